@@ -1,0 +1,45 @@
+"""Packaging. Each dependency is named with its reason in the commit that added it."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "video_rs" / "__init__.py").read_text()).group(1)
+
+# decord has wheels for x86-64 Linux and Windows and for old macOS only, and is optional at run time.
+DECORD = 'decord>=0.6; platform_machine == "x86_64" and sys_platform == "linux" or sys_platform == "win32"'
+
+setup(
+    name="video_rs",
+    version=VERSION,
+    description="3D ResNet-RS for video classification: networks, recipe, training, testing and prediction",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    # find_packages must see video_rs only, or tools, tests and datasets would be installed at top level.
+    packages=[*find_packages(include=["video_rs", "video_rs.*"]), "video_rs.configs"],
+    package_dir={"video_rs.configs": "configs"},
+    package_data={"video_rs": ["**/*.j2"], "video_rs.configs": ["**/*.yaml"]},
+    install_requires=[
+        "torch>=2.6",
+        "torchvision>=0.21",
+        "pytorchvideo>=0.1.5",
+        DECORD,
+        "av>=14",
+        "fvcore>=0.1.5.post20221221",
+        "iopath>=0.1.9",
+        "numpy",
+        "pyyaml",
+        "tensorboard",
+        "tqdm",
+        "matplotlib",
+        "jinja2",
+    ],
+    extras_require={
+        "torchcodec": ["torchcodec>=0.7"],
+        "dev": ["pytest>=8", "pytest-xdist", "ruff", "pre-commit", "build", "timm>=1.0.9"],
+    },
+)

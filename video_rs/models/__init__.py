@@ -1,0 +1,17 @@
+"""Networks: needs torch and torchvision only, so that other code can take the backbone alone."""
+
+from video_rs.models.architecture import Architecture
+from video_rs.models.classifier import VideoClassifier
+from video_rs.models.resnet3d import FeatureShape, ResNet3d
+from video_rs.models.zoo import architecture, create_backbone, create_model, list_models
+
+__all__ = [
+    "Architecture",
+    "FeatureShape",
+    "ResNet3d",
+    "VideoClassifier",
+    "architecture",
+    "create_backbone",
+    "create_model",
+    "list_models",
+]

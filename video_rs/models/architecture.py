@@ -1,0 +1,172 @@
+"""The plain data that describes a network: one frozen dataclass, checked where it is made."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from video_rs.errors import InputError
+from video_rs.models.layers import PADDINGS, SHORTCUTS
+
+STAGES = ("res2", "res3", "res4", "res5")
+STAGE_WIDTHS = (64, 128, 256, 512)
+CHOICES = {
+    "block": ("bottleneck", "basic"),
+    "stem": ("deep", "plain"),
+    "stem_pool": ("max", "conv", "none"),
+    "shortcut": tuple(SHORTCUTS),
+    "padding": PADDINGS,
+    "stochastic_depth_rule": ("stage", "block"),
+    "initialization": ("model_garden", "tpu"),
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A 3D ResNet. Defaults are Model Garden's R3D-RS (``k400_resnet3drs_50_tpu.yaml``, FACTS b).
+
+    Attributes:
+        depths: blocks in each of the four stages.
+        block: "bottleneck" (kt x 1 x 1, 1 x 3 x 3, 1 x 1 x 1; four times the width out) or "basic" (kt x 3 x 3,
+            1 x 3 x 3; the width out).
+        width: factor on all widths; 1 is 64, 128, 256, 512 and a 32-32-64 stem.
+        in_channels: channels of a clip.
+        stem: "deep" (ResNet-D: three 3 x 3 convolutions) or "plain" (one 7 x 7).
+        stem_temporal_kernel, stem_temporal_stride: of the stem's first convolution, in frames.
+        stem_pool: "max" (3 x 3), "conv" (a stride-2 3 x 3 convolution, image ResNet-RS) or "none".
+        stem_pool_temporal_stride: above 1, the max-pool is also 3 wide in time.
+        temporal_kernels: per stage one odd int, or one odd int per block.
+        temporal_strides: per stage, taken by its first block.
+        shortcut: "projection" or "avgpool" (ResNet-D).
+        se_ratio: hidden width of squeeze-and-excitation over the block's output width; 0 leaves it out.
+        self_gating: gate the last block of each stage.
+        stochastic_depth: drop rate of the deepest block.
+        stochastic_depth_rule: "stage" (rate * stage/5 for stages 2 to 5) or "block" (linear from 0 at the first block).
+        dropout: rate before the classifier.
+        padding: "same" (TensorFlow) or "symmetric" (PyTorch, and the image networks).
+        norm_eps: batch norm's epsilon.
+        norm_momentum: torch's meaning; 1 (TensorFlow's 0) keeps the last batch's statistics, which the EMA averages.
+        initialization: "model_garden", or "tpu" (last gamma of a block 0, classifier N(0, 0.01)).
+    """
+
+    depths: tuple[int, ...]
+    block: str = "bottleneck"
+    width: float = 1.0
+    in_channels: int = 3
+    stem: str = "deep"
+    stem_temporal_kernel: int = 5
+    stem_temporal_stride: int = 2
+    stem_pool: str = "max"
+    stem_pool_temporal_stride: int = 1
+    temporal_kernels: tuple = (1, 1, 3, 3)
+    temporal_strides: tuple[int, ...] = (1, 1, 1, 1)
+    shortcut: str = "projection"
+    se_ratio: float = 0.25
+    self_gating: bool = True
+    stochastic_depth: float = 0.1
+    stochastic_depth_rule: str = "stage"
+    dropout: float = 0.5
+    padding: str = "same"
+    norm_eps: float = 1e-5
+    norm_momentum: float = 1.0
+    initialization: str = "model_garden"
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _coerced(field.name, getattr(self, field.name), field.type))
+        for name, allowed in CHOICES.items():
+            _require(getattr(self, name) in allowed, name, getattr(self, name), f"one of {', '.join(allowed)}")
+        for name in ("depths", "temporal_kernels", "temporal_strides"):
+            _require(len(getattr(self, name)) == 4, name, getattr(self, name), "one entry for each of 4 stages")
+        for name in (
+            "in_channels",
+            "stem_temporal_stride",
+            "stem_pool_temporal_stride",
+            "depths",
+            "temporal_strides",
+        ):
+            value = getattr(self, name)
+            _require(min(_flat(value)) >= 1, name, value, "at least 1")
+        for name in ("stem_temporal_kernel", "temporal_kernels"):
+            value = getattr(self, name)
+            _require(all(k >= 1 and k % 2 for k in _flat(value)), name, value, "odd and at least 1")
+        for name in ("stochastic_depth", "dropout"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, name, value, "at least 0 and below 1")
+        for name in ("width", "norm_eps"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "above 0")
+        _require(self.se_ratio >= 0, "se_ratio", self.se_ratio, "at least 0")
+        _require(0 < self.norm_momentum <= 1, "norm_momentum", self.norm_momentum, "above 0 and at most 1")
+        strided = [(self.stem_temporal_kernel, self.stem_temporal_stride), (3, self.stem_pool_temporal_stride)]
+        strided += [(k[0], s) for k, s in zip(self.kernels_of_stages(), self.temporal_strides, strict=True)]
+        for kernel, stride in strided:
+            _require(kernel == 1 or kernel >= stride, "temporal stride", stride, f"at most its kernel, {kernel}")
+
+    def replaced(self, overrides: Mapping) -> "Architecture":
+        """A copy with some fields replaced.
+
+        Raises:
+            InputError: an override names no field (the nearest one is named), or its value is not allowed.
+        """
+        names = [field.name for field in dataclasses.fields(self)]
+        for name in overrides:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; allowed: {', '.join(names)}"
+                raise InputError(f"unknown architecture override {name!r}{hint}")
+        return dataclasses.replace(self, **overrides)
+
+    def channels(self, base: int) -> int:
+        """``base`` channels times the width factor, at least 1."""
+        return max(1, round(base * self.width))
+
+    @property
+    def expansion(self) -> int:
+        """Output channels of a block over the stage's width."""
+        return 4 if self.block == "bottleneck" else 1
+
+    def kernels_of_stages(self) -> list[tuple[int, ...]]:
+        """Temporal kernels as one int per block for each stage."""
+        per_stage = []
+        for kernels, depth in zip(self.temporal_kernels, self.depths, strict=True):
+            kernels = (kernels,) * depth if isinstance(kernels, int) else kernels
+            _require(
+                len(kernels) == depth,
+                "temporal_kernels",
+                kernels,
+                f"{depth} entries, one per block of its stage",
+            )
+            per_stage.append(kernels)
+        return per_stage
+
+    def drop_rates(self) -> list[list[float]]:
+        """Stochastic-depth rate of each block, by stage."""
+        if self.stochastic_depth_rule == "stage":
+            return [[self.stochastic_depth * i / 5] * depth for i, depth in enumerate(self.depths, 2)]
+        last = max(1, sum(self.depths) - 1)
+        rates = iter([self.stochastic_depth * i / last for i in range(sum(self.depths))])
+        return [[next(rates) for _ in range(depth)] for depth in self.depths]
+
+
+def _flat(value) -> list:
+    if not isinstance(value, tuple):
+        return [value]
+    return [x for item in value for x in _flat(item)]
+
+
+def _require(condition: bool, name: str, got, allowed: str) -> None:
+    if not condition:
+        raise InputError(f"architecture field {name!r} is {got!r}; allowed: {allowed}")
+
+
+def _coerced(name: str, value, kind):
+    """``value`` with lists as tuples, and ints as floats where a float is meant; anything else must have the type."""
+    if kind in (int, float, str, bool):
+        value = float(value) if kind is float and type(value) is int else value
+        _require(type(value) is kind, name, value, f"one value of type {kind.__name__}")
+        return value
+    _require(isinstance(value, (list, tuple)), name, value, "a list")
+    nested = name == "temporal_kernels"
+    value = tuple(tuple(x) if nested and isinstance(x, (list, tuple)) else x for x in value)
+    _require(all(type(x) is int for x in _flat(value)), name, value, "a list of whole numbers")
+    return value

@@ -1,0 +1,55 @@
+"""``VideoClassifier``: a backbone with global average pooling, dropout and one linear layer."""
+
+from torch import Tensor, nn
+
+from video_rs.errors import InputError
+from video_rs.models.architecture import Architecture
+from video_rs.models.layers import SelfGating
+from video_rs.models.resnet3d import ResNet3d
+
+
+class VideoClassifier(nn.Module):
+    """Clips -> logits; no softmax and no normalisation inside, the same meaning in training and evaluation.
+
+    ``forward``: float ``[B, C, T, H, W]`` in the range the weights were trained for (published: 0 to 1) -> float
+    ``[B, num_classes]``.
+    """
+
+    def __init__(self, architecture: Architecture, num_classes: int):
+        super().__init__()
+        self.backbone = ResNet3d(architecture)
+        self.dropout = nn.Dropout(architecture.dropout)
+        self.num_features = self.backbone.output_shape()["res5"].channels
+        self.reset_classifier(num_classes)
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """A freshly initialised last layer for ``num_classes`` classes (>= 1)."""
+        if num_classes < 1:
+            raise InputError(f"num_classes is {num_classes}; allowed: at least 1")
+        self.num_classes = num_classes
+        self.fc = nn.Linear(self.num_features, num_classes)
+        if self.backbone.architecture.initialization == "model_garden":
+            nn.init.uniform_(self.fc.weight, -0.05, 0.05)
+        else:
+            nn.init.normal_(self.fc.weight, std=0.01)
+        nn.init.zeros_(self.fc.bias)
+
+    def forward_features(self, clips: Tensor) -> Tensor:
+        """Last feature map, float ``[B, num_features, T', H', W']``."""
+        return self.backbone(clips)["res5"]
+
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        """Pools a feature map; ``pre_logits`` stops before dropout and the last layer: ``[B, num_features]``."""
+        pooled = features.mean((2, 3, 4))
+        return pooled if pre_logits else self.fc(self.dropout(pooled))
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.forward_head(self.forward_features(clips))
+
+    def weight_decay_names(self) -> set[str]:
+        """Parameters that the published recipe decays: kernels of convolutions and linear layers.
+
+        Biases, batch norm and the self-gating kernels are not decayed (Model Garden's ``l2_weight_decay``).
+        """
+        gates = {f"{name}.gate.weight" for name, module in self.named_modules() if isinstance(module, SelfGating)}
+        return {name for name, parameter in self.named_parameters() if parameter.dim() > 1} - gates
