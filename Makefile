@@ -1,0 +1,39 @@
+# Every target sets up what it needs in .venv on a fresh machine, and does nothing twice.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := runs/motion_demo
+
+.PHONY: demo test lint clean
+.DEFAULT_GOAL := demo
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11 to 3.13 is needed, this is %d.%d; name another with make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: setup.py $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-dev: setup.py $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,torchcodec]'
+	@touch $@ $(VENV)/.installed
+
+# Generates the clips, trains (or continues, or is done), tests with several views, predicts one video.
+demo: $(VENV)/.installed
+	$(BIN)/python tools/train_net.py --cfg motion_demo.yaml --resume
+	$(BIN)/python tools/test_net.py --checkpoint $(DEMO)/checkpoints/last.pth
+	$(BIN)/python tools/predict.py --checkpoint $(DEMO)/checkpoints/last.pth \
+		data/motion_demo/val/turning_clockwise/turning_clockwise_0001.mp4
+	@echo "The report of the training: $(DEMO)/report.html, of the test: $(DEMO)/test/report.html"
+
+# One thread per worker: two workers of two threads each would get in each other's way on two cores.
+test: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,238 @@
+"""The seam: config -> objects. Below here nothing sees a config; everything takes plain arguments."""
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from video_rs.config import Config
+from video_rs.data.dataset import ClipDataset, ViewDataset
+from video_rs.data.loader import ClipOrder, Share, train_loader, view_loader
+from video_rs.data.preprocessing import ClipSpec, Preprocessing
+from video_rs.data.records import RecordList, read_label_map, read_records
+from video_rs.data.transforms import EvalTransform, TrainTransform
+from video_rs.engine import distributed, optim
+from video_rs.engine.ema import Ema
+from video_rs.engine.trainer import TrainSettings
+from video_rs.errors import InputError
+from video_rs.models import Architecture, VideoClassifier, architecture
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Keys that may change between a run and its continuation: they say where and how, not what.
+FREE_ON_RESUME = ("OUTPUT_DIR", "DEVICE", "DATA.NUM_WORKERS", "TRAIN.LOG_PERIOD", "TRAIN.CHECKPOINT_STEPS")
+
+
+def build_architecture(config: Config) -> Architecture:
+    """MODEL.ARCH with the MODEL keys that are set."""
+    names = {field.name.upper(): field.name for field in dataclasses.fields(Architecture)}
+    set_keys = {names[key]: value for key, value in config.MODEL.items() if key in names and value is not None}
+    arch = architecture(config.MODEL.ARCH, **set_keys)
+    if arch.norm_momentum == 1 and config.SOLVER.EMA_DECAY == 0:
+        raise InputError(
+            "MODEL.NORM_MOMENTUM 1.0 keeps the last batch's statistics only, which evaluation needs averaged; "
+            "set SOLVER.EMA_DECAY above 0, or MODEL.NORM_MOMENTUM below 1, e.g. 0.1"
+        )
+    return arch
+
+
+def build_records(config: Config) -> tuple[RecordList, RecordList | None, tuple[str, ...]]:
+    """Training records, validation records if there is a VAL_LIST, and one name for each class.
+
+    Classes beyond the named ones (a list with fewer labels than NUM_CLASSES) are called by their number.
+    """
+    data, classes = config.DATA, config.MODEL.NUM_CLASSES
+    if not data.TRAIN_LIST:
+        raise InputError(
+            "DATA.TRAIN_LIST is empty; give a CSV (path,label), a 'path label' list or a folder of class folders; "
+            "datasets/README.md says how to prepare Kinetics and your own videos"
+        )
+    names = read_label_map(data.LABEL_MAP) if data.LABEL_MAP else None
+    read = partial(read_records, root=data.ROOT, num_classes=classes or None)
+    train = read(data.TRAIN_LIST, split="train", label_names=names)
+    val = read(data.VAL_LIST, split="val", label_names=names or train.label_names) if data.VAL_LIST else None
+    for records in filter(None, (train, val)):
+        require_single_labels(records)
+    return train, val, class_names(train.label_names, classes)
+
+
+def class_names(names: tuple[str, ...], num_classes: int) -> tuple[str, ...]:
+    """``names`` for exactly ``num_classes`` classes (0: as many as there are names)."""
+    if num_classes and len(names) > num_classes:
+        raise InputError(
+            f"{len(names)} class names, but MODEL.NUM_CLASSES is {num_classes}; set it to {len(names)} or 0"
+        )
+    return (*names, *(str(i) for i in range(len(names), num_classes)))
+
+
+def require_single_labels(records: RecordList) -> None:
+    """Raises InputError for a record with several labels, or none."""
+    several = next((r for r in records.records if len(r.labels) != 1), None)
+    if several is not None:
+        raise InputError(
+            f"{records.source}: {several.path} has {len(several.labels)} labels; training and testing take one each"
+        )
+
+
+def dataset_fingerprint(records: RecordList | None) -> str:
+    """A hash of every video's id, labels and segment, in order: the same data set gives the same text."""
+    if records is None:
+        return ""
+    digest = hashlib.sha256()
+    for r in records.records:
+        digest.update(repr((r.id, r.labels, r.start, r.end)).encode())
+    return digest.hexdigest()
+
+
+def build_clip_spec(config: Config) -> ClipSpec:
+    """Which frames make a clip."""
+    data = config.DATA
+    return ClipSpec(data.NUM_FRAMES, data.SAMPLING_RATE, data.SHORT_VIDEO, data.CLIP_SAMPLER)
+
+
+def build_train_transform(config: Config) -> TrainTransform:
+    """Cropping and augmentation of training clips."""
+    data, aug = config.DATA, config.AUG
+    return TrainTransform(
+        crop_size=data.TRAIN_CROP_SIZE,
+        crop=data.TRAIN_CROP,
+        area=tuple(data.TRAIN_JITTER_AREA),
+        aspect=tuple(data.TRAIN_JITTER_ASPECT),
+        short_side=tuple(data.TRAIN_JITTER_SCALES),
+        antialias=data.ANTIALIAS,
+        flip=0.5 if data.RANDOM_FLIP else 0.0,
+        color_jitter=aug.COLOR_JITTER,
+        rand_augment_layers=aug.RAND_AUGMENT_LAYERS,
+        rand_augment_magnitude=aug.RAND_AUGMENT_MAGNITUDE,
+        random_erasing=aug.RANDOM_ERASING,
+    )
+
+
+def build_preprocessing(config: Config) -> Preprocessing:
+    """What testing and prediction do, with TEST's views; a checkpoint stores it."""
+    data = config.DATA
+    transform = EvalTransform(data.TEST_SHORT_SIDE, data.TEST_CROP_SIZE, config.TEST.NUM_SPATIAL_CROPS, data.ANTIALIAS)
+    views = config.TEST.NUM_ENSEMBLE_VIEWS
+    return Preprocessing(build_clip_spec(config), views, transform, tuple(data.MEAN), tuple(data.STD))
+
+
+def single_view(preprocessing: Preprocessing) -> Preprocessing:
+    """The same with one centre clip and one centre crop: validation during training."""
+    transform = dataclasses.replace(preprocessing.transform, num_crops=1)
+    return dataclasses.replace(preprocessing, num_clips=1, transform=transform)
+
+
+def build_model(arch: Architecture, num_classes: int, seed: int, device: torch.device, channels_last: bool):
+    """A classifier whose fresh weights depend on ``seed`` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = VideoClassifier(arch, num_classes)
+    return place(model, device, channels_last)
+
+
+def place(model: nn.Module, device: torch.device, channels_last: bool) -> nn.Module:
+    """``model`` on ``device``, its kernels in the layout of its maps."""
+    return model.to(device, memory_format=torch.channels_last_3d if channels_last else torch.preserve_format)
+
+
+def build_optimizer(config: Config, model: VideoClassifier) -> torch.optim.Optimizer:
+    """SOLVER.OPTIMIZING_METHOD over two parameter groups: decayed kernels, and all else."""
+    solver = config.SOLVER
+    groups = optim.parameter_groups(model, model.weight_decay_names(), solver.WEIGHT_DECAY)
+    if solver.OPTIMIZING_METHOD == "adamw":
+        return optim.adamw(groups, solver.BETAS)
+    return optim.sgd(groups, solver.MOMENTUM, solver.NESTEROV)
+
+
+def build_ema(config: Config, model: nn.Module) -> Ema | None:
+    """The running average, or None where EMA_DECAY is 0."""
+    return Ema(model, config.SOLVER.EMA_DECAY) if config.SOLVER.EMA_DECAY > 0 else None
+
+
+def build_precision(config: Config, device: torch.device) -> torch.dtype:
+    """dtype of the forward pass: bfloat16 where the GPU has it; a CPU without matrix units is far slower in it."""
+    if config.TRAIN.PRECISION != "auto":
+        return PRECISIONS[config.TRAIN.PRECISION]
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def build_settings(config: Config, num_samples: int) -> TrainSettings:
+    """Steps from epochs: ``ceil(MAX_EPOCH * videos / BATCH_SIZE)``, 73,682 with 1,050 of warm-up as published."""
+    solver, train = config.SOLVER, config.TRAIN
+    per_epoch = num_samples / train.BATCH_SIZE
+    # The published warm-up counts whole steps of an epoch (5 x 210), its training does not (350 x 210.5).
+    whole = math.floor(per_epoch) or per_epoch
+    return TrainSettings(
+        total_steps=solver.MAX_STEPS or math.ceil(solver.MAX_EPOCH * per_epoch),
+        batch_size=train.BATCH_SIZE,
+        num_samples=num_samples,
+        base_lr=solver.BASE_LR,
+        warmup_steps=math.floor(solver.WARMUP_EPOCHS * whole),
+        accumulation=train.ACCUMULATION_STEPS,
+        label_smoothing=solver.LABEL_SMOOTHING,
+        clip_norm=solver.CLIP_GRAD_L2NORM,
+        max_failed_share=config.DATA.MAX_FAILED_SHARE,
+        eval_epochs=train.EVAL_PERIOD,
+        checkpoint_steps=train.CHECKPOINT_STEPS,
+        log_steps=train.LOG_PERIOD,
+        seed=config.RNG_SEED,
+    )
+
+
+def share() -> Share:
+    """This process's part."""
+    return Share(distributed.rank(), distributed.world_size())
+
+
+def build_train_loader(config: Config, records: RecordList, settings: TrainSettings, first_step: int, pin: bool):
+    """Micro-batches from ``first_step`` to the run's end."""
+    data = config.DATA
+    transform = build_train_transform(config)
+    dataset = ClipDataset(records.records, build_clip_spec(config), transform, data.DECODER, config.RNG_SEED)
+    order = ClipOrder(
+        len(records.records),
+        settings.batch_size,
+        settings.accumulation,
+        share(),
+        config.RNG_SEED,
+        first_step,
+        settings.total_steps,
+    )
+    return train_loader(dataset, order, data.NUM_WORKERS, pin)
+
+
+def build_view_loader(config: Config, records: RecordList, preprocessing: Preprocessing):
+    """Test videos of this process."""
+    dataset = ViewDataset(records.records, preprocessing, config.DATA.DECODER)
+    return view_loader(dataset, share(), config.DATA.NUM_WORKERS)
+
+
+def ensure_demo_clips(config: Config) -> str | None:
+    """Writes the demo clips that DATA.DEMO asks for where TRAIN_LIST is missing; returns the line to announce."""
+    train_list = Path(config.DATA.TRAIN_LIST)
+    if config.DATA.DEMO != "motion" or train_list.is_file():
+        return None
+    from video_rs.data.motion import make_motion_demo
+
+    made = make_motion_demo(train_list.parent)
+    if Path(made).resolve() != train_list.resolve():
+        raise InputError(f"DATA.DEMO motion writes {made}; set DATA.TRAIN_LIST to it, not {train_list}")
+    return f"demo clips were missing and have been written to {train_list.parent}"
+
+
+def checkpoint_identity(config: Config, arch: Architecture, names: tuple[str, ...]) -> Mapping[str, Any]:
+    """What prediction needs beside the weights, as plain data."""
+    return {
+        "architecture": dataclasses.asdict(arch),
+        "num_classes": len(names),
+        "label_names": list(names),
+        "preprocessing": build_preprocessing(config).to_dict(),
+        "config": config.dump(),
+    }

@@ -1,0 +1,50 @@
+"""What the command-line tools share: exit codes, and settings of the process."""
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable
+
+from video_rs.errors import InputError
+
+REFUSED, TERMINATED = 2, 143
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Runs ``main`` and exits: 0 done (or what it returns), 2 input refused in one line, 143 stopped with state saved.
+
+    Anything else keeps its traceback and exits 1. Under torchrun only rank 0 prints the line.
+    """
+    # Imported here, so that --help answers without loading torch.
+    from video_rs.engine import distributed
+    from video_rs.engine.trainer import Stopped
+
+    keep_large_blocks()
+    code = 0
+    try:
+        code = main() or 0
+    except InputError as error:
+        if os.environ.get("RANK", "0") == "0":
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        code = REFUSED
+    except Stopped as stopped:
+        if os.environ.get("RANK", "0") == "0":
+            print(f"{stopped}; continue with --resume", file=sys.stderr)
+        code = TERMINATED
+    distributed.stop()
+    sys.exit(code)
+
+
+def keep_large_blocks() -> None:
+    """Tells glibc to reuse large blocks instead of returning them to the kernel after every layer.
+
+    The maps of a 3D network are tens of megabytes each, and mapping and clearing them anew costs up to a fifth of a
+    step on a CPU (docs/benchmarks.md). Other allocators are left alone.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return
+    m_trim_threshold, m_mmap_threshold = -1, -3
+    mallopt(m_mmap_threshold, 2**30)
+    mallopt(m_trim_threshold, 2**31 - 1)

@@ -1,0 +1,145 @@
+"""From a record to pixels: one training clip, or all test views of a video from one pass over its file."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from video_rs.data.decoding import VideoReader, open_video
+from video_rs.data.preprocessing import ClipSpec, Preprocessing
+from video_rs.data.records import VideoRecord
+from video_rs.data.sampling import segment_frames
+from video_rs.data.transforms import EvalTransform, TrainTransform
+from video_rs.errors import InputError
+
+# Frames decoded at a time for test views: bounds the memory of a long or large video before it is resized.
+CHUNK_FRAMES = 64
+
+
+@dataclass(frozen=True)
+class ClipSample:
+    """One slot of a training batch: ``clip`` uint8 ``[3, T, h, w]``, or None with the video and the reason."""
+
+    clip: Tensor | None
+    label: int
+    video: str
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class VideoViews:
+    """All views of one video: its resized frames once, and which of them make each clip.
+
+    Attributes:
+        index: position of the record in its list.
+        video: path.
+        label: class, or None.
+        frames: uint8 ``[3, N, h, w]``, or None where the video could not be read.
+        clips: int64 ``[K, T]`` into the N frames.
+        transform: makes the crops.
+        error: why the video could not be read, or None.
+    """
+
+    index: int
+    video: str
+    label: int | None
+    frames: Tensor | None = None
+    clips: Tensor | None = None
+    transform: EvalTransform | None = None
+    error: str | None = None
+
+    def views(self, batch: int) -> Iterator[Tensor]:
+        """Batches of at most ``batch`` views, uint8 ``[b, 3, T, crop, crop]``, crop-major as published."""
+        crops = self.transform.crops(self.frames)
+        pairs = [(crop, clip) for crop in crops for clip in self.clips]
+        for start in range(0, len(pairs), batch):
+            yield torch.stack([crop[:, clip] for crop, clip in pairs[start : start + batch]])
+
+
+class ClipDataset(Dataset):
+    """Training clips. A sample is a function of (seed, epoch, index) alone, whichever worker reads it.
+
+    Args:
+        records: with one label each.
+        clip: which frames.
+        transform: uint8 ``[T, H, W, 3]`` and a generator -> uint8 ``[3, T, h, w]``.
+        decoder: name for :func:`open_video`.
+        seed: of all draws.
+    """
+
+    def __init__(
+        self, records: Sequence[VideoRecord], clip: ClipSpec, transform: TrainTransform, decoder: str, seed: int
+    ):
+        self.records, self.clip, self.transform, self.decoder, self.seed = records, clip, transform, decoder, seed
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: tuple[int, int]) -> ClipSample:
+        """The sample of (epoch, index); a video that cannot be read gives an empty slot, never another video."""
+        epoch, index = key
+        record = self.records[index]
+        generator = sample_generator(self.seed, epoch, index)
+        try:
+            with open_video(record.path, self.decoder) as reader:
+                first, count = segment_frames(reader.num_frames, reader.fps, record.start, record.end)
+                frames = reader.frames(first + self.clip.random(count, reader.fps, generator))
+        except InputError as error:
+            return ClipSample(None, record.labels[0], record.path, reason_of(error))
+        return ClipSample(self.transform(frames, generator), record.labels[0], record.path)
+
+
+class ViewDataset(Dataset):
+    """Test videos, each decoded once for all its views.
+
+    Args:
+        records: labels may be missing.
+        preprocessing: as stored in the checkpoint.
+        decoder: name for :func:`open_video`.
+    """
+
+    def __init__(self, records: Sequence[VideoRecord], preprocessing: Preprocessing, decoder: str):
+        self.records, self.preprocessing, self.decoder = records, preprocessing, decoder
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> VideoViews:
+        """The views of record ``index``, or its error."""
+        record = self.records[index]
+        label = record.labels[0] if record.labels else None
+        try:
+            with open_video(record.path, self.decoder) as reader:
+                frames, clips = read_views(reader, self.preprocessing, record.start, record.end)
+        except InputError as error:
+            return VideoViews(index, record.path, label, error=reason_of(error))
+        return VideoViews(index, record.path, label, frames, clips, self.preprocessing.transform)
+
+
+def reason_of(error: InputError) -> str:
+    """Why a video was refused: a decoder's reason without the path, or the whole line (an empty segment, say)."""
+    return getattr(error, "reason", str(error))
+
+
+def read_views(
+    reader: VideoReader, preprocessing: Preprocessing, start: float | None = None, end: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """Every frame that some view needs, decoded once in order and resized, and the clips as positions among them.
+
+    Returns:
+        uint8 ``[3, N, h, w]`` and int64 ``[K, T]``.
+    """
+    first, count = segment_frames(reader.num_frames, reader.fps, start, end)
+    clips = first + preprocessing.clip.uniform(count, reader.fps, preprocessing.num_clips)
+    needed = clips.unique()
+    chunks = [preprocessing.transform.resize(reader.frames(part)) for part in needed.split(CHUNK_FRAMES)]
+    return torch.cat(chunks, dim=1), torch.searchsorted(needed, clips)
+
+
+def sample_generator(seed: int, epoch: int, index: int) -> torch.Generator:
+    """A generator whose stream depends on exactly these three numbers."""
+    # A large odd multiplier per part keeps nearby triples far apart; torch's generator takes 64 bits.
+    mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xC2B2AE3D27D4EB4F + index * 0x165667B19E3779F9) % 2**63
+    return torch.Generator().manual_seed(mixed)

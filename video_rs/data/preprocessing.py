@@ -1,0 +1,82 @@
+"""All that lies between a video file and the network's input, as plain data that a checkpoint carries."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from video_rs.data.sampling import pytorchvideo_clips, random_clip, uniform_clips
+from video_rs.data.transforms import EvalTransform, to_float
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """Which frames make a clip.
+
+    Attributes:
+        num_frames: frames of a clip.
+        sampling_rate: stride between them, in frames.
+        short_video: "wrap" or "repeat", for a video shorter than its clip.
+        clip_sampler: "frames" (exact offsets) or "pytorchvideo" (its samplers, by time).
+    """
+
+    num_frames: int
+    sampling_rate: int
+    short_video: str = "wrap"
+    clip_sampler: str = "frames"
+
+    def random(self, num_frames: int, fps: float, generator: torch.Generator) -> Tensor:
+        """Frame indices int64 ``[T]`` of a random clip."""
+        if self.clip_sampler == "pytorchvideo":
+            from pytorchvideo.data.clip_sampling import RandomClipSampler
+
+            sampler = RandomClipSampler(self._seconds(fps))
+            return pytorchvideo_clips(sampler, num_frames, fps, self.num_frames, generator, self.short_video)[0]
+        return random_clip(num_frames, self.num_frames, self.sampling_rate, generator, self.short_video)
+
+    def uniform(self, num_frames: int, fps: float, num_clips: int) -> Tensor:
+        """Frame indices int64 ``[K, T]`` of ``num_clips`` clips spread over the video."""
+        if self.clip_sampler == "pytorchvideo":
+            from pytorchvideo.data.clip_sampling import ConstantClipsPerVideoSampler
+
+            sampler = ConstantClipsPerVideoSampler(self._seconds(fps), num_clips)
+            generator = torch.Generator().manual_seed(0)
+            return pytorchvideo_clips(sampler, num_frames, fps, self.num_frames, generator, self.short_video)
+        return uniform_clips(num_frames, self.num_frames, self.sampling_rate, num_clips, self.short_video)
+
+    def _seconds(self, fps: float) -> float:
+        return self.num_frames * self.sampling_rate / fps
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Clips, resizing, crops and normalisation of testing and prediction.
+
+    Attributes:
+        clip: which frames.
+        num_clips: clips per video.
+        transform: resizing and crops.
+        mean, std: per channel, after scaling to [0, 1].
+    """
+
+    clip: ClipSpec
+    num_clips: int
+    transform: EvalTransform
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Preprocessing":
+        """The inverse of :meth:`to_dict`."""
+        rest = {**data, "clip": ClipSpec(**data["clip"]), "transform": EvalTransform(**data["transform"])}
+        return cls(**rest)
+
+    def prepare(self, clips: Tensor, device: torch.device, channels_last: bool = True) -> Tensor:
+        """uint8 clips ``[B, 3, T, h, w]`` on the CPU -> normalised float32 clips on ``device``."""
+        layout = torch.channels_last_3d if channels_last else torch.contiguous_format
+        return to_float(clips.to(device, non_blocking=True), self.mean, self.std, memory_format=layout)

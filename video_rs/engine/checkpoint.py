@@ -1,0 +1,72 @@
+"""Checkpoints: written whole or not at all, read without running code, compared before they are used."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from video_rs.errors import InputError
+
+FORMAT = 1
+REQUIRED = ("format", "model", "ema", "architecture", "num_classes", "label_names", "preprocessing", "config", "step")
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Writes ``state`` beside ``path``, flushes it to the disk, then renames it into place.
+
+    A process killed at any moment leaves the previous file or the new one, never a part of one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "wb") as file:
+        torch.save(dict(state), file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def copy_checkpoint(source: Path, target: Path) -> None:
+    """Makes ``target`` the file that ``source`` is now, without writing it again where the file system can link."""
+    partial = target.with_name(target.name + ".partial")
+    partial.unlink(missing_ok=True)
+    try:
+        os.link(source, partial)
+    except OSError:
+        # Some network and FAT file systems have no hard links.
+        partial.write_bytes(source.read_bytes())
+    os.replace(partial, target)
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """A checkpoint of this project, on the CPU.
+
+    Read with ``weights_only``: a file that carries code is refused, not run.
+
+    Raises:
+        InputError: no such file, not a checkpoint, or not one of this project.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no checkpoint at {path}; train first, or give the path of a .pth file")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises nearly anything on foreign bytes, and all of it is the file's fault
+        raise InputError(f"{path} is not a readable checkpoint: {_first_line(error)}") from error
+    missing = [key for key in REQUIRED if not isinstance(checkpoint, dict) or key not in checkpoint]
+    if missing:
+        raise InputError(f"{path} is not a checkpoint of this project: it has no {', '.join(missing)}")
+    if checkpoint["format"] != FORMAT:
+        raise InputError(f"{path} has checkpoint format {checkpoint['format']}; this version reads {FORMAT}")
+    return checkpoint
+
+
+def changed_keys(before: Mapping[str, Any], now: Mapping[str, Any], ignored: tuple[str, ...]) -> list[str]:
+    """``KEY: old -> new`` for each key whose value differs, but for the ignored ones."""
+    keys = [key for key in {**before, **now} if key not in ignored and before.get(key) != now.get(key)]
+    return [f"{key}: {before.get(key)!r} -> {now.get(key)!r}" for key in keys]
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__

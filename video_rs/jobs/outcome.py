@@ -1,0 +1,106 @@
+"""What testing and the end of training write: metrics.json, predictions.jsonl and report.html."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from video_rs.data.decoding import open_video
+from video_rs.data.preprocessing import ClipSpec
+from video_rs.data.records import VideoRecord
+from video_rs.data.sampling import center_clip, segment_frames
+from video_rs.engine.metrics import VideoResult, confusion_matrix, top_labels
+from video_rs.errors import InputError
+from video_rs.reports import Example, write_report
+from video_rs.reports.atomic import replace_text
+
+EXAMPLES = 8
+EXAMPLE_FRAMES = 6
+
+
+def prediction_row(result: VideoResult, names: Sequence[str]) -> dict[str, Any]:
+    """One line of predictions.jsonl: the video, its label, the five best classes, all probabilities, or its error."""
+    row = {"video": result.video, "label": None if result.label is None else names[result.label]}
+    if result.error is not None:
+        return {**row, "top": [], "probabilities": None, "error": result.error}
+    probabilities = [round(p, 7) for p in result.probabilities.tolist()]
+    top = [{"label": label, "score": score} for label, score in top_labels(result.probabilities, names)]
+    return {**row, "top": top, "probabilities": probabilities, "error": None}
+
+
+def write_predictions(path: Path, results: Sequence[VideoResult], names: Sequence[str]) -> None:
+    """One JSON object a line for each video, in the list's order."""
+    rows = (json.dumps(prediction_row(result, names), ensure_ascii=False) + "\n" for result in results)
+    replace_text(path, "".join(rows))
+
+
+def write_json(path: Path, value: Mapping[str, Any] | list) -> None:
+    """Writes ``value`` as JSON, whole or not at all."""
+    replace_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def pick_examples(
+    records: Sequence[VideoRecord], results: Sequence[VideoResult], names: Sequence[str], clip: ClipSpec, decoder: str
+) -> list[Example]:
+    """Clips for the report: wrong ones first in turn with right ones, spread over the list."""
+    read = [r for r in results if r.error is None]
+    wrong = [r for r in read if int(r.probabilities.argmax()) != r.label]
+    right = [r for r in read if int(r.probabilities.argmax()) == r.label]
+    half = EXAMPLES // 2
+    from_wrong = _spread(wrong, max(half, EXAMPLES - len(right)))
+    chosen = from_wrong + _spread(right, EXAMPLES - len(from_wrong))
+    examples = []
+    for result in chosen:
+        frames = _example_frames(records[result.index], clip, decoder)
+        top = top_labels(result.probabilities, names, 3)
+        examples.append(Example(frames, result.video, names[result.label], top))
+    return examples
+
+
+def _spread(items: list, count: int) -> list:
+    """At most ``count`` items at even distances."""
+    return [items[i * len(items) // count] for i in range(count)] if len(items) > count else items
+
+
+def _example_frames(record: VideoRecord, clip: ClipSpec, decoder: str):
+    """A few frames over the centre clip, uint8 ``[T, H, W, 3]``."""
+    with open_video(record.path, decoder) as reader:
+        first, count = segment_frames(reader.num_frames, reader.fps, record.start, record.end)
+        indices = first + center_clip(count, clip.num_frames, clip.sampling_rate, clip.short_video)
+        picked = indices[:: max(1, len(indices) // EXAMPLE_FRAMES)][:EXAMPLE_FRAMES]
+        return reader.frames(picked)
+
+
+def write_outcome_report(
+    path: Path,
+    *,
+    title: str,
+    summary: dict[str, Any],
+    log: list[dict[str, Any]],
+    records: Sequence[VideoRecord],
+    results: Sequence[VideoResult],
+    names: Sequence[str],
+    clip: ClipSpec,
+    decoder: str,
+    failures: list[tuple[str, str]],
+    config_text: str,
+    notes: list[str],
+) -> None:
+    """The HTML report over whatever there is: without results it holds the curves alone."""
+    examples: list[Example] = []
+    try:
+        examples = pick_examples(records, results, names, clip, decoder)
+    except InputError as error:
+        notes = [*notes, f"sample clips are left out: {error}"]
+    write_report(
+        path,
+        title=title,
+        summary=summary,
+        log=log,
+        confusion=confusion_matrix(results, len(names)).numpy() if results else None,
+        label_names=list(names),
+        examples=examples,
+        failures=[*failures, *((r.video, r.error) for r in results if r.error is not None)],
+        config_text=config_text,
+        notes=notes,
+    )

@@ -1,0 +1,127 @@
+"""Test a checkpoint: its stored VAL_LIST, its EMA weights, all views; results in ``<run>/test``."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from video_rs import builders
+from video_rs.config import Config, config_from_text
+from video_rs.data.preprocessing import Preprocessing
+from video_rs.data.records import RecordList, read_records
+from video_rs.engine import distributed
+from video_rs.engine.checkpoint import load_checkpoint
+from video_rs.engine.evaluator import evaluate, gather_results
+from video_rs.engine.metrics import VideoResult, summarize
+from video_rs.errors import InputError
+from video_rs.inference.predictor import load_classifier
+from video_rs.jobs.outcome import write_json, write_outcome_report, write_predictions
+from video_rs.jobs.progress import say, videos_with_progress
+
+
+def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Tests a checkpoint and writes metrics.json, predictions.jsonl and report.html.
+
+    Args:
+        checkpoint_path: a .pth file of a run.
+        list_path: list to test on; empty takes the VAL_LIST that the run was trained with.
+        overrides: KEY VALUE pairs over the stored config; the model is the checkpoint's and takes none.
+
+    Returns:
+        The contents of metrics.json.
+
+    Raises:
+        InputError: bad input, or not one video could be read.
+    """
+    checkpoint = load_checkpoint(checkpoint_path)
+    config = config_from_text(checkpoint["config"], overrides)
+    if changed := [key for key in overrides[::2] if key.startswith("MODEL.")]:
+        raise InputError(f"{changed[0]} is fixed by the checkpoint {checkpoint_path}; test without it, or train anew")
+    device = distributed.pick_device(config.DEVICE)
+    distributed.start(device)
+    names = checkpoint["label_names"]
+    records = _records(config, list_path, names)
+    preprocessing = builders.build_preprocessing(config)
+    model = load_classifier(checkpoint, device)
+    results = score_videos(config, model, records, preprocessing, "test")
+    metrics = metrics_of(results, len(names), preprocessing, checkpoint_path)
+    folder = _output_folder(Path(checkpoint_path), config, overrides)
+    if distributed.rank() == 0:
+        _write(folder, config, checkpoint, metrics, records, results, preprocessing)
+    distributed.barrier()
+    _announce(metrics, folder)
+    if metrics["failed"] == metrics["videos"]:
+        raise InputError(
+            f"none of {metrics['videos']} videos could be read; first: {results[0].video}: {results[0].error}"
+        )
+    return metrics
+
+
+def _records(config: Config, list_path: str, names: Sequence[str]) -> RecordList:
+    source = list_path or config.DATA.VAL_LIST
+    if not source:
+        raise InputError("the run had no DATA.VAL_LIST; name the videos to test on with --list")
+    records = read_records(source, split="val", root=config.DATA.ROOT, label_names=names, num_classes=len(names))
+    builders.require_single_labels(records)
+    return records
+
+
+def score_videos(
+    config: Config, model: nn.Module, records: RecordList, preprocessing: Preprocessing, name: str
+) -> list[VideoResult]:
+    """Results of all records in their order; each process reads and scores its share."""
+    device = next(model.parameters()).device
+    loader = builders.build_view_loader(config, records, preprocessing)
+    results = evaluate(model, loader, partial(preprocessing.prepare, device=device), config.TEST.BATCH_SIZE)
+    return gather_results(list(videos_with_progress(results, len(loader), name)))
+
+
+def metrics_of(
+    results: list[VideoResult], num_classes: int, preprocessing: Preprocessing, checkpoint: str
+) -> dict[str, Any]:
+    """What metrics.json holds."""
+    views = {"clips": preprocessing.num_clips, "crops": preprocessing.transform.num_crops}
+    return {**summarize(results, num_classes), **views, "checkpoint": str(checkpoint)}
+
+
+def describe(metrics: dict[str, Any]) -> str:
+    """Both accuracies and the failures in one line."""
+    text = f"top1 {metrics['top1']:.4f}  top{metrics['k']} {metrics['topk']:.4f}  videos {metrics['videos']}"
+    if metrics["failed"]:
+        text += f"  failed {metrics['failed']}  top1 with failed videos counted as wrong {metrics['top1_all']:.4f}"
+    return text
+
+
+def _output_folder(checkpoint_path: Path, config: Config, overrides: Sequence[str]) -> Path:
+    """OUTPUT_DIR if it is overridden, else ``test`` beside the run's other files."""
+    if "OUTPUT_DIR" in overrides[::2]:
+        return Path(config.OUTPUT_DIR)
+    run = checkpoint_path.resolve().parent
+    return (run.parent if run.name == "checkpoints" else run) / "test"
+
+
+def _write(folder, config, checkpoint, metrics, records, results, preprocessing) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_predictions(folder / "predictions.jsonl", results, checkpoint["label_names"])
+    write_outcome_report(
+        folder / "report.html",
+        title=f"Test of {metrics['checkpoint']}",
+        summary={**metrics, "step": checkpoint["step"], "model": config.MODEL.ARCH},
+        log=[],
+        records=records.records,
+        results=results,
+        names=checkpoint["label_names"],
+        clip=preprocessing.clip,
+        decoder=config.DATA.DECODER,
+        failures=[],
+        config_text=config.dump(),
+        notes=[f"{metrics['clips']} clips x {metrics['crops']} crops per video, mean of their probabilities"],
+    )
+    write_json(folder / "metrics.json", metrics)
+
+
+def _announce(metrics: dict[str, Any], folder: Path) -> None:
+    say(f"{describe(metrics)}  ({metrics['clips']} clips x {metrics['crops']} crops)")
+    say(f"results: {folder / 'metrics.json'}  {folder / 'predictions.jsonl'}  {folder / 'report.html'}")

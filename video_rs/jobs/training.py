@@ -1,0 +1,295 @@
+"""Train a run: guard the output folder, build, continue or start, loop, and leave a report."""
+
+import copy
+import platform
+import signal
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from video_rs import __version__, builders
+from video_rs.config import Config, config_from_text, flat
+from video_rs.engine import distributed
+from video_rs.engine.checkpoint import FORMAT, changed_keys, copy_checkpoint, load_checkpoint, save_checkpoint
+from video_rs.engine.metrics import VideoResult, log_loss
+from video_rs.engine.trainer import Trainer, fit
+from video_rs.errors import InputError
+from video_rs.jobs.outcome import write_json, write_outcome_report, write_predictions
+from video_rs.jobs.progress import TrainProgress, say
+from video_rs.jobs.run_folder import RunFolder
+from video_rs.jobs.testing import describe, metrics_of, score_videos
+from video_rs.models import Architecture
+from video_rs.models.pretrained import load_strictly
+from video_rs.reports import RunLog, read_log
+
+
+def run_training(
+    config: Config, *, resume: bool = False, overwrite: bool = False, finetune: str = "", allow_changes: bool = False
+) -> dict[str, Any] | None:
+    """Trains to the end and returns the contents of metrics.json (None without a VAL_LIST).
+
+    Args:
+        config: as loaded.
+        resume: continue from the folder's last checkpoint if there is one, else start; a finished run returns at once.
+        overwrite: remove what a run wrote to the folder before.
+        finetune: checkpoint whose weights to start from; its last layer is left out where the classes differ.
+        allow_changes: resume although the config or the data set has changed.
+
+    Raises:
+        InputError: bad input.
+        Stopped: told to stop by SIGTERM; the state is saved.
+    """
+    folder = RunFolder(Path(config.OUTPUT_DIR))
+    resuming = resume and folder.last.is_file()
+    if not overwrite and not resume:
+        folder.refuse_a_second_run()
+    device = distributed.pick_device(config.DEVICE)
+    distributed.start(device)
+    _make_demo_clips(config)
+    run = Run(config, folder, device)
+    if resuming:
+        run.resume(allow_changes)
+        if run.trainer.step >= run.settings.total_steps:
+            say(f"{folder.path} is finished: {run.trainer.step} steps; nothing to do")
+            return None
+    elif finetune:
+        run.start_from(finetune)
+    # Only now, with all input read and checked, does anything of an earlier or barely begun run go.
+    if distributed.rank() == 0 and not resuming:
+        folder.clear()
+    distributed.barrier()
+    return run.go()
+
+
+def _make_demo_clips(config: Config) -> None:
+    if distributed.rank() == 0 and (line := builders.ensure_demo_clips(config)):
+        say(line)
+    distributed.barrier()
+
+
+class Run:
+    """One training run: the objects built from its config, and what happens between the steps."""
+
+    def __init__(self, config: Config, folder: RunFolder, device: torch.device):
+        self.config, self.folder, self.device = config, folder, device
+        arch = builders.build_architecture(config)
+        self.train_records, self.val_records, self.names = builders.build_records(config)
+        self.settings = builders.build_settings(config, len(self.train_records))
+        self.preprocessing = builders.build_preprocessing(config)
+        channels_last = config.TRAIN.CHANNELS_LAST
+        model = builders.build_model(arch, len(self.names), config.RNG_SEED, device, channels_last)
+        self.trainer = Trainer(
+            model,
+            builders.build_optimizer(config, model),
+            builders.build_ema(config, model),
+            partial(self.preprocessing.prepare, device=device, channels_last=channels_last),
+            builders.build_precision(config, device),
+            self.settings,
+        )
+        self.identity = builders.checkpoint_identity(config, arch, self.names)
+        self.fingerprints = {
+            "train": builders.dataset_fingerprint(self.train_records),
+            "val": builders.dataset_fingerprint(self.val_records),
+        }
+        self.resumed_step: int | None = None
+        self.saved_step: int | None = None
+        self.best: float | None = None
+        self.metrics: dict[str, Any] | None = None
+        self.results: list[VideoResult] = []
+        self.failures: dict[str, str] = {}
+        self.stop_asked = False
+        # Built now, so that a bad crop or batch size is refused before anything is written.
+        self.loader = builders.build_train_loader(config, self.train_records, self.settings, 0, device.type == "cuda")
+
+    def resume(self, allow_changes: bool) -> None:
+        """Takes over the state of the last checkpoint, unless config or data set have changed."""
+        state = load_checkpoint(self.folder.last)
+        changes = changed_keys(flat(config_from_text(state["config"])), flat(self.config), builders.FREE_ON_RESUME)
+        changes += [
+            f"the {name} list" for name in ("train", "val") if state["dataset"][name] != self.fingerprints[name]
+        ]
+        if changes and not allow_changes:
+            raise InputError(
+                f"{self.folder.path} was trained with another setting ({'; '.join(changes)}); "
+                "restore it, or add --allow-changes to go on regardless"
+            )
+        if state["architecture"] != self.identity["architecture"] or state["num_classes"] != len(self.names):
+            raise InputError(
+                f"{self.folder.last} holds {describe_model(state)}, this config {describe_model(self.identity)}; "
+                "start a new run in another OUTPUT_DIR"
+            )
+        self.trainer.load_state_dict(state)
+        self.best, self.metrics, self.resumed_step = state["best"], state["metrics"], state["step"]
+        self.failures = dict(state["failures"])
+        self.loader = builders.build_train_loader(
+            self.config, self.train_records, self.settings, self.trainer.step, self.device.type == "cuda"
+        )
+        say(f"resuming {self.folder.path} at step {self.trainer.step} of {self.settings.total_steps}")
+
+    def start_from(self, path: str) -> None:
+        """Weights of another run's checkpoint, EMA where it has them; the classifier only where the classes agree."""
+        state = load_checkpoint(path)
+        theirs, ours = Architecture(**state["architecture"]), self.trainer.model.backbone.architecture
+        weights = state["ema"] or state["model"]
+        if _without_rates(theirs) != _without_rates(ours):
+            raise InputError(
+                f"{path} holds {describe_model(state)}, this config {describe_model(self.identity)}; "
+                "set the same MODEL keys"
+            )
+        same_classes = state["label_names"] == list(self.names)
+        if not same_classes:
+            own = self.trainer.model.state_dict()
+            weights = {name: own[name] if name.startswith("fc.") else value for name, value in weights.items()}
+        load_strictly(self.trainer.model, weights, path)
+        say(f"fine-tuning from {path}" + ("" if same_classes else "; other classes, so the classifier starts afresh"))
+
+    def go(self) -> dict[str, Any] | None:
+        """The loop and what frames it."""
+        started = time.time()
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        if distributed.rank() == 0:
+            self.folder.path.mkdir(parents=True, exist_ok=True)
+            (self.folder.path / "config.yaml").write_text(self.config.dump(), encoding="utf-8")
+        self.log = RunLog(self.folder.path, self.resumed_step) if distributed.rank() == 0 else None
+        self.progress = TrainProgress(self.trainer.step, self.settings.total_steps)
+        self._announce()
+        try:
+            fit(
+                self.trainer,
+                self.loader,
+                log=self._log,
+                report_failure=self._report_failure,
+                validate=self._validate,
+                save=self._save,
+                should_stop=self._should_stop,
+            )
+        finally:
+            self.progress.close()
+            if self.log is not None:
+                self.log.close()
+                self._write_report(time.time() - started)
+        if self.metrics is not None and distributed.rank() == 0:
+            write_json(self.folder.path / "metrics.json", self.metrics)
+        distributed.barrier()
+        say(f"checkpoint: {self.folder.last}  report: {self.folder.path / 'report.html'}")
+        return self.metrics
+
+    def _announce(self) -> None:
+        parameters = sum(p.numel() for p in self.trainer.model.parameters())
+        total, settings = self.settings.total_steps, self.settings
+        steps = f"{total} steps of {settings.batch_size} clips ({settings.epoch(total):.1f} epochs)"
+        say(
+            f"{self.config.MODEL.ARCH}, {parameters / 1e6:.2f} M parameters, {len(self.names)} classes; "
+            f"{len(self.train_records)} training videos, {len(self.val_records or ())} for validation; {steps} on "
+            f"{distributed.world_size()} x {self.device.type}, output in {self.folder.path}"
+        )
+
+    def _log(self, step: int, scalars: dict[str, float]) -> None:
+        epoch = self.settings.epoch(step)
+        self.progress.update(step, epoch, scalars)
+        if self.log is not None:
+            self.log.train(step, epoch, **scalars)
+
+    def _report_failure(self, video: str, reason: str) -> None:
+        """Names each unreadable video once on the screen and in the log; every miss is counted by the trainer."""
+        if video in self.failures:
+            return
+        self.failures[video] = reason
+        say(f"cannot read {video}: {reason}")
+        if self.log is not None:
+            self.log.event("failed_video", f"{video}: {reason}", video=video, reason=reason)
+
+    def _validate(self, step: int) -> None:
+        if self.val_records is None:
+            return
+        preprocessing = builders.single_view(self.preprocessing)
+        model = self._averaged_model()
+        self.results = score_videos(self.config, model, self.val_records, preprocessing, "validation")
+        self.metrics = metrics_of(self.results, len(self.names), preprocessing, str(self.folder.last))
+        say(f"validation at step {step}: {describe(self.metrics)}")
+        if self.log is not None:
+            kept = {key: self.metrics[key] for key in ("top1", "topk", "k", "videos", "failed", "top1_all")}
+            self.log.validation(step, self.settings.epoch(step), loss=log_loss(self.results), **kept)
+            write_predictions(self.folder.path / "predictions.jsonl", self.results, self.names)
+        if self.best is None or self.metrics["top1"] > self.best:
+            self.best = self.metrics["top1"]
+            self._save(step)
+            if distributed.rank() == 0:
+                copy_checkpoint(self.folder.last, self.folder.best)
+
+    def _averaged_model(self) -> nn.Module:
+        """A copy of the model with the EMA's state, or the model itself without one."""
+        trainer = self.trainer
+        if trainer.ema is None:
+            return trainer.model
+        averaged = copy.deepcopy(trainer.model)
+        averaged.load_state_dict(trainer.ema.state_dict())
+        return averaged
+
+    def _save(self, step: int) -> None:
+        assert step == self.trainer.step
+        if self.saved_step == step:
+            return
+        self.saved_step = step
+        if distributed.rank() == 0:
+            save_checkpoint(self.folder.last, {**self.trainer.state_dict(), **self.identity, **self._circumstances()})
+
+    def _circumstances(self) -> dict[str, Any]:
+        versions = {"video_rs": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
+        return {
+            "format": FORMAT,
+            "dataset": self.fingerprints,
+            "best": self.best,
+            "metrics": self.metrics,
+            "failures": self.failures,
+            "versions": versions,
+        }
+
+    def _on_sigterm(self, _signal, _frame) -> None:
+        self.stop_asked = True
+
+    def _should_stop(self) -> bool:
+        """Whether any process has been told to stop: all leave after the same step."""
+        if distributed.world_size() == 1:
+            return self.stop_asked
+        return bool(distributed.sum_over_ranks(torch.tensor(int(self.stop_asked), device=self.device)))
+
+    def _write_report(self, seconds: float) -> None:
+        metrics = self.metrics or {}
+        write_outcome_report(
+            self.folder.path / "report.html",
+            title=f"Training of {self.config.MODEL.ARCH} in {self.folder.path}",
+            summary={**metrics, "steps": self.trainer.step, "seconds": seconds, "model": self.config.MODEL.ARCH},
+            log=read_log(self.folder.path / "log.jsonl"),
+            records=self.val_records.records if self.val_records else (),
+            results=self.results,
+            names=self.names,
+            clip=self.preprocessing.clip,
+            decoder=self.config.DATA.DECODER,
+            failures=list(self.failures.items()),
+            config_text=self.config.dump(),
+            notes=["accuracies are of the last validation: one centre view a video, averaged weights"]
+            if metrics
+            else [],
+        )
+
+
+def describe_model(identity: dict[str, Any]) -> str:
+    """Depths, width and class count: enough to tell two models apart in a message."""
+    arch = identity["architecture"]
+    depths = ",".join(map(str, arch["depths"]))
+    return (
+        f"a {arch['block']} network of depths {depths}, width {arch['width']:g}, for {identity['num_classes']} classes"
+    )
+
+
+def _without_rates(arch: Architecture) -> dict[str, Any]:
+    """The fields that decide names and shapes of weights, and what they compute."""
+    fields = dict(vars(arch))
+    for name in ("dropout", "stochastic_depth", "stochastic_depth_rule", "norm_momentum", "initialization"):
+        del fields[name]
+    return fields

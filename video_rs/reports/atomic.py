@@ -1,0 +1,23 @@
+"""Whole-file writes that a reader, or a killed run, never sees half done."""
+
+import os
+from pathlib import Path
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8 to ``path`` through a neighbour file and a rename; the folder is made if needed.
+
+    File names may hold bytes that are not UTF-8, which Python keeps as lone surrogates: those are written as
+    ``\\udcXX``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not tempfile: its files are private (0600), and a report is there to be shared.
+    neighbour = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with neighbour.open("wb") as file:
+            file.write(text.encode("utf-8", "backslashreplace"))
+            file.flush()
+            os.fsync(file.fileno())
+        neighbour.replace(path)
+    finally:
+        neighbour.unlink(missing_ok=True)
