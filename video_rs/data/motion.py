@@ -19,41 +19,33 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from video_rs.data.encoding import write_video
 from video_rs.errors import InputError
 
-LABELS = (
-    "moving_left",
-    "moving_right",
-    "moving_up",
-    "moving_down",
-    "turning_clockwise",
-    "turning_counterclockwise",
-    "growing",
-    "shrinking",
-)
-
 _ACROSS, _DOWN, _SCALE, _ANGLE = range(4)
-_FORWARD = {"moving_right": _ACROSS, "moving_down": _DOWN, "turning_clockwise": _ANGLE, "growing": _SCALE}
-_BACKWARD = {
-    "moving_left": _ACROSS,
-    "moving_up": _DOWN,
-    "turning_counterclockwise": _ANGLE,
-    "shrinking": _SCALE,
+_MOTIONS = {  # the coordinate that a class moves, and which way
+    "moving_left": (_ACROSS, -1),
+    "moving_right": (_ACROSS, 1),
+    "moving_up": (_DOWN, -1),
+    "moving_down": (_DOWN, 1),
+    "turning_clockwise": (_ANGLE, 1),
+    "turning_counterclockwise": (_ANGLE, -1),
+    "growing": (_SCALE, 1),
+    "shrinking": (_SCALE, -1),
 }
+LABELS = tuple(_MOTIONS)
 
 _RADIUS = 0.46  # of the largest disc, in frame sizes: below 0.5, or the object would meet its own other side
-_NEST = 2.0  # a disc's radius over that of the next one inside it
-# Slowest and fastest rate of each coordinate in cycles per frame: at 96 pixels 0.7 to 1.3 pixels, 3 to 4 %,
-# 0.08 to 0.14 radians.
-_RATES = {
-    _ACROSS: (0.7 / 96, 1.3 / 96),
+_NEST = 1.6  # a disc's radius over that of the next one inside it
+_RATES = {  # slowest and fastest, in cycles per frame
+    _ACROSS: (0.7 / 96, 1.3 / 96),  # 0.7 to 1.3 pixels at 96 pixels
     _DOWN: (0.7 / 96, 1.3 / 96),
-    _SCALE: (np.log(1.03) / np.log(_NEST), np.log(1.04) / np.log(_NEST)),
-    _ANGLE: (0.08 / (2 * np.pi), 0.14 / (2 * np.pi)),
+    _SCALE: (np.log(1.03) / np.log(_NEST), np.log(1.04) / np.log(_NEST)),  # 3 to 4 %
+    _ANGLE: (0.08 / (2 * np.pi), 0.14 / (2 * np.pi)),  # 0.08 to 0.14 radians
 }
 
 _FPS = 12
@@ -72,13 +64,12 @@ def motion_path(label: int | str, seed: int, frames: int = _FRAMES) -> np.ndarra
 
     The first row and the rate's place in its range depend on the seed alone, not on the label.
     """
-    name = _label_name(label)
+    axis, sign = _MOTIONS[_label_name(label)]
+    slowest, fastest = _RATES[axis]
     rng = np.random.default_rng([seed, 0])
     start, pace = rng.random(4), rng.random()
-    axis = _FORWARD.get(name, _BACKWARD.get(name))
-    slowest, fastest = _RATES[axis]
     velocity = np.zeros(4)
-    velocity[axis] = (slowest + pace * (fastest - slowest)) * (1 if name in _FORWARD else -1)
+    velocity[axis] = sign * (slowest + pace * (fastest - slowest))
     return (start + np.arange(frames)[:, None] * velocity) % 1.0
 
 
@@ -157,6 +148,13 @@ def _blend(points: int, cells: int) -> np.ndarray:
     return eye[cell] * (1 - weight)[:, None] + eye[(cell + 1) % cells] * weight[:, None]
 
 
+class _Job(NamedTuple):
+    path: str  # below the folder
+    label: str
+    split: str
+    seed: int  # of the clip
+
+
 def make_motion_demo(
     folder: str | os.PathLike,
     train_clips: int = 480,
@@ -182,7 +180,7 @@ def make_motion_demo(
     try:
         _claim(folder, settings)
         _write_clips(folder, jobs, workers, progress)
-        rows = [f"{path},{label},{split}" for path, label, split, _ in jobs]
+        rows = [f"{job.path},{job.label},{job.split}" for job in jobs]
         _write_text(folder / "motion_demo.csv", "\n".join(["path,label,split", *rows, ""]))
         _write_text(folder / "labels.txt", "\n".join([*LABELS, ""]))
         _write_text(folder / _SETTINGS, json.dumps(settings, indent=2) + "\n")
@@ -198,13 +196,13 @@ def _checked(name: str, value: int, least: int) -> int:
     return value
 
 
-def _split_jobs(split: str, clips: int, seed: int) -> list[tuple[str, str, str, int]]:
-    """(path below the folder, label, split, clip seed) of each clip; the classes take turns."""
+def _split_jobs(split: str, clips: int, seed: int) -> list[_Job]:
+    """One job a clip; the classes take turns."""
     jobs = []
     for index in range(clips):
         label, number = LABELS[index % len(LABELS)], index // len(LABELS) + 1
         clip_seed = np.random.SeedSequence([seed, _SPLITS.index(split), index]).generate_state(1, np.uint64)[0]
-        jobs.append((f"{split}/{label}/{label}_{number:04d}.mp4", label, split, int(clip_seed)))
+        jobs.append(_Job(f"{split}/{label}/{label}_{number:04d}.mp4", label, split, int(clip_seed)))
     return jobs
 
 
@@ -227,12 +225,12 @@ def _require_same(folder: Path, found: dict, settings: dict) -> None:
         )
 
 
-def _write_clips(folder: Path, jobs: list, workers: int, progress: Callable[[int, int], None] | None) -> None:
-    def write(job: tuple[str, str, str, int]) -> None:
-        path, label, _, clip_seed = job
-        if not (folder / path).exists():  # a file that is there is whole: writing is atomic
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            write_video(folder / path, motion_clip(label, clip_seed), fps=_FPS, crf=_CRF)
+def _write_clips(folder: Path, jobs: list[_Job], workers: int, progress: Callable[[int, int], None] | None) -> None:
+    def write(job: _Job) -> None:
+        path = folder / job.path
+        if not path.exists():  # a file that is there is whole: writing is atomic
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_video(path, motion_clip(job.label, job.seed), fps=_FPS, crf=_CRF)
 
     # Threads, not processes: NumPy and the encoder let go of the interpreter for most of the time.
     with ThreadPoolExecutor(workers) as pool:
@@ -242,7 +240,9 @@ def _write_clips(folder: Path, jobs: list, workers: int, progress: Callable[[int
 
 
 def _write_text(path: Path, text: str) -> None:
-    """Write a whole file or none."""
+    """Write a whole file or none; a file that says so already is left alone, its folder may be read-only."""
+    if path.exists() and path.read_text() == text:
+        return
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text)
     partial.replace(path)

@@ -216,8 +216,8 @@ def _lines(text: str, source: str, require_labels: bool) -> Iterator[_Row]:
             continue
         elif require_labels:
             raise InputError(
-                f"{source}, line {number}: got {_short(line)!r}, expected a path and integer labels (a.mp4 3); for "
-                "names give the list a header with the columns path,label"
+                f"{source}, line {number}: got {_short(line.strip())!r}, expected a path and integer labels (a.mp4 3); "
+                "for names give the list a header with the columns path,label"
             )
         else:
             yield _Row(number, line.strip())

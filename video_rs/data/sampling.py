@@ -85,10 +85,9 @@ def segment_frames(num_frames: int, fps: float, start: float | None, end: float 
     first = 0 if start is None else max(0, _frame_at(start, fps))
     stop = num_frames if end is None else min(num_frames, _frame_at(end, fps))
     if stop <= first:
-        raise InputError(
-            f"segment {start}..{end} s holds no frame: the video has {num_frames} frames at {fps:g} per second, "
-            f"{num_frames / fps:.2f} s; correct start and end in the list"
-        )
+        segment = f"{start or 0}..{'end' if end is None else end} s"
+        video = f"{num_frames} frames at {fps:g} per second, {num_frames / fps:.2f} s"
+        raise InputError(f"segment {segment} holds no frame: the video has {video}; correct the list's start and end")
     return first, stop - first
 
 

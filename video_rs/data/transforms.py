@@ -207,12 +207,11 @@ def random_box(
 def _box_size(
     height: int, width: int, area: tuple[float, float], ratio: float, generator: torch.Generator
 ) -> tuple[int, int] | None:
-    """TensorFlow's GenerateRandomCrop without the offsets: ``(height, width)``, or None if nothing fits."""
+    """TensorFlow's GenerateRandomCrop without the offsets, in float64: ``(height, width)``, None if nothing fits."""
     min_area, max_area = (share * height * width for share in area)
     low, high = round(math.sqrt(min_area / ratio)), round(math.sqrt(max_area / ratio))
     if round(high * ratio) > width:
         high = int((width + 0.5 - 1e-7) / ratio)
-        high -= round(high * ratio) > width
     high = min(high, height)
     low = min(low, high)
     rows = low + _uniform(high - low + 1, generator)

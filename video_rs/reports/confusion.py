@@ -61,8 +61,6 @@ def most_confused(counts: np.ndarray, names: Sequence[str], limit: int) -> list[
     wrong = counts * (1 - np.eye(len(names), dtype=np.int64))
     pairs = sorted(zip(*np.nonzero(wrong), strict=True), key=lambda at: (-counts[at], -shares[at], at))
     return [
-        ConfusedPair(
-            names[true], names[predicted], int(counts[true, predicted]), float(shares[true, predicted])
-        )
+        ConfusedPair(names[true], names[predicted], int(counts[true, predicted]), float(shares[true, predicted]))
         for true, predicted in pairs[:limit]
     ]

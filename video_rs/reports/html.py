@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from video_rs.reports import plots
 from video_rs.reports.atomic import replace_text
-from video_rs.reports.confusion import checked, class_accuracies, most_confused
+from video_rs.reports.confusion import ClassAccuracy, checked, class_accuracies, most_confused
 
 MOST_BARS = 40  # classes listed one by one; of more, the worst and the best half of this
 MOST_PAIRS = 20
@@ -124,7 +124,8 @@ def _summary(summary: Mapping[str, Any]) -> tuple[list[Tile], list[Tile]]:
     named = {"top1": "Top-1 accuracy"}
     if failed:
         named = {"top1": "Top-1, readable videos", "top1_all": "Top-1, failed count as wrong"}
-    named["topk"] = f"Top-{'k' if k is None else k} accuracy"
+    if k != 1:
+        named["topk"] = f"Top-{'k' if k is None else k} accuracy"
     tiles = [Tile(name, _percent(summary[key])) for key, name in named.items() if key in summary]
     tiles += [Tile(name, _text(summary[key])) for key, name in COUNTS.items() if key in summary]
     others = {key: value for key, value in summary.items() if key not in ACCURACIES | COUNTS.keys()}
@@ -184,30 +185,35 @@ def _data_uri(png: bytes) -> str:
 
 
 def _confusion(confusion: Any, names: Sequence[str]) -> dict[str, Any] | None:
-    if confusion is None:
+    counts = None if confusion is None else checked(confusion, names)
+    if counts is None or not counts.any():
         return None
-    counts = checked(confusion, names)
     rows = class_accuracies(counts, names)
-    if not rows:
-        return None
-    half = MOST_BARS // 2
-    few = len(rows) <= MOST_BARS
-    picture = plots.png(plots.confusion_matrix(counts, names))
-    width = round(100 * plots.png_width(picture) / plots.DPI)
     return {
-        "image": _data_uri(picture),
-        "width": width,
-        # A narrow screen scrolls sideways rather than shrinking the names out of sight; without names it shrinks.
-        "narrowest": min(width, 480) if len(names) <= plots.MOST_NAMED else 0,
+        **_matrix_picture(counts, names),
         "videos": int(counts.sum()),
         "rows": rows,
-        "parts": [("", rows)]
-        if few
-        else [(f"Worst {half}", rows[:half]), (f"Best {half}", rows[-half:][::-1])],
+        "parts": _class_parts(rows),
         "absent": [name for name, total in zip(names, counts.sum(axis=1), strict=True) if total == 0],
         "pairs": most_confused(counts, names, MOST_PAIRS),
         "wrong_pairs": int(np.count_nonzero(counts) - np.count_nonzero(counts.diagonal())),
     }
+
+
+def _matrix_picture(counts: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    picture = plots.png(plots.confusion_matrix(counts, names))
+    width = round(100 * plots.png_width(picture) / plots.DPI)
+    # A narrow screen scrolls sideways rather than shrinking the names out of sight; without names it shrinks.
+    narrowest = min(width, 480) if len(names) <= plots.MOST_NAMED else 0
+    return {"image": _data_uri(picture), "width": width, "narrowest": narrowest}
+
+
+def _class_parts(rows: list[ClassAccuracy]) -> list[tuple[str, list[ClassAccuracy]]]:
+    """(heading, rows) pairs: everything under no heading, or the worst and the best of many classes."""
+    half = MOST_BARS // 2
+    if len(rows) <= MOST_BARS:
+        return [("", rows)]
+    return [(f"Worst {half}", rows[:half]), (f"Best {half}", rows[-half:][::-1])]
 
 
 def _example(example: Example) -> dict[str, Any]:

@@ -144,9 +144,7 @@ def montage(frames: Any) -> bytes:
     """
     clip = np.asarray(frames)
     if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[3] != 3 or 0 in clip.shape:
-        raise InputError(
-            f"clip: got {clip.dtype} {list(clip.shape)}, expected uint8 [T,H,W,3] with T, H, W > 0"
-        )
+        raise InputError(f"clip: got {clip.dtype} {list(clip.shape)}, expected uint8 [T,H,W,3] with T, H, W > 0")
     shown = np.linspace(0, len(clip) - 1, min(len(clip), STRIP_FRAMES)).round().astype(np.int64)
     small = _shrink(clip[shown])  # [t,h,w,3]
     gap = np.full((small.shape[1], STRIP_GAP, 3), 255, dtype=np.uint8)

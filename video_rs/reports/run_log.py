@@ -106,15 +106,12 @@ def _parse(line: bytes) -> dict[str, Any]:
         raise ValueError("not an object")
     if record.get("kind") == "event":
         return record
-    return {
-        key: NOT_FINITE.get(value, value) if isinstance(value, str) else value
-        for key, value in record.items()
-    }
+    return {key: NOT_FINITE.get(value, value) if isinstance(value, str) else value for key, value in record.items()}
 
 
 def _lines_up_to(path: Path, last_step: int) -> list[dict[str, Any]]:
     records = read_log(path) if path.exists() else []
-    return [record for record in records if record.get("step", 0) <= last_step]
+    return [record for record in records if (record.get("step") or 0) <= last_step]
 
 
 def _dump(record: dict[str, Any]) -> str:
