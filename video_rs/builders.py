@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -214,13 +214,14 @@ def build_view_loader(config: Config, records: RecordList, preprocessing: Prepro
     return view_loader(dataset, share(), config.DATA.NUM_WORKERS)
 
 
-def ensure_demo_clips(config: Config) -> str | None:
-    """Writes the demo clips that DATA.DEMO asks for where TRAIN_LIST is missing; returns the line to announce."""
+def ensure_demo_clips(config: Config, announce: Callable[[str], None]) -> None:
+    """Writes the demo clips that DATA.DEMO asks for where TRAIN_LIST is missing, and announces it first in one line."""
     train_list = Path(config.DATA.TRAIN_LIST)
     if config.DATA.DEMO != "motion" or train_list.is_file():
-        return None
+        return
     from video_rs.data.motion import make_motion_demo
 
+    announce(f"the demo clips are missing and are written to {train_list.parent}: about half a minute")
     made = make_motion_demo(train_list.parent)
     if Path(made).resolve() != train_list.resolve():
         raise InputError(f"DATA.DEMO motion writes {made}; set DATA.TRAIN_LIST to it, not {train_list}")

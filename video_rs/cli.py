@@ -39,7 +39,7 @@ def keep_large_blocks() -> None:
     """Tells glibc to reuse large blocks instead of returning them to the kernel after every layer.
 
     The maps of a 3D network are tens of megabytes each, and mapping and clearing them anew costs up to a fifth of a
-    step on a CPU (docs/benchmarks.md). Other allocators are left alone.
+    step on a CPU. Other allocators are left alone.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -7,6 +7,7 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -118,17 +119,41 @@ OPTIONS = (
     Option("SOLVER.CLIP_GRAD_L2NORM", 0.0, "largest norm of the gradient; 0 is off", low=0),
     Option("SOLVER.EMA_DECAY", 0.9999, "of the averaged weights; 0 is off", low=0, high=1),
 )
+Item = tuple[str, Any, str]  # full key, value, where it was given
+
 BY_KEY = {option.key: option for option in OPTIONS}
 BUNDLED = (Path(__file__).parent / "configs", Path(__file__).parent.parent / "configs")
 
 
 class Config(CfgNode):
-    """fvcore's ``CfgNode``, whose ``freeze`` also stops item assignment and every ``merge_from_*``."""
+    """fvcore's ``CfgNode``, whose ``freeze`` also stops what a dict can do to itself, and with it ``merge_from_*``."""
 
-    def __setitem__(self, key, value):
+    def __reduce__(self):
+        # Copied and pickled whole: item by item, a frozen copy would refuse its own items.
+        return _rebuilt, (dict(self), dict(self.__dict__))
+
+
+def _rebuilt(items: dict, attributes: dict) -> Config:
+    config = Config()
+    dict.update(config, items)
+    config.__dict__.update(attributes)
+    return config
+
+
+def _unless_frozen(name: str):
+    inherited = getattr(CfgNode, name)
+
+    @wraps(inherited)
+    def method(self, *args, **kwargs):
         if self.is_frozen():
-            raise AttributeError(f"the configuration is frozen: {key} cannot be set")
-        super().__setitem__(key, value)
+            raise AttributeError("the configuration is frozen; load_config with overrides makes another")
+        return inherited(self, *args, **kwargs)
+
+    return method
+
+
+for _name in ("__setitem__", "__delitem__", "__ior__", "update", "setdefault", "pop", "popitem", "clear"):
+    setattr(Config, _name, _unless_frozen(_name))
 
 
 def load_config(name_or_path: str | Path = "", overrides: Sequence[str] | Mapping[str, Any] = ()) -> Config:
@@ -144,15 +169,14 @@ def load_config(name_or_path: str | Path = "", overrides: Sequence[str] | Mappin
     Raises:
         InputError: an unknown file or key (the nearest is named), or a value of another type or range.
     """
-    values = _read_yaml(find_config(str(name_or_path)), ()) if name_or_path else {}
-    source = str(name_or_path)
-    return _checked([*((k, v, source) for k, v in values.items()), *_override_items(overrides)])
+    items = _read_yaml(find_config(str(name_or_path)), ()) if name_or_path else []
+    return _checked([*items, *_override_items(overrides)])
 
 
 def config_from_text(text: str, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Config:
     """A config from the YAML text that a checkpoint stores, with overrides; errors as :func:`load_config`."""
-    values = _flatten(yaml.safe_load(text) or {})
-    return _checked([*((k, v, "checkpoint") for k, v in values.items()), *_override_items(overrides)])
+    items = _items(_parsed_mapping(text, "the checkpoint's config"), "checkpoint")
+    return _checked([*items, *_override_items(overrides)])
 
 
 def flat(config: Config) -> dict[str, Any]:
@@ -162,7 +186,8 @@ def flat(config: Config) -> dict[str, Any]:
 
 def find_config(name_or_path: str) -> Path:
     """The file behind ``--cfg``: an existing path, else ``configs/NAME`` or ``configs/NAME.yaml``."""
-    folders = [folder for folder in BUNDLED if folder.is_dir()]
+    # The first only: beside an installed package, the second would be anybody's.
+    folders = [folder for folder in BUNDLED if folder.is_dir()][:1]
     candidates = [Path(name_or_path), *(f / (name_or_path + end) for f in folders for end in ("", ".yaml"))]
     for path in candidates:
         if path.is_file():
@@ -173,36 +198,42 @@ def find_config(name_or_path: str) -> Path:
     )
 
 
-def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    """Flat values of a file over those of its ``_BASE_``, which is relative to the file."""
+def _read_yaml(path: Path, seen: tuple[Path, ...]) -> list[Item]:
+    """Items of a file after those of its ``_BASE_``, which is relative to the file."""
     path = path.resolve()
     if path in seen:
         raise InputError(f"{path}: _BASE_ leads back to the file itself; remove one of: {', '.join(map(str, seen))}")
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"cannot read {path}: {' '.join(str(error).split())}") from error
-    if not isinstance(tree, dict):
-        raise InputError(f"{path} holds {type(tree).__name__}; allowed: a mapping of keys to values")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        wanted_by = f" (the _BASE_ of {seen[-1]})" if seen else ""
+        raise InputError(f"cannot read {path}{wanted_by}: {error}") from error
+    tree = _parsed_mapping(text, str(path))
     base = tree.pop("_BASE_", None)
-    values = {}
-    if base is not None:
-        values = _read_yaml(path.parent / str(base), (*seen, path))
-    return {**values, **_flatten(tree)}
+    inherited = [] if base is None else _read_yaml(path.parent / str(base), (*seen, path))
+    return [*inherited, *_items(tree, str(path))]
 
 
-def _flatten(tree: Mapping, prefix: str = "") -> dict[str, Any]:
-    values = {}
+def _parsed_mapping(text: str, source: str) -> dict:
+    try:
+        tree = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date of month 13, a number of 5000 digits
+        raise InputError(f"cannot read {source}: {' '.join(str(error).split())}") from error
+    tree = {} if tree is None else tree
+    if not isinstance(tree, dict):
+        raise InputError(f"{source} holds {type(tree).__name__}; allowed: a mapping of keys to values")
+    return tree
+
+
+def _items(tree: Mapping, source: str, prefix: str = "") -> list[Item]:
+    items = []
     for key, value in tree.items():
         full = f"{prefix}{key}"
-        if isinstance(value, dict):
-            values.update(_flatten(value, full + "."))
-        else:
-            values[full] = value
-    return values
+        items += _items(value, source, full + ".") if isinstance(value, dict) else [(full, value, source)]
+    return items
 
 
-def _override_items(overrides: Sequence[str] | Mapping[str, Any]) -> Iterable[tuple[str, Any, str]]:
+def _override_items(overrides: Sequence[str] | Mapping[str, Any]) -> list[Item]:
     if isinstance(overrides, Mapping):
         return [(key, value, "override") for key, value in overrides.items()]
     if len(overrides) % 2:
@@ -210,13 +241,15 @@ def _override_items(overrides: Sequence[str] | Mapping[str, Any]) -> Iterable[tu
     return [(k, v, "override") for k, v in zip(overrides[::2], overrides[1::2], strict=True)]
 
 
-def _checked(items: Iterable[tuple[str, Any, str]]) -> Config:
+def _checked(items: Iterable[Item]) -> Config:
     config = Config()
     for option in OPTIONS:
         _set(config, option.key, option.default)
     for key, value, source in items:
         if key not in BY_KEY:
-            hint = _near(key, list(BY_KEY)) or "; python -m video_rs.config lists all keys"
+            hint = _near(str(key), list(BY_KEY)) or "; python -m video_rs.config lists all keys"
+            if any(known.startswith(f"{key}.") for known in BY_KEY):
+                hint = f"; it is a group: give {key}.NAME, or nested names and values in YAML"
             raise InputError(f"unknown config key {key!r} ({source}){hint}")
         _set(config, key, _valid(BY_KEY[key], value, source))
     config.freeze()
@@ -240,15 +273,16 @@ def _valid(option: Option, value, source: str):
     """``value`` in the type of the option's default, within what is allowed."""
     try:
         value = _coerced(value, option.default)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         kind = _describe(option.default)
         raise InputError(f"{option.key} is {value!r} ({source}); allowed: {kind}") from None
     if option.choices and value not in option.choices:
         allowed = ", ".join(repr(choice) for choice in option.choices)
         raise InputError(f"{option.key} is {value!r} ({source}); allowed: {allowed}")
     numbers = value if isinstance(value, list) else [value]
-    if any(isinstance(x, (int, float)) and not option.low <= x <= option.high for x in numbers):
-        raise InputError(f"{option.key} is {value!r} ({source}); allowed: {option.low:g} to {option.high:g}")
+    numbers = [x for x in numbers if isinstance(x, (int, float))]
+    if not all(math.isfinite(x) and option.low <= x <= option.high for x in numbers):
+        raise InputError(f"{option.key} is {value!r} ({source}); allowed: {_describe_bounds(option)}")
     return value
 
 
@@ -286,7 +320,14 @@ def _parsed(text: str):
 def _describe(default) -> str:
     if isinstance(default, list):
         return f"a list of {len(default)} values like {default}"
-    return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[type(default)]
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    return kinds.get(type(default), "a YAML value")
+
+
+def _describe_bounds(option: Option) -> str:
+    if option.high < math.inf:
+        return f"{option.low:g} to {option.high:g}"
+    return f"at least {option.low:g}, finite" if option.low > -math.inf else "finite numbers"
 
 
 def _near(name: str, known: list[str]) -> str:

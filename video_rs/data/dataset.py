@@ -139,7 +139,8 @@ def read_views(
 
 
 def sample_generator(seed: int, epoch: int, index: int) -> torch.Generator:
-    """A generator whose stream depends on exactly these three numbers."""
-    # A large odd multiplier per part keeps nearby triples far apart; torch's generator takes 64 bits.
+    """A generator whose stream is a function of these three numbers."""
+    # A large odd multiplier per part keeps nearby triples apart. torch's CPU generator uses 32 bits of the seed, so two
+    # samples of a long run may share a stream by chance; they see different videos, which does no harm.
     mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xC2B2AE3D27D4EB4F + index * 0x165667B19E3779F9) % 2**63
     return torch.Generator().manual_seed(mixed)

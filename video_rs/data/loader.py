@@ -126,7 +126,7 @@ def train_loader(dataset: ClipDataset, order: ClipOrder, workers: int, pin: bool
         num_workers=workers,
         collate_fn=Stack((3, dataset.clip.num_frames, crop, crop)),
         pin_memory=pin,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=2 if workers else None,
         generator=torch.Generator(),
     )
 

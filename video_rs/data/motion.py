@@ -15,6 +15,7 @@ exactly taken its place: an object grows for ever without a jump, and is equally
 """
 
 import json
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,8 +45,8 @@ _NEST = 1.6  # a disc's radius over that of the next one inside it
 _RATES = {  # slowest and fastest, in cycles per frame
     _ACROSS: (0.7 / 96, 1.3 / 96),  # 0.7 to 1.3 pixels at 96 pixels
     _DOWN: (0.7 / 96, 1.3 / 96),
-    _SCALE: (np.log(1.03) / np.log(_NEST), np.log(1.04) / np.log(_NEST)),  # 3 to 4 %
-    _ANGLE: (0.08 / (2 * np.pi), 0.14 / (2 * np.pi)),  # 0.08 to 0.14 radians
+    _SCALE: (math.log(1.03, _NEST), math.log(1.04, _NEST)),  # 3 to 4 %
+    _ANGLE: (0.08 / (2 * math.pi), 0.14 / (2 * math.pi)),  # 0.08 to 0.14 radians
 }
 
 _FPS = 12
@@ -80,7 +81,7 @@ def motion_clip(label: int | str, seed: int, frames: int = _FRAMES, size: int = 
     """
     rng = np.random.default_rng([seed, 1])
     middle, dark, light = rng.uniform([[0.35], [0.0], [0.7]], [[0.65], [0.3], [1.0]], (3, 3))
-    background = _paint(_cyclic_noise(rng, ((4, 4), (12, 12)), (size, size)), middle - 0.2, middle + 0.2)
+    background = _paint(_cyclic_noise(rng, ((4, 4), (12, 12)), (size, size)), middle - 0.12, middle + 0.12)
     texture = _paint(_disc_texture(rng), dark, light)
     clip = np.stack([_draw(background, texture, *point) for point in motion_path(label, seed, frames).tolist()])
     return np.rint(clip * 255).astype(np.uint8)
@@ -102,18 +103,18 @@ def _draw(background, texture, across: float, down: float, scale: float, angle: 
     y = (pixels - down + 0.5) % 1.0 - 0.5
     radius = np.maximum(np.hypot(x[None, :], y[:, None]), 0.5 / size)
     outer = _RADIUS * _NEST ** (scale - 1)
-    nest = np.log(radius / outer) / np.log(_NEST)  # 0 at the outer edge, -1 at the edge of the next disc
-    turn = np.arctan2(y[:, None], x[None, :]) / (2 * np.pi) - angle  # y points down, so this is clockwise
+    nest = np.log(radius / outer) / math.log(_NEST)  # 0 at the outer edge, -1 at the edge of the next disc
+    turn = np.arctan2(y[:, None], x[None, :]) / (2 * math.pi) - angle  # y points down, so this is clockwise
     disc = _look_up(texture, turn, nest)
     inner = np.clip(0.5 + size * (outer / _NEST - radius), 0, 1)  # an edge one pixel wide
     whole = np.clip(0.5 + size * (outer - radius), 0, 1)
-    opacity = np.maximum(inner, whole * np.cos(scale * np.pi / 2) ** 2)[..., None]
+    opacity = np.maximum(inner, whole * (1 - scale**3))[..., None]
     return (background * (1 - opacity) + disc * opacity).astype(np.float32)
 
 
 def _disc_texture(rng: np.random.Generator) -> np.ndarray:
     """One cycle of the object: float ``[angle, log radius]`` in [0, 1], fine enough to look up unblended."""
-    texture = _cyclic_noise(rng, ((8, 1), (8, 2)), (720, 256))
+    texture = _cyclic_noise(rng, ((8, 1), (8, 2)), (720, 128))
     low, high = texture.min(), texture.max()
     shade = np.linspace(1.0, 0.5, texture.shape[1])  # darkest at the rim, so that every disc shows its edge
     return (texture - low) / (high - low) * shade

@@ -1,6 +1,8 @@
 """Checkpoints: written whole or not at all, read without running code, compared before they are used."""
 
 import os
+import pickle
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,14 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
-        torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with open(partial, "wb") as file:
+            torch.save(dict(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def copy_checkpoint(source: Path, target: Path) -> None:
@@ -35,8 +40,10 @@ def copy_checkpoint(source: Path, target: Path) -> None:
         os.link(source, partial)
     except OSError:
         # Some network and FAT file systems have no hard links.
-        partial.write_bytes(source.read_bytes())
+        shutil.copyfile(source, partial)
     os.replace(partial, target)
+    # Renaming one link of a file onto another does nothing (POSIX): the target was the source already.
+    partial.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -53,12 +60,14 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises nearly anything on foreign bytes, and all of it is the file's fault
-        raise InputError(f"{path} is not a readable checkpoint: {_first_line(error)}") from error
-    missing = [key for key in REQUIRED if not isinstance(checkpoint, dict) or key not in checkpoint]
-    if missing:
-        raise InputError(f"{path} is not a checkpoint of this project: it has no {', '.join(missing)}")
-    if checkpoint["format"] != FORMAT:
+        raise InputError(f"{path} {_why_unreadable(error)}") from error
+    if not isinstance(checkpoint, dict):
+        raise InputError(f"{path} is not a checkpoint of this project: it holds a {type(checkpoint).__name__}")
+    # Before the keys: another format may well have others.
+    if "format" in checkpoint and checkpoint["format"] != FORMAT:
         raise InputError(f"{path} has checkpoint format {checkpoint['format']}; this version reads {FORMAT}")
+    if missing := [key for key in REQUIRED if key not in checkpoint]:
+        raise InputError(f"{path} is not a checkpoint of this project: it has no {', '.join(missing)}")
     return checkpoint
 
 
@@ -68,5 +77,10 @@ def changed_keys(before: Mapping[str, Any], now: Mapping[str, Any], ignored: tup
     return [f"{key}: {before.get(key)!r} -> {now.get(key)!r}" for key in keys]
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__
+def _why_unreadable(error: Exception) -> str:
+    """In our words where torch's would advise to read the file with ``weights_only=False``, which runs its code."""
+    text = str(error)
+    if isinstance(error, pickle.UnpicklingError) or "weights_only" in text:
+        return "is refused: it holds more than tensors and plain data, and reading it could run its code"
+    reason = f"{type(error).__name__}: {text}".split("\n")[0].split(". ")[0].rstrip(": ")
+    return f"is damaged, cut short or no checkpoint at all ({reason})"

@@ -37,6 +37,17 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     return values
 
 
+def mean_over_ranks(tensors: list[Tensor]) -> None:
+    """Replaces each of ``tensors`` (of one dtype) by its mean over all processes, in one exchange."""
+    if not dist.is_initialized() or not tensors:
+        return
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat)
+    parts = flat.div_(dist.get_world_size()).split([tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view_as(tensor))
+
+
 def gather(item: Any) -> list[Any]:
     """Each process's ``item``, in rank order, on every process."""
     if not dist.is_initialized():

@@ -103,7 +103,8 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == torch.float16)
         self.net: nn.Module = model
         if distributed.world_size() > 1:
-            self.net = nn.parallel.DistributedDataParallel(model)
+            # Buffers are shared after each step, as a mean, not before it, as those of process 0.
+            self.net = nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
         self.step = 0
         self.seen = 0
         self.failed = 0
@@ -112,7 +113,12 @@ class Trainer:
         """One optimizer step over micro-batches with ``clips`` (uint8), ``labels`` (int64) and ``size`` (slots).
 
         A slot whose video failed is absent from ``clips``; the loss is the mean over the valid clips of all
-        processes. Without any, nothing changes but the step number.
+        processes. Without any, nothing changes but the step number. Batch-norm statistics become the mean over the
+        processes (as in TensorFlow), so that all of them hold one model.
+
+        Returns:
+            Over all processes: ``loss`` (summed over clips), ``hits``, ``clips`` (valid ones), ``failed``; and
+            ``grad_norm`` before clipping.
         """
         settings = self.settings
         seed_step(settings.seed, self.step)
@@ -130,6 +136,7 @@ class Trainer:
             loss_sum += losses.detach().sum()
             hits += batch_hits
         grad_norm = self._update() if valid else 0.0
+        distributed.mean_over_ranks([b for b in self.model.buffers() if b.is_floating_point()])
         self.step += 1
         self.seen += slots
         self.failed += slots - valid
@@ -160,7 +167,7 @@ class Trainer:
         self.net.train()
         return logits.sum(1) * 0
 
-    def _synced(self, last: bool):
+    def _synced(self, last: bool) -> contextlib.AbstractContextManager:
         """Gradients are exchanged with the last micro-batch only."""
         return contextlib.nullcontext() if last or self.net is self.model else self.net.no_sync()
 
@@ -182,21 +189,25 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "step": self.step,
-            "seen": self.seen,
-            "failed": self.failed,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues from :meth:`state_dict`."""
+        """Continues from :meth:`state_dict`; weight decay, momentum and the like stay this trainer's own.
+
+        Failures are counted anew: whoever has mended the videos after a refusal must not be refused for the old ones.
+        """
         self.model.load_state_dict(state["model"])
         if self.ema is not None:
-            self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        self.step, self.seen, self.failed = state["step"], state["seen"], state["failed"]
+            # A run that had no average starts one at its weights: zeros would take 1 / (1 - decay) steps to forget.
+            self.ema.load_state_dict(state["ema"] or state["model"])
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": groups})
+        if state["scaler"]:  # empty in a run whose precision needed no scaling
+            self.scaler.load_state_dict(state["scaler"])
+        self.step = state["step"]
 
     def check_failures(self) -> None:
-        """Raises InputError when too large a share of the samples could not be read."""
+        """Raises InputError when too large a share of the samples since the start could not be read."""
         judged = self.seen >= min(FAILURES_JUDGED_AFTER, self.settings.num_samples)
         share = self.failed / max(1, self.seen)
         if judged and share > self.settings.max_failed_share:
@@ -252,9 +263,10 @@ def fit(
             log(trainer.step, {"lr": rate, "grad_norm": step["grad_norm"], **totals.scalars()})
             totals = Totals()
         if done or settings.crosses(trainer.step, settings.eval_epochs):
+            paused = time.perf_counter()
             validate(trainer.step)
             trainer.model.train()
-            totals.started = time.perf_counter()
+            totals.started += time.perf_counter() - paused
         _save_if_due(trainer, save, should_stop)
 
 

@@ -66,8 +66,8 @@ def run_training(
 
 
 def _make_demo_clips(config: Config) -> None:
-    if distributed.rank() == 0 and (line := builders.ensure_demo_clips(config)):
-        say(line)
+    if distributed.rank() == 0:
+        builders.ensure_demo_clips(config, say)
     distributed.barrier()
 
 
@@ -116,6 +116,12 @@ class Run:
             raise InputError(
                 f"{self.folder.path} was trained with another setting ({'; '.join(changes)}); "
                 "restore it, or add --allow-changes to go on regardless"
+            )
+        method = config_from_text(state["config"]).SOLVER.OPTIMIZING_METHOD
+        if method != self.config.SOLVER.OPTIMIZING_METHOD:
+            raise InputError(
+                f"{self.folder.last} holds the state of {method}, which {self.config.SOLVER.OPTIMIZING_METHOD} cannot "
+                f"take over; keep SOLVER.OPTIMIZING_METHOD {method}, or start a new run with --finetune"
             )
         if state["architecture"] != self.identity["architecture"] or state["num_classes"] != len(self.names):
             raise InputError(
@@ -187,6 +193,11 @@ class Run:
             f"{len(self.train_records)} training videos, {len(self.val_records or ())} for validation; {steps} on "
             f"{distributed.world_size()} x {self.device.type}, output in {self.folder.path}"
         )
+        if settings.warmup_steps >= total:
+            say(
+                f"note: the warm-up ({settings.warmup_steps} steps, SOLVER.WARMUP_EPOCHS) is as long as the run, so "
+                "the learning rate stays at 0 and nothing is learned; lower it for more than a smoke test"
+            )
 
     def _log(self, step: int, scalars: dict[str, float]) -> None:
         epoch = self.settings.epoch(step)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -97,10 +98,17 @@ class Architecture:
             _require(getattr(self, name) > 0, name, getattr(self, name), "above 0")
         _require(self.se_ratio >= 0, "se_ratio", self.se_ratio, "at least 0")
         _require(0 < self.norm_momentum <= 1, "norm_momentum", self.norm_momentum, "above 0 and at most 1")
-        strided = [(self.stem_temporal_kernel, self.stem_temporal_stride), (3, self.stem_pool_temporal_stride)]
-        strided += [(k[0], s) for k, s in zip(self.kernels_of_stages(), self.temporal_strides, strict=True)]
-        for kernel, stride in strided:
-            _require(kernel == 1 or kernel >= stride, "temporal stride", stride, f"at most its kernel, {kernel}")
+        if self.stem_pool == "none":
+            pool_stride = self.stem_pool_temporal_stride
+            _require(pool_stride == 1, "stem_pool_temporal_stride", pool_stride, "1 where stem_pool is 'none'")
+        strided = [
+            ("stem_temporal_stride", self.stem_temporal_kernel, self.stem_temporal_stride),
+            ("stem_pool_temporal_stride", 3, self.stem_pool_temporal_stride),
+        ]
+        first_kernels = [kernels[0] for kernels in self.kernels_of_stages()]
+        strided += [("temporal_strides", k, s) for k, s in zip(first_kernels, self.temporal_strides, strict=True)]
+        for name, kernel, stride in strided:
+            _require(kernel == 1 or kernel >= stride, name, stride, f"at most its kernel's size, {kernel}")
 
     def replaced(self, overrides: Mapping) -> "Architecture":
         """A copy with some fields replaced.
@@ -151,7 +159,7 @@ class Architecture:
 def _flat(value) -> list:
     if not isinstance(value, tuple):
         return [value]
-    return [x for item in value for x in _flat(item)]
+    return [x for item in value for x in (item if isinstance(item, tuple) else (item,))]
 
 
 def _require(condition: bool, name: str, got, allowed: str) -> None:
@@ -164,9 +172,11 @@ def _coerced(name: str, value, kind):
     if kind in (int, float, str, bool):
         value = float(value) if kind is float and type(value) is int else value
         _require(type(value) is kind, name, value, f"one value of type {kind.__name__}")
+        _require(kind is not float or math.isfinite(value), name, value, "a finite number")
         return value
     _require(isinstance(value, (list, tuple)), name, value, "a list")
     nested = name == "temporal_kernels"
     value = tuple(tuple(x) if nested and isinstance(x, (list, tuple)) else x for x in value)
-    _require(all(type(x) is int for x in _flat(value)), name, value, "a list of whole numbers")
+    entries = _flat(value) if nested else value
+    _require(all(type(x) is int for x in entries), name, value, "a list of whole numbers")
     return value

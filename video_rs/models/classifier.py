@@ -23,11 +23,12 @@ class VideoClassifier(nn.Module):
         self.reset_classifier(num_classes)
 
     def reset_classifier(self, num_classes: int) -> None:
-        """A freshly initialised last layer for ``num_classes`` classes (>= 1)."""
+        """A freshly initialised last layer for ``num_classes`` classes (>= 1), where the other weights are."""
         if num_classes < 1:
             raise InputError(f"num_classes is {num_classes}; allowed: at least 1")
         self.num_classes = num_classes
-        self.fc = nn.Linear(self.num_features, num_classes)
+        like = next(self.backbone.parameters())
+        self.fc = nn.Linear(self.num_features, num_classes, device=like.device, dtype=like.dtype)
         if self.backbone.architecture.initialization == "model_garden":
             nn.init.uniform_(self.fc.weight, -0.05, 0.05)
         else:

@@ -52,7 +52,7 @@ class Block(nn.Module):
 
 
 def bottleneck_branch(in_channels: int, width: int, kernel: int, stride, padding: str, norm) -> nn.Sequential:
-    """``kernel x 1 x 1`` with the temporal stride, ``1 x 3 x 3`` with the spatial stride, ``1 x 1 x 1`` to 4 x width."""
+    """``kernel x 1 x 1`` with the temporal stride, ``1 x 3 x 3`` with the spatial one, ``1 x 1 x 1`` to 4 x width."""
     temporal, height, width_stride = stride
     return nn.Sequential(
         Conv3d(in_channels, width, (kernel, 1, 1), (temporal, 1, 1), padding),
@@ -120,6 +120,8 @@ class ResNet3d(nn.Module):
         architecture: what to build.
         out_features: names among "stem" (after its pooling), "res2", "res3", "res4", "res5".
 
+    Stages behind the last feature asked for are not built: no weight is without use, or without a gradient.
+
     ``forward``: float ``[B, C, T, H, W]`` of any T, H and W -> ``{name: float [B, C', T', H', W']}``.
     """
 
@@ -130,10 +132,11 @@ class ResNet3d(nn.Module):
             raise InputError(f"out_features {list(out_features)}; allowed: one or more of {', '.join(FEATURES)}")
         self.architecture = architecture
         self.out_features = tuple(out_features)
+        self.stages = STAGES[: max(FEATURES.index(name) for name in out_features)]
         self.stem = make_stem(architecture)
         self.stem_pool = make_stem_pool(architecture)
         channels = architecture.channels(64)
-        for index, name in enumerate(STAGES):
+        for index, name in enumerate(self.stages):
             stage = make_stage(architecture, index, channels)
             channels = architecture.channels(STAGE_WIDTHS[index]) * architecture.expansion
             self.add_module(name, stage)
@@ -147,12 +150,9 @@ class ResNet3d(nn.Module):
             )
         x = self.stem_pool(self.stem(clips))
         features = {"stem": x}
-        for name in STAGES[: self._stages_needed()]:
+        for name in self.stages:
             features[name] = x = getattr(self, name)(x)
         return {name: features[name] for name in self.out_features}
-
-    def _stages_needed(self) -> int:
-        return max(FEATURES.index(name) for name in self.out_features)
 
     def output_shape(self) -> dict[str, FeatureShape]:
         """Channels and strides of each map that ``forward`` returns."""

@@ -5,6 +5,8 @@ import fnmatch
 from collections.abc import Sequence
 from dataclasses import replace
 
+from torch import nn
+
 from video_rs.errors import InputError
 from video_rs.models.architecture import STAGES, Architecture
 from video_rs.models.classifier import VideoClassifier
@@ -97,11 +99,13 @@ def create_model(name: str, num_classes: int = 400, pretrained: str | None = Non
 def create_backbone(
     name: str, out_features: Sequence[str] = STAGES, pretrained: str | None = None, **overrides
 ) -> ResNet3d:
-    """A backbone that returns the named feature maps; ``pretrained`` takes a classifier's checkpoint.
+    """A backbone that returns the named feature maps, without the stages behind the last of them.
 
-    Arguments as for :func:`create_model`.
+    Arguments as for :func:`create_model`; ``pretrained`` takes a classifier's checkpoint, of which the classifier and
+    the stages left out are skipped.
     """
     backbone = ResNet3d(architecture(name, **overrides), out_features)
     if pretrained is not None:
-        load_pretrained(backbone, pretrained, prefix="backbone.")
+        left_out = [f"backbone.{name}." for name in STAGES if name not in backbone.stages]
+        load_pretrained(nn.ModuleDict({"backbone": backbone}), pretrained, skip=("fc.", *left_out))
     return backbone

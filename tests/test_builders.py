@@ -1,0 +1,182 @@
+"""Every key of the configuration reaches the object that it is for."""
+
+import pytest
+import torch
+from conftest import make_videos
+
+from video_rs import builders
+from video_rs.config import OPTIONS, load_config
+from video_rs.errors import InputError
+from video_rs.jobs.training import Run, RunFolder
+
+# key -> (value, what the built objects must say). The lambdas take a Run.
+REACHES = {
+    "OUTPUT_DIR": ("elsewhere", lambda run: run.folder.path.name == "elsewhere"),
+    "RNG_SEED": ("7", lambda run: run.settings.seed == run.loader.dataset.seed == 7),
+    "DEVICE": ("cpu", lambda run: run.device.type == "cpu"),
+    "MODEL.ARCH": ("r3d_rs_small", lambda run: run.trainer.model.backbone.architecture.depths == (2, 2, 2, 2)),
+    "MODEL.NUM_CLASSES": ("6", lambda run: run.trainer.model.fc.out_features == len(run.names) == 6),
+    "DATA.TRAIN_LIST": (None, lambda run: len(run.train_records) == 2),
+    "DATA.VAL_LIST": ("", lambda run: run.val_records is None),
+    "DATA.ROOT": ("/somewhere", lambda run: run.train_records.records[0].path.startswith("/somewhere/")),
+    "DATA.LABEL_MAP": ("@light\ndark\n", lambda run: run.names == ("light", "dark")),
+    "DATA.DEMO": ("motion", lambda run: run.config.DATA.DEMO == "motion"),
+    "DATA.DECODER": ("pyav", lambda run: run.loader.dataset.decoder == "pyav"),
+    "DATA.NUM_WORKERS": ("3", lambda run: run.loader.num_workers == 3),
+    "DATA.NUM_FRAMES": ("5", lambda run: run.preprocessing.clip.num_frames == run.loader.dataset.clip.num_frames == 5),
+    "DATA.SAMPLING_RATE": ("3", lambda run: run.loader.dataset.clip.sampling_rate == 3),
+    "DATA.CLIP_SAMPLER": ("pytorchvideo", lambda run: run.loader.dataset.clip.clip_sampler == "pytorchvideo"),
+    "DATA.SHORT_VIDEO": ("repeat", lambda run: run.loader.dataset.clip.short_video == "repeat"),
+    "DATA.TRAIN_CROP": ("short_side", lambda run: run.loader.dataset.transform.crop == "short_side"),
+    "DATA.TRAIN_CROP_SIZE": ("100", lambda run: run.loader.dataset.transform.crop_size == 100),
+    "DATA.TRAIN_JITTER_AREA": ("[0.3, 0.9]", lambda run: run.loader.dataset.transform.area == (0.3, 0.9)),
+    "DATA.TRAIN_JITTER_ASPECT": ("[0.9, 1.1]", lambda run: run.loader.dataset.transform.aspect == (0.9, 1.1)),
+    "DATA.TRAIN_JITTER_SCALES": ("[230, 240]", lambda run: run.loader.dataset.transform.short_side == (230, 240)),
+    "DATA.RANDOM_FLIP": ("false", lambda run: run.loader.dataset.transform.flip == 0),
+    "DATA.ANTIALIAS": (
+        "true",
+        lambda run: run.loader.dataset.transform.antialias and run.preprocessing.transform.antialias,
+    ),
+    "DATA.TEST_SHORT_SIDE": ("300", lambda run: run.preprocessing.transform.short_side == 300),
+    "DATA.TEST_CROP_SIZE": ("200", lambda run: run.preprocessing.transform.crop_size == 200),
+    "DATA.MEAN": ("[0.1, 0.2, 0.3]", lambda run: run.preprocessing.mean == (0.1, 0.2, 0.3)),
+    "DATA.STD": ("[0.4, 0.5, 0.6]", lambda run: run.preprocessing.std == (0.4, 0.5, 0.6)),
+    "DATA.MAX_FAILED_SHARE": ("0.5", lambda run: run.settings.max_failed_share == 0.5),
+    "AUG.COLOR_JITTER": ("0.4", lambda run: run.loader.dataset.transform.color_jitter == 0.4),
+    "AUG.RAND_AUGMENT_LAYERS": ("2", lambda run: run.loader.dataset.transform.rand_augment_layers == 2),
+    "AUG.RAND_AUGMENT_MAGNITUDE": ("15", lambda run: run.loader.dataset.transform.rand_augment_magnitude == 15),
+    "AUG.RANDOM_ERASING": ("0.25", lambda run: run.loader.dataset.transform.random_erasing == 0.25),
+    "TRAIN.BATCH_SIZE": ("6", lambda run: run.settings.batch_size == 6),
+    "TRAIN.ACCUMULATION_STEPS": ("2", lambda run: run.settings.accumulation == 2),
+    "TRAIN.EVAL_PERIOD": ("3", lambda run: run.settings.eval_epochs == 3),
+    "TRAIN.CHECKPOINT_STEPS": ("9", lambda run: run.settings.checkpoint_steps == 9),
+    "TRAIN.LOG_PERIOD": ("4", lambda run: run.settings.log_steps == 4),
+    "TRAIN.PRECISION": ("bfloat16", lambda run: run.trainer.precision == torch.bfloat16),
+    "TRAIN.CHANNELS_LAST": ("false", lambda run: not prepared(run).is_contiguous(memory_format=torch.channels_last_3d)),
+    "TEST.NUM_ENSEMBLE_VIEWS": ("4", lambda run: run.preprocessing.num_clips == 4),
+    "TEST.NUM_SPATIAL_CROPS": ("1", lambda run: run.preprocessing.transform.num_crops == 1),
+    # Views per forward pass: its effect is tested with the evaluator.
+    "TEST.BATCH_SIZE": ("5", lambda run: run.config.TEST.BATCH_SIZE == 5),
+    "SOLVER.OPTIMIZING_METHOD": ("adamw", lambda run: isinstance(run.trainer.optimizer, torch.optim.AdamW)),
+    "SOLVER.BASE_LR": ("0.3", lambda run: run.settings.base_lr == 0.3),
+    "SOLVER.WARMUP_EPOCHS": ("2", lambda run: run.settings.warmup_steps == 1),
+    "SOLVER.MAX_EPOCH": ("10", lambda run: run.settings.total_steps == 5),
+    "SOLVER.MAX_STEPS": ("77", lambda run: run.settings.total_steps == 77),
+    "SOLVER.MOMENTUM": ("0.8", lambda run: run.trainer.optimizer.defaults["momentum"] == 0.8),
+    "SOLVER.NESTEROV": ("false", lambda run: run.trainer.optimizer.defaults["nesterov"] is False),
+    "SOLVER.BETAS": (None, None),  # with AdamW, below
+    "SOLVER.WEIGHT_DECAY": (
+        "0.01",
+        lambda run: [g["weight_decay"] for g in run.trainer.optimizer.param_groups] == [0.01, 0],
+    ),
+    "SOLVER.LABEL_SMOOTHING": ("0.2", lambda run: run.settings.label_smoothing == 0.2),
+    "SOLVER.CLIP_GRAD_L2NORM": ("2", lambda run: run.settings.clip_norm == 2),
+    "SOLVER.EMA_DECAY": ("0.5", lambda run: run.trainer.ema.decay == 0.5),
+}
+
+
+def prepared(run):
+    return run.trainer.prepare(torch.zeros(2, 3, 4, 6, 5, dtype=torch.uint8))
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """Two training and four validation videos."""
+    return make_videos(tmp_path_factory.mktemp("two"), per_class=1)
+
+
+def build(two, overrides):
+    keys = {
+        "DATA.TRAIN_LIST": two,
+        "DATA.VAL_LIST": two,
+        "MODEL.ARCH": "r3d_rs_tiny",
+        "TRAIN.BATCH_SIZE": 4,
+        "DEVICE": "cpu",
+    }
+    config = load_config("", {**keys, **overrides})
+    return Run(config, RunFolder(two.parent / config.OUTPUT_DIR), torch.device("cpu"))
+
+
+def test_every_option_is_listed_here():
+    model_fields = {o.key for o in OPTIONS if o.key.startswith("MODEL.") and o.default is None}
+    assert {option.key for option in OPTIONS} - model_fields == set(REACHES)
+
+
+@pytest.mark.parametrize("key", [key for key, (_, check) in REACHES.items() if check])
+def test_option_reaches_its_object(key, two, tmp_path):
+    value, check = REACHES[key]
+    if isinstance(value, str) and value.startswith("@"):
+        (tmp_path / "file.txt").write_text(value[1:])
+        value = tmp_path / "file.txt"
+    assert check(build(two, {} if value is None else {key: str(value)}))
+    if value is not None:
+        # The default gives something else, so the check above sees the option and not a constant.
+        default = {"DEVICE": "cpu"}
+        assert key in default or not check(build(two, {}))
+
+
+def test_adamw_takes_its_betas(two):
+    run = build(two, {"SOLVER.OPTIMIZING_METHOD": "adamw", "SOLVER.BETAS": "[0.8, 0.95]"})
+    assert run.trainer.optimizer.defaults["betas"] == (0.8, 0.95)
+
+
+def test_model_keys_override_the_architecture():
+    config = load_config("", {"MODEL.SE_RATIO": "0.2", "MODEL.TEMPORAL_KERNELS": "[1, 3, 3, 3]"})
+    arch = builders.build_architecture(config)
+    assert (arch.se_ratio, arch.temporal_kernels, arch.depths) == (0.2, (1, 3, 3, 3), (3, 4, 6, 3))
+
+
+def test_the_published_recipe_has_73682_steps_with_1050_of_warm_up():
+    settings = builders.build_settings(load_config("kinetics_rs"), 215570)
+    assert (settings.total_steps, settings.warmup_steps) == (73682, 1050)
+
+
+def test_precision_auto_is_float32_on_a_cpu():
+    assert builders.build_precision(load_config(""), torch.device("cpu")) == torch.float32
+
+
+def test_validation_takes_one_centre_view():
+    one = builders.single_view(builders.build_preprocessing(load_config("")))
+    assert (one.num_clips, one.transform.num_crops) == (1, 1)
+
+
+def test_preprocessing_survives_its_plain_form():
+    config = load_config(
+        "", {"DATA.MEAN": "[0.1, 0.2, 0.3]", "DATA.SHORT_VIDEO": "repeat", "TEST.NUM_SPATIAL_CROPS": "1"}
+    )
+    built = builders.build_preprocessing(config)
+    assert type(built).from_dict(built.to_dict()) == built
+
+
+def test_missing_demo_clips_are_written_and_announced_once(tmp_path, monkeypatch):
+    from video_rs.data import motion
+
+    made = []
+
+    def small_demo(folder):
+        made.append(folder)
+        (folder / "motion_demo.csv").parent.mkdir(parents=True, exist_ok=True)
+        (folder / "motion_demo.csv").write_text("path,label\n")
+        return folder / "motion_demo.csv"
+
+    monkeypatch.setattr(motion, "make_motion_demo", small_demo)
+    config = load_config("", {"DATA.DEMO": "motion", "DATA.TRAIN_LIST": str(tmp_path / "demo/motion_demo.csv")})
+    said = []
+    builders.ensure_demo_clips(config, said.append)
+    builders.ensure_demo_clips(config, said.append)
+    assert said == [f"the demo clips are missing and are written to {tmp_path}/demo: about half a minute"]
+    assert made == [tmp_path / "demo"]
+    other = load_config("", {"DATA.DEMO": "motion", "DATA.TRAIN_LIST": str(tmp_path / "demo/other.csv")})
+    with pytest.raises(InputError, match=r"DATA\.DEMO motion writes .*motion_demo\.csv; set DATA\.TRAIN_LIST to it"):
+        builders.ensure_demo_clips(other, said.append)
+
+
+def test_the_fingerprint_follows_labels_and_order(two, tmp_path):
+    same = build(two, {}).fingerprints
+    assert build(two, {}).fingerprints == same
+    lines = two.read_text().splitlines()
+    swapped = tmp_path / "swapped.csv"
+    swapped.write_text("\n".join([lines[0], lines[2], lines[1], *lines[3:]]) + "\n")
+    other = build(two, {"DATA.TRAIN_LIST": swapped, "DATA.ROOT": two.parent}).fingerprints
+    assert other["train"] != same["train"]
+    assert other["val"] == same["val"]

@@ -1,0 +1,176 @@
+"""Two gloo processes against one: the same step, the same statistics, the same results.
+
+Both processes run :func:`work` once and leave what they found in files; the tests compare it with one process.
+"""
+
+import os
+import socket
+
+import pytest
+import torch
+import torch.multiprocessing
+from test_metrics import Video, failed, same
+from test_trainer import Batch, make_batch, make_trainer, norm_network, plain_network, split
+from torch import nn
+
+from video_rs.engine import distributed
+from video_rs.engine.evaluator import evaluate, gather_results
+
+WORLD = 2
+NOTHING = make_batch(0, 0, 2)
+
+
+def steps():
+    """For each step, the micro-batches of each process."""
+    a, b, c = make_batch(1, 4), make_batch(2, 3), make_batch(3, 5)
+    c_parts = split(c, 2, 1, 2)
+    return [
+        ([split(a, 2, 2)[0]], [split(a, 2, 2)[1]]),
+        ([Batch(b.clips, b.labels, 4)], [NOTHING]),
+        ([c_parts[0], NOTHING], [c_parts[1], c_parts[2]]),
+        ([NOTHING], [NOTHING]),
+        ([NOTHING], [split(a, 2, 2)[1]]),
+    ]
+
+
+def videos():
+    return [
+        Video(i, torch.randn(3, 4, generator=torch.Generator().manual_seed(i)), i % 4, "broken" if i == 2 else None)
+        for i in range(5)
+    ]
+
+
+def train(trainer, rank):
+    trainer.model.train()
+    measured = [trainer.train_step(share[rank]) for share in steps()]
+    return {**trainer.state_dict(), "measured": measured, "seen": trainer.seen, "failed": trainer.failed}
+
+
+def statistics_after_a_step(rank):
+    trainer = make_trainer(norm_network(), label_smoothing=0.1)
+    trainer.model.train()
+    trainer.train_step([make_batch(10 + rank, 4)])
+    return trainer.state_dict()
+
+
+def scores(rank, world):
+    results = gather_results(list(evaluate(nn.Identity(), videos()[rank::world], same, 2)))
+    return [(r.index, r.video, r.label, r.error, r.views, r.probabilities) for r in results]
+
+
+def work(rank, port, folder):
+    environment = {"RANK": rank, "WORLD_SIZE": WORLD, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1"}
+    os.environ.update({key: str(value) for key, value in environment.items()}, MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    distributed.start(torch.device("cpu"))
+    means = [torch.tensor([[1.0, 2.0]]) * (rank + 1), torch.full((3,), float(rank))]
+    distributed.mean_over_ranks(means)
+    found = {
+        "rank": distributed.rank(),
+        "world_size": distributed.world_size(),
+        "sum": distributed.sum_over_ranks(torch.tensor([rank, 10])),
+        "means": means,
+        "gathered": distributed.gather({"rank": rank, "odd": [None] * rank}),
+        "train": train(make_trainer(plain_network()), rank),
+        "norm": statistics_after_a_step(rank),
+        "scores": scores(rank, WORLD),
+    }
+    distributed.barrier()
+    distributed.stop()
+    found["after"] = (distributed.rank(), distributed.world_size())
+    torch.save(found, folder / f"{rank}.pth")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """What each process found."""
+    folder = tmp_path_factory.mktemp("processes")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(work, (port, folder), nprocs=WORLD)
+    return [torch.load(folder / f"{rank}.pth", weights_only=True) for rank in range(WORLD)]
+
+
+def test_collectives(found):
+    for rank, each in enumerate(found):
+        assert (each["rank"], each["world_size"], each["after"]) == (rank, 2, (0, 1))
+        assert each["sum"].tolist() == [1, 20]
+        assert [mean.tolist() for mean in each["means"]] == [[[1.5, 3.0]], [0.5, 0.5, 0.5]]
+        assert each["gathered"] == [{"rank": 0, "odd": []}, {"rank": 1, "odd": [None]}]
+
+
+def test_a_single_process_needs_no_group(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    distributed.start(torch.device("cpu"))
+    assert not torch.distributed.is_initialized()
+    assert (distributed.rank(), distributed.world_size()) == (0, 1)
+    values = torch.tensor([3.0, 4.0])
+    assert distributed.sum_over_ranks(values).tolist() == [3.0, 4.0]
+    distributed.mean_over_ranks([values])
+    assert values.tolist() == [3.0, 4.0]
+    assert distributed.gather("x") == ["x"]
+    distributed.barrier()
+    distributed.stop()
+
+
+def test_pick_device_by_name():
+    assert distributed.pick_device("cpu") == torch.device("cpu")
+    assert distributed.pick_device("mps") == torch.device("mps")
+
+
+def test_two_processes_take_the_steps_of_one(found):
+    """With one process empty, with unequal counts and accumulation, and with no valid clip at all."""
+    alone = make_trainer(plain_network())
+    alone.model.train()
+    for step, shares in enumerate(steps()):
+        batches = [batch for share in shares for batch in share]
+        expected = alone.train_step(batches)
+        for each in found:
+            measured = each["train"]["measured"][step]
+            assert {key: measured[key] for key in ("hits", "clips", "failed")} == {
+                key: expected[key] for key in ("hits", "clips", "failed")
+            }
+            # The same sums in another order: float32 rounding.
+            assert measured["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+            assert measured["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-5)
+    assert [e["clips"] for e in found[0]["train"]["measured"]] == [4, 3, 5, 0, 2]
+    for each in found:
+        assert (each["train"]["seen"], each["train"]["failed"]) == (alone.seen, alone.failed)
+        for part in ("model", "ema"):
+            for name, value in alone.state_dict()[part].items():
+                # Float32 rounding, carried through five steps.
+                torch.testing.assert_close(each["train"][part][name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_all_processes_hold_one_model(found):
+    first, second = found
+    for run in ("train", "norm"):
+        for part in ("model", "ema"):
+            for name, value in first[run][part].items():
+                assert torch.equal(second[run][part][name], value), (run, part, name)
+
+
+def test_batch_norm_statistics_are_the_mean_over_the_processes(found):
+    running = []
+    for rank in range(WORLD):
+        model = norm_network().train()
+        model(make_batch(10 + rank, 4).clips.float() / 255)
+        running.append(model.state_dict())
+    for name in ("1.running_mean", "1.running_var"):
+        expected = (running[0][name] + running[1][name]) / 2
+        assert not torch.equal(running[0][name], running[1][name])
+        torch.testing.assert_close(found[0]["norm"]["model"][name], expected)
+        # The average starts from zeros with a first decay of 2/11.
+        torch.testing.assert_close(found[0]["norm"]["ema"][name], expected * 9 / 11)
+
+
+def test_evaluation_is_shared_out_and_gathered_in_order(found):
+    alone = scores(0, 1)
+    assert [row[0] for row in alone] == [0, 1, 2, 3, 4]
+    assert alone[2][1:5] == (failed(2, 2).video, 2, "broken", 0)
+    for each in found:
+        assert [row[:5] for row in each["scores"]] == [row[:5] for row in alone]
+        for ours, theirs in zip(each["scores"], alone, strict=True):
+            # Each video is scored by one process, by the same operations.
+            assert ours[5] is theirs[5] is None or torch.equal(ours[5], theirs[5])

@@ -1,0 +1,125 @@
+"""Schedule at literal steps; optimizers against updates written by hand in NumPy."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import video_rs
+from video_rs.engine.optim import adamw, learning_rate, parameter_groups, set_learning_rate, sgd
+
+# Model Garden's run: 0.8, 73,682 steps, 1,050 of warm-up.
+PUBLISHED = {"base": 0.8, "total_steps": 73682, "warmup_steps": 1050}
+
+
+@pytest.mark.parametrize(
+    ("step", "rate"),
+    [
+        (0, 0.0),
+        (1, 0.7995992136 / 1050),
+        (525, 0.7995992136 / 2),
+        (1050, 0.7995992136),  # 0.4 * (1 + cos(pi * 1050 / 73682)): the cosine is not offset
+        (36841, 0.4),  # half of all steps
+        (73681, 0.4 * (math.pi / 73682) ** 2 / 2),  # 1 + cos(pi - x) = x^2 / 2 for a small x
+        (73682, 0.0),
+    ],
+)
+def test_published_schedule(step, rate):
+    # The series for the last step is good to x^2 / 12 = 2e-10 of it; cancellation there costs 1e-16 / 1e-9.
+    assert learning_rate(step, **PUBLISHED) == pytest.approx(rate, rel=1e-6, abs=1e-16)
+
+
+def test_schedule_rises_without_a_jump_then_falls():
+    rates = [learning_rate(step, **PUBLISHED) for step in range(73682)]
+    assert max(rates) == rates[1050]
+    changes = [after - before for before, after in itertools.pairwise(rates)]
+    assert all(change > 0 for change in changes[:1050])
+    assert all(change < 0 for change in changes[1050:])
+    # The largest step is one of the warm-up: 0.8 / 1050.
+    assert max(map(abs, changes)) < 0.8 / 1050
+
+
+def test_schedule_without_warm_up_is_the_cosine():
+    rates = [learning_rate(step, base=2.0, total_steps=4, warmup_steps=0) for step in range(5)]
+    half = math.sqrt(0.5)
+    assert rates == pytest.approx([2.0, 1 + half, 1.0, 1 - half, 0.0], abs=1e-12)
+
+
+def test_parameter_groups_decay_kernels_only():
+    model = video_rs.create_model("r3d_rs_tiny", num_classes=4)
+    # Kernels of convolutions (squeeze-and-excitation too) and of the last layer, found by module type.
+    decayed = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Conv3d | nn.Linear)}
+    groups = parameter_groups(model, model.weight_decay_names(), 4e-5)
+    assert [group["weight_decay"] for group in groups] == [4e-5, 0.0]
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    first, second = ([names[id(p)] for p in group["params"]] for group in groups)
+    assert set(first) == decayed
+    assert set(second) == set(names.values()) - decayed
+    assert len(first) + len(second) == len(names)
+
+
+def test_parameter_groups_leave_frozen_parameters_out():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[0].requires_grad_(False)
+    decayed, rest = parameter_groups(model, {"0.weight", "1.weight"}, 0.1)
+    assert [id(p) for p in decayed["params"]] == [id(model[1].weight)]
+    assert [id(p) for p in rest["params"]] == [id(model[1].bias)]
+
+
+def two_parameters():
+    """Decayed and undecayed, float64 so that the comparison is about the formula."""
+    model = nn.Linear(3, 2).double()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    return model
+
+
+RATES = [0.0, 0.1, 0.3, 0.2]
+
+
+def steps(model, optimizer):
+    """Runs seeded gradients through ``optimizer`` at RATES; yields the gradients used."""
+    generator = torch.Generator().manual_seed(2)
+    for rate in RATES:
+        for parameter in model.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        gradients = [parameter.grad.numpy().copy() for parameter in model.parameters()]
+        set_learning_rate(optimizer, rate)
+        optimizer.step()
+        yield rate, gradients
+
+
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.9, True), (0.9, False), (0.0, True), (0.0, False)])
+def test_sgd_against_numpy(momentum, nesterov):
+    model = two_parameters()
+    weights = [p.detach().numpy().copy() for p in model.parameters()]
+    velocity, decay = [0.0, 0.0], [0.05, 0.0]
+    for rate, gradients in steps(model, sgd(parameter_groups(model, {"weight"}, 0.05), momentum, nesterov)):
+        for i, gradient in enumerate(gradients):
+            g = gradient + decay[i] * weights[i]  # the gradient of decay / 2 * |w|^2
+            velocity[i] = momentum * velocity[i] + g
+            direction = g + momentum * velocity[i] if nesterov else velocity[i]
+            weights[i] = weights[i] - rate * direction
+    for ours, expected in zip(model.parameters(), weights, strict=True):
+        np.testing.assert_allclose(ours.detach().numpy(), expected, rtol=1e-12)  # float64 rounding
+
+
+def test_adamw_against_numpy():
+    model = two_parameters()
+    weights = [p.detach().numpy().copy() for p in model.parameters()]
+    first, second, decay = [0.0, 0.0], [0.0, 0.0], [0.05, 0.0]
+    optimizer = adamw(parameter_groups(model, {"weight"}, 0.05), [0.8, 0.95])
+    for t, (rate, gradients) in enumerate(steps(model, optimizer), 1):
+        for i, g in enumerate(gradients):
+            weights[i] = weights[i] * (1 - rate * decay[i])
+            first[i] = 0.8 * first[i] + 0.2 * g
+            second[i] = 0.95 * second[i] + 0.05 * g**2
+            denominator = np.sqrt(second[i] / (1 - 0.95**t)) + 1e-8
+            weights[i] = weights[i] - rate * first[i] / (1 - 0.8**t) / denominator
+    for ours, expected in zip(model.parameters(), weights, strict=True):
+        np.testing.assert_allclose(ours.detach().numpy(), expected, rtol=1e-12)  # float64 rounding

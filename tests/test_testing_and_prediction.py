@@ -1,0 +1,205 @@
+"""tools/test_net.py and tools/predict.py: the same numbers from one stored preprocessing, and nothing replaced."""
+
+import json
+
+import pytest
+import torch
+from conftest import ROOT, tiny_run
+
+from video_rs.data.decoding import DecodeError, open_video
+from video_rs.data.encoding import write_video
+from video_rs.engine.checkpoint import load_checkpoint
+from video_rs.inference import Predictor
+from video_rs.models import Architecture, VideoClassifier
+
+
+@pytest.fixture(scope="module")
+def checkpoint(trained):
+    return trained / "checkpoints" / "last.pth"
+
+
+def rows(folder):
+    return [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+
+
+def test_testing_uses_the_stored_list_and_writes_beside_the_run(tool, trained, checkpoint):
+    result = tool("test_net", "--checkpoint", checkpoint)
+    assert result.code == 0, result.err
+    metrics = json.loads((trained / "test" / "metrics.json").read_text())
+    assert (metrics["clips"], metrics["crops"], metrics["videos"], metrics["k"]) == (2, 3, 4, 2)
+    right = sum(row["top"][0]["label"] == row["label"] for row in rows(trained / "test"))
+    assert metrics["top1"] == right / 4
+    assert f"top1 {metrics['top1']:.4f}  top2 1.0000  videos 4  (2 clips x 3 crops)" in result.out
+    assert (trained / "test" / "report.html").exists()
+
+
+def test_the_score_of_a_video_is_the_mean_softmax_over_its_views(checkpoint, videos):
+    """Written out from the checkpoint's plain data: EMA weights, two clips, three crops; only the network is shared."""
+    state = load_checkpoint(checkpoint)
+    model = VideoClassifier(Architecture(**state["architecture"]), 2).eval()
+    model.load_state_dict(state["ema"])
+    video = videos.parent / "val/light/0.mp4"
+    with open_video(video) as reader:
+        frames = reader.frames(range(12))
+    # 12 frames, clips of 4 with stride 2 span 8: starts 0 and 4. 48 pixels shrink to 40: crops of 32 at 0, 4 and 8.
+    small = torch.nn.functional.interpolate(frames.permute(0, 3, 1, 2).double(), size=(40, 40), mode="bilinear")
+    small = (small + 2**-12).floor() / 255
+    views = [small[start : start + 8 : 2, :, 4:36, left : left + 32] for start in (0, 4) for left in (0, 4, 8)]
+    with torch.no_grad():
+        expected = model(torch.stack(views).transpose(1, 2).float()).softmax(1).mean(0)
+    answer = dict(Predictor.from_checkpoint(checkpoint, "cpu").predict(video).top)
+    assert answer["dark"] == pytest.approx(float(expected[0]), abs=1e-4)
+
+
+def test_prediction_equals_testing(tool, trained, checkpoint, tmp_path):
+    tool("test_net", "--checkpoint", checkpoint)
+    tested = rows(trained / "test")
+    out = tmp_path / "answers.json"
+    result = tool("predict", "--checkpoint", checkpoint, *(row["video"] for row in tested), "--json", out)
+    assert result.code == 0, result.err
+    answers = json.loads(out.read_text())
+    assert answers == [{"video": row["video"], "top": row["top"], "error": None} for row in tested]
+    assert f"  {answers[0]['top'][0]['score']:7.2%}  {answers[0]['top'][0]['label']}" in result.out
+    predictor = Predictor.from_checkpoint(checkpoint)
+    assert predictor.predict(tested[0]["video"]).to_dict() == answers[0]
+
+
+def test_another_list_and_other_views_can_be_tested(tool, checkpoint, videos, tmp_path):
+    only = tmp_path / "only.csv"
+    only.write_text(f"path,label\n{videos.parent}/val/dark/0.mp4,dark\n")
+    arguments = ("OUTPUT_DIR", tmp_path / "out", "TEST.NUM_ENSEMBLE_VIEWS", 1, "TEST.NUM_SPATIAL_CROPS", 1)
+    result = tool("test_net", "--checkpoint", checkpoint, "--list", only, *arguments)
+    assert result.code == 0, result.err
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (metrics["videos"], metrics["clips"], metrics["crops"]) == (1, 1, 1)
+
+
+def test_a_failed_video_is_listed_and_never_replaced(tool, checkpoint, videos, tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    listed = tmp_path / "list.csv"
+    good = videos.parent / "val/dark/0.mp4"
+    listed.write_text(f"path,label\nbroken.mp4,dark\n{good},dark\ngone.mp4,light\n")
+    result = tool("test_net", "--checkpoint", checkpoint, "--list", listed, "OUTPUT_DIR", tmp_path / "out")
+    assert result.code == 0, result.err
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (metrics["videos"], metrics["failed"]) == (3, 2)
+    assert metrics["top1_all"] == pytest.approx(metrics["top1"] / 3)
+    assert f"failed 2  top1 with failed videos counted as wrong {metrics['top1_all']:.4f}" in result.out
+    failed = {row["video"]: row["error"] for row in rows(tmp_path / "out") if row["error"]}
+    assert failed[str(tmp_path / "gone.mp4")] == "no such file"
+    assert set(failed) == {str(tmp_path / "broken.mp4"), str(tmp_path / "gone.mp4")}
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "gone.mp4" in report
+
+
+def test_testing_exits_2_when_every_video_fails(tool, checkpoint, tmp_path):
+    listed = tmp_path / "list.csv"
+    listed.write_text("path,label\ngone.mp4,dark\n")
+    result = tool("test_net", "--checkpoint", checkpoint, "--list", listed, "OUTPUT_DIR", tmp_path / "out")
+    assert result.code == 2
+    assert f"none of 1 videos could be read; first: {tmp_path}/gone.mp4: no such file" in result.err
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["failed"] == 1
+
+
+def test_prediction_answers_for_the_others_and_exits_2(tool, checkpoint, videos, tmp_path):
+    good, out = videos.parent / "val/dark/0.mp4", tmp_path / "out.json"
+    result = tool("predict", "--checkpoint", checkpoint, tmp_path / "gone.mp4", good, "--json", out)
+    assert result.code == 2
+    first, second = json.loads(out.read_text())
+    assert first == {"video": str(tmp_path / "gone.mp4"), "top": [], "error": "no such file"}
+    assert second["error"] is None
+    assert [row["label"] for row in second["top"]] != []
+    assert "error: no such file" in result.out
+
+
+def test_the_predictor_raises_the_decoders_error(checkpoint, tmp_path):
+    with pytest.raises(DecodeError, match=r"cannot decode .*gone.mp4: no such file"):
+        Predictor.from_checkpoint(checkpoint).predict(tmp_path / "gone.mp4")
+
+
+def test_at_most_five_labels_are_given(tool, videos, config_file, tmp_path):
+    arguments = tiny_run(videos, tmp_path / "run", MODEL__NUM_CLASSES=9, SOLVER__MAX_STEPS=1)
+    assert tool("train_net", "--cfg", config_file, *arguments).code == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["k"] == 5
+    answer = Predictor.from_checkpoint(tmp_path / "run/checkpoints/last.pth").predict(videos.parent / "val/dark/0.mp4")
+    assert len(answer.top) == 5
+    assert {label for label, _ in answer.top} <= {"dark", "light", *map(str, range(2, 9))}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("MODEL.ARCH", "r3d_50"), "MODEL.ARCH is fixed by the checkpoint"),
+        (("TEST.NUM_SPATIAL_CROPS", "2"), "TEST.NUM_SPATIAL_CROPS is 2 (override); allowed: 1, 3"),
+        (("--list", "no.csv"), "list no.csv does not exist"),
+    ],
+)
+def test_bad_input_to_testing_is_refused(tool, checkpoint, arguments, message):
+    result = tool("test_net", "--checkpoint", checkpoint, *arguments)
+    assert result.code == 2
+    assert message in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_a_label_that_the_checkpoint_does_not_know_is_refused(tool, checkpoint, videos, tmp_path):
+    listed = tmp_path / "list.csv"
+    listed.write_text(f"path,label\n{videos.parent}/val/dark/0.mp4,drak\n")
+    result = tool("test_net", "--checkpoint", checkpoint, "--list", listed)
+    assert result.code == 2
+    assert "line 2" in result.err
+    assert "dark" in result.err
+
+
+def test_a_run_without_a_validation_list_needs_one(tool, videos, config_file, tmp_path):
+    arguments = tiny_run(videos, tmp_path / "run", DATA__VAL_LIST="", SOLVER__MAX_STEPS=1)
+    assert tool("train_net", "--cfg", config_file, *arguments).code == 0
+    result = tool("test_net", "--checkpoint", tmp_path / "run/checkpoints/last.pth")
+    assert result.code == 2
+    assert "the run had no DATA.VAL_LIST; name the videos to test on with --list" in result.err
+
+
+@pytest.mark.parametrize("name", ["test_net", "predict"])
+def test_what_is_no_checkpoint_is_refused(tool, tmp_path, name):
+    videos = ["x.mp4"] if name == "predict" else []
+    missing = tool(name, "--checkpoint", tmp_path / "none.pth", *videos)
+    assert missing.code == 2
+    assert f"no checkpoint at {tmp_path}/none.pth; train first" in missing.err
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "foreign.pth")
+    foreign = tool(name, "--checkpoint", tmp_path / "foreign.pth", *videos)
+    assert foreign.code == 2
+    assert "foreign.pth is not a checkpoint of this project: it has no format" in foreign.err
+
+
+def test_a_file_that_is_not_a_video_is_named(tool, checkpoint, tmp_path):
+    shared = ROOT.parent / "shared" / "videos" / "edge"
+    if not shared.is_dir():
+        pytest.skip("the collection of edge-case videos is not here")
+    audio = tool("predict", "--checkpoint", checkpoint, shared / "mp4parse-rust__amr_nb_1f.3gp")
+    assert audio.code == 2
+    assert "error: no video stream" in audio.out
+    encrypted = tool(
+        "predict", "--checkpoint", checkpoint, shared / "androidx-media__mkv__subsample_encrypted_altref.webm"
+    )
+    assert encrypted.code == 2
+    assert "error:" in encrypted.out
+
+
+def test_a_wide_video_is_cropped_along_its_longer_side(checkpoint, tmp_path):
+    """Only the middle third is light: crops at both ends must see the dark ends, so the views disagree."""
+    wide = torch.zeros(12, 48, 144, 3, dtype=torch.uint8)
+    wide[:, :, 48:96] = 255
+    write_video(tmp_path / "wide.mp4", wide, fps=10)
+    predictor = Predictor.from_checkpoint(checkpoint)
+    from video_rs.data.dataset import ViewDataset
+    from video_rs.data.records import VideoRecord
+
+    record = VideoRecord(str(tmp_path / "wide.mp4"), (), None, None, "wide")
+    item = ViewDataset([record], predictor.preprocessing, "auto")[0]
+    views = torch.cat(list(item.views(4)))
+    assert views.shape == (6, 3, 4, 32, 32)
+    brightness = views.float().mean((1, 2, 3, 4))
+    # Crop-major: two clips of the left end, two of the middle, two of the right end.
+    assert brightness[:2].max() < 60
+    assert brightness[2:4].min() > 230
+    assert brightness[4:].max() < 60

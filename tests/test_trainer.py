@@ -1,0 +1,542 @@
+"""The training step against one written by hand, and the loop's calls, stops and resumption, step by step."""
+
+import copy
+import itertools
+import math
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import video_rs
+from video_rs.engine import trainer as trainer_module
+from video_rs.engine.ema import Ema
+from video_rs.engine.optim import adamw, learning_rate, parameter_groups, sgd
+from video_rs.engine.trainer import Stopped, Totals, Trainer, TrainSettings, fit, seed_step
+from video_rs.errors import InputError
+
+CLASSES = 3
+SHAPE = (3, 2, 6, 6)
+
+
+@dataclass
+class Batch:
+    """What the trainer needs of a micro-batch; ``clips`` and ``labels`` are those of the valid slots."""
+
+    clips: Tensor
+    labels: Tensor
+    size: int
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+
+def make_batch(seed, valid, size=None, shape=SHAPE):
+    generator = torch.Generator().manual_seed(seed)
+    clips = torch.randint(256, (valid, *shape), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(CLASSES, (valid,), generator=generator)
+    size = valid if size is None else size
+    return Batch(clips, labels, size, [(f"{seed}-{i}.mp4", "broken") for i in range(size - valid)])
+
+
+def split(batch, *sizes):
+    """The same valid clips as several micro-batches."""
+    return [Batch(c, y, len(y)) for c, y in zip(batch.clips.split(sizes), batch.labels.split(sizes), strict=True)]
+
+
+def prepare(clips):
+    return clips.float() / 255
+
+
+def plain_network():
+    """Without batch norm, so that a clip's gradient does not depend on its neighbours."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv3d(3, 5, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(5, CLASSES)
+        )
+
+
+def norm_network():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv3d(3, 5, 3, padding=1, bias=False),
+            nn.BatchNorm3d(5),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool3d(1),
+            nn.Flatten(),
+            nn.Dropout(0.3),
+            nn.Linear(5, CLASSES),
+        )
+
+
+def kernels(model):
+    return {name for name, parameter in model.named_parameters() if parameter.dim() > 1}
+
+
+def make_trainer(model, precision=torch.float32, decay=0.05, **settings):
+    defaults = {"total_steps": 8, "batch_size": 4, "num_samples": 8, "base_lr": 0.5, "warmup_steps": 2, "seed": 7}
+    optimizer = sgd(parameter_groups(model, kernels(model), decay), 0.9, True)
+    return Trainer(model, optimizer, Ema(model, 0.9), prepare, precision, TrainSettings(**{**defaults, **settings}))
+
+
+def snapshot(state):
+    return copy.deepcopy(state)
+
+
+def assert_same(state, other):
+    """Two state dicts, bit for bit."""
+    assert list(state) == list(other)
+    different = [name for name, value in state.items() if not torch.equal(value, other[name])]
+    assert different == []
+
+
+def test_a_step_equals_one_written_by_hand():
+    batches = [make_batch(seed, 4) for seed in range(4)]
+    ours = make_trainer(norm_network(), label_smoothing=0.1)
+    ours.model.train()
+    measured = [ours.train_step([batch]) for batch in batches]
+
+    model = norm_network().train()
+    velocity = {name: None for name, _ in model.named_parameters()}
+    average = {n: torch.zeros_like(v) for n, v in model.state_dict().items() if v.is_floating_point()}
+    for step, batch in enumerate(batches):
+        rate = learning_rate(step, 0.5, 8, 2)
+        seed_step(7, step)
+        logits = model(batch.clips.float() / 255)
+        losses = functional.cross_entropy(logits, batch.labels, reduction="none", label_smoothing=0.1)
+        (losses.sum() * (1 / 4)).backward()
+        norm = torch.stack([p.grad.norm() for p in model.parameters()]).norm()
+        assert measured[step]["loss"] == losses.sum().item()
+        assert measured[step]["hits"] == (logits.argmax(1) == batch.labels).sum()
+        assert measured[step]["grad_norm"] == norm.item()
+        assert (measured[step]["clips"], measured[step]["failed"]) == (4, 0)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                gradient = parameter.grad.add(parameter, alpha=0.05 if name in kernels(model) else 0.0)
+                old = velocity[name]
+                velocity[name] = gradient.clone() if old is None else old.mul(0.9).add(gradient)
+                parameter.add_(gradient.add(velocity[name], alpha=0.9), alpha=-rate)
+                parameter.grad = None
+            decay = min(0.9, (2 + step) / (11 + step))
+            for name in average:
+                average[name].lerp_(model.state_dict()[name], 1 - decay)
+    assert_same(ours.model.state_dict(), model.state_dict())
+    assert_same({name: ours.ema.state_dict()[name] for name in average}, average)
+    assert ours.step == 4
+
+
+@pytest.mark.parametrize("sizes", [(2, 2), (3, 1), (1, 1, 1, 1)])
+def test_accumulated_micro_batches_equal_one_batch(sizes):
+    whole, parts = make_trainer(plain_network()), make_trainer(plain_network())
+    for seed in range(3):
+        batch = make_batch(seed, 4)
+        one, several = whole.train_step([batch]), parts.train_step(split(batch, *sizes))
+        assert several["hits"] == one["hits"]
+        assert several["clips"] == one["clips"] == 4
+        assert several["loss"] == pytest.approx(one["loss"], rel=1e-5)
+        assert several["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-5)
+    for name, value in parts.model.state_dict().items():
+        # The same sums of gradients in another order: float32 rounding.
+        torch.testing.assert_close(value, whole.model.state_dict()[name], rtol=1e-5, atol=1e-6)
+
+
+def test_the_loss_is_the_mean_over_valid_clips():
+    """A batch with failed slots trains exactly like a batch of its valid clips."""
+    full, gaps = make_trainer(plain_network()), make_trainer(plain_network())
+    for seed in range(3):
+        batch = make_batch(seed, 3)
+        expected = full.train_step([batch])
+        measured = gaps.train_step([Batch(batch.clips, batch.labels, 5)])
+        assert measured == {**expected, "failed": 2}
+    assert_same(gaps.model.state_dict(), full.model.state_dict())
+    assert (gaps.seen, gaps.failed) == (15, 6)
+    assert (full.seen, full.failed) == (9, 0)
+
+
+def test_micro_batches_with_different_numbers_of_valid_clips_weigh_clips_equally():
+    whole, parts = make_trainer(plain_network()), make_trainer(plain_network())
+    for seed in range(3):
+        batch = make_batch(seed, 4)
+        whole.train_step([batch])
+        first, second = split(batch, 3, 1)
+        empty = make_batch(9, 0, 4)
+        parts.train_step([first, Batch(second.clips, second.labels, 4), empty])
+    for name, value in parts.model.state_dict().items():
+        # The same sums in another order; the empty micro-batch adds zeros.
+        torch.testing.assert_close(value, whole.model.state_dict()[name], rtol=1e-5, atol=1e-6)
+
+
+def test_an_empty_micro_batch_leaves_batch_norm_alone():
+    with_gap, without = make_trainer(norm_network()), make_trainer(norm_network())
+    for trainer in (with_gap, without):
+        trainer.model.train()
+    batch = make_batch(1, 4)
+    with_gap.train_step([batch, make_batch(2, 0, 4)])
+    without.train_step([batch])
+    assert with_gap.model.training
+    assert_same(with_gap.model.state_dict(), without.model.state_dict())
+
+
+def test_a_batch_without_a_valid_slot_changes_the_step_number_only():
+    trainer = make_trainer(norm_network())
+    trainer.model.train()
+    trainer.train_step([make_batch(0, 4)])
+    trainer.train_step([make_batch(1, 4)])
+    before = snapshot(trainer.state_dict())
+    measured = trainer.train_step([make_batch(2, 0, 2), make_batch(3, 0, 2)])
+    assert measured == {"loss": 0.0, "hits": 0.0, "clips": 0, "failed": 4, "grad_norm": 0.0}
+    after = trainer.state_dict()
+    assert_same(after["model"], before["model"])
+    assert_same(after["ema"], before["ema"])
+    for index, kept in before["optimizer"]["state"].items():
+        assert torch.equal(after["optimizer"]["state"][index]["momentum_buffer"], kept["momentum_buffer"])
+    assert (after["step"], trainer.seen, trainer.failed) == (3, 12, 4)
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "allowed", "slots", "failed", "refused"),
+    [
+        (8, 0.25, 8, 3, True),  # judged after an epoch, if that is shorter than 200 samples
+        (8, 0.25, 8, 2, False),  # exactly the allowed share
+        (8, 0.25, 7, 7, False),  # not yet
+        (1000, 0.25, 199, 199, False),
+        (1000, 0.25, 200, 51, True),
+        (1000, 0.25, 200, 50, False),
+        (8, 1.0, 800, 800, False),
+        (8, 0.0, 8, 1, True),
+    ],
+)
+def test_check_failures(num_samples, allowed, slots, failed, refused):
+    trainer = make_trainer(plain_network(), num_samples=num_samples, max_failed_share=allowed)
+    trainer.seen, trainer.failed = slots, failed
+    if not refused:
+        trainer.check_failures()
+        return
+    with pytest.raises(InputError) as caught:
+        trainer.check_failures()
+    assert str(caught.value) == (
+        f"{failed} of {slots} training samples could not be read ({failed / slots:.1%}); allowed: {allowed:.1%} "
+        "(DATA.MAX_FAILED_SHARE); the files are named in the log"
+    )
+
+
+@pytest.mark.parametrize("share", [0.5, 2.0])
+def test_gradient_clipping(share):
+    """Below the limit nothing changes; above it the gradient is scaled to the limit, and the norm is that before."""
+    batch = make_batch(0, 4)
+    free = make_trainer(plain_network(), warmup_steps=0, decay=0.0)
+    norm = free.train_step([batch])["grad_norm"]
+    clipped = make_trainer(plain_network(), warmup_steps=0, decay=0.0, clip_norm=share * norm)
+    assert clipped.train_step([batch])["grad_norm"] == norm
+    start = plain_network().state_dict()
+    for name, value in clipped.model.state_dict().items():
+        moved, expected = value - start[name], (free.model.state_dict()[name] - start[name]) * min(1, share)
+        # torch divides by the norm + 1e-6; differences of float32 weights of size 0.3.
+        torch.testing.assert_close(moved, expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+def test_lower_precision_is_close_to_float32(precision):
+    exact, rough = make_trainer(plain_network()), make_trainer(plain_network(), precision)
+    for seed in range(3):
+        batch = make_batch(seed, 4)
+        losses = [trainer.train_step([batch])["loss"] for trainer in (exact, rough)]
+        # bfloat16 keeps 8 bits (4e-3 of a logit of size 1), four clips; float16 is finer.
+        assert losses[1] == pytest.approx(losses[0], abs=4 * 8e-3)
+        assert losses[1] != losses[0]
+    assert all(p.dtype == torch.float32 for p in rough.model.parameters())
+    assert rough.scaler.is_enabled() == (precision == torch.float16)
+    for name, value in rough.model.state_dict().items():
+        start = plain_network().state_dict()[name]
+        moved, expected = value - start, exact.model.state_dict()[name] - start
+        assert (moved - expected).norm() < 0.05 * expected.norm()  # a few roundings of 4e-3 each
+
+
+def test_seed_step_is_a_function_of_seed_and_step():
+    def draw(seed, step):
+        seed_step(seed, step)
+        return torch.rand(4).tolist()
+
+    with torch.random.fork_rng(devices=[]):
+        first = draw(3, 5)
+        draws = [draw(3, 6), draw(4, 5), draw(5, 3), draw(0, 35), draw(35, 0)]
+        assert draw(3, 5) == first
+    assert len({tuple(d) for d in [first, *draws]}) == 6
+
+
+def test_epoch_and_crosses():
+    settings = TrainSettings(total_steps=100, batch_size=3, num_samples=7, base_lr=0.1, warmup_steps=0)
+    assert settings.epoch(7) == 3.0
+    # Positions 3s of 7 samples: epochs 1..6 end within these steps.
+    assert [s for s in range(1, 15) if settings.crosses(s, 1)] == [3, 5, 7, 10, 12, 14]
+    assert [s for s in range(1, 15) if settings.crosses(s, 2)] == [5, 10, 14]
+    assert [s for s in range(1, 15) if settings.crosses(s, 5)] == [12]
+
+
+def test_crosses_with_epochs_shorter_than_a_step():
+    settings = TrainSettings(total_steps=100, batch_size=10, num_samples=4, base_lr=0.1, warmup_steps=0)
+    assert [s for s in range(1, 7) if settings.crosses(s, 1)] == [1, 2, 3, 4, 5, 6]
+    assert [s for s in range(1, 7) if settings.crosses(s, 5)] == [2, 4, 6]
+    assert [s for s in range(1, 9) if settings.crosses(s, 10)] == [4, 8]
+
+
+@pytest.mark.parametrize(("num_samples", "batch_size"), [(3, 7), (49, 7), (215570, 1024), (1000003, 3)])
+def test_crosses_once_for_each_epoch(num_samples, batch_size):
+    """Against integers: no epoch is missed or counted twice by rounding."""
+    settings = TrainSettings(total_steps=1, batch_size=batch_size, num_samples=num_samples, base_lr=0, warmup_steps=0)
+    # The step that ends epoch k is the first at or past its last sample.
+    ends = {-(-k * num_samples // batch_size) for k in range(1, 3000 * batch_size // num_samples + 2)}
+    steps = range(1, 3000)
+    assert [step for step in steps if settings.crosses(step, 1)] == [step for step in steps if step in ends]
+
+
+class Calls:
+    """Records what :func:`fit` calls, in order."""
+
+    def __init__(self, stop_after=None):
+        self.events, self.logged, self.failures, self.steps = [], [], [], 0
+        self.stop_after = stop_after
+
+    def handlers(self):
+        return {
+            "log": self.log,
+            "report_failure": lambda video, reason: self.failures.append((video, reason)),
+            "validate": lambda step: self.events.append(("validate", step)),
+            "save": lambda step: self.events.append(("save", step)),
+            "should_stop": self.should_stop,
+        }
+
+    def log(self, step, scalars):
+        self.events.append(("log", step))
+        self.logged.append(scalars)
+
+    def should_stop(self):
+        self.steps += 1
+        return self.steps == self.stop_after
+
+    def of(self, kind):
+        return [step for name, step in self.events if name == kind]
+
+
+def run(trainer, calls, batches=None):
+    with torch.random.fork_rng(devices=[]):
+        fit(trainer, batches or (make_batch(seed, 2) for seed in itertools.count()), **calls.handlers())
+
+
+def scheduled(stop_after=None, **settings):
+    calls = Calls(stop_after)
+    run(make_trainer(plain_network(), **settings), calls)
+    return calls
+
+
+def test_fit_calls_at_the_ends_of_its_periods():
+    # 3 samples a step of 7: epochs end in steps 3, 5, 7 and 10.
+    calls = scheduled(total_steps=11, batch_size=3, num_samples=7, eval_epochs=2, log_steps=4)
+    assert calls.of("log") == [4, 8, 11]
+    assert calls.of("validate") == [5, 10, 11]
+    assert calls.of("save") == [3, 5, 7, 10, 11]
+    assert calls.events.index(("validate", 5)) < calls.events.index(("save", 5))
+    assert calls.steps == 11
+
+
+def test_fit_with_a_period_of_steps_for_checkpoints():
+    calls = scheduled(total_steps=7, batch_size=2, num_samples=4, checkpoint_steps=3, log_steps=100, eval_epochs=3)
+    assert calls.of("save") == [3, 6, 7]
+    assert calls.of("validate") == [6, 7]
+    assert calls.of("log") == [7]
+
+
+def test_fit_with_epochs_shorter_than_a_step():
+    calls = scheduled(total_steps=3, batch_size=8, num_samples=3, log_steps=1, eval_epochs=5)
+    assert calls.of("log") == calls.of("save") == [1, 2, 3]
+    assert calls.of("validate") == [2, 3]  # 5.3 and 8 epochs
+
+
+def test_fit_takes_one_micro_batch_for_each_accumulation():
+    taken = []
+
+    def stream():
+        for seed in itertools.count():
+            taken.append(seed)
+            yield make_batch(seed, 2, 3)
+
+    calls = Calls()
+    trainer = make_trainer(plain_network(), total_steps=2, batch_size=9, num_samples=9, accumulation=3, log_steps=2)
+    run(trainer, calls, stream())
+    assert taken == list(range(6))
+    assert calls.failures == [(f"{seed}-0.mp4", "broken") for seed in range(6)]
+    assert calls.logged[0]["failed"] == 6
+    assert (trainer.seen, trainer.failed) == (18, 6)
+
+
+def test_fit_logs_means_over_its_period():
+    reference = make_trainer(plain_network(), total_steps=5)
+    steps = [reference.train_step([make_batch(seed, seed + 1)]) for seed in range(5)]
+    calls = Calls()
+    trainer = make_trainer(plain_network(), total_steps=5, log_steps=3)
+    run(trainer, calls, (make_batch(seed, seed + 1) for seed in range(5)))
+    for scalars, part in zip(calls.logged, (steps[:3], steps[3:]), strict=True):
+        clips = sum(s["clips"] for s in part)
+        assert scalars["loss"] == pytest.approx(sum(s["loss"] for s in part) / clips)
+        assert scalars["top1"] == sum(s["hits"] for s in part) / clips
+        assert scalars["grad_norm"] == part[-1]["grad_norm"]
+    assert [scalars["lr"] for scalars in calls.logged] == [learning_rate(s, 0.5, 5, 2) for s in (2, 4)]
+
+
+def test_totals_of_no_clip_are_zero():
+    scalars = Totals(failed=3).scalars()
+    assert (scalars["loss"], scalars["top1"], scalars["failed"]) == (0, 0, 3)
+
+
+def test_rates_leave_validation_out(monkeypatch):
+    """On a clock where each look takes a second and validation an hour, both logs show the same speed."""
+    looks, paused = itertools.count(), []
+
+    def clock():
+        return next(looks) + 3600 * len(paused)
+
+    monkeypatch.setattr(trainer_module, "time", SimpleNamespace(perf_counter=clock))
+    monkeypatch.setattr(trainer_module, "Totals", lambda: Totals(started=clock()))
+    calls = Calls()
+    trainer = make_trainer(plain_network(), total_steps=6, batch_size=2, num_samples=4, log_steps=3, eval_epochs=1)
+    handlers = {**calls.handlers(), "validate": paused.append}
+    with torch.random.fork_rng(devices=[]):
+        fit(trainer, (make_batch(seed, 2) for seed in itertools.count()), **handlers)
+    assert paused == [2, 4, 6]
+    # Nine looks a log (start, two around each of three waits and of one validation, end) are eight seconds, less the
+    # validation's own second, and one more passes after each validation before the loop goes on.
+    for scalars in calls.logged:
+        assert scalars["clips_per_s"] == 6 / 8
+        assert scalars["data_wait"] == 3 / 8
+
+
+def test_fit_stops_after_saving():
+    calls = Calls(stop_after=4)
+    trainer = make_trainer(plain_network(), total_steps=9, num_samples=400)
+    with pytest.raises(Stopped, match=r"^stopped after step 4$"):
+        run(trainer, calls)
+    assert calls.events == [("save", 4)]
+    assert trainer.step == 4
+
+
+def test_a_stop_with_the_last_step_is_no_stop():
+    calls = Calls(stop_after=3)
+    run(make_trainer(plain_network(), total_steps=3, num_samples=400, log_steps=50), calls)
+    assert calls.events == [("log", 3), ("validate", 3), ("save", 3)]
+
+
+def test_fit_refuses_too_many_failures_after_saving():
+    calls = Calls()
+    trainer = make_trainer(plain_network(), total_steps=50, num_samples=12, max_failed_share=0.2, log_steps=50)
+    with pytest.raises(InputError, match=r"^3 of 12 training samples could not be read \(25\.0%\)"):
+        run(trainer, calls, (make_batch(seed, 3, 4) for seed in itertools.count()))
+    assert calls.of("save")[-1] == 3
+    # Once the videos are mended, the saved state goes on.
+    resumed = make_trainer(plain_network(), total_steps=5, num_samples=12, max_failed_share=0.2)
+    resumed.load_state_dict(snapshot(trainer.state_dict()))
+    run(resumed, Calls(), (make_batch(seed, 4) for seed in itertools.count()))
+    assert resumed.step == 5
+
+
+def test_fit_restores_training_mode_after_validation():
+    trainer = make_trainer(norm_network(), total_steps=4, batch_size=2, num_samples=4)
+    modes = []
+    calls = Calls()
+
+    def validate(step):
+        modes.append(trainer.model.training)
+        trainer.model.eval()
+
+    with torch.random.fork_rng(devices=[]):
+        batches = (make_batch(seed, 2) for seed in itertools.count())
+        fit(trainer, batches, **{**calls.handlers(), "validate": validate})
+    assert modes == [True, True]
+
+
+def random_network():
+    """The project's own network with dropout and stochastic depth."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return video_rs.create_model("r3d_rs_tiny", CLASSES, dropout=0.5, stochastic_depth=0.5, width=0.125)
+
+
+def random_trainer(kind="sgd"):
+    model = random_network()
+    groups = parameter_groups(model, model.weight_decay_names(), 1e-3)
+    optimizer = sgd(groups, 0.9, True) if kind == "sgd" else adamw(groups, (0.9, 0.99))
+    settings = TrainSettings(total_steps=6, batch_size=4, num_samples=10, base_lr=0.05, warmup_steps=2, accumulation=2)
+    return Trainer(model, optimizer, Ema(model, 0.9), prepare, torch.float32, settings)
+
+
+def stream_from(step, taken=None):
+    """Micro-batches of a run that continues at ``step``."""
+    for number in itertools.count(2 * step):
+        if taken is not None:
+            taken.append(number)
+        yield make_batch(number, 2, shape=(3, 4, 16, 16))
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, kind):
+    whole = random_trainer(kind)
+    run(whole, Calls(), stream_from(0))
+
+    stopped, calls = random_trainer(kind), Calls(stop_after=3)
+    with pytest.raises(Stopped):
+        run(stopped, calls, stream_from(0))
+    torch.save(stopped.state_dict(), tmp_path / "state.pth")
+    torch.rand(100)  # whatever happens to the global generator in between
+
+    resumed, taken = random_trainer(kind), []
+    resumed.load_state_dict(torch.load(tmp_path / "state.pth", weights_only=True))
+    assert resumed.step == 3
+    run(resumed, Calls(), stream_from(resumed.step, taken))
+    assert taken == [6, 7, 8, 9, 10, 11]
+    assert resumed.step == whole.step == 6
+    assert_same(resumed.model.state_dict(), whole.model.state_dict())
+    assert_same(resumed.ema.state_dict(), whole.ema.state_dict())
+
+    # The draws matter: with another seed the same data ends elsewhere.
+    other = random_trainer(kind)
+    other.settings = TrainSettings(**{**vars(other.settings), "seed": 1})
+    run(other, Calls(), stream_from(0))
+    assert not torch.equal(other.model.fc.weight, whole.model.fc.weight)
+
+
+def test_a_resumed_trainer_keeps_its_own_weight_decay_and_momentum():
+    """A changed option that was allowed takes effect instead of being overwritten by the saved one."""
+    first = make_trainer(plain_network(), decay=0.05)
+    first.train_step([make_batch(0, 4)])
+    resumed = make_trainer(plain_network(), decay=0.01)
+    resumed.load_state_dict(snapshot(first.state_dict()))
+    assert [group["weight_decay"] for group in resumed.optimizer.param_groups] == [0.01, 0.0]
+    for ours, saved in zip(resumed.model.parameters(), first.model.parameters(), strict=True):
+        kept = first.optimizer.state[saved]["momentum_buffer"]
+        assert torch.equal(resumed.optimizer.state[ours]["momentum_buffer"], kept)
+
+
+def test_a_run_may_resume_with_an_average_it_did_not_have():
+    model = plain_network()
+    settings = TrainSettings(total_steps=8, batch_size=4, num_samples=8, base_lr=0.5, warmup_steps=0)
+    first = Trainer(model, sgd(parameter_groups(model, (), 0), 0.9, True), None, prepare, torch.float32, settings)
+    first.train_step([make_batch(0, 4)])
+    assert first.state_dict()["ema"] is None
+    resumed = make_trainer(plain_network())
+    resumed.load_state_dict(snapshot(first.state_dict()))
+    assert_same(resumed.ema.state_dict(), first.model.state_dict())
+
+
+def test_a_run_may_resume_in_a_precision_that_scales_its_loss():
+    first = make_trainer(plain_network())
+    first.train_step([make_batch(0, 4)])
+    resumed = make_trainer(plain_network(), torch.float16)
+    resumed.load_state_dict(snapshot(first.state_dict()))
+    assert math.isfinite(resumed.train_step([make_batch(1, 4)])["loss"])
+    again = make_trainer(plain_network(), torch.float16)
+    resumed.scaler.update(512.0)
+    again.load_state_dict(snapshot(resumed.state_dict()))
+    assert again.scaler.get_scale() == 512.0
+    make_trainer(plain_network()).load_state_dict(snapshot(resumed.state_dict()))

@@ -1,0 +1,325 @@
+"""tools/train_net.py on real files: what a run leaves, how it continues, and what it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT, make_videos, moving_square, tiny_run
+
+from video_rs.config import flat, load_config
+from video_rs.data.encoding import write_video
+from video_rs.engine.checkpoint import load_checkpoint
+from video_rs.jobs import training
+from video_rs.reports import read_log
+
+
+def weights(folder, name="last"):
+    return load_checkpoint(folder / "checkpoints" / f"{name}.pth")
+
+
+def assert_same_weights(a, b):
+    for part in ("model", "ema"):
+        assert a[part].keys() == b[part].keys()
+        for key, value in a[part].items():
+            assert torch.equal(value, b[part][key]), (part, key)
+
+
+def test_a_run_leaves_everything_that_the_readme_lists(trained, videos, config_file):
+    expected = load_config(config_file, tiny_run(videos, trained))
+    assert flat(load_config(trained / "config.yaml")) == flat(expected)
+    log = read_log(trained / "log.jsonl")
+    assert [r["step"] for r in log if r["kind"] == "train"] == [1, 2, 3, 4]
+    assert [r["epoch"] for r in log if r["kind"] == "validation"] == [1.0, 2.0]
+    assert list((trained / "tensorboard").glob("events*"))
+    assert "Confusion matrix" in (trained / "report.html").read_text()
+    last, best = weights(trained), weights(trained, "best")
+    assert last["step"] == 4
+    assert best["step"] in (2, 4)
+    assert last["label_names"] == ["dark", "light"]
+
+
+def test_metrics_agree_with_the_saved_predictions(trained):
+    metrics = json.loads((trained / "metrics.json").read_text())
+    rows = [json.loads(line) for line in (trained / "predictions.jsonl").read_text().splitlines()]
+    right = sum(row["top"][0]["label"] == row["label"] for row in rows)
+    assert metrics == {
+        "top1": right / 4,
+        "topk": 1.0,
+        "k": 2,
+        "videos": 4,
+        "failed": 0,
+        "top1_all": right / 4,
+        "clips": 1,
+        "crops": 1,
+        "checkpoint": str(trained / "checkpoints" / "last.pth"),
+    }
+    assert all(sum(row["probabilities"]) == pytest.approx(1, abs=1e-5) for row in rows)
+
+
+def test_it_learns_two_classes_of_brightness(tool, videos, config_file, tmp_path):
+    arguments = tiny_run(videos, tmp_path / "run", SOLVER__MAX_EPOCH=30, TRAIN__EVAL_PERIOD=30, SOLVER__EMA_DECAY=0.9)
+    result = tool("train_net", "--cfg", config_file, *arguments)
+    assert result.code == 0, result.err
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["top1"] == 1.0
+    losses = [r["loss"] for r in read_log(tmp_path / "run" / "log.jsonl") if r["kind"] == "train"]
+    assert sum(losses[-4:]) < sum(losses[:4])
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(trained, videos, config_file, tmp_path):
+    training.run_training(load_config(config_file, tiny_run(videos, tmp_path / "same", DATA__NUM_WORKERS=2)))
+    training.run_training(load_config(config_file, tiny_run(videos, tmp_path / "other", RNG_SEED=1)))
+    assert_same_weights(weights(trained), weights(tmp_path / "same"))
+    with pytest.raises(AssertionError):
+        assert_same_weights(weights(trained), weights(tmp_path / "other"))
+
+
+def test_sigterm_saves_and_exits_143_and_resume_ends_with_the_same_weights(
+    tool, videos, config_file, tmp_path, monkeypatch
+):
+    varied = {
+        "AUG__RAND_AUGMENT_LAYERS": 2,
+        "MODEL__STOCHASTIC_DEPTH": 0.2,
+        "MODEL__DROPOUT": 0.3,
+        "SOLVER__MAX_EPOCH": 3,
+    }
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    assert tool("train_net", "--cfg", config_file, *tiny_run(videos, whole, **varied)).code == 0
+
+    log = training.Run._log
+
+    def log_then_terminate(run, step, scalars):
+        log(run, step, scalars)
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(training.Run, "_log", log_then_terminate)
+    stopped = tool("train_net", "--cfg", config_file, *tiny_run(videos, parted, **varied))
+    assert stopped.code == 143
+    assert stopped.err.strip().endswith("stopped after step 3; continue with --resume")
+    assert weights(parted)["step"] == 3
+    monkeypatch.setattr(training.Run, "_log", log)
+    resumed = tool("train_net", "--cfg", config_file, "--resume", *tiny_run(videos, parted, **varied))
+    assert resumed.code == 0, resumed.err
+    assert f"resuming {parted} at step 3 of 6" in resumed.out
+    assert_same_weights(weights(whole), weights(parted))
+    steps = [r["step"] for r in read_log(parted / "log.jsonl") if r["kind"] == "train"]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_finished_run_resumes_to_nothing(tool, trained, videos, config_file):
+    before = (trained / "checkpoints" / "last.pth").read_bytes()
+    result = tool("train_net", "--cfg", config_file, "--resume", *tiny_run(videos, trained))
+    assert result.code == 0
+    assert "is finished: 4 steps; nothing to do" in result.out
+    assert (trained / "checkpoints" / "last.pth").read_bytes() == before
+
+
+def test_resume_without_a_checkpoint_starts(tool, videos, config_file, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "log.jsonl").write_text('{"kind": "event", "time": 0, "step": 0}\n')
+    result = tool("train_net", "--cfg", config_file, "--resume", *tiny_run(videos, tmp_path / "run"))
+    assert result.code == 0, result.err
+    assert weights(tmp_path / "run")["step"] == 4
+
+
+def test_a_second_run_in_a_folder_is_refused_and_overwrite_replaces_it(tool, videos, config_file, tmp_path):
+    run = tmp_path / "run"
+    assert tool("train_net", "--cfg", config_file, *tiny_run(videos, run, SOLVER__MAX_STEPS=1)).code == 0
+    (run / "notes.txt").write_text("mine")
+    before = (run / "log.jsonl").read_text()
+    refused = tool("train_net", "--cfg", config_file, *tiny_run(videos, run))
+    assert refused.code == 2
+    assert refused.err.strip() == (
+        f"error: {run} already holds a run; add --resume to continue it, --overwrite to replace it, "
+        "or set another OUTPUT_DIR"
+    )
+    assert (run / "log.jsonl").read_text() == before
+    # A refused command replaces nothing, even with --overwrite.
+    bad = tool("train_net", "--cfg", config_file, "--overwrite", *tiny_run(tmp_path / "none.csv", run))
+    assert bad.code == 2
+    assert (run / "log.jsonl").read_text() == before
+    assert tool("train_net", "--cfg", config_file, "--overwrite", *tiny_run(videos, run)).code == 0
+    assert weights(run)["step"] == 4
+    assert (run / "notes.txt").read_text() == "mine"
+
+
+def test_resume_and_overwrite_exclude_each_other(tool, config_file):
+    result = tool("train_net", "--cfg", config_file, "--resume", "--overwrite")
+    assert result.code == 2
+    assert "--resume continues a run and --overwrite replaces it; give one of them" in result.err
+
+
+def test_resume_with_another_config_or_data_set_names_what_changed(tool, trained, videos, config_file, tmp_path):
+    changed = tiny_run(videos, trained, SOLVER__BASE_LR=0.1, SOLVER__MAX_STEPS=5)
+    refused = tool("train_net", "--cfg", config_file, "--resume", *changed)
+    assert refused.code == 2
+    assert "SOLVER.BASE_LR: 0.05 -> 0.1; SOLVER.MAX_STEPS: 0 -> 5" in refused.err
+    assert "add --allow-changes to go on regardless" in refused.err
+    shorter = tmp_path / "shorter.csv"
+    shorter.write_text("\n".join(videos.read_text().splitlines()[:-1]) + "\n")
+    other_list = tiny_run(videos, trained, DATA__VAL_LIST=shorter, DATA__ROOT=videos.parent)
+    refused = tool("train_net", "--cfg", config_file, "--resume", *other_list)
+    assert refused.code == 2
+    assert "the val list" in refused.err
+
+
+def test_allow_changes_goes_on(tool, videos, config_file, tmp_path):
+    run = tmp_path / "run"
+    assert tool("train_net", "--cfg", config_file, *tiny_run(videos, run, SOLVER__MAX_STEPS=2)).code == 0
+    longer = tiny_run(videos, run, SOLVER__MAX_STEPS=3)
+    assert tool("train_net", "--cfg", config_file, "--resume", "--allow-changes", *longer).code == 0
+    assert weights(run)["step"] == 3
+    wider = tiny_run(videos, run, SOLVER__MAX_STEPS=4, MODEL__WIDTH=0.25)
+    refused = tool("train_net", "--cfg", config_file, "--resume", "--allow-changes", *wider)
+    assert refused.code == 2
+    assert "holds a basic network of depths 1,1,1,1, width 0.125, for 2 classes, this config a basic" in refused.err
+    other = tiny_run(videos, run, SOLVER__OPTIMIZING_METHOD="adamw")
+    refused = tool("train_net", "--cfg", config_file, "--resume", "--allow-changes", *other)
+    assert refused.code == 2
+    assert "holds the state of sgd, which adamw cannot take over" in refused.err
+
+
+def test_a_warm_up_as_long_as_the_run_is_pointed_out(tool, videos, config_file, tmp_path):
+    arguments = tiny_run(videos, tmp_path / "run", SOLVER__WARMUP_EPOCHS=9, SOLVER__MAX_STEPS=1)
+    result = tool("train_net", "--cfg", config_file, *arguments)
+    assert result.code == 0
+    assert "note: the warm-up (18 steps, SOLVER.WARMUP_EPOCHS) is as long as the run" in result.out
+
+
+def test_finetune_takes_the_weights_and_leaves_the_classifier_of_other_classes(
+    tool, trained, videos, config_file, tmp_path
+):
+    frozen = {"SOLVER__BASE_LR": 0, "SOLVER__MAX_STEPS": 1, "SOLVER__EMA_DECAY": 0, "MODEL__NORM_MOMENTUM": 1e-9}
+    source = trained / "checkpoints" / "last.pth"
+    same = tool("train_net", "--cfg", config_file, "--finetune", source, *tiny_run(videos, tmp_path / "a", **frozen))
+    assert same.code == 0, same.err
+    ema = weights(trained)["ema"]
+    assert all(torch.equal(v, weights(tmp_path / "a")["model"][k]) for k, v in ema.items() if k.endswith("weight"))
+
+    other = tiny_run(videos, tmp_path / "b", MODEL__NUM_CLASSES=7, **frozen)
+    result = tool("train_net", "--cfg", config_file, "--finetune", source, *other)
+    assert "other classes, so the classifier starts afresh" in result.out
+    assert weights(tmp_path / "b")["model"]["fc.weight"].shape[0] == 7
+    assert weights(tmp_path / "b")["label_names"] == ["dark", "light", "2", "3", "4", "5", "6"]
+
+    wider = tiny_run(videos, tmp_path / "c", MODEL__WIDTH=0.25)
+    refused = tool("train_net", "--cfg", config_file, "--finetune", source, *wider)
+    assert refused.code == 2
+    assert "set the same MODEL keys" in refused.err
+    assert not (tmp_path / "c").exists()
+
+
+def test_an_unreadable_video_is_an_empty_slot_named_and_counted(tool, config_file, tmp_path):
+    videos = make_videos(tmp_path, per_class=2)
+    (tmp_path / "train/dark/0.mp4").write_bytes(b"not a video")
+    (tmp_path / "val/dark/1.mp4").write_bytes(b"")
+    run = tmp_path / "run"
+    result = tool("train_net", "--cfg", config_file, *tiny_run(videos, run, DATA__MAX_FAILED_SHARE=0.5))
+    assert result.code == 0, result.err
+    assert result.out.count(f"cannot read {tmp_path}/train/dark/0.mp4") == 1
+    log = read_log(run / "log.jsonl")
+    assert [r["failed"] for r in log if r["kind"] == "train"] == [1, 1]
+    assert [r["video"] for r in log if r.get("event") == "failed_video"] == [f"{tmp_path}/train/dark/0.mp4"]
+    report = (run / "report.html").read_text()
+    assert f"{tmp_path}/train/dark/0.mp4" in report
+    assert f"{tmp_path}/val/dark/1.mp4" in report
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert (metrics["videos"], metrics["failed"]) == (4, 1)
+    assert metrics["top1_all"] == pytest.approx(metrics["top1"] * 3 / 4)
+
+
+def test_too_many_unreadable_videos_stop_the_run_with_its_state_saved(tool, config_file, tmp_path):
+    videos = make_videos(tmp_path, per_class=2)
+    (tmp_path / "train/dark/0.mp4").unlink()
+    result = tool("train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "run", DATA__MAX_FAILED_SHARE=0.2))
+    assert result.code == 2
+    assert (
+        "error: 1 of 4 training samples could not be read (25.0%); allowed: 20.0% (DATA.MAX_FAILED_SHARE); "
+        "the files are named in the log" in result.err
+    )
+    assert weights(tmp_path / "run")["step"] == 1
+
+
+def test_a_video_shorter_than_the_clip_is_read(tool, config_file, tmp_path):
+    videos = make_videos(tmp_path, per_class=2)
+    write_video(tmp_path / "train/dark/0.mp4", moving_square(0, frames=1), fps=10)
+    for rule in ("wrap", "repeat"):
+        arguments = tiny_run(videos, tmp_path / rule, DATA__SHORT_VIDEO=rule, DATA__MAX_FAILED_SHARE=0)
+        assert tool("train_net", "--cfg", config_file, *arguments).code == 0
+
+
+def test_without_a_validation_list_there_are_no_metrics_but_a_report(tool, videos, config_file, tmp_path):
+    result = tool("train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "run", DATA__VAL_LIST=""))
+    assert result.code == 0, result.err
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"DATA__TRAIN_LIST": ""}, "DATA.TRAIN_LIST is empty; give a CSV (path,label)"),
+        (
+            {"DATA__TRAIN_LIST": "data/kinetics400/train.csv"},
+            "list data/kinetics400/train.csv does not exist; give a CSV",
+        ),
+        ({"MODEL__NUM_CLASSES": 1}, "2 class names, but MODEL.NUM_CLASSES is 1; set it to 2 or 0"),
+        ({"MODEL__ARCH": "r3d_rs_51"}, "unknown model 'r3d_rs_51'; did you mean 'r3d_rs_50'?"),
+        (
+            {"SOLVER__EMA_DECAY": 0, "MODEL__NORM_MOMENTUM": 1.0},
+            "set SOLVER.EMA_DECAY above 0, or MODEL.NORM_MOMENTUM below 1",
+        ),
+        (
+            {"TRAIN__BATCH_SIZE": 3, "TRAIN__ACCUMULATION_STEPS": 2},
+            "TRAIN.BATCH_SIZE 3 does not divide into 1 processes x 2",
+        ),
+        ({"DATA__TEST_SHORT_SIDE": 16}, "short_side"),
+        ({"DATA__DECODER": "ffmpeg"}, "DATA.DECODER is 'ffmpeg'"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(tool, videos, config_file, tmp_path, changes, message):
+    result = tool("train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "run", **changes))
+    assert result.code == 2
+    assert message in result.err
+    assert result.err.startswith("error: ")
+    assert result.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_several_labels_of_one_video_are_refused(tool, videos, config_file, tmp_path):
+    multi = tmp_path / "multi.csv"
+    multi.write_text(videos.read_text().replace(",dark,train", ",dark;light,train", 1))
+    result = tool("train_net", "--cfg", config_file, *tiny_run(multi, tmp_path / "run", DATA__ROOT=videos.parent))
+    assert result.code == 2
+    assert "has 2 labels; training and testing take one each" in result.err
+
+
+def test_two_processes_train_as_one(trained, videos, tmp_path, config_file):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(ROOT / "tools/train_net.py"), "--cfg", str(config_file), *tiny_run(videos, tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-2000:]
+    # Batch norm sees half of each batch, so weights differ; steps, counts and the split of the videos do not.
+    log, alone = read_log(tmp_path / "run" / "log.jsonl"), read_log(trained / "log.jsonl")
+    assert [(r["kind"], r["step"]) for r in log] == [(r["kind"], r["step"]) for r in alone]
+    first, first_alone = log[0]["loss"], alone[0]["loss"]
+    assert first == pytest.approx(first_alone, rel=0.1)
+    assert len((tmp_path / "run" / "predictions.jsonl").read_text().splitlines()) == 4
+
+
+def test_two_processes_refuse_bad_input_with_one_line_from_rank_0(tmp_path, config_file):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [
+        str(ROOT / "tools/train_net.py"),
+        "--cfg",
+        str(config_file),
+        *tiny_run(tmp_path / "no.csv", tmp_path / "run"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode != 0
+    assert done.stderr.count("error: list ") == 1
+    assert "exitcode  : 2" in done.stderr

@@ -1,0 +1,1 @@
+"""From list files to batches of clips: records, decoding, sampling, transforms, dataset, loader."""

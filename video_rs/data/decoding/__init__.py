@@ -1,0 +1,8 @@
+"""Reading videos: three decoders behind one reader, the same frame for the same index from each.
+
+Importing this package imports none of the decoders; each is imported when a video is opened with it.
+"""
+
+from video_rs.data.decoding.reader import DECODERS, DecodeError, VideoReader, open_video
+
+__all__ = ["DECODERS", "DecodeError", "VideoReader", "open_video"]

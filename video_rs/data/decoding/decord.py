@@ -1,0 +1,64 @@
+"""decord, confined to the files on which it is frame-exact; it refuses the others instead of guessing."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import decord
+import numpy as np
+import torch
+
+from video_rs.data.decoding.index import FrameIndex
+from video_rs.data.decoding.reader import DecodeError, check_indices
+
+
+class DecordReader:
+    """A :class:`VideoReader` for files on which decord's frames and times agree with the index; one decoding thread."""
+
+    def __init__(self, path: str, index: FrameIndex):
+        self._path = path
+        if not index.addressable:
+            raise DecodeError(path, "decord would number its frames otherwise; use pyav")
+        self.num_frames, self.fps = len(index.pts), index.fps
+        decord.logging.set_level(decord.logging.QUIET)
+        try:
+            self._reader = decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1)
+        except (decord.DECORDError, RuntimeError) as error:
+            raise DecodeError(path, f"decord: {_reason(error)}") from error
+        self._check_times(index)
+        _, self.height, self.width, _ = self.frames([0]).shape
+
+    def _check_times(self, index: FrameIndex) -> None:
+        """DecodeError unless decord lists as many frames as the index, at the same times."""
+        listed = len(self._reader)
+        if listed != self.num_frames:
+            raise DecodeError(self._path, f"decord lists {listed} frames of {self.num_frames}; use pyav")
+        ours = (index.pts - index.pts[0]) * float(index.time_base)
+        theirs = self._reader.get_frame_timestamp(range(listed))[:, 0]
+        # decord keeps float32 seconds: 0.1 ms at half an hour; a quarter of a frame is the least that matters.
+        if np.abs(theirs - theirs[0] - ours).max() > 0.25 / self.fps:
+            raise DecodeError(self._path, "decord lists other times for its frames; use pyav")
+
+    def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
+        """See :meth:`VideoReader.frames`."""
+        indices = check_indices(indices, self.num_frames)
+        if not len(indices):
+            return torch.empty(0, self.height, self.width, 3, dtype=torch.uint8)
+        try:
+            return torch.from_numpy(self._reader.get_batch(indices.tolist()).asnumpy())
+        except decord.DECORDError as error:
+            span = f"frames {indices.min()} to {indices.max()} of {self.num_frames}"
+            raise DecodeError(self._path, f"{span}: decord: {_reason(error)}") from error
+
+    def close(self) -> None:
+        self._reader = None  # frees the file; decord has no close
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self.close()
+
+
+def _reason(error: Exception) -> str:
+    """decord's first line without its time stamps and source locations."""
+    return str(error).strip().split("\n")[0].split("] ")[-1]

@@ -1,0 +1,67 @@
+"""TorchCodec, told by our own index which frames there are, so that it does not scan the file a second time."""
+
+import json
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+import torch
+from torchcodec.decoders import VideoDecoder
+
+from video_rs.data.decoding.index import FrameIndex
+from video_rs.data.decoding.reader import DecodeError, check_indices
+
+
+class TorchCodecReader:
+    """A :class:`VideoReader` for files whose index is ``addressable``; one decoding thread."""
+
+    def __init__(self, path: str, index: FrameIndex):
+        assert index.addressable, "open_video reads such files with PyAV"
+        self._path = path
+        self.num_frames, self.fps = len(index.pts), index.fps
+        try:
+            self._decoder = VideoDecoder(
+                f"file:{path}",
+                stream_index=index.stream,
+                dimension_order="NHWC",
+                num_ffmpeg_threads=1,
+                device="cpu",
+                custom_frame_mappings=_frame_mappings(index),
+            )
+        except (RuntimeError, ValueError) as error:
+            raise DecodeError(path, _reason(error)) from error
+        # The header may state another size than the frames have; a file without one readable frame is no video.
+        _, self.height, self.width, _ = self.frames([0]).shape
+
+    def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
+        """See :meth:`VideoReader.frames`."""
+        indices = check_indices(indices, self.num_frames)
+        if not len(indices):
+            return torch.empty(0, self.height, self.width, 3, dtype=torch.uint8)
+        try:
+            return self._decoder.get_frames_at(indices.tolist()).data
+        except (RuntimeError, IndexError) as error:  # IndexError: the file shows fewer frames than its packets say
+            span = f"frames {indices.min()} to {indices.max()} of {self.num_frames}"
+            raise DecodeError(self._path, f"{span}: {_reason(error)}") from error
+
+    def close(self) -> None:
+        self._decoder = None  # frees the file; TorchCodec has no close
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self.close()
+
+
+def _frame_mappings(index: FrameIndex) -> str:
+    """The index as TorchCodec reads it. Each frame lasts until the next one; the last one as long as that before it."""
+    durations = np.diff(index.pts).tolist() or [1]
+    rows = zip(index.pts.tolist(), [*durations, durations[-1]], index.key.tolist(), strict=False)
+    return json.dumps({"frames": [{"pts": p, "duration": d, "key_frame": int(k)} for p, d, k in rows]})
+
+
+def _reason(error: Exception) -> str:
+    """The last line of TorchCodec's message without its source location ("function, file.cpp:12, message")."""
+    line = str(error).strip().split("\n")[0]
+    return line.split(".cpp:", 1)[-1].split(", ", 1)[-1] if ".cpp:" in line else line

@@ -1,0 +1,96 @@
+"""Writing videos: the only module that does."""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from video_rs.errors import InputError
+
+Frames = torch.Tensor | np.ndarray | Iterable[torch.Tensor | np.ndarray]
+
+
+def write_video(
+    path: str | os.PathLike,
+    frames: Frames,
+    fps: float | Fraction,
+    *,
+    codec: str = "libx264",
+    keyframe_interval: int = 12,
+    crf: int = 18,
+    options: Mapping[str, str] | None = None,
+) -> None:
+    """Encodes ``frames`` to ``path`` as yuv420p; the suffix chooses the container.
+
+    The file appears whole or not at all, and the same input gives the same bytes: one thread, no creation time. A key
+    frame at least every ``keyframe_interval`` frames is what makes a random clip cheap to read back.
+
+    Args:
+        frames: RGB uint8 ``[T, H, W, 3]``, or an iterable of ``[H, W, 3]``; H and W even, T at least 1.
+        fps: frames per second, above 0.
+        codec: name of an FFmpeg encoder.
+        crf: constant rate factor of x264 and x265; lower is better and bigger.
+        options: more options of the encoder, e.g. ``{"preset": "veryfast", "bf": "0"}``.
+
+    Raises:
+        InputError: frames, rate, codec or suffix are refused.
+        OSError: the folder is missing or cannot be written.
+    """
+    if not 0 < fps < float("inf"):
+        raise InputError(f"fps must be above 0, got {fps}")
+    path = Path(path)
+    checked = _checked(frames)
+    first = next(checked, None)
+    if first is None:
+        raise InputError(f"no frames to write to {path}; give at least one")
+    settings = {"crf": str(crf), **(options or {})}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    os.close(handle)
+    try:
+        _encode(temporary, first, checked, fps, codec, keyframe_interval, settings)
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _encode(path, first, rest, fps, codec, keyframe_interval, settings) -> None:
+    import av  # here, so that importing the module imports no library
+
+    try:
+        with av.open(path, "w") as container:
+            rate = Fraction(fps).limit_denominator(1001)
+            stream = container.add_stream(codec, rate=rate, options=settings)
+            stream.height, stream.width, _ = first.shape
+            stream.pix_fmt = "yuv420p"
+            context = stream.codec_context
+            context.gop_size, context.thread_count = keyframe_interval, 1
+            context.flags |= av.codec.context.Flags.bitexact
+            for picture in _chain(first, rest):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+            container.mux(stream.encode(None))
+    except (av.FFmpegError, ValueError) as error:
+        if isinstance(error, InputError | OSError):
+            raise
+        raise InputError(f"cannot write {path} with codec {codec!r}: {error}") from error
+
+
+def _checked(frames: Frames) -> Iterator[np.ndarray]:
+    """The frames one by one, each uint8 ``[H, W, 3]`` of the first one's even size."""
+    if isinstance(frames, torch.Tensor | np.ndarray) and frames.ndim != 4:
+        raise InputError(f"frames must be uint8 [T, H, W, 3], got {list(frames.shape)}")
+    size = None
+    for frame in frames:
+        picture = np.ascontiguousarray(frame)
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+            raise InputError(f"a frame must be uint8 [H, W, 3], got {picture.dtype} {list(picture.shape)}")
+        height, width = size = size or picture.shape[:2]
+        if picture.shape[:2] != size:
+            raise InputError(f"all frames must be {height}x{width} as the first, got {list(picture.shape[:2])}")
+        if height % 2 or width % 2 or not picture.size:
+            raise InputError(f"height and width must be even for yuv420p, got {height}x{width}; crop or pad by a pixel")
+        yield picture
