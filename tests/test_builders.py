@@ -180,3 +180,13 @@ def test_the_fingerprint_follows_labels_and_order(two, tmp_path):
     other = build(two, {"DATA.TRAIN_LIST": swapped, "DATA.ROOT": two.parent}).fingerprints
     assert other["train"] != same["train"]
     assert other["val"] == same["val"]
+
+
+def test_minus_one_worker_is_this_process_share_of_the_cores(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(12)), raising=False)
+    default = load_config("")
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert builders.num_workers(default) == 12
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    assert builders.num_workers(default) == 1
+    assert builders.num_workers(load_config("", {"DATA.NUM_WORKERS": "0"})) == 0

@@ -1,6 +1,6 @@
-"""The networks against a float64 forward pass written from FACTS (a) and (b) with NumPy-like loops over plain data.
+"""The networks against a float64 forward pass written from FACTS (a) and (b), on plain tensors and weights by name.
 
-The reference knows no module of ours: it reads weights by name and pads, convolves, pools and gates on its own.
+The reference knows no module of ours: it pads, convolves, pools and gates on its own.
 """
 
 import math

@@ -267,7 +267,7 @@ def test_without_a_validation_list_there_are_no_metrics_but_a_report(tool, video
             {"DATA__TRAIN_LIST": "data/kinetics400/train.csv"},
             "list data/kinetics400/train.csv does not exist; give a CSV",
         ),
-        ({"MODEL__NUM_CLASSES": 1}, "2 class names, but MODEL.NUM_CLASSES is 1; set it to 2 or 0"),
+        ({"MODEL__NUM_CLASSES": 1}, "2 class names for 1 classes; give the number of classes as 2"),
         ({"MODEL__ARCH": "r3d_rs_51"}, "unknown model 'r3d_rs_51'; did you mean 'r3d_rs_50'?"),
         (
             {"SOLVER__EMA_DECAY": 0, "MODEL__NORM_MOMENTUM": 1.0},

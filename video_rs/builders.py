@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import math
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -186,6 +187,14 @@ def build_settings(config: Config, num_samples: int) -> TrainSettings:
     )
 
 
+def num_workers(config: Config) -> int:
+    """DATA.NUM_WORKERS; -1 divides the cores that this process may use among the machine's training processes."""
+    if config.DATA.NUM_WORKERS >= 0:
+        return config.DATA.NUM_WORKERS
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 def share() -> Share:
     """This process's part."""
     return Share(distributed.rank(), distributed.world_size())
@@ -205,13 +214,13 @@ def build_train_loader(config: Config, records: RecordList, settings: TrainSetti
         first_step,
         settings.total_steps,
     )
-    return train_loader(dataset, order, data.NUM_WORKERS, pin)
+    return train_loader(dataset, order, num_workers(config), pin)
 
 
 def build_view_loader(config: Config, records: RecordList, preprocessing: Preprocessing):
     """Test videos of this process."""
     dataset = ViewDataset(records.records, preprocessing, config.DATA.DECODER)
-    return view_loader(dataset, share(), config.DATA.NUM_WORKERS)
+    return view_loader(dataset, share(), num_workers(config))
 
 
 def ensure_demo_clips(config: Config, announce: Callable[[str], None]) -> None:

@@ -63,7 +63,7 @@ OPTIONS = (
     Option("DATA.LABEL_MAP", "", "file with one class name a line; empty: sorted names of the training list"),
     Option("DATA.DEMO", "", "motion: write the demo clips beside TRAIN_LIST where they are missing", ("", "motion")),
     Option("DATA.DECODER", "auto", "what reads video", ("auto", "pyav", "decord", "torchcodec")),
-    Option("DATA.NUM_WORKERS", 4, "reading processes per training process; 0 reads in the process itself", low=0),
+    Option("DATA.NUM_WORKERS", -1, "reading processes per training process; -1 its share of the cores, 0 none", low=-1),
     Option("DATA.NUM_FRAMES", 32, "frames of a clip", low=1),
     Option("DATA.SAMPLING_RATE", 2, "stride between the frames of a clip, in frames", low=1),
     Option(

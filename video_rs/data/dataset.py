@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from video_rs.data.decoding import VideoReader, open_video
+from video_rs.data.decoding import DecodeError, VideoReader, open_video
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.records import VideoRecord
 from video_rs.data.sampling import segment_frames
@@ -84,10 +84,10 @@ class ClipDataset(Dataset):
         generator = sample_generator(self.seed, epoch, index)
         try:
             with open_video(record.path, self.decoder) as reader:
-                first, count = segment_frames(reader.num_frames, reader.fps, record.start, record.end)
+                first, count = segment(reader, record)
                 frames = reader.frames(first + self.clip.random(count, reader.fps, generator))
-        except InputError as error:
-            return ClipSample(None, record.labels[0], record.path, reason_of(error))
+        except DecodeError as error:
+            return ClipSample(None, record.labels[0], record.path, error.reason)
         return ClipSample(self.transform(frames, generator), record.labels[0], record.path)
 
 
@@ -112,26 +112,27 @@ class ViewDataset(Dataset):
         label = record.labels[0] if record.labels else None
         try:
             with open_video(record.path, self.decoder) as reader:
-                frames, clips = read_views(reader, self.preprocessing, record.start, record.end)
-        except InputError as error:
-            return VideoViews(index, record.path, label, error=reason_of(error))
+                frames, clips = read_views(reader, self.preprocessing, record)
+        except DecodeError as error:
+            return VideoViews(index, record.path, label, error=error.reason)
         return VideoViews(index, record.path, label, frames, clips, self.preprocessing.transform)
 
 
-def reason_of(error: InputError) -> str:
-    """Why a video was refused: a decoder's reason without the path, or the whole line (an empty segment, say)."""
-    return getattr(error, "reason", str(error))
+def segment(reader: VideoReader, record: VideoRecord) -> tuple[int, int]:
+    """First frame and number of frames of the record's segment; DecodeError where the video has none of them."""
+    try:
+        return segment_frames(reader.num_frames, reader.fps, record.start, record.end)
+    except InputError as error:
+        raise DecodeError(record.path, str(error)) from error
 
 
-def read_views(
-    reader: VideoReader, preprocessing: Preprocessing, start: float | None = None, end: float | None = None
-) -> tuple[Tensor, Tensor]:
+def read_views(reader: VideoReader, preprocessing: Preprocessing, record: VideoRecord) -> tuple[Tensor, Tensor]:
     """Every frame that some view needs, decoded once in order and resized, and the clips as positions among them.
 
     Returns:
         uint8 ``[3, N, h, w]`` and int64 ``[K, T]``.
     """
-    first, count = segment_frames(reader.num_frames, reader.fps, start, end)
+    first, count = segment(reader, record)
     clips = first + preprocessing.clip.uniform(count, reader.fps, preprocessing.num_clips)
     needed = clips.unique()
     chunks = [preprocessing.transform.resize(reader.frames(part)) for part in needed.split(CHUNK_FRAMES)]

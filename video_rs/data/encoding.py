@@ -1,11 +1,13 @@
 """Writing videos: the only module that does."""
 
 import os
-import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
+import av
 import numpy as np
 import torch
 
@@ -47,36 +49,40 @@ def write_video(
     first = next(checked, None)
     if first is None:
         raise InputError(f"no frames to write to {path}; give at least one")
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
     settings = {"crf": str(crf), **(options or {})}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
     try:
-        _encode(temporary, first, checked, fps, codec, keyframe_interval, settings)
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files
+        _encode(temporary, chain([first], checked), first.shape, fps, codec, keyframe_interval, settings)
         os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def _encode(path, first, rest, fps, codec, keyframe_interval, settings) -> None:
-    import av  # here, so that importing the module imports no library
-
-    try:
-        with av.open(path, "w") as container:
-            rate = Fraction(fps).limit_denominator(1001)
-            stream = container.add_stream(codec, rate=rate, options=settings)
-            stream.height, stream.width, _ = first.shape
-            stream.pix_fmt = "yuv420p"
-            context = stream.codec_context
-            context.gop_size, context.thread_count = keyframe_interval, 1
-            context.flags |= av.codec.context.Flags.bitexact
-            for picture in _chain(first, rest):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
-            container.mux(stream.encode(None))
+    except InputError:
+        raise
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
     except (av.FFmpegError, ValueError) as error:
-        if isinstance(error, InputError | OSError):
-            raise
         raise InputError(f"cannot write {path} with codec {codec!r}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _encode(
+    path: Path,
+    frames: Iterable[np.ndarray],
+    shape: tuple[int, ...],
+    fps: float | Fraction,
+    codec: str,
+    keyframe_interval: int,
+    options: dict[str, str],
+) -> None:
+    """Writes checked frames of one ``shape`` [H, W, 3] to ``path``."""
+    with av.open(str(path), "w") as container:
+        # 1001 is the largest denominator of the usual rates (30000/1001).
+        stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
+        stream.height, stream.width, _ = shape
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size, stream.codec_context.thread_count = keyframe_interval, 1
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(stream.encode(None))
 
 
 def _checked(frames: Frames) -> Iterator[np.ndarray]:

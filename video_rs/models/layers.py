@@ -117,14 +117,21 @@ def projection_shortcut(in_channels: int, out_channels: int, stride: Triple, nor
     return nn.Sequential(nn.Conv3d(in_channels, out_channels, 1, stride, bias=False), norm(out_channels))
 
 
-def average_pool_shortcut(in_channels: int, out_channels: int, stride: Triple, norm) -> nn.Sequential:
-    """ResNet-D: average-pool by the stride, then an unstrided 1x1x1 convolution and batch norm.
+class AveragePool3d(nn.AvgPool3d):
+    """Mean over windows as wide as their stride; a border's window counts the cells that exist (timm's ResNet-D)."""
 
-    The mean at a border counts real cells only, and a stride of 1 needs no pooling (timm's ``downsample_avg``).
-    """
-    pool = nn.Identity()
-    if stride != (1, 1, 1):
-        pool = nn.AvgPool3d(stride, stride, ceil_mode=True, count_include_pad=False)
+    def __init__(self, stride: Triple):
+        super().__init__(stride, stride, ceil_mode=True, count_include_pad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # PyTorch refuses a map smaller than the window; the window of its cells alone has the same mean.
+        kernel = tuple(n if n < k else k for n, k in zip(x.shape[2:], self.kernel_size, strict=True))
+        return functional.avg_pool3d(x, kernel, self.stride, 0, self.ceil_mode, self.count_include_pad)
+
+
+def average_pool_shortcut(in_channels: int, out_channels: int, stride: Triple, norm) -> nn.Sequential:
+    """ResNet-D: average-pool by the stride (1 needs none), then an unstrided 1x1x1 convolution and batch norm."""
+    pool = nn.Identity() if stride == (1, 1, 1) else AveragePool3d(stride)
     return nn.Sequential(pool, nn.Conv3d(in_channels, out_channels, 1, bias=False), norm(out_channels))
 
 

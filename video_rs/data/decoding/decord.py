@@ -11,6 +11,10 @@ from video_rs.data.decoding.index import FrameIndex
 from video_rs.data.decoding.reader import DecodeError, check_indices
 
 
+# The share of frames that decord may replace by their neighbours before it raises: none, but 0 means "any number".
+_FAULT_TOLERANCE = 1e-9
+
+
 class DecordReader:
     """A :class:`VideoReader` for files on which decord's frames and times agree with the index; one decoding thread."""
 
@@ -21,7 +25,7 @@ class DecordReader:
         self.num_frames, self.fps = len(index.pts), index.fps
         decord.logging.set_level(decord.logging.QUIET)
         try:
-            self._reader = decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1)
+            self._reader = decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1, fault_tol=_FAULT_TOLERANCE)
         except (decord.DECORDError, RuntimeError) as error:
             raise DecodeError(path, f"decord: {_reason(error)}") from error
         self._check_times(index)

@@ -15,6 +15,7 @@ class PacketInfo(NamedTuple):
     dts: int | None
     key: bool
     shown: bool  # False: an edit list discards it, or it only holds a reference picture (VP8, VP9)
+    clean: bool = True  # if key: decoding can start here with a whole picture, not with a gradual refresh
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class FrameIndex:
         fps: average rate, above 0.
         stream: number of the video stream in the file.
         seekable: a decoded frame can be told by its timestamp. If not, frames are counted from the first one.
-        trimmed: some packets are decoded but not shown.
+        addressable: decoders that seek on their own (TorchCodec, decord) find the right frames.
     """
 
     pts: np.ndarray
@@ -37,12 +38,7 @@ class FrameIndex:
     fps: float
     stream: int
     seekable: bool
-    trimmed: bool
-
-    @property
-    def addressable(self) -> bool:
-        """Decoders that find frames by timestamp only (TorchCodec, decord) find the right ones."""
-        return self.seekable and not self.trimmed
+    addressable: bool
 
     def start_for(self, frame: int) -> int | None:
         """The last key frame at or before ``frame``; None if there is none: decode from the start of the file."""
@@ -63,6 +59,21 @@ def timestamps_tell_frames(packets: Sequence[PacketInfo]) -> bool:
         return False
     dts = [p.dts for p in packets if p.dts is not None]
     return all(a <= b for a, b in zip(dts, dts[1:], strict=False))
+
+
+def groups_are_closed(packets: Sequence[PacketInfo]) -> bool:
+    """Whether every packet is shown and each key frame begins anew: a whole picture, nothing after it shown before it.
+
+    Past such a key frame no decoder needs anything that came earlier. In open groups (x265's default, MPEG-2, x264's
+    open-gop) decord and TorchCodec were seen to return wrong frames or none after a seek.
+    """
+    latest_key = None
+    for packet in packets:
+        if packet.key:
+            latest_key = packet.pts
+        if not packet.shown or (packet.key and not packet.clean) or packet.pts < latest_key:
+            return False
+    return True
 
 
 def is_reordered(packets: Sequence[PacketInfo]) -> bool:
@@ -93,3 +104,13 @@ def is_hidden_packet(codec: str, packet: memoryview) -> bool:
     after_profile = 3 if packet[0] & 0x30 == 0x30 else 4
     shows_existing, shows = packet[0] >> (after_profile - 1) & 1, packet[0] >> (after_profile - 3) & 1
     return not shows_existing and not shows
+
+
+def has_idr_picture(packet: memoryview) -> bool:
+    """Whether an H.264 packet with 4-byte lengths (MP4, Matroska, FLV) holds an IDR slice, NAL unit type 5."""
+    at = 0
+    while at + 4 < len(packet):
+        if packet[at + 4] & 0x1F == 5:
+            return True
+        at += 4 + int.from_bytes(packet[at : at + 4], "big")
+    return False

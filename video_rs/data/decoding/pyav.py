@@ -10,12 +10,15 @@ import av
 import numpy as np
 import torch
 from av.stream import Disposition
-from av.video.reformatter import VideoReformatter
+from av.video.frame import PictureType
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from video_rs.data.decoding.index import (
     FrameIndex,
     PacketInfo,
     average_fps,
+    groups_are_closed,
+    has_idr_picture,
     is_hidden_packet,
     is_reordered,
     timestamps_tell_frames,
@@ -25,6 +28,9 @@ from video_rs.data.decoding.reader import DecodeError, check_indices
 # These containers store no presentation times of their own: the library reckons them from the decoding order, and
 # differently after a seek. With B-frames they name the wrong frames.
 _FORMATS_WITHOUT_PTS = ("avi", "mpeg", "h264", "hevc", "m4v", "mpegvideo")
+
+# Containers in which TorchCodec and decord were measured to return the frames asked for. In MPEG-TS and -PS they do not.
+_ADDRESSABLE_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "avi", "gif")
 
 # A file whose timestamps do not tell its frames is decoded once to count them. At 130 million pixels a second on one
 # slow core this bound keeps opening under five seconds: 90 seconds of 340x256 at 60 fps, or 240 frames of 1920x1080.
@@ -45,10 +51,9 @@ def scan(path: str | os.PathLike) -> FrameIndex:
     shown = sorted((p.pts, p.key) for p in packets if p.shown and p.pts is not None)
     if not packets:
         raise DecodeError(path, "the video stream has no frames")
-    if facts.stores_pts or not is_reordered(packets):
-        if timestamps_tell_frames(packets):
-            pts, key = (np.array(column) for column in zip(*shown, strict=True))
-            return facts.index(pts, key, seekable=True, trimmed=len(shown) < len(packets))
+    if timestamps_tell_frames(packets) and (facts.stores_pts or not (facts.has_b_frames or is_reordered(packets))):
+        pts, key = (np.array(column) for column in zip(*shown, strict=True))
+        return facts.index(pts, key, True, facts.addressable_format and groups_are_closed(packets))
     if len(packets) * facts.pixels > MAX_COUNTED_PIXELS:
         reason = "timestamps do not tell the frames and the file is too long to count them by decoding"
         raise DecodeError(path, f"{reason}; re-encode it: ffmpeg -i IN -c:v libx264 OUT.mp4")
@@ -63,18 +68,26 @@ class _StreamFacts:
     time_base: Fraction
     header_fps: float | None
     stores_pts: bool
+    addressable_format: bool
+    has_b_frames: bool
     pixels: int
 
     @classmethod
     def of(cls, container, stream) -> Self:
-        rate = stream.average_rate
-        stores_pts = container.format.name not in _FORMATS_WITHOUT_PTS
-        pixels = stream.codec_context.width * stream.codec_context.height
-        return cls(stream.index, stream.time_base, float(rate) if rate else None, stores_pts, pixels)
+        context, container_format = stream.codec_context, container.format.name
+        return cls(
+            number=stream.index,
+            time_base=stream.time_base,
+            header_fps=float(stream.average_rate) if stream.average_rate else None,
+            stores_pts=container_format not in _FORMATS_WITHOUT_PTS,
+            addressable_format=container_format in _ADDRESSABLE_FORMATS,
+            has_b_frames=bool(context.has_b_frames),
+            pixels=context.width * context.height,
+        )
 
-    def index(self, pts: np.ndarray, key: np.ndarray, seekable: bool, trimmed: bool) -> FrameIndex:
+    def index(self, pts: np.ndarray, key: np.ndarray, seekable: bool, addressable: bool) -> FrameIndex:
         fps = average_fps(pts, self.time_base, self.header_fps)
-        return FrameIndex(pts.astype(np.int64), key, self.time_base, fps, self.number, seekable, trimmed)
+        return FrameIndex(pts.astype(np.int64), key, self.time_base, fps, self.number, seekable, addressable)
 
 
 def _open(path: str):
@@ -103,7 +116,8 @@ def _read_packets(container, stream) -> list[PacketInfo]:
         for packet in container.demux(stream):
             if packet.size:
                 shown = not packet.is_discard and not is_hidden_packet(codec, memoryview(packet))
-                packets.append(PacketInfo(packet.pts, packet.dts, packet.is_keyframe, shown))
+                clean = codec != "h264" or not packet.is_keyframe or has_idr_picture(memoryview(packet))
+                packets.append(PacketInfo(packet.pts, packet.dts, packet.is_keyframe, shown, clean))
                 corrupt.append(packet.is_corrupt)
     except av.FFmpegError:
         pass  # the container is damaged from here on
@@ -117,7 +131,6 @@ def _count_by_decoding(path: str, facts: _StreamFacts, key_pts: set[int | None])
     times, error = [], None
     with _open(path) as container:
         try:
-            times = []
             for frame in container.decode(_video_stream(container, path)):
                 times.append(frame.pts)
         except av.FFmpegError as failure:
@@ -127,7 +140,7 @@ def _count_by_decoding(path: str, facts: _StreamFacts, key_pts: set[int | None])
     known = all(time is not None for time in times)
     seekable = facts.stores_pts and known and all(a < b for a, b in zip(times, times[1:], strict=False))
     pts = np.array(times) if known else np.zeros(len(times))
-    return facts.index(pts, np.array([time in key_pts for time in times]), seekable, trimmed=True)
+    return facts.index(pts, np.array([time in key_pts for time in times]), seekable, addressable=False)
 
 
 def _reason(error: BaseException) -> str:
@@ -197,6 +210,10 @@ class PyAVReader:
         try:
             for position, frame in self._decode(needed):
                 self._position = position + 1
+                if self._after_seek and frame.pict_type != PictureType.I:
+                    reason = "a gradual refresh is no key frame"  # H.264 recovery points: pictures not yet whole
+                    break
+                self._after_seek = False
                 if position == target:
                     if frame.is_corrupt:
                         reason = "its data is damaged"
@@ -255,6 +272,7 @@ class PyAVReader:
         self._packets = self._container.demux(self._stream)
         if after_seek:
             self._packets = _from_key_packet(self._packets)
+        self._after_seek = after_seek
         self._ready: list[tuple[int, av.VideoFrame]] = []
         self._count = self._position = 0
 
@@ -262,7 +280,9 @@ class PyAVReader:
         """uint8 ``[height, width, 3]`` as shown. A stream that changes its size is scaled to its first frame's."""
         height, width = self._stored_size
         # One thread, and one reformatter for all frames: to_ndarray would set up the conversion anew for each.
-        rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1).planes[0]
+        # Bicubic is also what TorchCodec takes; it matters for odd sizes and more than 8 bits only.
+        options = {"interpolation": Interpolation.BICUBIC, "threads": 1}
+        rgb = self._reformatter.reformat(frame, width, height, "rgb24", **options).planes[0]
         rows = np.frombuffer(rgb, np.uint8).reshape(-1, rgb.line_size)[:height, : width * 3]
         picture = torch.from_numpy(rows.reshape(height, width, 3).copy())
         return torch.rot90(picture, self._quarter_turns) if self._quarter_turns else picture

@@ -1,0 +1,109 @@
+"""Samples and views of real files: which frames, from which segment, and what a failure looks like."""
+
+import numpy as np
+import pytest
+import torch
+
+from video_rs.data.dataset import CHUNK_FRAMES, ClipDataset, ViewDataset, sample_generator
+from video_rs.data.encoding import write_video
+from video_rs.data.preprocessing import ClipSpec, Preprocessing
+from video_rs.data.records import VideoRecord
+from video_rs.data.transforms import EvalTransform, TrainTransform
+
+
+@pytest.fixture(scope="module")
+def ramp(tmp_path_factory):
+    """75 frames of 32 x 32 at 10 per second; frame i is the grey level 3 i + 20, apart by more than a rounding."""
+    path = tmp_path_factory.mktemp("ramp") / "ramp.mp4"
+    levels = (3 * np.arange(75) + 20).astype(np.uint8)
+    write_video(path, np.broadcast_to(levels[:, None, None, None], (75, 32, 32, 3)), fps=10, crf=1)
+    return str(path)
+
+
+def record(path, start=None, end=None, labels=(1,)):
+    return VideoRecord(path, labels, start, end, "id")
+
+
+def frame_numbers(clip):
+    """Which frames of the ramp a uint8 ``[3, T, h, w]`` shows."""
+    return torch.round((clip.float().mean((0, 2, 3)) - 20) / 3).int().tolist()
+
+
+def clips(records, clip=None, seed=0):
+    clip = clip or ClipSpec(4, 3)
+    return ClipDataset(records, clip, TrainTransform(crop_size=16, flip=0.0), "auto", seed)
+
+
+def views(records, clip=None, num_clips=2, num_crops=1):
+    preprocessing = Preprocessing(
+        clip or ClipSpec(4, 3), num_clips, EvalTransform(16, 16, num_crops), (0,) * 3, (1,) * 3
+    )
+    return ViewDataset(records, preprocessing, "auto")
+
+
+def test_a_training_clip_is_a_function_of_seed_epoch_and_index(ramp):
+    data = clips([record(ramp)] * 3)
+    sample = data[(0, 1)]
+    assert (sample.label, sample.error, sample.clip.shape) == (1, None, (3, 4, 16, 16))
+    first = frame_numbers(sample.clip)
+    assert first == list(range(first[0], first[0] + 12, 3))
+    assert torch.equal(sample.clip, clips([record(ramp)] * 3)[(0, 1)].clip)
+    others = [data[(1, 1)], data[(0, 2)], clips([record(ramp)] * 3, seed=1)[(0, 1)]]
+    assert all(frame_numbers(other.clip) != first for other in others)
+
+
+def test_a_segment_bounds_the_clip(ramp):
+    data = clips([record(ramp, 5.0, 6.5)], ClipSpec(4, 3))
+    for epoch in range(20):
+        numbers = frame_numbers(data[(epoch, 0)].clip)
+        assert min(numbers) >= 50
+        assert max(numbers) < 65
+
+
+def test_views_are_the_published_clips_of_the_segment(ramp):
+    item = views([record(ramp, 3.0, 6.0)], num_clips=3)[0]
+    # 30 frames from 30, span 12: offsets 0, 9 and 18.
+    shown = [frame_numbers(view) for batch in item.views(2) for view in batch]
+    assert shown == [[30, 33, 36, 39], [39, 42, 45, 48], [48, 51, 54, 57]]
+    assert len(frame_numbers(item.frames)) == len({n for view in shown for n in view})
+
+
+def test_more_frames_than_a_chunk_are_read_in_pieces(ramp):
+    item = views([record(ramp)], ClipSpec(CHUNK_FRAMES + 7, 1), num_clips=1)[0]
+    assert frame_numbers(item.frames) == list(range(2, 2 + CHUNK_FRAMES + 7))
+
+
+def test_views_come_crop_by_crop(ramp):
+    item = views([record(ramp)], num_clips=2, num_crops=3)[0]
+    starts = [frame_numbers(view)[0] for batch in item.views(4) for view in batch]
+    assert starts == [0, 63] * 3
+    assert [len(batch) for batch in item.views(4)] == [4, 2]
+
+
+@pytest.mark.parametrize("sampler", ["frames", "pytorchvideo"])
+def test_both_clip_samplers_stay_inside_the_video(ramp, sampler):
+    spec = ClipSpec(4, 5, clip_sampler=sampler)
+    random = frame_numbers(clips([record(ramp)], spec)[(3, 0)].clip)
+    assert 0 <= random[0] < random[-1] < 75
+    # pytorchvideo takes the frames of two seconds evenly, ends included; ours have the stride exactly.
+    assert random[-1] - random[0] == (15 if sampler == "frames" else 19)
+    uniform = [frame_numbers(v) for b in views([record(ramp)], spec, num_clips=2)[0].views(8) for v in b]
+    assert uniform[0][0] == 0
+    # 75 frames less the span of 20: ours ends there, pytorchvideo divides it by the number of clips.
+    assert uniform[1][0] == (55 if sampler == "frames" else 28)
+
+
+@pytest.mark.parametrize("make", [clips, views])
+def test_a_failure_is_a_reason_and_not_another_video(ramp, tmp_path, make):
+    gone, past_the_end = record(str(tmp_path / "gone.mp4")), record(ramp, 20.0, 30.0)
+    data = make([gone, past_the_end, record(ramp)])
+    items = [data[(0, i)] if make is clips else data[i] for i in range(3)]
+    assert items[0].error == "no such file"
+    assert items[0].video == str(tmp_path / "gone.mp4")
+    assert "20" in items[1].error
+    assert items[2].error is None
+
+
+def test_sample_generators_do_not_repeat_in_a_small_run():
+    seeds = {sample_generator(s, e, i).initial_seed() for s in range(3) for e in range(20) for i in range(-1, 200)}
+    assert len(seeds) == 3 * 20 * 201
