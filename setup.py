@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "video_rs" / "__init__.py").read_text()).group(1)
+VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "video_rs" / "__init__.py").read_text(encoding="utf-8")).group(1)
 
 # decord has wheels for x86-64 Linux and Windows and for old macOS only, and is optional at run time.
 DECORD = 'decord>=0.6; platform_machine == "x86_64" and sys_platform == "linux" or sys_platform == "win32"'
@@ -15,7 +15,7 @@ setup(
     name="video_rs",
     version=VERSION,
     description="3D ResNet-RS for video classification: networks, recipe, training, testing and prediction",
-    long_description=(ROOT / "README.md").read_text(),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
@@ -40,6 +40,6 @@ setup(
     ],
     extras_require={
         "torchcodec": ["torchcodec>=0.7"],
-        "dev": ["pytest>=8", "pytest-xdist", "ruff", "pre-commit", "build", "timm>=1.0.9"],
+        "dev": ["pytest>=8", "pytest-xdist", "ruff", "pre-commit", "build", "setuptools>=70.1", "timm>=1.0.9"],
     },
 )

@@ -1,0 +1,289 @@
+"""Feature maps, weights from checkpoints, and the networks in other people's hands."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from video_rs import create_backbone, create_model
+from video_rs.errors import InputError
+from video_rs.models import FeatureShape, ResNet3d, VideoClassifier, architecture
+
+NARROW = {"depths": (1, 2, 1, 1), "width": 0.125}
+FEATURES = ("stem", "res2", "res3", "res4", "res5")
+
+
+def on_meta(name, num_classes=400, **overrides):
+    """A model without memory: shapes only."""
+    with torch.device("meta"):
+        return create_model(name, num_classes, **overrides)
+
+
+def refusal(call, *args, **kwargs):
+    with pytest.raises(InputError) as refused:
+        call(*args, **kwargs)
+    message = str(refused.value)
+    assert "\n" not in message
+    return message
+
+
+# -- Feature maps
+
+
+VARIANTS = {
+    "tiny": ("r3d_rs_tiny", {"width": 0.125}),
+    "published": ("r3d_rs_50", NARROW),
+    "inflated": ("inflated_rs_50", NARROW),
+    "baseline": ("r3d_50", NARROW),
+    "no pool": ("r3d_rs_tiny", {"width": 0.125, "stem_pool": "none", "stem_temporal_stride": 1}),
+    "pooled in time": ("r3d_rs_tiny", {"width": 0.125, "stem_pool_temporal_stride": 3, "in_channels": 2}),
+    "convolved in time": ("inflated_rs_50", {**NARROW, "stem_pool_temporal_stride": 2, "block": "basic"}),
+    "strides in time": ("r3d_rs_50", {**NARROW, "temporal_strides": (2, 3, 1, 2), "temporal_kernels": (3, 3, 1, 5)}),
+    "strides, average": (
+        "inflated_rs_50",
+        {**NARROW, "temporal_strides": (2, 3, 1, 2), "temporal_kernels": (3, 3, 1, 1)},
+    ),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 64, 3), (2, 1, 40), (5, 33, 47), (8, 32, 32)], ids=str)
+def test_output_shape_is_what_comes_out_for_any_size(variant, shape):
+    name, overrides = VARIANTS[variant]
+    backbone = create_backbone(name, FEATURES, **overrides).eval()
+    clips = torch.rand(2, backbone.architecture.in_channels, *shape)
+    with torch.no_grad():
+        maps = backbone(clips)
+    assert tuple(maps) == tuple(backbone.output_shape()) == FEATURES
+    for feature, stated in backbone.output_shape().items():
+        strides = (stated.temporal_stride, stated.spatial_stride, stated.spatial_stride)
+        expected = [math.ceil(n / s) for n, s in zip(shape, strides, strict=True)]
+        assert list(maps[feature].shape) == [2, stated.channels, *expected], feature
+        assert maps[feature].isfinite().all()
+
+
+def test_output_shape_of_the_published_network():
+    assert on_meta("r3d_rs_50").backbone.output_shape() == {
+        "res2": FeatureShape(256, 2, 4),
+        "res3": FeatureShape(512, 2, 8),
+        "res4": FeatureShape(1024, 2, 16),
+        "res5": FeatureShape(2048, 2, 32),
+    }
+    with torch.device("meta"):
+        backbone = create_backbone("r3d_rs_50", ("res4", "stem"))
+    assert list(backbone.output_shape().items()) == [
+        ("res4", FeatureShape(1024, 2, 16)),
+        ("stem", FeatureShape(64, 2, 4)),
+    ]
+
+
+@pytest.mark.parametrize("features", [[], ["res6"], ["res2", "stem_pool"]])
+def test_unknown_features_are_refused(features):
+    expected = f"out_features {features}; allowed: one or more of stem, res2, res3, res4, res5"
+    assert refusal(create_backbone, "r3d_rs_tiny", features) == expected
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 8, 8), (1, 4, 4, 8, 8), (1, 3, 4, 8, 8, 1)])
+def test_clips_of_another_rank_or_channels_are_refused(shape):
+    model = create_model("r3d_rs_tiny", 2)
+    expected = f"clips have shape {list(shape)}; allowed: [batch, 3, frames, height, width]"
+    assert refusal(model, torch.rand(shape)) == expected
+
+
+def test_the_head_follows_the_last_feature_map():
+    model = create_model("r3d_rs_tiny", 5).eval()
+    clips = torch.rand(2, 3, 4, 32, 32)
+    with torch.no_grad():
+        features = model.forward_features(clips)
+        pooled = model.forward_head(features, pre_logits=True)
+        assert torch.equal(features, model.backbone(clips)["res5"])
+        assert torch.equal(model(clips), model.fc(pooled))
+    assert pooled.shape == (2, model.num_features) == (2, 128)
+
+
+def test_reset_classifier_makes_another_last_layer_where_the_weights_are():
+    model = create_model("r3d_rs_tiny", 5).double()
+    before = {name: value.clone() for name, value in model.backbone.state_dict().items()}
+    model.reset_classifier(11)
+    assert (model.num_classes, model.fc.weight.dtype) == (11, torch.float64)
+    assert all(torch.equal(value, before[name]) for name, value in model.backbone.state_dict().items())
+    assert model.eval()(torch.rand(1, 3, 2, 16, 16, dtype=torch.float64)).shape == (1, 11)
+    with torch.device("meta"):
+        model = create_model("r3d_rs_tiny", 5)
+    model.reset_classifier(3)
+    assert model.fc.weight.device.type == "meta"
+
+
+def parameters_without_gradient(module, outputs):
+    sum((value * torch.rand_like(value)).sum() for value in outputs).backward()
+    return [name for name, p in module.named_parameters() if p.grad is None or not p.grad.any()]
+
+
+@pytest.mark.parametrize("name", ["r3d_rs_50", "inflated_rs_50", "r3d_50", "r3d_rs_tiny"])
+def test_every_parameter_gets_a_gradient(name):
+    torch.manual_seed(0)
+    model = create_model(name, 5, depths=(1, 2, 1, 1), width=0.25, initialization="model_garden", stochastic_depth=0.0)
+    assert parameters_without_gradient(model, [model.train()(torch.rand(2, 3, 4, 64, 64))]) == []
+
+
+@pytest.mark.parametrize("features", [("stem",), ("res2",), ("res4", "res2")])
+def test_a_backbone_has_no_stage_that_no_feature_needs(features):
+    torch.manual_seed(0)
+    backbone = create_backbone("r3d_rs_tiny", features)
+    maps = backbone(torch.rand(2, 3, 4, 32, 32))
+    assert tuple(maps) == features
+    assert parameters_without_gradient(backbone, maps.values()) == []
+
+
+# -- Weights of a checkpoint
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Saves a checkpoint with "model" and "ema" of two different classifiers; returns its path and the second one."""
+    raw, average = create_model("r3d_rs_tiny", 5), create_model("r3d_rs_tiny", 5)
+
+    def save(change=lambda state: state, **parts):
+        path = str(tmp_path / "last.pth")
+        torch.save({"model": raw.state_dict(), "ema": change(dict(average.state_dict())), **parts}, path)
+        return path
+
+    save.raw, save.average = raw.state_dict(), average.state_dict()
+    return save
+
+
+def agrees(module, state, prefix=""):
+    return all(torch.equal(value, state[prefix + name]) for name, value in module.state_dict().items())
+
+
+def test_pretrained_takes_the_average_else_the_raw_weights(checkpoint):
+    assert agrees(create_model("r3d_rs_tiny", 5, pretrained=checkpoint()), checkpoint.average)
+    assert agrees(create_model("r3d_rs_tiny", 5, pretrained=checkpoint(ema=None)), checkpoint.raw)
+
+
+@pytest.mark.parametrize("features", [("res5",), ("res3", "stem")])
+def test_a_backbone_takes_a_classifiers_checkpoint(checkpoint, features):
+    backbone = create_backbone("r3d_rs_tiny", features, pretrained=checkpoint())
+    assert agrees(backbone, checkpoint.average, "backbone.")
+
+
+def without(name):
+    return lambda state: {key: value for key, value in state.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (without("backbone.res3.0.branch.0.weight"), "1 missing (first backbone.res3.0.branch.0.weight)"),
+        (lambda s: {**s, "head.weight": torch.ones(2)}, "1 unknown (first head.weight)"),
+        (
+            lambda s: {**s, "backbone.stem.0.weight": torch.ones(8, 3, 1, 3, 3)},
+            "1 of another shape (first backbone.stem.0.weight: [8, 3, 1, 3, 3] there, [8, 3, 5, 3, 3] here)",
+        ),
+        (
+            lambda s: {"backbone.stem.1.weight": torch.ones(9), "x": torch.ones(1), "y": torch.ones(1)},
+            "MISSING missing (first backbone.stem.0.weight); 2 unknown (first x); "
+            "1 of another shape (first backbone.stem.1.weight: [9] there, [8] here)",
+        ),
+    ],
+    ids=["missing", "unknown", "shape", "all three"],
+)
+@pytest.mark.parametrize("make", [create_model, create_backbone])
+def test_weights_that_do_not_fit_are_refused(checkpoint, make, change, problem):
+    path = checkpoint(change)
+    args = (5,) if make is create_model else ()
+    own = make("r3d_rs_tiny", *args).state_dict()
+    expected = f"weights in {path} do not fit the model: {problem.replace('MISSING', str(len(own) - 1))}"
+    assert refusal(make, "r3d_rs_tiny", *args, pretrained=path) == expected
+
+
+def test_a_classifier_for_other_classes_is_refused(checkpoint):
+    message = refusal(create_model, "r3d_rs_tiny", 7, pretrained=checkpoint())
+    assert message.endswith("2 of another shape (first fc.weight: [5, 128] there, [7, 128] here)")
+
+
+NO_WEIGHTS = "no weights in {path}; allowed: a dict with the state dicts 'model' and, optionally, 'ema'"
+
+
+class RunsCode:
+    def __reduce__(self):
+        return print, ("the file's code has run",)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "cannot read weights from {path}: damaged, cut short or no checkpoint (EOFError)"),
+        (b"PK\x03\x04 cut", "cannot read weights from {path}: damaged, cut short or no checkpoint (RuntimeError)"),
+        ({"model": RunsCode()}, "cannot read weights from {path}: it holds more than tensors and plain data"),
+        ([1], NO_WEIGHTS),
+        ({"model": 3}, NO_WEIGHTS),
+        (
+            {"ema": {"a": 3}},
+            NO_WEIGHTS,
+        ),
+        (None, "cannot read weights from {path}: No such file or directory"),
+    ],
+    ids=["empty", "cut", "code", "list", "number", "numbers", "no file"],
+)
+def test_files_that_hold_no_weights_are_refused(tmp_path, capsys, content, reason):
+    path = tmp_path / "other.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    assert refusal(create_model, "r3d_rs_tiny", 2, pretrained=str(path)) == reason.format(path=path)
+    assert "has run" not in capsys.readouterr().out
+
+
+# -- Use elsewhere
+
+
+def test_importing_the_networks_loads_nothing_else_and_draws_nothing():
+    code = (
+        "import sys, torch; state = torch.get_rng_state(); threads = torch.get_num_threads()\n"
+        "import video_rs.models\n"
+        "assert torch.equal(state, torch.get_rng_state()) and torch.get_num_threads() == threads\n"
+        "video_rs.create_model('r3d_rs_tiny', 2)\n"
+        "heavy = 'fvcore iopath yaml av decord torchcodec pytorchvideo matplotlib timm tensorboard'.split()\n"
+        "print([name for name in heavy if name in sys.modules])\n"
+        "print(sorted(name for name in sys.modules if name.startswith('video_rs.') and '.models' not in name))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert (answer.returncode, answer.stdout) == (0, "[]\n['video_rs.errors']\n"), answer.stderr
+
+
+@pytest.mark.parametrize("name", ["r3d_rs_tiny", "inflated_rs_50"])
+def test_torch_export_keeps_batch_time_and_space_dynamic(name):
+    torch.manual_seed(0)
+    model = create_model(name, 3, depths=(1, 1, 1, 1), width=0.125).eval()
+    dynamic = dict.fromkeys((0, 2, 3, 4), torch.export.Dim.AUTO)
+    exported = torch.export.export(model, (torch.rand(2, 3, 4, 48, 48),), dynamic_shapes=(dynamic,)).module()
+    for shape in ((2, 3, 4, 48, 48), (3, 3, 7, 35, 41)):
+        clips = torch.rand(shape)
+        with torch.no_grad():
+            # The same operators on the same numbers; a compiler may still choose another summation order.
+            assert torch.allclose(exported(clips), model(clips), rtol=0, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("name", ["r3d_rs_tiny", "inflated_rs_50"])
+def test_a_trace_gives_the_same_logits(name):
+    model = create_model(name, 3, depths=(1, 1, 1, 1), width=0.125).eval()
+    clips = torch.rand(1, 3, 4, 33, 48)
+    with torch.no_grad():
+        traced = torch.jit.trace(model, clips)
+        other = torch.rand(1, 3, 4, 33, 48)
+        assert torch.equal(traced(other), model(other))
+
+
+def test_classes_are_built_from_an_architecture_alone():
+    arch = architecture("r3d_rs_tiny")
+    assert agrees_in_names(VideoClassifier(arch, 4), create_model("r3d_rs_tiny", 4))
+    assert agrees_in_names(ResNet3d(arch), create_backbone("r3d_rs_tiny"))
+
+
+def agrees_in_names(one, other):
+    return [(n, p.shape) for n, p in one.named_parameters()] == [(n, p.shape) for n, p in other.named_parameters()]

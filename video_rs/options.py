@@ -1,0 +1,109 @@
+"""Every key of the configuration, once: its default, its meaning with unit, and what is allowed. Data, no code."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Option:
+    """One key: its default, its meaning with unit, and the values allowed (choices, or bounds of each number)."""
+
+    key: str
+    default: Any
+    meaning: str
+    choices: tuple = ()
+    low: float = -math.inf
+    high: float = math.inf
+
+
+OPTIONS = (
+    Option("OUTPUT_DIR", "runs/default", "folder of the run, made if missing"),
+    Option("RNG_SEED", 0, "seed of weights, sampling and augmentation", low=0),
+    Option("DEVICE", "auto", "auto takes CUDA, then Apple's MPS, then the CPU", ("auto", "cpu", "cuda", "mps")),
+    # -- Model. None means the architecture's own value; see video_rs.models.Architecture for each field.
+    Option("MODEL.ARCH", "r3d_rs_50", "one of video_rs.list_models()"),
+    Option("MODEL.NUM_CLASSES", 0, "classes; 0 counts the names of the label map or the training list", low=0),
+    Option("MODEL.DEPTHS", None, "blocks of each stage"),
+    Option("MODEL.BLOCK", None, "bottleneck or basic"),
+    Option("MODEL.WIDTH", None, "factor on all widths"),
+    Option("MODEL.STEM", None, "deep (ResNet-D) or plain"),
+    Option("MODEL.STEM_TEMPORAL_KERNEL", None, "frames"),
+    Option("MODEL.STEM_TEMPORAL_STRIDE", None, "frames"),
+    Option("MODEL.STEM_POOL", None, "max, conv or none"),
+    Option("MODEL.STEM_POOL_TEMPORAL_STRIDE", None, "frames; above 1 the max-pool is 3 wide in time"),
+    Option("MODEL.TEMPORAL_KERNELS", None, "per stage one odd int, or one per block"),
+    Option("MODEL.TEMPORAL_STRIDES", None, "per stage"),
+    Option("MODEL.SHORTCUT", None, "projection or avgpool (ResNet-D)"),
+    Option("MODEL.SE_RATIO", None, "hidden width of squeeze-and-excitation over the block's; 0 leaves it out"),
+    Option("MODEL.SELF_GATING", None, "gate the last block of each stage"),
+    Option("MODEL.STOCHASTIC_DEPTH", None, "drop rate of the deepest block"),
+    Option("MODEL.STOCHASTIC_DEPTH_RULE", None, "stage (published) or block (linear)"),
+    Option("MODEL.DROPOUT", None, "rate before the classifier"),
+    Option("MODEL.PADDING", None, "same (TensorFlow) or symmetric"),
+    Option("MODEL.NORM_EPS", None, "batch norm's epsilon"),
+    Option("MODEL.NORM_MOMENTUM", None, "torch's meaning: TensorFlow's 0.0 is 1.0"),
+    Option("MODEL.INITIALIZATION", None, "model_garden or tpu"),
+    # -- Data
+    Option("DATA.TRAIN_LIST", "", "CSV, 'path label' lines, or a folder of class folders"),
+    Option("DATA.VAL_LIST", "", "the same; empty trains without validation"),
+    Option("DATA.ROOT", "", "folder that relative paths start from; empty: the list's own"),
+    Option("DATA.LABEL_MAP", "", "file with one class name a line; empty: sorted names of the training list"),
+    Option("DATA.DEMO", "", "motion: write the demo clips beside TRAIN_LIST where they are missing", ("", "motion")),
+    Option("DATA.DECODER", "auto", "what reads video", ("auto", "pyav", "decord", "torchcodec")),
+    Option("DATA.NUM_WORKERS", -1, "reading processes per training process; -1 its share of the cores, 0 none", low=-1),
+    Option("DATA.NUM_FRAMES", 32, "frames of a clip", low=1),
+    Option("DATA.SAMPLING_RATE", 2, "stride between the frames of a clip, in frames", low=1),
+    Option(
+        "DATA.CLIP_SAMPLER", "frames", "frames: exact; pytorchvideo: its samplers by time", ("frames", "pytorchvideo")
+    ),
+    Option(
+        "DATA.SHORT_VIDEO", "wrap", "a video shorter than its clip starts over or holds its last", ("wrap", "repeat")
+    ),
+    Option(
+        "DATA.TRAIN_CROP", "resized", "resized: area and aspect; short_side: scale jitter", ("resized", "short_side")
+    ),
+    Option("DATA.TRAIN_CROP_SIZE", 224, "pixels", low=1),
+    Option("DATA.TRAIN_JITTER_AREA", [0.08, 1.0], "share of the frame's area, for resized", low=0, high=1),
+    Option("DATA.TRAIN_JITTER_ASPECT", [0.5, 2.0], "width over height, for resized", low=0),
+    Option("DATA.TRAIN_JITTER_SCALES", [256, 320], "short side in pixels, for short_side", low=1),
+    Option("DATA.RANDOM_FLIP", True, "mirror half of the training clips; off where left and right are labels"),
+    Option("DATA.ANTIALIAS", False, "antialiased resizing; the published protocol has none"),
+    Option("DATA.TEST_SHORT_SIDE", 256, "pixels of the short side in validation and testing", low=1),
+    Option("DATA.TEST_CROP_SIZE", 256, "pixels of a square view", low=1),
+    Option("DATA.MEAN", [0.0, 0.0, 0.0], "subtracted per channel, after scaling to [0, 1]"),
+    Option("DATA.STD", [1.0, 1.0, 1.0], "divided by per channel, after the mean", low=1e-6),
+    Option("DATA.MAX_FAILED_SHARE", 0.05, "training stops when more of its samples cannot be read", low=0, high=1),
+    # -- Augmentation beyond cropping and flipping; each draw is the same for all frames of a clip.
+    Option("AUG.COLOR_JITTER", 0.0, "strength of brightness, contrast and saturation changes", low=0),
+    Option("AUG.RAND_AUGMENT_LAYERS", 0, "operations per clip (RandAugment's N); 0 is off", low=0),
+    Option("AUG.RAND_AUGMENT_MAGNITUDE", 10, "RandAugment's M", low=0, high=30),
+    Option("AUG.RANDOM_ERASING", 0.0, "probability", low=0, high=1),
+    # -- Training
+    Option("TRAIN.BATCH_SIZE", 1024, "clips per optimizer step, over all machines and accumulation", low=1),
+    Option("TRAIN.ACCUMULATION_STEPS", 1, "forward-backward passes per optimizer step", low=1),
+    Option("TRAIN.EVAL_PERIOD", 5, "epochs between validations; the end is always validated", low=1),
+    Option("TRAIN.CHECKPOINT_STEPS", 0, "optimizer steps between checkpoints; 0 saves at each epoch's end", low=0),
+    Option("TRAIN.LOG_PERIOD", 10, "optimizer steps between log lines", low=1),
+    Option(
+        "TRAIN.PRECISION", "auto", "auto: bfloat16 on CUDA, else float32", ("auto", "float32", "bfloat16", "float16")
+    ),
+    Option("TRAIN.CHANNELS_LAST", True, "keep maps in channels_last_3d layout (faster convolutions)"),
+    # -- Testing
+    Option("TEST.NUM_ENSEMBLE_VIEWS", 10, "clips per video", low=1),
+    Option("TEST.NUM_SPATIAL_CROPS", 3, "views per clip, along the longer side", (1, 3)),
+    Option("TEST.BATCH_SIZE", 8, "views per forward pass", low=1),
+    # -- Optimisation
+    Option("SOLVER.OPTIMIZING_METHOD", "sgd", "optimizer", ("sgd", "adamw")),
+    Option("SOLVER.BASE_LR", 0.8, "learning rate at the top of the cosine", low=0),
+    Option("SOLVER.WARMUP_EPOCHS", 5.0, "epochs of linear warm-up from 0", low=0),
+    Option("SOLVER.MAX_EPOCH", 350, "epochs", low=1),
+    Option("SOLVER.MAX_STEPS", 0, "optimizer steps; above 0 it overrides MAX_EPOCH", low=0),
+    Option("SOLVER.MOMENTUM", 0.9, "of SGD", low=0, high=1),
+    Option("SOLVER.NESTEROV", True, "Nesterov's momentum"),
+    Option("SOLVER.BETAS", [0.9, 0.999], "of AdamW", low=0, high=1),
+    Option("SOLVER.WEIGHT_DECAY", 4e-5, "L2 on kernels of convolutions and linear layers only", low=0),
+    Option("SOLVER.LABEL_SMOOTHING", 0.1, "share of the target spread over all classes", low=0, high=1),
+    Option("SOLVER.CLIP_GRAD_L2NORM", 0.0, "largest norm of the gradient; 0 is off", low=0),
+    Option("SOLVER.EMA_DECAY", 0.9999, "of the averaged weights; 0 is off", low=0, high=1),
+)
