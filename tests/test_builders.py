@@ -155,8 +155,8 @@ def test_missing_demo_clips_are_written_and_announced_once(tmp_path, monkeypatch
 
     def small_demo(folder):
         made.append(folder)
-        (folder / "motion_demo.csv").parent.mkdir(parents=True, exist_ok=True)
-        (folder / "motion_demo.csv").write_text("path,label\n")
+        folder.mkdir()
+        (folder / "motion_demo.json").write_text("{}")
         return folder / "motion_demo.csv"
 
     monkeypatch.setattr(motion, "make_motion_demo", small_demo)
@@ -166,9 +166,10 @@ def test_missing_demo_clips_are_written_and_announced_once(tmp_path, monkeypatch
     builders.ensure_demo_clips(config, said.append)
     assert said == [f"the demo clips are missing and are written to {tmp_path}/demo: about half a minute"]
     assert made == [tmp_path / "demo"]
-    other = load_config("", {"DATA.DEMO": "motion", "DATA.TRAIN_LIST": str(tmp_path / "demo/other.csv")})
-    with pytest.raises(InputError, match=r"DATA\.DEMO motion writes .*motion_demo\.csv; set DATA\.TRAIN_LIST to it"):
+    other = load_config("", {"DATA.DEMO": "motion", "DATA.TRAIN_LIST": str(tmp_path / "mine/other.csv")})
+    with pytest.raises(InputError, match=r"goes with a DATA\.TRAIN_LIST called motion_demo\.csv, not .*other\.csv"):
         builders.ensure_demo_clips(other, said.append)
+    assert len(said) == len(made) == 1
 
 
 def test_the_fingerprint_follows_labels_and_order(two, tmp_path):

@@ -92,7 +92,8 @@ def test_the_reference_is_printed_key_by_key():
     answer = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True, cwd=CONFIGS.parent)
     lines = answer.stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(DEFAULTS)
-    assert all(line.endswith(option.meaning) for line, option in zip(lines, OPTIONS, strict=True))
+    assert all(option.meaning in line for line, option in zip(lines, OPTIONS, strict=True))
+    assert all(repr(choice) in line for line, option in zip(lines, OPTIONS, strict=True) for choice in option.choices)
 
 
 # -- Files
@@ -334,13 +335,13 @@ def test_values_take_the_type_of_their_default(key, value, expected):
 
 
 def test_values_of_a_file_take_the_type_of_their_default(write):
-    text = "OUTPUT_DIR: 2020\nSOLVER: {BASE_LR: 1, WEIGHT_DECAY: 1e-3, BETAS: [0, 1]}\nMODEL: {NORM_EPS: 1e-3}"
+    text = "OUTPUT_DIR: 2020\nSOLVER: {BASE_LR: 1, WEIGHT_DECAY: 1e-3, BETAS: [0, 0]}\nMODEL: {NORM_EPS: 1e-3}"
     config = load_config(write(text))
     assert changed(config) == {
         "OUTPUT_DIR": "2020",
         "SOLVER.BASE_LR": 1.0,
         "SOLVER.WEIGHT_DECAY": 0.001,
-        "SOLVER.BETAS": [0.0, 1.0],
+        "SOLVER.BETAS": [0.0, 0.0],
         "MODEL.NORM_EPS": 0.001,
     }
     assert type(config.SOLVER.BASE_LR) is float
@@ -448,3 +449,12 @@ def test_dump_comes_back_equal(name):
 )
 def test_a_checkpoints_text_is_checked_like_a_file(text, message):
     assert refusal(text, call=config_from_text).startswith(message)
+
+
+def test_a_key_given_twice_is_refused(tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text("DATA:\n  NUM_FRAMES: 8\nRNG_SEED: 1\nDATA:\n  SAMPLING_RATE: 4\n")
+    with pytest.raises(
+        InputError, match=r"cannot read .*twice\.yaml: 'DATA' is given twice, again in line 4; join the two"
+    ):
+        load_config(path)

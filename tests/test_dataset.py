@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from video_rs.data.dataset import CHUNK_FRAMES, ClipDataset, ViewDataset, sample_generator
+from video_rs.data import dataset
+from video_rs.data.dataset import ClipDataset, ViewDataset, sample_generator
 from video_rs.data.encoding import write_video
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.records import VideoRecord
@@ -68,9 +69,13 @@ def test_views_are_the_published_clips_of_the_segment(ramp):
     assert len(frame_numbers(item.frames)) == len({n for view in shown for n in view})
 
 
-def test_more_frames_than_a_chunk_are_read_in_pieces(ramp):
-    item = views([record(ramp)], ClipSpec(CHUNK_FRAMES + 7, 1), num_clips=1)[0]
-    assert frame_numbers(item.frames) == list(range(2, 2 + CHUNK_FRAMES + 7))
+@pytest.mark.parametrize("frames_at_once", [0.5, 1, 7, 1000])
+def test_views_do_not_depend_on_how_many_frames_are_decoded_at_once(ramp, monkeypatch, frames_at_once):
+    whole = views([record(ramp)], ClipSpec(71, 1), num_clips=1)[0]
+    monkeypatch.setattr(dataset, "CHUNK_BYTES", int(frames_at_once * 32 * 32 * 3))
+    item = views([record(ramp)], ClipSpec(71, 1), num_clips=1)[0]
+    assert frame_numbers(item.frames) == list(range(2, 73))
+    assert torch.equal(item.frames, whole.frames)
 
 
 def test_views_come_crop_by_crop(ramp):

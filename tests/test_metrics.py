@@ -115,6 +115,7 @@ class Video:
 
     def __init__(self, index, clips, label=0, error=None):
         self.index, self.video, self.label, self.error, self.clips = index, f"{index}.mp4", label, error, clips
+        self.id = f"video {index}"
 
     def views(self, batch):
         assert self.error is None, "a failed video has no views"

@@ -41,14 +41,14 @@ def test_the_score_of_a_video_is_the_mean_softmax_over_its_views(checkpoint, vid
     video = videos.parent / "val/light/0.mp4"
     with open_video(video) as reader:
         frames = reader.frames(range(12))
-    # 12 frames, clips of 4 with stride 2 span 8: starts 0 and 4. 48 pixels shrink to 40: crops of 32 at 0, 4 and 8.
+    # 12 frames, clips of 4 with stride 2 span 8: starts 0 and 4. 48 pixels shrink to 40: crops of 32 from tops 0, 4, 8.
     small = torch.nn.functional.interpolate(frames.permute(0, 3, 1, 2).double(), size=(40, 40), mode="bilinear")
     small = (small + 2**-12).floor() / 255
-    views = [small[start : start + 8 : 2, :, 4:36, left : left + 32] for start in (0, 4) for left in (0, 4, 8)]
+    views = [small[start : start + 8 : 2, :, top : top + 32, 4:36] for top in (0, 4, 8) for start in (0, 4)]
     with torch.no_grad():
         expected = model(torch.stack(views).transpose(1, 2).float()).softmax(1).mean(0)
     answer = dict(Predictor.from_checkpoint(checkpoint, "cpu").predict(video).top)
-    assert answer["dark"] == pytest.approx(float(expected[0]), abs=1e-4)
+    assert answer["dark"] == pytest.approx(float(expected[0]), abs=1e-6)
 
 
 def test_prediction_equals_testing(tool, trained, checkpoint, tmp_path):
@@ -90,6 +90,22 @@ def test_a_failed_video_is_listed_and_never_replaced(tool, checkpoint, videos, t
     assert set(failed) == {str(tmp_path / "broken.mp4"), str(tmp_path / "gone.mp4")}
     report = (tmp_path / "out" / "report.html").read_text()
     assert "gone.mp4" in report
+
+
+def test_a_test_does_not_write_over_a_training_run(tool, trained, checkpoint):
+    before = (trained / "metrics.json").read_text()
+    result = tool("test_net", "--checkpoint", checkpoint, "OUTPUT_DIR", trained)
+    assert result.code == 2
+    assert f"{trained} holds a training run, whose results a test would replace; set another OUTPUT_DIR" in result.err
+    assert (trained / "metrics.json").read_text() == before
+
+
+def test_segments_of_one_video_are_told_apart(tool, checkpoint, videos, tmp_path):
+    listed = tmp_path / "list.csv"
+    good = videos.parent / "val/dark/0.mp4"
+    listed.write_text(f"path,label,start,end,id\n{good},dark,0,0.5,\n{good},dark,0.5,1,second half\n")
+    assert tool("test_net", "--checkpoint", checkpoint, "--list", listed, "OUTPUT_DIR", tmp_path / "out").code == 0
+    assert [row["id"] for row in rows(tmp_path / "out")] == [f"{good}:0-0.5", "second half"]
 
 
 def test_testing_exits_2_when_every_video_fails(tool, checkpoint, tmp_path):

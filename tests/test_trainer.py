@@ -337,21 +337,24 @@ def test_fit_calls_at_the_ends_of_its_periods():
     calls = scheduled(total_steps=11, batch_size=3, num_samples=7, eval_epochs=2, log_steps=4)
     assert calls.of("log") == [4, 8, 11]
     assert calls.of("validate") == [5, 10, 11]
-    assert calls.of("save") == [3, 5, 7, 10, 11]
-    assert calls.events.index(("validate", 5)) < calls.events.index(("save", 5))
+    # Around a validation it saves twice: what was trained, then with the result.
+    assert calls.of("save") == [3, 5, 5, 7, 10, 10, 11, 11]
+    around = calls.events.index(("validate", 5))
+    assert calls.events[around - 1] == calls.events[around + 1] == ("save", 5)
     assert calls.steps == 11
 
 
 def test_fit_with_a_period_of_steps_for_checkpoints():
     calls = scheduled(total_steps=7, batch_size=2, num_samples=4, checkpoint_steps=3, log_steps=100, eval_epochs=3)
-    assert calls.of("save") == [3, 6, 7]
+    assert calls.of("save") == [3, 6, 6, 7, 7]
     assert calls.of("validate") == [6, 7]
     assert calls.of("log") == [7]
 
 
 def test_fit_with_epochs_shorter_than_a_step():
     calls = scheduled(total_steps=3, batch_size=8, num_samples=3, log_steps=1, eval_epochs=5)
-    assert calls.of("log") == calls.of("save") == [1, 2, 3]
+    assert calls.of("log") == [1, 2, 3]
+    assert calls.of("save") == [1, 2, 2, 3, 3]
     assert calls.of("validate") == [2, 3]  # 5.3 and 8 epochs
 
 
@@ -425,7 +428,7 @@ def test_fit_stops_after_saving():
 def test_a_stop_with_the_last_step_is_no_stop():
     calls = Calls(stop_after=3)
     run(make_trainer(plain_network(), total_steps=3, num_samples=400, log_steps=50), calls)
-    assert calls.events == [("log", 3), ("validate", 3), ("save", 3)]
+    assert calls.events == [("log", 3), ("save", 3), ("validate", 3), ("save", 3)]
 
 
 def test_fit_refuses_too_many_failures_after_saving():

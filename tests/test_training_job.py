@@ -147,6 +147,94 @@ def test_a_second_run_in_a_folder_is_refused_and_overwrite_replaces_it(tool, vid
     assert (run / "notes.txt").read_text() == "mine"
 
 
+def test_overwrite_removes_only_what_a_run_wrote(tool, videos, config_file, tmp_path):
+    """A folder of videos may have a ``test`` folder, and a run folder somebody's own checkpoints."""
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "mine.mp4").write_bytes(b"precious")
+    assert tool("train_net", "--cfg", config_file, *tiny_run(videos, tmp_path, SOLVER__MAX_STEPS=1)).code == 0
+    (tmp_path / "checkpoints" / "paper.pth").write_bytes(b"precious")
+    again = tiny_run(videos, tmp_path, SOLVER__MAX_STEPS=2)
+    assert tool("train_net", "--cfg", config_file, "--overwrite", *again).code == 0
+    assert weights(tmp_path)["step"] == 2
+    assert (tmp_path / "test" / "mine.mp4").read_bytes() == b"precious"
+    assert (tmp_path / "checkpoints" / "paper.pth").read_bytes() == b"precious"
+    (tmp_path / "checkpoints" / "last.pth").unlink()
+    lost = tool("train_net", "--cfg", config_file, "--resume", *again)
+    assert lost.code == 2
+    assert "last.pth is missing, but" in lost.err
+    assert (tmp_path / "checkpoints" / "best.pth").exists()
+
+
+def test_an_output_folder_that_cannot_be_made_is_refused(tool, videos, config_file, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = tool("train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "file" / "run"))
+    assert result.code == 2
+    assert (
+        f"error: cannot write to OUTPUT_DIR {tmp_path}/file/run: Not a directory; set another OUTPUT_DIR" in result.err
+    )
+
+
+def test_a_scheduler_that_signals_the_whole_group_finds_the_state_saved(videos, config_file, tmp_path):
+    arguments = tiny_run(videos, tmp_path / "run", SOLVER__MAX_STEPS=100000, SOLVER__MAX_EPOCH=1, DATA__NUM_WORKERS=1)
+    command = [sys.executable, str(ROOT / "tools/train_net.py"), "--cfg", str(config_file), *arguments]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    for line in process.stdout:
+        if line.startswith("step 3/"):
+            os.killpg(process.pid, signal.SIGTERM)
+            break
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert weights(tmp_path / "run")["step"] >= 3
+
+
+def test_a_run_that_dies_in_its_validation_loses_nothing(tool, videos, config_file, tmp_path, monkeypatch):
+    arguments = tiny_run(videos, tmp_path / "run")
+    scored = training.score_videos
+
+    def die(*_):
+        raise MemoryError("while scoring")
+
+    monkeypatch.setattr(training, "score_videos", die)
+    with pytest.raises(MemoryError):
+        tool("train_net", "--cfg", config_file, *arguments)
+    assert weights(tmp_path / "run")["step"] == 2
+    monkeypatch.setattr(training, "score_videos", scored)
+    assert tool("train_net", "--cfg", config_file, "--resume", *arguments).code == 0
+    validated = [r["step"] for r in read_log(tmp_path / "run" / "log.jsonl") if r["kind"] == "validation"]
+    assert validated == [2, 4]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(tool, videos, config_file, tmp_path):
+    arguments = tiny_run(videos, tmp_path / "run", SOLVER__BASE_LR=1e30, SOLVER__MAX_EPOCH=9, TRAIN__CHECKPOINT_STEPS=1)
+    result = tool("train_net", "--cfg", config_file, *arguments)
+    assert result.code == 2
+    assert "the last checkpoint is from before: lower SOLVER.BASE_LR" in result.err
+    assert weights(tmp_path / "run")["step"] < 9
+
+
+def test_other_class_names_are_another_data_set(tool, trained, videos, config_file, tmp_path):
+    (tmp_path / "labels.txt").write_text("light\ndark\n")
+    swapped = tiny_run(videos, trained, DATA__LABEL_MAP=tmp_path / "labels.txt")
+    result = tool("train_net", "--cfg", config_file, "--resume", *swapped)
+    assert result.code == 2
+    assert "the class names or their order" in result.err
+
+
+def test_allow_changes_goes_with_resume(tool, config_file):
+    result = tool("train_net", "--cfg", config_file, "--allow-changes")
+    assert result.code == 2
+    assert "--allow-changes goes with --resume" in result.err
+
+
+def test_a_device_that_is_not_there_is_refused(tool, videos, config_file, tmp_path):
+    kind = "mps" if sys.platform != "darwin" else "cuda"
+    result = tool("train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "run", DEVICE=kind))
+    assert result.code == 2
+    assert f"device '{kind}' is not there; this machine has cpu" in result.err
+
+
 def test_resume_and_overwrite_exclude_each_other(tool, config_file):
     result = tool("train_net", "--cfg", config_file, "--resume", "--overwrite")
     assert result.code == 2
@@ -176,7 +264,10 @@ def test_allow_changes_goes_on(tool, videos, config_file, tmp_path):
     wider = tiny_run(videos, run, SOLVER__MAX_STEPS=4, MODEL__WIDTH=0.25)
     refused = tool("train_net", "--cfg", config_file, "--resume", "--allow-changes", *wider)
     assert refused.code == 2
-    assert "holds a basic network of depths 1,1,1,1, width 0.125, for 2 classes, this config a basic" in refused.err
+    assert "holds another model (width: 0.125 -> 0.25)" in refused.err
+    regular = tiny_run(videos, run, SOLVER__MAX_STEPS=4, MODEL__DROPOUT=0.3)
+    assert tool("train_net", "--cfg", config_file, "--resume", "--allow-changes", *regular).code == 0
+    assert weights(run)["step"] == 4
     other = tiny_run(videos, run, SOLVER__OPTIMIZING_METHOD="adamw")
     refused = tool("train_net", "--cfg", config_file, "--resume", "--allow-changes", *other)
     assert refused.code == 2
@@ -209,7 +300,7 @@ def test_finetune_takes_the_weights_and_leaves_the_classifier_of_other_classes(
     wider = tiny_run(videos, tmp_path / "c", MODEL__WIDTH=0.25)
     refused = tool("train_net", "--cfg", config_file, "--finetune", source, *wider)
     assert refused.code == 2
-    assert "set the same MODEL keys" in refused.err
+    assert "holds another model (width: 0.125 -> 0.25); set the same MODEL keys" in refused.err
     assert not (tmp_path / "c").exists()
 
 
@@ -309,6 +400,25 @@ def test_two_processes_train_as_one(trained, videos, tmp_path, config_file):
     first, first_alone = log[0]["loss"], alone[0]["loss"]
     assert first == pytest.approx(first_alone, rel=0.1)
     assert len((tmp_path / "run" / "predictions.jsonl").read_text().splitlines()) == 4
+
+
+def test_two_processes_name_the_failed_videos_of_both(config_file, tmp_path):
+    videos = make_videos(tmp_path, per_class=2)
+    for name in ("dark", "light"):
+        (tmp_path / f"train/{name}/0.mp4").write_bytes(b"not a video")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    changes = {"DATA__MAX_FAILED_SHARE": 1, "SOLVER__MAX_EPOCH": 1}
+    command += [
+        str(ROOT / "tools/train_net.py"),
+        "--cfg",
+        str(config_file),
+        *tiny_run(videos, tmp_path / "run", **changes),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-2000:]
+    log = read_log(tmp_path / "run" / "log.jsonl")
+    failed = {r["video"] for r in log if r.get("event") == "failed_video"}
+    assert failed == {f"{tmp_path}/train/{name}/0.mp4" for name in ("dark", "light")}
 
 
 def test_two_processes_refuse_bad_input_with_one_line_from_rank_0(tmp_path, config_file):

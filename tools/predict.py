@@ -17,7 +17,7 @@ def main() -> int:
     args = parser.parse_args()
 
     from video_rs.inference import Predictor
-    from video_rs.jobs.outcome import write_json
+    from video_rs.reports.atomic import write_json
 
     predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder)
     answers = []

@@ -21,6 +21,8 @@ def main() -> None:
     args = parser.parse_intermixed_args()
     if args.resume and args.overwrite:
         parser.error("--resume continues a run and --overwrite replaces it; give one of them")
+    if args.allow_changes and not args.resume:
+        parser.error("--allow-changes goes with --resume")
 
     from video_rs.config import load_config
     from video_rs.jobs.training import run_training

@@ -161,7 +161,7 @@ def build_precision(config: Config, device: torch.device) -> torch.dtype:
         return PRECISIONS[config.TRAIN.PRECISION]
     if device.type != "cuda":
         return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 def build_settings(config: Config, num_samples: int) -> TrainSettings:
@@ -224,17 +224,19 @@ def build_view_loader(config: Config, records: RecordList, preprocessing: Prepro
 
 
 def ensure_demo_clips(config: Config, announce: Callable[[str], None]) -> None:
-    """Writes the demo clips that DATA.DEMO asks for where TRAIN_LIST is missing, and announces it first in one line."""
+    """Writes the demo clips that DATA.DEMO asks for where they are not complete, and announces it first in one line."""
     train_list = Path(config.DATA.TRAIN_LIST)
-    if config.DATA.DEMO != "motion" or train_list.is_file():
+    if config.DATA.DEMO != "motion" or (train_list.parent / "motion_demo.json").is_file():
         return
+    if train_list.name != "motion_demo.csv":
+        raise InputError(
+            f"DATA.DEMO motion goes with a DATA.TRAIN_LIST called motion_demo.csv, not {train_list}; "
+            "for your own list set DATA.DEMO ''"
+        )
     from video_rs.data.motion import make_motion_demo
 
     announce(f"the demo clips are missing and are written to {train_list.parent}: about half a minute")
-    made = make_motion_demo(train_list.parent)
-    if Path(made).resolve() != train_list.resolve():
-        raise InputError(f"DATA.DEMO motion writes {made}; set DATA.TRAIN_LIST to it, not {train_list}")
-    return f"demo clips were missing and have been written to {train_list.parent}"
+    make_motion_demo(train_list.parent)
 
 
 def checkpoint_identity(config: Config, arch: Architecture, names: tuple[str, ...]) -> Mapping[str, Any]:

@@ -20,6 +20,8 @@ def run(main: Callable[[], int | None]) -> None:
     from video_rs.engine.trainer import Stopped
 
     keep_large_blocks()
+    # A file name may hold bytes that are no text; naming it must not end a run.
+    sys.stdout.reconfigure(errors="backslashreplace")
     code = 0
     try:
         code = main() or 0

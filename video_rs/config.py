@@ -1,6 +1,6 @@
 """Configuration: the options' defaults, YAML and KEY VALUE overrides merged strictly, then frozen.
 
-Only this module, the builders and ``tools/`` see a config. ``python -m video_rs.config`` prints the reference.
+Only this module, the builders, the jobs and ``tools/`` see a config. ``python -m video_rs.config`` prints all options.
 """
 
 import difflib
@@ -112,9 +112,21 @@ def _read_yaml(path: Path, seen: tuple[Path, ...]) -> list[Item]:
     return [*inherited, *_items(tree, str(path))]
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice in one mapping, of which plain YAML would silently keep the last."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for i, key in enumerate(keys):
+            if key in keys[:i]:
+                line = node.value[i][0].start_mark.line + 1
+                raise yaml.YAMLError(f"{key!r} is given twice, again in line {line}; join the two")
+        return super().construct_mapping(node, deep)
+
+
 def _parsed_mapping(text: str, source: str) -> dict:
     try:
-        tree = yaml.safe_load(text)
+        tree = yaml.load(text, Loader=_StrictLoader)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date of month 13, a number of 5000 digits
         raise InputError(f"cannot read {source}: {' '.join(str(error).split())}") from error
     tree = {} if tree is None else tree
@@ -236,4 +248,5 @@ def _near(name: str, known: list[str]) -> str:
 
 if __name__ == "__main__":
     for row in OPTIONS:
-        print(f"{row.key:34} {row.default!r:16} {row.meaning}")
+        allowed = f" [{', '.join(map(repr, row.choices))}]" if row.choices else ""
+        print(f"{row.key:34} {row.default!r:16} {row.meaning}{allowed}")

@@ -86,9 +86,12 @@ OPTIONS = (
     Option("TRAIN.CHECKPOINT_STEPS", 0, "optimizer steps between checkpoints; 0 saves at each epoch's end", low=0),
     Option("TRAIN.LOG_PERIOD", 10, "optimizer steps between log lines", low=1),
     Option(
-        "TRAIN.PRECISION", "auto", "auto: bfloat16 on CUDA, else float32", ("auto", "float32", "bfloat16", "float16")
+        "TRAIN.PRECISION",
+        "auto",
+        "auto: bfloat16 (old GPUs: float16) on CUDA, else float32",
+        ("auto", "float32", "bfloat16", "float16"),
     ),
-    Option("TRAIN.CHANNELS_LAST", True, "keep maps in channels_last_3d layout (faster convolutions)"),
+    Option("TRAIN.CHANNELS_LAST", True, "train in channels_last_3d layout (faster convolutions)"),
     # -- Testing
     Option("TEST.NUM_ENSEMBLE_VIEWS", 10, "clips per video", low=1),
     Option("TEST.NUM_SPATIAL_CROPS", 3, "views per clip, along the longer side", (1, 3)),
@@ -101,7 +104,7 @@ OPTIONS = (
     Option("SOLVER.MAX_STEPS", 0, "optimizer steps; above 0 it overrides MAX_EPOCH", low=0),
     Option("SOLVER.MOMENTUM", 0.9, "of SGD", low=0, high=1),
     Option("SOLVER.NESTEROV", True, "Nesterov's momentum"),
-    Option("SOLVER.BETAS", [0.9, 0.999], "of AdamW", low=0, high=1),
+    Option("SOLVER.BETAS", [0.9, 0.999], "of AdamW", low=0, high=0.999999),
     Option("SOLVER.WEIGHT_DECAY", 4e-5, "L2 on kernels of convolutions and linear layers only", low=0),
     Option("SOLVER.LABEL_SMOOTHING", 0.1, "share of the target spread over all classes", low=0, high=1),
     Option("SOLVER.CLIP_GRAD_L2NORM", 0.0, "largest norm of the gradient; 0 is off", low=0),

@@ -14,8 +14,8 @@ from video_rs.data.sampling import segment_frames
 from video_rs.data.transforms import EvalTransform, TrainTransform
 from video_rs.errors import InputError
 
-# Frames decoded at a time for test views: bounds the memory of a long or large video before it is resized.
-CHUNK_FRAMES = 64
+# Bytes of frames decoded at a time for test views: bounds the memory of a long or large video before it is resized.
+CHUNK_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class VideoViews:
     """All views of one video: its resized frames once, and which of them make each clip.
 
     Attributes:
-        index: position of the record in its list.
+        index, id: the record's position in its list, and its id.
         video: path.
         label: class, or None.
         frames: uint8 ``[3, N, h, w]``, or None where the video could not be read.
@@ -43,6 +43,7 @@ class VideoViews:
     """
 
     index: int
+    id: str
     video: str
     label: int | None
     frames: Tensor | None = None
@@ -114,8 +115,8 @@ class ViewDataset(Dataset):
             with open_video(record.path, self.decoder) as reader:
                 frames, clips = read_views(reader, self.preprocessing, record)
         except DecodeError as error:
-            return VideoViews(index, record.path, label, error=error.reason)
-        return VideoViews(index, record.path, label, frames, clips, self.preprocessing.transform)
+            return VideoViews(index, record.id, record.path, label, error=error.reason)
+        return VideoViews(index, record.id, record.path, label, frames, clips, self.preprocessing.transform)
 
 
 def segment(reader: VideoReader, record: VideoRecord) -> tuple[int, int]:
@@ -135,7 +136,8 @@ def read_views(reader: VideoReader, preprocessing: Preprocessing, record: VideoR
     first, count = segment(reader, record)
     clips = first + preprocessing.clip.uniform(count, reader.fps, preprocessing.num_clips)
     needed = clips.unique()
-    chunks = [preprocessing.transform.resize(reader.frames(part)) for part in needed.split(CHUNK_FRAMES)]
+    at_once = max(1, CHUNK_BYTES // (reader.height * reader.width * 3))
+    chunks = [preprocessing.transform.resize(reader.frames(part)) for part in needed.split(at_once)]
     return torch.cat(chunks, dim=1), torch.searchsorted(needed, clips)
 
 

@@ -1,6 +1,7 @@
 """Writing videos: the only module that does."""
 
 import os
+import platform
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
@@ -28,7 +29,8 @@ def write_video(
 ) -> None:
     """Encodes ``frames`` to ``path`` as yuv420p; the suffix chooses the container.
 
-    The file appears whole or not at all, and the same input gives the same bytes: one thread, no creation time. A key
+    The file appears whole or not at all, and the same input gives the same bytes: one thread, one
+    instruction set, no creation time. A key
     frame at least every ``keyframe_interval`` frames is what makes a random clip cheap to read back.
 
     Args:
@@ -50,7 +52,7 @@ def write_video(
     if first is None:
         raise InputError(f"no frames to write to {path}; give at least one")
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
-    settings = {"crf": str(crf), **(options or {})}
+    settings = _encoder_options(codec, {"crf": str(crf), **(options or {})})
     try:
         _encode(temporary, chain([first], checked), first.shape, fps, codec, keyframe_interval, settings)
         os.replace(temporary, path)
@@ -62,6 +64,18 @@ def write_video(
         raise InputError(f"cannot write {path} with codec {codec!r}: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _encoder_options(codec: str, options: dict[str, str]) -> dict[str, str]:
+    """``options`` with x264 held to SSE2, which every x86-64 processor has.
+
+    With AVX-512 the x264 inside PyAV 18.1 wrote 9 and 16 different files in 60 runs over the same 96x96 frames; with
+    SSE2 one. It costs a quarter more encoding time at 340x256 (0.67 s instead of 0.54 s for 60 frames).
+    """
+    if codec != "libx264" or platform.machine() not in ("x86_64", "AMD64"):
+        return options
+    given = options.get("x264-params")
+    return {**options, "x264-params": f"asm=SSE2:{given}" if given else "asm=SSE2"}
 
 
 def _encode(

@@ -5,6 +5,7 @@ step ``s`` takes positions ``s * batch`` to ``(s + 1) * batch``. So no clip is d
 processes shares one order, and a run continues at any step by starting there.
 """
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -126,6 +127,7 @@ def train_loader(dataset: ClipDataset, order: ClipOrder, workers: int, pin: bool
         num_workers=workers,
         collate_fn=Stack((3, dataset.clip.num_frames, crop, crop)),
         pin_memory=pin,
+        worker_init_fn=_leave_stopping_to_the_parent,
         prefetch_factor=2 if workers else None,
         generator=torch.Generator(),
     )
@@ -139,9 +141,17 @@ def view_loader(dataset: ViewDataset, share: Share, workers: int) -> DataLoader:
         sampler=range(share.rank, len(dataset), share.world_size),
         num_workers=workers,
         collate_fn=_untouched,
+        worker_init_fn=_leave_stopping_to_the_parent,
         prefetch_factor=2 if workers else None,
         generator=torch.Generator(),
     )
+
+
+def _leave_stopping_to_the_parent(_worker: int) -> None:
+    """Ignores SIGTERM and Ctrl-C in a reading process: schedulers signal the whole group, and the training process,
+    which saves its state first, must not lose its readers under it. They end with it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _untouched(item: VideoViews) -> VideoViews:

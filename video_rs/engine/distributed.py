@@ -1,17 +1,21 @@
 """One process or many: everything here is the identity in a single process."""
 
 import os
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from video_rs.errors import InputError
+
 
 def start(device: torch.device) -> None:
     """Joins the process group that torchrun describes in the environment, if there is one."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        # The slowest process of a long test may be hours behind the fastest, which waits for it in a collective.
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=6))
 
 
 def stop() -> None:
@@ -64,12 +68,28 @@ def barrier() -> None:
 
 
 def pick_device(name: str) -> torch.device:
-    """The device behind "auto", "cpu", "cuda" or "mps"; under torchrun each process of a machine takes its own GPU."""
+    """The device behind "auto", "cpu", "cuda" or "mps"; under torchrun each process of a machine takes its own GPU.
+
+    Raises:
+        InputError: this machine does not have it.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        mps = torch.backends.mps.is_available()
-        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
-    if name == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(device)
-        return device
-    return torch.device(name)
+        name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
+    if not there[name]:
+        found = ", ".join(kind for kind, is_there in there.items() if is_there)
+        raise InputError(f"device {name!r} is not there; this machine has {found}: set DEVICE (predict: --device)")
+    if name != "cuda":
+        return torch.device(name)
+    number, count = local_rank(), torch.cuda.device_count()
+    if number >= count:
+        raise InputError(
+            f"process {number} of this machine has no GPU of its own among {count}; start {count} processes"
+        )
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
+
+
+def local_rank() -> int:
+    """This process's number on its machine, from 0."""
+    return int(os.environ.get("LOCAL_RANK", "0"))

@@ -39,17 +39,17 @@ def evaluate(
 
     Args:
         model: put in evaluation mode here.
-        videos: items with ``index``, ``video``, ``label``, ``error`` and ``views(batch) -> batches``.
+        videos: items with ``index``, ``id``, ``video``, ``label``, ``error`` and ``views(batch) -> batches``.
         prepare: as in :func:`view_probabilities`.
         batch: views per forward pass.
     """
     model.eval()
     for item in videos:
         if item.error is not None:
-            yield VideoResult(item.index, item.video, item.label, error=item.error)
+            yield VideoResult(item.index, item.video, item.label, error=item.error, id=item.id)
             continue
         probabilities, count = view_probabilities(model, item.views(batch), prepare)
-        yield VideoResult(item.index, item.video, item.label, probabilities, views=count)
+        yield VideoResult(item.index, item.video, item.label, probabilities, views=count, id=item.id)
 
 
 def gather_results(results: list[VideoResult]) -> list[VideoResult]:

@@ -17,6 +17,8 @@ class VideoResult:
         label: class, or None if unknown.
         probabilities: float32 ``[K]``, the mean softmax over views, or None where the video could not be read.
         error: why it could not be read, or None.
+        views: how many views the mean is over.
+        id: of its record: the segments of one video have one each.
     """
 
     index: int
@@ -25,6 +27,7 @@ class VideoResult:
     probabilities: Tensor | None = None
     error: str | None = None
     views: int = field(default=0, compare=False)
+    id: str = ""
 
 
 def top_k_hits(scores: Tensor, labels: Tensor, k: int) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Plain numbers of a run; see the options of the same names in ``video_rs/config.py``."""
+    """Plain numbers of a run; ``builders.build_settings`` says which option each comes from."""
 
     total_steps: int
     batch_size: int
@@ -50,6 +51,10 @@ class TrainSettings:
     def crosses(self, step: int, epochs: int) -> bool:
         """Whether step number ``step`` (from 1) ends a multiple of ``epochs``."""
         return int(self.epoch(step) // epochs) > int(self.epoch(step - 1) // epochs)
+
+    def validates(self, step: int) -> bool:
+        """Whether step number ``step`` (from 1) is followed by a validation."""
+        return step == self.total_steps or self.crosses(step, self.eval_epochs)
 
 
 @dataclass
@@ -241,8 +246,12 @@ def fit(
         log: takes the step and its measurements, every ``log_steps`` steps.
         report_failure: takes the path and reason of a sample that could not be read.
         validate: called after the steps that end a validation period, and after the last.
-        save: called after the steps that end a checkpoint period, and after the last.
+        save: called before each validation, after the steps that end a checkpoint period, and after the last.
         should_stop: asked after every step; True saves and raises :class:`Stopped`.
+
+    Raises:
+        InputError: the loss is not finite, or too many samples could not be read.
+        Stopped: ``should_stop`` said so.
     """
     settings = trainer.settings
     stream = iter(batches)
@@ -252,18 +261,28 @@ def fit(
         asked = time.perf_counter()
         micro = [next(stream) for _ in range(settings.accumulation)]
         totals.waited += time.perf_counter() - asked
-        for video, reason in [failure for batch in micro for failure in batch.failures]:
-            report_failure(video, reason)
         rate = trainer.rate()
         step = trainer.train_step(micro)
+        if step["failed"]:
+            mine = [failure for batch in micro for failure in batch.failures]
+            for video, reason in [failure for part in distributed.gather(mine) for failure in part]:
+                report_failure(video, reason)
+        if not math.isfinite(step["loss"]):
+            raise InputError(
+                f"the loss of step {trainer.step} is {step['loss']}; the last checkpoint is from before: lower "
+                "SOLVER.BASE_LR, lengthen SOLVER.WARMUP_EPOCHS or set SOLVER.CLIP_GRAD_L2NORM, and go on with "
+                "--resume --allow-changes"
+            )
         totals.loss, totals.hits = totals.loss + step["loss"], totals.hits + step["hits"]
         totals.clips, totals.failed = totals.clips + step["clips"], totals.failed + step["failed"]
         done = trainer.step == settings.total_steps
         if done or trainer.step % settings.log_steps == 0:
             log(trainer.step, {"lr": rate, "grad_norm": step["grad_norm"], **totals.scalars()})
             totals = Totals()
-        if done or settings.crosses(trainer.step, settings.eval_epochs):
+        if settings.validates(trainer.step):
             paused = time.perf_counter()
+            # Before scoring, so that what happens there cannot cost what was trained; and after it, with the result.
+            save(trainer.step)
             validate(trainer.step)
             trainer.model.train()
             totals.started += time.perf_counter() - paused

@@ -1,7 +1,7 @@
 """What testing and the end of training write: metrics.json, predictions.jsonl and report.html."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ EXAMPLE_FRAMES = 6
 
 def prediction_row(result: VideoResult, names: Sequence[str]) -> dict[str, Any]:
     """One line of predictions.jsonl: the video, its label, the five best classes, all probabilities, or its error."""
-    row = {"video": result.video, "label": None if result.label is None else names[result.label]}
+    row = {"video": result.video, "id": result.id, "label": None if result.label is None else names[result.label]}
     if result.error is not None:
         return {**row, "top": [], "probabilities": None, "error": result.error}
     probabilities = [round(p, 7) for p in result.probabilities.tolist()]
@@ -33,11 +33,6 @@ def write_predictions(path: Path, results: Sequence[VideoResult], names: Sequenc
     """One JSON object a line for each video, in the list's order."""
     rows = (json.dumps(prediction_row(result, names), ensure_ascii=False) + "\n" for result in results)
     replace_text(path, "".join(rows))
-
-
-def write_json(path: Path, value: Mapping[str, Any] | list) -> None:
-    """Writes ``value`` as JSON, whole or not at all."""
-    replace_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def pick_examples(

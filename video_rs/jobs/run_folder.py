@@ -1,22 +1,23 @@
 """The output folder of a run: what lies where, and that two runs are never mixed in one."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from video_rs.errors import InputError
 
-# What a run writes; --overwrite removes these and nothing else.
+# What a run writes, as patterns: --overwrite removes these files and nothing else. A test's results are of the run too.
 WRITTEN = (
     "config.yaml",
     "log.jsonl",
-    "tensorboard",
-    "checkpoints",
     "metrics.json",
     "predictions.jsonl",
     "report.html",
-    "test",
+    "checkpoints/last.pth*",
+    "checkpoints/best.pth*",
+    "tensorboard/events.out.tfevents.*",
 )
+WRITTEN_BY_TESTS = ("test/metrics.json", "test/predictions.jsonl", "test/report.html")
+FOLDERS = ("checkpoints", "tensorboard", "test")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class RunFolder:
 
     def holds_a_run(self) -> bool:
         """Whether a run has written here."""
-        return any((self.path / name).exists() for name in WRITTEN)
+        return any(True for pattern in WRITTEN for _ in self.path.glob(pattern))
 
     def refuse_a_second_run(self) -> None:
         """Raises InputError where a run has written here."""
@@ -47,11 +48,31 @@ class RunFolder:
                 "or set another OUTPUT_DIR"
             )
 
+    def refuse_a_lost_checkpoint(self) -> None:
+        """Raises InputError where there is a best checkpoint but no last one: starting over would remove it."""
+        if self.best.is_file() and not self.last.is_file():
+            raise InputError(
+                f"{self.last} is missing, but {self.best} is there; copy it to last.pth to continue from it, "
+                "or add --overwrite instead of --resume to start over"
+            )
+
+    def make(self) -> None:
+        """Makes the folder; InputError where that is not possible."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"cannot write to OUTPUT_DIR {self.path}: {reason}; set another OUTPUT_DIR") from error
+
     def clear(self) -> None:
         """Removes what a run wrote here, and only that."""
-        for name in WRITTEN:
-            target = self.path / name
-            if target.is_dir():
-                shutil.rmtree(target)
-            else:
-                target.unlink(missing_ok=True)
+        for pattern in (*WRITTEN, *WRITTEN_BY_TESTS):
+            for path in self.path.glob(pattern):
+                path.unlink()
+        for name in FOLDERS:
+            folder = self.path / name
+            if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+                folder.rmdir()

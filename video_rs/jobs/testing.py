@@ -17,8 +17,10 @@ from video_rs.engine.evaluator import evaluate, gather_results
 from video_rs.engine.metrics import VideoResult, summarize
 from video_rs.errors import InputError
 from video_rs.inference.predictor import load_classifier
-from video_rs.jobs.outcome import write_json, write_outcome_report, write_predictions
+from video_rs.jobs.outcome import write_outcome_report, write_predictions
 from video_rs.jobs.progress import say, videos_with_progress
+from video_rs.jobs.run_folder import RunFolder
+from video_rs.reports.atomic import write_json
 
 
 def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -42,12 +44,12 @@ def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str]
     device = distributed.pick_device(config.DEVICE)
     distributed.start(device)
     names = checkpoint["label_names"]
-    records = _records(config, list_path, names)
+    records = _records(config, list_path, names, "DATA.ROOT" in overrides[::2])
+    folder = _output_folder(Path(checkpoint_path), config, overrides)
     preprocessing = builders.build_preprocessing(config)
     model = load_classifier(checkpoint, device)
     results = score_videos(config, model, records, preprocessing, "test")
     metrics = metrics_of(results, len(names), preprocessing, checkpoint_path)
-    folder = _output_folder(Path(checkpoint_path), config, overrides)
     if distributed.rank() == 0:
         _write(folder, config, checkpoint, metrics, records, results, preprocessing)
     distributed.barrier()
@@ -59,11 +61,13 @@ def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str]
     return metrics
 
 
-def _records(config: Config, list_path: str, names: Sequence[str]) -> RecordList:
+def _records(config: Config, list_path: str, names: Sequence[str], root_given: bool) -> RecordList:
+    """The videos to test on; the run's DATA.ROOT goes with its own list, not with another."""
     source = list_path or config.DATA.VAL_LIST
     if not source:
         raise InputError("the run had no DATA.VAL_LIST; name the videos to test on with --list")
-    records = read_records(source, split="val", root=config.DATA.ROOT, label_names=names, num_classes=len(names))
+    root = config.DATA.ROOT if root_given or not list_path else ""
+    records = read_records(source, split="val", root=root, label_names=names, num_classes=len(names))
     builders.require_single_labels(records)
     return records
 
@@ -95,15 +99,20 @@ def describe(metrics: dict[str, Any]) -> str:
 
 
 def _output_folder(checkpoint_path: Path, config: Config, overrides: Sequence[str]) -> Path:
-    """OUTPUT_DIR if it is overridden, else ``test`` beside the run's other files."""
-    if "OUTPUT_DIR" in overrides[::2]:
-        return Path(config.OUTPUT_DIR)
+    """OUTPUT_DIR if it is overridden, else ``test`` beside the run's other files; made now, before hours of work."""
     run = checkpoint_path.resolve().parent
-    return (run.parent if run.name == "checkpoints" else run) / "test"
+    path = (run.parent if run.name == "checkpoints" else run) / "test"
+    folder = RunFolder(Path(config.OUTPUT_DIR) if "OUTPUT_DIR" in overrides[::2] else path)
+    if (folder.path / "log.jsonl").exists() or folder.last.exists():
+        raise InputError(
+            f"{folder.path} holds a training run, whose results a test would replace; set another OUTPUT_DIR"
+        )
+    folder.make()
+    return folder.path
 
 
 def _write(folder, config, checkpoint, metrics, records, results, preprocessing) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "metrics.json", metrics)
     write_predictions(folder / "predictions.jsonl", results, checkpoint["label_names"])
     write_outcome_report(
         folder / "report.html",
@@ -119,7 +128,6 @@ def _write(folder, config, checkpoint, metrics, records, results, preprocessing)
         config_text=config.dump(),
         notes=[f"{metrics['clips']} clips x {metrics['crops']} crops per video, mean of their probabilities"],
     )
-    write_json(folder / "metrics.json", metrics)
 
 
 def _announce(metrics: dict[str, Any], folder: Path) -> None:

@@ -18,19 +18,20 @@ from video_rs.engine.checkpoint import FORMAT, changed_keys, copy_checkpoint, lo
 from video_rs.engine.metrics import VideoResult, log_loss
 from video_rs.engine.trainer import Trainer, fit
 from video_rs.errors import InputError
-from video_rs.jobs.outcome import write_json, write_outcome_report, write_predictions
+from video_rs.jobs.outcome import write_outcome_report, write_predictions
 from video_rs.jobs.progress import TrainProgress, say
 from video_rs.jobs.run_folder import RunFolder
 from video_rs.jobs.testing import describe, metrics_of, score_videos
 from video_rs.models import Architecture
 from video_rs.models.pretrained import load_strictly
 from video_rs.reports import RunLog, read_log
+from video_rs.reports.atomic import write_json
 
 
 def run_training(
     config: Config, *, resume: bool = False, overwrite: bool = False, finetune: str = "", allow_changes: bool = False
 ) -> dict[str, Any] | None:
-    """Trains to the end and returns the contents of metrics.json (None without a VAL_LIST).
+    """Trains to the end and returns the last validation's metrics, as in metrics.json (None without a VAL_LIST).
 
     Args:
         config: as loaded.
@@ -47,17 +48,24 @@ def run_training(
     resuming = resume and folder.last.is_file()
     if not overwrite and not resume:
         folder.refuse_a_second_run()
+    if not overwrite:
+        folder.refuse_a_lost_checkpoint()
     device = distributed.pick_device(config.DEVICE)
     distributed.start(device)
+    if len(set(distributed.gather(resuming))) > 1:
+        raise InputError(f"only some machines see {folder.last}; OUTPUT_DIR must be one folder that all of them share")
     _make_demo_clips(config)
     run = Run(config, folder, device)
     if resuming:
         run.resume(allow_changes)
-        if run.trainer.step >= run.settings.total_steps:
+        if run.trainer.step >= run.settings.total_steps and not run.validation_due():
             say(f"{folder.path} is finished: {run.trainer.step} steps; nothing to do")
-            return None
+            return run.metrics
+        if finetune:
+            say(f"continuing the run in {folder.path}: --finetune {finetune} was for its start")
     elif finetune:
         run.start_from(finetune)
+    folder.make()
     # Only now, with all input read and checked, does anything of an earlier or barely begun run go.
     if distributed.rank() == 0 and not resuming:
         folder.clear()
@@ -66,7 +74,8 @@ def run_training(
 
 
 def _make_demo_clips(config: Config) -> None:
-    if distributed.rank() == 0:
+    """One process of each machine writes them: the clips may lie on its own disk."""
+    if distributed.local_rank() == 0:
         builders.ensure_demo_clips(config, say)
     distributed.barrier()
 
@@ -97,6 +106,7 @@ class Run:
         }
         self.resumed_step: int | None = None
         self.saved_step: int | None = None
+        self.validated_step = 0
         self.best: float | None = None
         self.metrics: dict[str, Any] | None = None
         self.results: list[VideoResult] = []
@@ -109,9 +119,10 @@ class Run:
         """Takes over the state of the last checkpoint, unless config or data set have changed."""
         state = load_checkpoint(self.folder.last)
         changes = changed_keys(flat(config_from_text(state["config"])), flat(self.config), builders.FREE_ON_RESUME)
-        changes += [
-            f"the {name} list" for name in ("train", "val") if state["dataset"][name] != self.fingerprints[name]
-        ]
+        other_lists = [name for name in ("train", "val") if state["dataset"][name] != self.fingerprints[name]]
+        changes += [f"the {name} list" for name in other_lists]
+        if state["label_names"] != list(self.names):
+            changes.append("the class names or their order")
         if changes and not allow_changes:
             raise InputError(
                 f"{self.folder.path} was trained with another setting ({'; '.join(changes)}); "
@@ -123,13 +134,17 @@ class Run:
                 f"{self.folder.last} holds the state of {method}, which {self.config.SOLVER.OPTIMIZING_METHOD} cannot "
                 f"take over; keep SOLVER.OPTIMIZING_METHOD {method}, or start a new run with --finetune"
             )
-        if state["architecture"] != self.identity["architecture"] or state["num_classes"] != len(self.names):
+        differences = model_differences(state, self.identity)
+        if state["num_classes"] != len(self.names):
+            differences.append(f"{state['num_classes']} classes -> {len(self.names)}")
+        if differences:
             raise InputError(
-                f"{self.folder.last} holds {describe_model(state)}, this config {describe_model(self.identity)}; "
+                f"{self.folder.last} holds another model ({'; '.join(differences)}); "
                 "start a new run in another OUTPUT_DIR"
             )
         self.trainer.load_state_dict(state)
-        self.best, self.metrics, self.resumed_step = state["best"], state["metrics"], state["step"]
+        self.metrics, self.resumed_step, self.validated_step = state["metrics"], state["step"], state["validated_step"]
+        self.best = None if "val" in other_lists else state["best"]
         self.failures = dict(state["failures"])
         self.loader = builders.build_train_loader(
             self.config, self.train_records, self.settings, self.trainer.step, self.device.type == "cuda"
@@ -139,13 +154,9 @@ class Run:
     def start_from(self, path: str) -> None:
         """Weights of another run's checkpoint, EMA where it has them; the classifier only where the classes agree."""
         state = load_checkpoint(path)
-        theirs, ours = Architecture(**state["architecture"]), self.trainer.model.backbone.architecture
         weights = state["ema"] or state["model"]
-        if _without_rates(theirs) != _without_rates(ours):
-            raise InputError(
-                f"{path} holds {describe_model(state)}, this config {describe_model(self.identity)}; "
-                "set the same MODEL keys"
-            )
+        if differences := model_differences(state, self.identity):
+            raise InputError(f"{path} holds another model ({'; '.join(differences)}); set the same MODEL keys")
         same_classes = state["label_names"] == list(self.names)
         if not same_classes:
             own = self.trainer.model.state_dict()
@@ -156,14 +167,15 @@ class Run:
     def go(self) -> dict[str, Any] | None:
         """The loop and what frames it."""
         started = time.time()
-        signal.signal(signal.SIGTERM, self._on_sigterm)
+        handlers = {kind: signal.signal(kind, self._on_signal) for kind in (signal.SIGTERM, signal.SIGINT)}
         if distributed.rank() == 0:
-            self.folder.path.mkdir(parents=True, exist_ok=True)
             (self.folder.path / "config.yaml").write_text(self.config.dump(), encoding="utf-8")
         self.log = RunLog(self.folder.path, self.resumed_step) if distributed.rank() == 0 else None
         self.progress = TrainProgress(self.trainer.step, self.settings.total_steps)
         self._announce()
         try:
+            if self.validation_due():
+                self._validate(self.trainer.step)
             fit(
                 self.trainer,
                 self.loader,
@@ -174,12 +186,12 @@ class Run:
                 should_stop=self._should_stop,
             )
         finally:
+            for kind, handler in handlers.items():
+                signal.signal(kind, handler)
             self.progress.close()
             if self.log is not None:
                 self.log.close()
                 self._write_report(time.time() - started)
-        if self.metrics is not None and distributed.rank() == 0:
-            write_json(self.folder.path / "metrics.json", self.metrics)
         distributed.barrier()
         say(f"checkpoint: {self.folder.last}  report: {self.folder.path / 'report.html'}")
         return self.metrics
@@ -226,11 +238,19 @@ class Run:
             kept = {key: self.metrics[key] for key in ("top1", "topk", "k", "videos", "failed", "top1_all")}
             self.log.validation(step, self.settings.epoch(step), loss=log_loss(self.results), **kept)
             write_predictions(self.folder.path / "predictions.jsonl", self.results, self.names)
-        if self.best is None or self.metrics["top1"] > self.best:
-            self.best = self.metrics["top1"]
-            self._save(step)
-            if distributed.rank() == 0:
-                copy_checkpoint(self.folder.last, self.folder.best)
+            write_json(self.folder.path / "metrics.json", self.metrics)
+        improved = self.best is None or self.metrics["top1"] > self.best
+        self.best = self.metrics["top1"] if improved else self.best
+        # The checkpoint from before this validation does not have its result.
+        self.saved_step, self.validated_step = None, step
+        self._save(step)
+        if improved and distributed.rank() == 0:
+            copy_checkpoint(self.folder.last, self.folder.best)
+
+    def validation_due(self) -> bool:
+        """Whether the last checkpoint is from just before a validation that never came to its end."""
+        step = self.trainer.step
+        return self.val_records is not None and 0 < step != self.validated_step and self.settings.validates(step)
 
     def _averaged_model(self) -> nn.Module:
         """A copy of the model with the EMA's state, or the model itself without one."""
@@ -255,12 +275,16 @@ class Run:
             "format": FORMAT,
             "dataset": self.fingerprints,
             "best": self.best,
+            "validated_step": self.validated_step,
             "metrics": self.metrics,
             "failures": self.failures,
             "versions": versions,
         }
 
-    def _on_sigterm(self, _signal, _frame) -> None:
+    def _on_signal(self, kind: int, _frame) -> None:
+        """SIGTERM and the first Ctrl-C end the run after the step; the second Ctrl-C ends it at once."""
+        if kind == signal.SIGINT and self.stop_asked:
+            raise KeyboardInterrupt
         self.stop_asked = True
 
     def _should_stop(self) -> bool:
@@ -289,18 +313,8 @@ class Run:
         )
 
 
-def describe_model(identity: dict[str, Any]) -> str:
-    """Depths, width and class count: enough to tell two models apart in a message."""
-    arch = identity["architecture"]
-    depths = ",".join(map(str, arch["depths"]))
-    return (
-        f"a {arch['block']} network of depths {depths}, width {arch['width']:g}, for {identity['num_classes']} classes"
-    )
-
-
-def _without_rates(arch: Architecture) -> dict[str, Any]:
-    """The fields that decide names and shapes of weights, and what they compute."""
-    fields = dict(vars(arch))
-    for name in ("dropout", "stochastic_depth", "stochastic_depth_rule", "norm_momentum", "initialization"):
-        del fields[name]
-    return fields
+def model_differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+    """The fields in which two checkpoints' architectures differ, but for rates and initial values of training."""
+    training_only = ("dropout", "stochastic_depth", "stochastic_depth_rule", "norm_momentum", "initialization")
+    there, here = (vars(Architecture(**identity["architecture"])) for identity in (theirs, ours))
+    return changed_keys(there, here, training_only)

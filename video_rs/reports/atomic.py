@@ -1,7 +1,10 @@
 """Whole-file writes that a reader, or a killed run, never sees half done."""
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -21,3 +24,8 @@ def replace_text(path: Path, text: str) -> None:
         neighbour.replace(path)
     finally:
         neighbour.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Mapping[str, Any] | list) -> None:
+    """Write ``value`` as indented JSON, whole or not at all."""
+    replace_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -1,5 +1,7 @@
 """decord, confined to the files on which it is frame-exact; it refuses the others instead of guessing."""
 
+import os
+import re
 from collections.abc import Sequence
 from typing import Self
 
@@ -8,8 +10,8 @@ import numpy as np
 import torch
 
 from video_rs.data.decoding.index import FrameIndex
+from video_rs.data.decoding.pyav import PyAVReader
 from video_rs.data.decoding.reader import DecodeError, check_indices
-
 
 # The share of frames that decord may replace by their neighbours before it raises: none, but 0 means "any number".
 _FAULT_TOLERANCE = 1e-9
@@ -19,17 +21,21 @@ class DecordReader:
     """A :class:`VideoReader` for files on which decord's frames and times agree with the index; one decoding thread."""
 
     def __init__(self, path: str, index: FrameIndex):
-        self._path = path
+        self._path, self._failure = path, None
         if not index.addressable:
-            raise DecodeError(path, "decord would number its frames otherwise; use pyav")
+            raise DecodeError(path, "decord would not find the right frames in this file; use pyav")
         self.num_frames, self.fps = len(index.pts), index.fps
         decord.logging.set_level(decord.logging.QUIET)
         try:
-            self._reader = decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1, fault_tol=_FAULT_TOLERANCE)
+            # An absolute path keeps a colon in a name from being read as a protocol.
+            self._reader = decord.VideoReader(
+                os.path.abspath(path), ctx=decord.cpu(0), num_threads=1, fault_tol=_FAULT_TOLERANCE
+            )
         except (decord.DECORDError, RuntimeError) as error:
             raise DecodeError(path, f"decord: {_reason(error)}") from error
         self._check_times(index)
         _, self.height, self.width, _ = self.frames([0]).shape
+        self._check_picture(index)
 
     def _check_times(self, index: FrameIndex) -> None:
         """DecodeError unless decord lists as many frames as the index, at the same times."""
@@ -42,16 +48,26 @@ class DecordReader:
         if np.abs(theirs - theirs[0] - ours).max() > 0.25 / self.fps:
             raise DecodeError(self._path, "decord lists other times for its frames; use pyav")
 
+    def _check_picture(self, index: FrameIndex) -> None:
+        """DecodeError if PyAV finds the first frame damaged, which decord conceals, or shows it in another size."""
+        with PyAVReader(self._path, index) as shown:
+            if (shown.height, shown.width) != (self.height, self.width):
+                size = f"{self.height}x{self.width}, not {shown.height}x{shown.width}"
+                raise DecodeError(self._path, f"decord shows frames of {size}; use pyav")
+
     def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
         """See :meth:`VideoReader.frames`."""
         indices = check_indices(indices, self.num_frames)
         if not len(indices):
             return torch.empty(0, self.height, self.width, 3, dtype=torch.uint8)
+        span = f"frames {indices.min()} to {indices.max()} of {self.num_frames}"
+        if self._failure:
+            raise DecodeError(self._path, f"{span}: decord failed before: {self._failure}")
         try:
             return torch.from_numpy(self._reader.get_batch(indices.tolist()).asnumpy())
         except decord.DECORDError as error:
-            span = f"frames {indices.min()} to {indices.max()} of {self.num_frames}"
-            raise DecodeError(self._path, f"{span}: decord: {_reason(error)}") from error
+            self._failure = _reason(error)  # after an error it was seen to give frames that it could not decode before
+            raise DecodeError(self._path, f"{span}: decord: {self._failure}") from error
 
     def close(self) -> None:
         self._reader = None  # frees the file; decord has no close
@@ -64,5 +80,5 @@ class DecordReader:
 
 
 def _reason(error: Exception) -> str:
-    """decord's first line without its time stamps and source locations."""
-    return str(error).strip().split("\n")[0].split("] ")[-1]
+    """decord's first line without its time stamps and source locations ("[12:30:59] /src/file.cc:12: message")."""
+    return re.sub(r"\[[\d:]+\] |\S+\.cc:\d+: ", "", str(error).strip().split("\n")[0])

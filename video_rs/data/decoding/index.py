@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -58,7 +59,7 @@ def timestamps_tell_frames(packets: Sequence[PacketInfo]) -> bool:
     if not shown or len(set(shown)) != len(shown) or (packets[0].shown and min(shown) < packets[0].pts):
         return False
     dts = [p.dts for p in packets if p.dts is not None]
-    return all(a <= b for a, b in zip(dts, dts[1:], strict=False))
+    return all(a <= b for a, b in pairwise(dts))
 
 
 def groups_are_closed(packets: Sequence[PacketInfo]) -> bool:
@@ -79,7 +80,7 @@ def groups_are_closed(packets: Sequence[PacketInfo]) -> bool:
 def is_reordered(packets: Sequence[PacketInfo]) -> bool:
     """Whether frames are shown in another order than they are decoded (B-frames)."""
     pts = [p.pts for p in packets if p.shown and p.pts is not None]
-    return any(a > b for a, b in zip(pts, pts[1:], strict=False))
+    return any(a > b for a, b in pairwise(pts))
 
 
 def average_fps(pts: Sequence[int] | np.ndarray, time_base: Fraction, header_fps: float | None) -> float:

@@ -14,12 +14,12 @@ from typing import Protocol, Self
 import numpy as np
 import torch
 
-from video_rs.data.decoding.index import FrameIndex
 from video_rs.errors import InputError
 
 DECODERS = ("auto", "pyav", "decord", "torchcodec")
-"""Names for ``open_video``. ``auto`` is PyAV: it reads every file of our collection, it is a dependency of the package
-and so the same everywhere, and it decodes a random clip as fast as the others (docs/decoding.md has the numbers)."""
+"""Names for ``open_video``. ``auto`` is PyAV: it reads every file that FFmpeg reads, it is a dependency of the package
+and so the same everywhere, and a random 32-frame, stride-2 clip of 340x256 H.264 takes it 0.5 to 0.9 of the time that
+TorchCodec 0.17 or decord 0.6 take, because it leaves out frames that nobody asked for or refers to."""
 
 
 class DecodeError(InputError):
@@ -66,8 +66,8 @@ class VideoReader(Protocol):
 def open_video(path: str | os.PathLike, decoder: str = "auto") -> VideoReader:
     """Opens the video at ``path`` (a regular file) with one of ``DECODERS``.
 
-    ``torchcodec`` hands files whose frames it cannot address (see ``FrameIndex.addressable``) to PyAV; ``decord``
-    refuses every file on which it is not frame-exact.
+    ``torchcodec`` hands files in which it would not find the right frames (``FrameIndex.addressable``) to PyAV;
+    ``decord`` refuses them.
 
     Raises:
         InputError: the decoder's name is unknown, or its package cannot be imported.
@@ -77,7 +77,8 @@ def open_video(path: str | os.PathLike, decoder: str = "auto") -> VideoReader:
         raise InputError(f"unknown decoder {decoder!r}; allowed: {', '.join(DECODERS)}")
     path = os.fspath(path)
     try:
-        from video_rs.data.decoding.pyav import PyAVReader, scan
+        from video_rs.data.decoding.packets import scan
+        from video_rs.data.decoding.pyav import PyAVReader
 
         if decoder == "torchcodec":
             from video_rs.data.decoding.torchcodec import TorchCodecReader as Reader
@@ -85,7 +86,11 @@ def open_video(path: str | os.PathLike, decoder: str = "auto") -> VideoReader:
             from video_rs.data.decoding.decord import DecordReader as Reader
         else:
             Reader = PyAVReader
-    except (ImportError, OSError, RuntimeError) as error:  # torchcodec without FFmpeg's libraries: RuntimeError
+    except (
+        ImportError,
+        OSError,
+        RuntimeError,
+    ) as error:  # torchcodec without FFmpeg's libraries: RuntimeError
         raise InputError(_missing_package(decoder, error)) from error
     check_file(path)
     index = scan(path)
@@ -118,7 +123,7 @@ def check_indices(indices: Sequence[int] | torch.Tensor | np.ndarray, num_frames
     array = array.astype(np.int64)
     outside = array[(array < 0) | (array >= num_frames)]
     if outside.size:
-        raise ValueError(f"frame index {outside[0]} is outside the video's {num_frames} frames (num_frames={num_frames})")
+        raise ValueError(f"frame index {outside[0]} is out of range: the video has num_frames={num_frames}")
     return array
 
 
@@ -129,7 +134,5 @@ def _missing_package(decoder: str, error: Exception) -> str:
         install = "pip install av" if package == "av" else f"pip install 'video_rs[{package}]'"
         return f"decoder {decoder!r} needs the package {error.name!r}, which is not installed: {install}"
     first_line = str(error).strip().split("\n")[0]
-    return f"decoder {decoder!r}: {package} is installed but cannot be imported ({first_line}); allowed: {', '.join(DECODERS)}"
-
-
-__all__ = ["DECODERS", "DecodeError", "FrameIndex", "VideoReader", "check_file", "check_indices", "open_video"]
+    broken = f"decoder {decoder!r}: {package} is installed but cannot be imported ({first_line})"
+    return f"{broken}; allowed: {', '.join(DECODERS)}"

@@ -18,6 +18,8 @@ class TorchCodecReader:
         assert index.addressable, "open_video reads such files with PyAV"
         self._path = path
         self.num_frames, self.fps = len(index.pts), index.fps
+        self._seconds = index.pts * float(index.time_base)
+        self._tolerance = float(index.time_base) / 2
         try:
             self._decoder = VideoDecoder(
                 f"file:{path}",
@@ -40,11 +42,16 @@ class TorchCodecReader:
         indices = check_indices(indices, self.num_frames)
         if not len(indices):
             return torch.empty(0, self.height, self.width, 3, dtype=torch.uint8)
+        span = f"frames {indices.min()} to {indices.max()} of {self.num_frames}"
         try:
-            return self._decoder.get_frames_at(indices.tolist()).data
+            batch = self._decoder.get_frames_at(indices.tolist())
         except (RuntimeError, IndexError) as error:  # IndexError: the file shows fewer frames than its packets say
-            span = f"frames {indices.min()} to {indices.max()} of {self.num_frames}"
             raise DecodeError(self._path, f"{span}: {_reason(error)}") from error
+        # In place of a frame that does not decode, TorchCodec gives a neighbour, with the neighbour's time.
+        late = np.abs(batch.pts_seconds.numpy() - self._seconds[indices])
+        if late.max() > self._tolerance:
+            raise DecodeError(self._path, f"frame {indices[late.argmax()]} of {self.num_frames}: torchcodec skips it")
+        return batch.data
 
     def close(self) -> None:
         self._decoder = None  # frees the file; TorchCodec has no close
