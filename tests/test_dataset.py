@@ -1,5 +1,7 @@
 """Samples and views of real files: which frames, from which segment, and what a failure looks like."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from video_rs.data.encoding import write_video
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.records import VideoRecord
 from video_rs.data.transforms import EvalTransform, TrainTransform
+from video_rs.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +33,16 @@ def frame_numbers(clip):
     return torch.round((clip.float().mean((0, 2, 3)) - 20) / 3).int().tolist()
 
 
-def clips(records, clip=None, seed=0):
+def clips(records, clip=None, seed=0, decoder="auto"):
     clip = clip or ClipSpec(4, 3)
-    return ClipDataset(records, clip, TrainTransform(crop_size=16, flip=0.0), "auto", seed)
+    return ClipDataset(records, clip, TrainTransform(crop_size=16, flip=0.0), decoder, seed)
 
 
-def views(records, clip=None, num_clips=2, num_crops=1):
+def views(records, clip=None, num_clips=2, num_crops=1, decoder="auto"):
     preprocessing = Preprocessing(
         clip or ClipSpec(4, 3), num_clips, EvalTransform(16, 16, num_crops), (0,) * 3, (1,) * 3
     )
-    return ViewDataset(records, preprocessing, "auto")
+    return ViewDataset(records, preprocessing, decoder)
 
 
 def test_a_training_clip_is_a_function_of_seed_epoch_and_index(ramp):
@@ -107,6 +110,16 @@ def test_a_failure_is_a_reason_and_not_another_video(ramp, tmp_path, make):
     assert items[0].video == str(tmp_path / "gone.mp4")
     assert "20" in items[1].error
     assert items[2].error is None
+
+
+@pytest.mark.parametrize("make", [clips, views])
+def test_a_decoder_that_is_not_installed_is_refused_before_any_video(ramp, make, monkeypatch):
+    monkeypatch.setitem(sys.modules, "decord", None)
+    monkeypatch.delitem(sys.modules, "video_rs.data.decoding.decord", raising=False)
+    with pytest.raises(
+        InputError, match=r"^decoder 'decord' needs the package 'decord', which is not installed: pip install"
+    ):
+        make([record(ramp)], decoder="decord")
 
 
 def test_sample_generators_do_not_repeat_in_a_small_run():

@@ -351,7 +351,7 @@ def test_an_unknown_decoder_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "package", "install"),
     [
-        ("decord", "decord", r"pip install 'video_rs\[decord\]'"),
+        ("decord", "decord", r"pip install decord"),
         ("torchcodec", "torchcodec", r"pip install 'video_rs\[torchcodec\]'"),
     ],
 )

@@ -63,9 +63,9 @@ def sequential(path: Path, wanted: set[int]) -> tuple[int, dict[int, np.ndarray]
 def allowed_mean(row: dict[str, str], name: str) -> float:
     """Mean difference in levels to PyAV's RGB.
 
-    8-bit: none for TorchCodec. decord's FFmpeg 4 interpolates the chroma of odd sizes otherwise (0.45 measured). 10-bit: each library's
-    FFmpeg reduces depth and interpolates chroma its own way; measured 2.4 (TorchCodec) and 3.4 (decord) on two
-    files.
+    8-bit: none for TorchCodec. decord's FFmpeg 4 interpolates the chroma of odd sizes otherwise (0.45 measured).
+    10-bit: each library's FFmpeg reduces depth and interpolates chroma its own way; measured 2.4 (TorchCodec) and 3.4
+    (decord) on two files.
     """
     if name == "pyav":
         return 0.0

@@ -17,7 +17,7 @@ def run(main: Callable[[], int | None]) -> None:
     """
     # Imported here, so that --help answers without loading torch.
     from video_rs.engine import distributed
-    from video_rs.engine.trainer import Stopped
+    from video_rs.engine.loop import Stopped
 
     keep_large_blocks()
     # A file name may hold bytes that are no text; naming it must not end a run.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from video_rs.data.decoding import DecodeError, VideoReader, open_video
+from video_rs.data.decoding import DecodeError, VideoReader, open_video, reader_class
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.records import VideoRecord
 from video_rs.data.sampling import segment_frames
@@ -73,6 +73,7 @@ class ClipDataset(Dataset):
     def __init__(
         self, records: Sequence[VideoRecord], clip: ClipSpec, transform: TrainTransform, decoder: str, seed: int
     ):
+        reader_class(decoder)  # a decoder that is not installed is refused here, not by each video
         self.records, self.clip, self.transform, self.decoder, self.seed = records, clip, transform, decoder, seed
 
     def __len__(self) -> int:
@@ -102,6 +103,7 @@ class ViewDataset(Dataset):
     """
 
     def __init__(self, records: Sequence[VideoRecord], preprocessing: Preprocessing, decoder: str):
+        reader_class(decoder)  # a decoder that is not installed is refused here, not by each video
         self.records, self.preprocessing, self.decoder = records, preprocessing, decoder
 
     def __len__(self) -> int:

@@ -1,11 +1,9 @@
-"""The training loop. One optimizer step is one function; saving, validating and logging are handed in."""
+"""One optimizer step, and the state that it changes."""
 
 import contextlib
 import hashlib
-import math
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,10 +18,6 @@ from video_rs.errors import InputError
 
 # The share of failed samples is judged once this many have been seen (or one epoch, if that is shorter).
 FAILURES_JUDGED_AFTER = 200
-
-
-class Stopped(Exception):
-    """The run was told to stop; its state is saved."""
 
 
 @dataclass(frozen=True)
@@ -55,30 +49,6 @@ class TrainSettings:
     def validates(self, step: int) -> bool:
         """Whether step number ``step`` (from 1) is followed by a validation."""
         return step == self.total_steps or self.crosses(step, self.eval_epochs)
-
-
-@dataclass
-class Totals:
-    """Sums since the last log line, over all processes."""
-
-    loss: float = 0.0
-    hits: int = 0
-    clips: int = 0
-    failed: int = 0
-    waited: float = 0.0
-    started: float = field(default_factory=time.perf_counter)
-
-    def scalars(self) -> dict[str, float]:
-        """Means and rates: loss per clip, top1 in [0, 1], clips per second, share of the time spent on waiting."""
-        seconds = max(1e-9, time.perf_counter() - self.started)
-        clips = max(1, self.clips)
-        return {
-            "loss": self.loss / clips,
-            "top1": self.hits / clips,
-            "clips_per_s": self.clips / seconds,
-            "data_wait": self.waited / seconds,
-            "failed": self.failed,
-        }
 
 
 class Trainer:
@@ -226,81 +196,3 @@ def seed_step(seed: int, step: int) -> None:
     """Makes dropout and stochastic depth a function of (seed, step, rank), so that a resumed run draws the same."""
     text = f"{seed},{step},{distributed.rank()}".encode()
     torch.manual_seed(int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "little"))
-
-
-def fit(
-    trainer: Trainer,
-    batches: Iterable[Any],
-    *,
-    log: Callable[[int, dict[str, float]], None],
-    report_failure: Callable[[str, str], None],
-    validate: Callable[[int], None],
-    save: Callable[[int], None],
-    should_stop: Callable[[], bool],
-) -> None:
-    """Runs the steps that are left.
-
-    Args:
-        trainer: what to train.
-        batches: micro-batches from ``trainer.step`` on, as in :meth:`Trainer.train_step`, with ``failures``.
-        log: takes the step and its measurements, every ``log_steps`` steps.
-        report_failure: takes the path and reason of a sample that could not be read.
-        validate: called after the steps that end a validation period, and after the last.
-        save: called before each validation, after the steps that end a checkpoint period, and after the last.
-        should_stop: asked after every step; True saves and raises :class:`Stopped`.
-
-    Raises:
-        InputError: the loss is not finite, or too many samples could not be read.
-        Stopped: ``should_stop`` said so.
-    """
-    settings = trainer.settings
-    stream = iter(batches)
-    trainer.model.train()
-    totals = Totals()
-    while trainer.step < settings.total_steps:
-        asked = time.perf_counter()
-        micro = [next(stream) for _ in range(settings.accumulation)]
-        totals.waited += time.perf_counter() - asked
-        rate = trainer.rate()
-        step = trainer.train_step(micro)
-        if step["failed"]:
-            mine = [failure for batch in micro for failure in batch.failures]
-            for video, reason in [failure for part in distributed.gather(mine) for failure in part]:
-                report_failure(video, reason)
-        if not math.isfinite(step["loss"]):
-            raise InputError(
-                f"the loss of step {trainer.step} is {step['loss']}; the last checkpoint is from before: lower "
-                "SOLVER.BASE_LR, lengthen SOLVER.WARMUP_EPOCHS or set SOLVER.CLIP_GRAD_L2NORM, and go on with "
-                "--resume --allow-changes"
-            )
-        totals.loss, totals.hits = totals.loss + step["loss"], totals.hits + step["hits"]
-        totals.clips, totals.failed = totals.clips + step["clips"], totals.failed + step["failed"]
-        done = trainer.step == settings.total_steps
-        if done or trainer.step % settings.log_steps == 0:
-            log(trainer.step, {"lr": rate, "grad_norm": step["grad_norm"], **totals.scalars()})
-            totals = Totals()
-        if settings.validates(trainer.step):
-            paused = time.perf_counter()
-            # Before scoring, so that what happens there cannot cost what was trained; and after it, with the result.
-            save(trainer.step)
-            validate(trainer.step)
-            trainer.model.train()
-            totals.started += time.perf_counter() - paused
-        _save_if_due(trainer, save, should_stop)
-
-
-def _save_if_due(trainer: Trainer, save: Callable[[int], None], should_stop: Callable[[], bool]) -> None:
-    """Saves at the end of a period, before a stop, and before a refusal."""
-    settings, step = trainer.settings, trainer.step
-    period = settings.checkpoint_steps
-    due = step % period == 0 if period else settings.crosses(step, 1)
-    stop = should_stop()
-    if due or stop or step == settings.total_steps:
-        save(step)
-    if stop and step < settings.total_steps:
-        raise Stopped(f"stopped after step {step}")
-    try:
-        trainer.check_failures()
-    except InputError:
-        save(step)
-        raise

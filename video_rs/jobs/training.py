@@ -12,17 +12,18 @@ import torch
 from torch import nn
 
 from video_rs import __version__, builders
-from video_rs.config import Config, config_from_text, flat
+from video_rs.config import Config
 from video_rs.engine import distributed
-from video_rs.engine.checkpoint import FORMAT, changed_keys, copy_checkpoint, load_checkpoint, save_checkpoint
+from video_rs.engine.checkpoint import FORMAT, copy_checkpoint, load_checkpoint, save_checkpoint
+from video_rs.engine.loop import fit
 from video_rs.engine.metrics import VideoResult, log_loss
-from video_rs.engine.trainer import Trainer, fit
+from video_rs.engine.trainer import Trainer
 from video_rs.errors import InputError
+from video_rs.jobs.agreement import model_differences, refuse_other_model, refuse_other_settings
 from video_rs.jobs.outcome import write_outcome_report, write_predictions
 from video_rs.jobs.progress import TrainProgress, say
 from video_rs.jobs.run_folder import RunFolder
 from video_rs.jobs.testing import describe, metrics_of, score_videos
-from video_rs.models import Architecture
 from video_rs.models.pretrained import load_strictly
 from video_rs.reports import RunLog, read_log
 from video_rs.reports.atomic import write_json
@@ -42,7 +43,7 @@ def run_training(
 
     Raises:
         InputError: bad input.
-        Stopped: told to stop by SIGTERM; the state is saved.
+        Stopped: told to stop by SIGTERM or Ctrl-C; the state is saved.
     """
     folder = RunFolder(Path(config.OUTPUT_DIR))
     resuming = resume and folder.last.is_file()
@@ -118,33 +119,14 @@ class Run:
     def resume(self, allow_changes: bool) -> None:
         """Takes over the state of the last checkpoint, unless config or data set have changed."""
         state = load_checkpoint(self.folder.last)
-        changes = changed_keys(flat(config_from_text(state["config"])), flat(self.config), builders.FREE_ON_RESUME)
-        other_lists = [name for name in ("train", "val") if state["dataset"][name] != self.fingerprints[name]]
-        changes += [f"the {name} list" for name in other_lists]
-        if state["label_names"] != list(self.names):
-            changes.append("the class names or their order")
-        if changes and not allow_changes:
-            raise InputError(
-                f"{self.folder.path} was trained with another setting ({'; '.join(changes)}); "
-                "restore it, or add --allow-changes to go on regardless"
-            )
-        method = config_from_text(state["config"]).SOLVER.OPTIMIZING_METHOD
-        if method != self.config.SOLVER.OPTIMIZING_METHOD:
-            raise InputError(
-                f"{self.folder.last} holds the state of {method}, which {self.config.SOLVER.OPTIMIZING_METHOD} cannot "
-                f"take over; keep SOLVER.OPTIMIZING_METHOD {method}, or start a new run with --finetune"
-            )
-        differences = model_differences(state, self.identity)
-        if state["num_classes"] != len(self.names):
-            differences.append(f"{state['num_classes']} classes -> {len(self.names)}")
-        if differences:
-            raise InputError(
-                f"{self.folder.last} holds another model ({'; '.join(differences)}); "
-                "start a new run in another OUTPUT_DIR"
-            )
+        ours = {**self.identity, "dataset": self.fingerprints}
+        if not allow_changes:
+            refuse_other_settings(state, ours, self.folder)
+        refuse_other_model(state, ours, self.folder)
         self.trainer.load_state_dict(state)
         self.metrics, self.resumed_step, self.validated_step = state["metrics"], state["step"], state["validated_step"]
-        self.best = None if "val" in other_lists else state["best"]
+        # The best accuracy on another list says nothing about this one.
+        self.best = state["best"] if state["dataset"]["val"] == self.fingerprints["val"] else None
         self.failures = dict(state["failures"])
         self.loader = builders.build_train_loader(
             self.config, self.train_records, self.settings, self.trainer.step, self.device.type == "cuda"
@@ -311,10 +293,3 @@ class Run:
             if metrics
             else [],
         )
-
-
-def model_differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
-    """The fields in which two checkpoints' architectures differ, but for rates and initial values of training."""
-    training_only = ("dropout", "stochastic_depth", "stochastic_depth_rule", "norm_momentum", "initialization")
-    there, here = (vars(Architecture(**identity["architecture"])) for identity in (theirs, ours))
-    return changed_keys(there, here, training_only)

@@ -3,6 +3,7 @@
 Importing this package imports none of the decoders; each is imported when a video is opened with it.
 """
 
-from video_rs.data.decoding.reader import DECODERS, DecodeError, VideoReader, open_video
+from video_rs.data.decoding.opening import DECODERS, open_video, reader_class
+from video_rs.data.decoding.reader import DecodeError, VideoReader
 
-__all__ = ["DECODERS", "DecodeError", "VideoReader", "open_video"]
+__all__ = ["DECODERS", "DecodeError", "VideoReader", "open_video", "reader_class"]

@@ -29,9 +29,9 @@ _FORMATS_WITHOUT_PTS = ("avi", "mpeg", "h264", "hevc", "m4v", "mpegvideo")
 # Containers in which TorchCodec and decord were measured to return the frames asked for; not so MPEG-TS and MPEG-PS.
 _ADDRESSABLE_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "avi", "gif")
 
-# A file whose timestamps do not tell its frames is decoded once to count them. Twice this many pixels took 5.9 s (340x256
-# H.264, one thread, two cores shared by five jobs), so this bound keeps opening under five seconds there: 95 seconds of
-# 340x256 at 30 fps, or 120 frames of 1920x1080.
+# A file whose timestamps do not tell its frames is decoded once to count them. Twice this many pixels took 5.9 s
+# (340x256 H.264, one thread, two cores shared by five jobs), so this bound keeps opening under five seconds there: 95
+# seconds of 340x256 at 30 fps, or 120 frames of 1920x1080.
 MAX_COUNTED_PIXELS = 250_000_000
 
 

@@ -1,0 +1,50 @@
+"""Whether a checkpoint and what is asked for now belong together: the refusals of --resume and --finetune."""
+
+from typing import Any
+
+from video_rs.builders import FREE_ON_RESUME
+from video_rs.config import config_from_text, flat
+from video_rs.engine.checkpoint import changed_keys
+from video_rs.errors import InputError
+from video_rs.jobs.run_folder import RunFolder
+from video_rs.models import Architecture
+
+# Fields of an architecture that change neither the names and shapes of its weights nor what they compute in evaluation.
+TRAINING_ONLY = ("dropout", "stochastic_depth", "stochastic_depth_rule", "norm_momentum", "initialization")
+
+
+def refuse_other_settings(state: dict[str, Any], ours: dict[str, Any], folder: RunFolder) -> None:
+    """Raises InputError, naming what changed, where config, lists or class names differ from the checkpoint's."""
+    theirs_flat, ours_flat = (flat(config_from_text(identity["config"])) for identity in (state, ours))
+    changes = changed_keys(theirs_flat, ours_flat, FREE_ON_RESUME)
+    changes += [f"the {name} list" for name in ("train", "val") if state["dataset"][name] != ours["dataset"][name]]
+    if state["label_names"] != ours["label_names"]:
+        changes.append("the class names or their order")
+    if changes:
+        raise InputError(
+            f"{folder.path} was trained with another setting ({'; '.join(changes)}); "
+            "restore it, or add --allow-changes to go on regardless"
+        )
+
+
+def refuse_other_model(state: dict[str, Any], ours: dict[str, Any], folder: RunFolder) -> None:
+    """Raises InputError where the checkpoint's state cannot be taken over, whatever is allowed."""
+    method, asked = (config_from_text(identity["config"]).SOLVER.OPTIMIZING_METHOD for identity in (state, ours))
+    if method != asked:
+        raise InputError(
+            f"{folder.last} holds the state of {method}, which {asked} cannot take over; "
+            f"keep SOLVER.OPTIMIZING_METHOD {method}, or start a new run with --finetune"
+        )
+    differences = model_differences(state, ours)
+    if state["num_classes"] != ours["num_classes"]:
+        differences.append(f"{state['num_classes']} classes -> {ours['num_classes']}")
+    if differences:
+        raise InputError(
+            f"{folder.last} holds another model ({'; '.join(differences)}); start a new run in another OUTPUT_DIR"
+        )
+
+
+def model_differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+    """``field: theirs -> ours`` for what makes two checkpoints' networks different ones."""
+    there, here = (vars(Architecture(**identity["architecture"])) for identity in (theirs, ours))
+    return changed_keys(there, here, TRAINING_ONLY)
