@@ -4,11 +4,10 @@ import dataclasses
 import math
 
 import pytest
-import torch
+from networks import NARROW, refusal
 from torch import nn
 
 from video_rs import create_backbone, create_model, list_models
-from video_rs.errors import InputError
 from video_rs.models import Architecture, architecture
 from video_rs.models.layers import (
     AveragePool3d,
@@ -17,23 +16,6 @@ from video_rs.models.layers import (
     StochasticDepth,
 )
 from video_rs.models.resnet3d import Block
-
-NARROW = {"depths": (1, 2, 1, 1), "width": 0.125}
-
-
-def on_meta(name, num_classes=400, **overrides):
-    """A model without memory: shapes only."""
-    with torch.device("meta"):
-        return create_model(name, num_classes, **overrides)
-
-
-def refusal(call, *args, **kwargs):
-    with pytest.raises(InputError) as refused:
-        call(*args, **kwargs)
-    message = str(refused.value)
-    assert "\n" not in message
-    return message
-
 
 # -- The zoo
 

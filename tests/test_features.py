@@ -6,27 +6,12 @@ import sys
 
 import pytest
 import torch
+from networks import NARROW, on_meta, refusal
 
 from video_rs import create_backbone, create_model
-from video_rs.errors import InputError
 from video_rs.models import FeatureShape, ResNet3d, VideoClassifier, architecture
 
-NARROW = {"depths": (1, 2, 1, 1), "width": 0.125}
 FEATURES = ("stem", "res2", "res3", "res4", "res5")
-
-
-def on_meta(name, num_classes=400, **overrides):
-    """A model without memory: shapes only."""
-    with torch.device("meta"):
-        return create_model(name, num_classes, **overrides)
-
-
-def refusal(call, *args, **kwargs):
-    with pytest.raises(InputError) as refused:
-        call(*args, **kwargs)
-    message = str(refused.value)
-    assert "\n" not in message
-    return message
 
 
 # -- Feature maps

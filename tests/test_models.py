@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
+from networks import NARROW, on_meta
 from torch import nn
 
 from video_rs import create_model
-from video_rs.errors import InputError
 from video_rs.models import architecture
 from video_rs.models.layers import (
     AveragePool3d,
@@ -20,14 +20,6 @@ from video_rs.models.layers import (
 )
 from video_rs.models.resnet3d import Block
 
-NARROW = {"depths": (1, 2, 1, 1), "width": 0.125}
-
-
-def on_meta(name, num_classes=400, **overrides):
-    """A model without memory: shapes only."""
-    with torch.device("meta"):
-        return create_model(name, num_classes, **overrides)
-
 
 def size(model):
     return sum(p.numel() for p in model.parameters())
@@ -35,14 +27,6 @@ def size(model):
 
 def statistics(model):
     return sum(b.numel() for name, b in model.named_buffers() if not name.endswith("num_batches_tracked"))
-
-
-def refusal(call, *args, **kwargs):
-    with pytest.raises(InputError) as refused:
-        call(*args, **kwargs)
-    message = str(refused.value)
-    assert "\n" not in message
-    return message
 
 
 # -- Sizes (FACTS d)

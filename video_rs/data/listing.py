@@ -1,0 +1,166 @@
+"""The rows of a list file, or of a folder of class folders, as written; their meaning is given them in records.py.
+
+Three forms are told apart by their content: a CSV with a header, ``path label`` lines, and a folder of class folders.
+"""
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterator
+from operator import itemgetter
+from typing import NamedTuple
+
+from iopath.common.file_io import g_pathmgr
+
+from video_rs.errors import InputError
+
+# fmt: off
+VIDEO_EXTENSIONS = frozenset((
+    ".3gp", ".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm",
+    ".wmv",
+))
+# fmt: on
+HOW_TO = "give a CSV with the columns path,label or a folder of class folders (datasets/README.md)"
+SPLITS = ("train", "val", "test")
+_COLUMNS = ("path", "label", "split", "start", "end", "id")
+_LINE = re.compile(r"(.*\S)[\s,]+([+-]?\d{1,18}(?:;[+-]?\d{1,18})*)\s*", re.ASCII)  # the last token is the label
+
+
+class Row(NamedTuple):
+    """One row as written; ``line`` is its line number, 0 in a folder."""
+
+    line: int
+    path: str
+    label: str = ""
+    split: str = ""
+    start: str = ""
+    end: str = ""
+    id: str = ""
+
+
+class Listing(NamedTuple):
+    rows: list[Row]
+    root: str  # absolute: what relative paths are relative to
+    has_splits: bool
+
+
+def read_listing(source: str, root: str, require_labels: bool) -> Listing:
+    """The rows of ``source``, whichever form it has; ``root`` as in :func:`video_rs.data.records.read_records`."""
+    if g_pathmgr.isdir(source):
+        return _read_folder(source)
+    text = read_text(source, "list", HOW_TO)
+    if not text.strip():
+        raise InputError(f"list {source} is empty; {HOW_TO}")
+    root = _absolute(root or os.path.dirname(source))
+    header = [name.strip().lower() for name in next(csv.reader(io.StringIO(text.lstrip())))]
+    if "youtube_id" in header:
+        raise InputError(
+            f"{source} is an official Kinetics CSV ({','.join(header)}), which names no files; prepare a list with "
+            "the columns path,label from it (datasets/README.md)"
+        )
+    if "path" in header or "file" in header:
+        return _read_csv(text, root, source, require_labels)
+    return Listing(list(_lines(text, source, require_labels)), root, has_splits=False)
+
+
+def read_text(path: str, what: str, how_to: str) -> str:
+    """A UTF-8 file; ``what`` it is and ``how_to`` give one are words for the refusals."""
+    if not g_pathmgr.isfile(path):
+        raise InputError(f"{what} {path} does not exist; {how_to}")
+    try:
+        with g_pathmgr.open(path, "r", encoding="utf-8-sig", newline="") as file:
+            return file.read()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{what} {path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{what} {path} cannot be read ({error.strerror}); {how_to}") from error
+
+
+def _read_csv(text: str, root: str, source: str, require_labels: bool) -> Listing:
+    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+    header = next(filter(any, reader))
+    columns = _csv_columns(header, source, require_labels)
+    take = itemgetter(*columns.values())
+    rows = []
+    try:
+        for row in reader:
+            if len(row) != len(header):
+                if not any(row):
+                    continue  # a blank line
+                _refuse_columns(header, row, f"{source}, line {reader.line_num}")
+            row.append("")  # what absent columns point at
+            rows.append(Row(reader.line_num, *map(str.strip, take(row))))
+    except csv.Error as error:
+        raise InputError(f"{source}, line {reader.line_num}: {error}; correct the line") from error
+    return Listing(rows, root, columns["split"] >= 0)
+
+
+def _csv_columns(header: list[str], source: str, require_labels: bool) -> dict[str, int]:
+    """Where each known column stands; -1 for an absent one."""
+    names = [name.strip().lower() for name in header]
+    repeated = [name for name in (*_COLUMNS, "file") if names.count(name) > 1]
+    if repeated:
+        raise InputError(f"{source}: the header has the column {repeated[0]!r} twice; rename or remove one")
+    columns = {name: names.index(name) if name in names else -1 for name in _COLUMNS}
+    if columns["path"] < 0:
+        columns["path"] = names.index("file")
+    if columns["label"] < 0 and require_labels:
+        raise InputError(f"{source}: no column 'label' in the header {','.join(header)}; add one")
+    return columns
+
+
+def _refuse_columns(header: list[str], row: list[str], where: str) -> None:
+    hint = "put quotes around a path that has commas" if len(row) > len(header) else "fill in what is missing"
+    raise InputError(f"{where}: {len(row)} columns, but the header has {len(header)} ({','.join(header)}); {hint}")
+
+
+def _lines(text: str, source: str, require_labels: bool) -> Iterator[Row]:
+    for number, line in enumerate(io.StringIO(text), 1):
+        if match := _LINE.fullmatch(line):
+            yield Row(number, match[1].rstrip(", \t").strip(' \t"'), match[2])
+        elif not line.strip():
+            continue
+        elif require_labels:
+            raise InputError(
+                f"{source}, line {number}: got {short(line.strip())!r}, expected a path and integer labels (a.mp4 3); "
+                "for names give the list a header with the columns path,label"
+            )
+        else:
+            yield Row(number, line.strip())
+
+
+def _read_folder(source: str) -> Listing:
+    splits = [name for name in SPLITS if _folders(os.path.join(source, name))]
+    rows = []
+    for split in splits or [""]:
+        for label in _folders(os.path.join(source, split)):
+            inside = os.path.join(split, label)
+            files = sorted(g_pathmgr.ls(os.path.join(source, inside)))
+            rows += [Row(0, os.path.join(inside, name), label, split) for name in files if _is_video(name)]
+    if not rows:
+        raise InputError(
+            f"folder {source} has no videos in class folders (CLASS/video.mp4, or train/CLASS/video.mp4 and "
+            f"val/CLASS/video.mp4; known endings: {' '.join(sorted(VIDEO_EXTENSIONS))}); {HOW_TO}"
+        )
+    return Listing(rows, _absolute(source), bool(splits))
+
+
+def _folders(path: str) -> list[str]:
+    if not g_pathmgr.isdir(path):
+        return []
+    names = sorted(name for name in g_pathmgr.ls(path) if not name.startswith("."))
+    return [name for name in names if g_pathmgr.isdir(os.path.join(path, name))]
+
+
+def _is_video(name: str) -> bool:
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_EXTENSIONS
+
+
+def _absolute(root: str) -> str:
+    return root.rstrip("/") if "://" in root else os.path.abspath(root)
+
+
+def short(text: str, limit: int = 80) -> str:
+    """Long text, as a row that lost its line ends gives, would bury the message."""
+    return text if len(text) <= limit else text[:limit] + "…"
