@@ -211,7 +211,7 @@ class Numbers(torch.utils.data.Dataset):
         return self.count
 
     def __getitem__(self, index):
-        return VideoViews(index, f"{index}.mp4", None)
+        return VideoViews(index, str(index), f"{index}.mp4", None)
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
