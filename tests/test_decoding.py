@@ -243,6 +243,24 @@ def test_a_file_cut_short_gives_the_frames_that_are_there(files, decoder, tmp_pa
         assert read_or_none(reader, reader.num_frames - 4) is not None
 
 
+def test_a_file_that_ends_before_its_index_says_is_refused(decoder, tmp_path):
+    """MP4 with the index in front: every frame before the cut could be read, as if that were the video."""
+    path = tmp_path / "whole.mp4"
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=10, options={"g": "5"})
+        stream.width = stream.height = 64
+        for level in range(0, 200, 10):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), level, np.uint8), "rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with open_video(path, decoder) as reader:
+        assert reader.num_frames == 20
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DecodeError, match=r"cut\.mp4: truncated: 1 of 20 frames are behind the end of the file$"):
+        open_video(cut, decoder)
+
+
 def read_or_none(reader, index: int) -> int | None:
     """The number drawn into frame ``index``; None if it cannot be decoded."""
     try:

@@ -126,6 +126,7 @@ def test_prediction_answers_for_the_others_and_exits_2(tool, checkpoint, videos,
     assert second["error"] is None
     assert [row["label"] for row in second["top"]] != []
     assert "error: no such file" in result.out
+    assert result.err == "error: 1 of 2 videos could not be read; each is named above with its reason\n"
 
 
 def test_the_predictor_raises_the_decoders_error(checkpoint, tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 from video_rs import cli
 
 
-def main() -> int:
+def main() -> None:
     """Parses the command line, prints the five best labels of each video, and answers 2 if any could not be read."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", required=True, metavar="CKPT", help="a .pth file of a run")
@@ -16,6 +16,7 @@ def main() -> int:
     parser.add_argument("--decoder", default="auto", help="auto, pyav, decord or torchcodec")
     args = parser.parse_args()
 
+    from video_rs.errors import InputError
     from video_rs.inference import Predictor
     from video_rs.reports.atomic import write_json
 
@@ -26,7 +27,9 @@ def main() -> int:
         answers.append(answer.to_dict())
     if args.json:
         write_json(Path(args.json), answers)
-    return cli.REFUSED if any(answer["error"] for answer in answers) else 0
+    failed = sum(answer["error"] is not None for answer in answers)
+    if failed:
+        raise InputError(f"{failed} of {len(answers)} videos could not be read; each is named above with its reason")
 
 
 def show(answer) -> None:

@@ -10,8 +10,8 @@ from video_rs.errors import InputError
 REFUSED, TERMINATED = 2, 143
 
 
-def run(main: Callable[[], int | None]) -> None:
-    """Runs ``main`` and exits: 0 done (or what it returns), 2 input refused in one line, 143 stopped with state saved.
+def run(main: Callable[[], None]) -> None:
+    """Runs ``main`` and exits: 0 done, 2 input refused in one line, 143 stopped with state saved.
 
     Anything else keeps its traceback and exits 1. Under torchrun only rank 0 prints the line.
     """
@@ -24,7 +24,7 @@ def run(main: Callable[[], int | None]) -> None:
     sys.stdout.reconfigure(errors="backslashreplace")
     code = 0
     try:
-        code = main() or 0
+        main()
     except InputError as error:
         if os.environ.get("RANK", "0") == "0":
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

@@ -39,12 +39,14 @@ def scan(path: str | os.PathLike) -> FrameIndex:
     """Which frames the video at ``path`` shows, from its packets; by one full decode where those do not tell.
 
     Raises:
-        DecodeError: no video stream, no frames, or a file that cannot be opened, or is too long to be counted.
+        DecodeError: no video stream, no frames, a file that cannot be opened, that ends before its own index says, or
+            that is too long to be counted.
     """
     path = os.fspath(path)
     with open_container(path) as container:
         stream = video_stream(container, path)
         facts = _StreamFacts.of(container, stream)
+        _refuse_truncated(path, stream)
         packets = _read_packets(container, stream)
     shown = sorted((p.pts, p.key) for p in packets if p.shown and p.pts is not None)
     if not packets:
@@ -105,6 +107,18 @@ def video_stream(container, path: str):
         raise DecodeError(path, "unknown video codec")
     stream.codec_context.thread_count = 1  # the readers' parallelism is worker processes
     return stream
+
+
+def _refuse_truncated(path: str, stream) -> None:
+    """Raises DecodeError where the container's index (MP4, MOV, AVI) lists frames behind the end of the file.
+
+    The frames in front of the cut would read well, and pass half a video off as a whole one. Containers without such an
+    index (Matroska, MPEG-TS, FLV) do not tell: there, what is left of a file is the video.
+    """
+    size, entries = os.path.getsize(path), list(stream.index_entries)
+    missing = sum(entry.pos + entry.size > size for entry in entries)
+    if missing:
+        raise DecodeError(path, f"truncated: {missing} of {len(entries)} frames are behind the end of the file")
 
 
 def _read_packets(container, stream) -> list[PacketInfo]:
