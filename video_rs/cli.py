@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from video_rs.engine import distributed
+from video_rs.engine.loop import Stopped
 from video_rs.errors import InputError
 
 REFUSED, TERMINATED = 2, 143
@@ -15,10 +17,6 @@ def run(main: Callable[[], None]) -> None:
 
     Anything else keeps its traceback and exits 1. Under torchrun only rank 0 prints the line.
     """
-    # Imported here, so that --help answers without loading torch.
-    from video_rs.engine import distributed
-    from video_rs.engine.loop import Stopped
-
     keep_large_blocks()
     # A file name may hold bytes that are no text; naming it must not end a run.
     sys.stdout.reconfigure(errors="backslashreplace")
@@ -40,8 +38,8 @@ def run(main: Callable[[], None]) -> None:
 def keep_large_blocks() -> None:
     """Tells glibc to reuse large blocks instead of returning them to the kernel after every layer.
 
-    The maps of a 3D network are tens of megabytes each, and mapping and clearing them anew costs up to a fifth of a
-    step on a CPU. Other allocators are left alone.
+    The maps of a 3D network are tens of megabytes each, and mapping and clearing them anew costs up to a sixth of
+    a step on a CPU. Other allocators are left alone.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
