@@ -63,11 +63,7 @@ def build_records(config: Config) -> tuple[RecordList, RecordList | None, tuple[
 
 
 def class_names(names: tuple[str, ...], num_classes: int) -> tuple[str, ...]:
-    """``names`` for exactly ``num_classes`` classes (0: as many as there are names)."""
-    if num_classes and len(names) > num_classes:
-        raise InputError(
-            f"{len(names)} class names, but MODEL.NUM_CLASSES is {num_classes}; set it to {len(names)} or 0"
-        )
+    """``names`` filled up to ``num_classes`` (0: as many as there are); reading has refused more names than that."""
     return (*names, *(str(i) for i in range(len(names), num_classes)))
 
 

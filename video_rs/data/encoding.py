@@ -29,9 +29,8 @@ def write_video(
 ) -> None:
     """Encodes ``frames`` to ``path`` as yuv420p; the suffix chooses the container.
 
-    The file appears whole or not at all, and the same input gives the same bytes: one thread, one
-    instruction set, no creation time. A key
-    frame at least every ``keyframe_interval`` frames is what makes a random clip cheap to read back.
+    The file appears whole or not at all, and the same input gives the same bytes: one thread, one instruction set, no
+    creation time. A key frame at least every ``keyframe_interval`` frames makes a random clip cheap to read back.
 
     Args:
         frames: RGB uint8 ``[T, H, W, 3]``, or an iterable of ``[H, W, 3]``; H and W even, T at least 1.

@@ -26,6 +26,11 @@ class Totals:
     waited: float = 0.0
     started: float = field(default_factory=time.perf_counter)
 
+    def add(self, step: dict[str, float]) -> None:
+        """Takes in what :meth:`Trainer.train_step` returned."""
+        self.loss, self.hits = self.loss + step["loss"], self.hits + step["hits"]
+        self.clips, self.failed = self.clips + step["clips"], self.failed + step["failed"]
+
     def scalars(self) -> dict[str, float]:
         """Means and rates: loss per clip, top1 in [0, 1], clips per second, share of the time spent on waiting."""
         seconds = max(1e-9, time.perf_counter() - self.started)
@@ -84,8 +89,7 @@ def fit(
                 "SOLVER.BASE_LR, lengthen SOLVER.WARMUP_EPOCHS or set SOLVER.CLIP_GRAD_L2NORM, and go on with "
                 "--resume --allow-changes"
             )
-        totals.loss, totals.hits = totals.loss + step["loss"], totals.hits + step["hits"]
-        totals.clips, totals.failed = totals.clips + step["clips"], totals.failed + step["failed"]
+        totals.add(step)
         done = trainer.step == settings.total_steps
         if done or trainer.step % settings.log_steps == 0:
             log(trainer.step, {"lr": rate, "grad_norm": step["grad_norm"], **totals.scalars()})

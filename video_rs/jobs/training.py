@@ -289,7 +289,5 @@ class Run:
             decoder=self.config.DATA.DECODER,
             failures=list(self.failures.items()),
             config_text=self.config.dump(),
-            notes=["accuracies are of the last validation: one centre view a video, averaged weights"]
-            if metrics
-            else [],
+            notes=["accuracies are of the last validation: one centre view a video, averaged weights"] * bool(metrics),
         )

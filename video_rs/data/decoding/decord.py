@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Sequence
-from typing import Self
 
 import decord
 import numpy as np
@@ -11,13 +10,13 @@ import torch
 
 from video_rs.data.decoding.index import FrameIndex
 from video_rs.data.decoding.pyav import PyAVReader
-from video_rs.data.decoding.reader import DecodeError, check_indices
+from video_rs.data.decoding.reader import DecodeError, VideoReader, check_indices
 
 # The share of frames that decord may replace by their neighbours before it raises: none, but 0 means "any number".
 _FAULT_TOLERANCE = 1e-9
 
 
-class DecordReader:
+class DecordReader(VideoReader):
     """A :class:`VideoReader` for files on which decord's frames and times agree with the index; one decoding thread."""
 
     def __init__(self, path: str, index: FrameIndex):
@@ -71,12 +70,6 @@ class DecordReader:
 
     def close(self) -> None:
         self._reader = None  # frees the file; decord has no close
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info) -> None:
-        self.close()
 
 
 def _reason(error: Exception) -> str:

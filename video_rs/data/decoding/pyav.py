@@ -1,7 +1,6 @@
 """PyAV: the reader that reads every file."""
 
 from collections.abc import Iterator, Sequence
-from typing import Self
 
 import av
 import numpy as np
@@ -11,10 +10,10 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from video_rs.data.decoding.index import FrameIndex
 from video_rs.data.decoding.packets import ffmpeg_reason, open_container, video_stream
-from video_rs.data.decoding.reader import DecodeError, check_indices
+from video_rs.data.decoding.reader import DecodeError, VideoReader, check_indices
 
 
-class PyAVReader:
+class PyAVReader(VideoReader):
     """A :class:`VideoReader` that seeks to the key frame before the frames wanted and decodes forward from there.
 
     Consecutive calls with increasing indices go on decoding without a seek unless a key frame lies between.
@@ -52,12 +51,6 @@ class PyAVReader:
         if self._container is not None:
             self._container.close()
             self._container = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info) -> None:
-        self.close()
 
     def _frame(self, target: int, needed: frozenset[int]) -> av.VideoFrame:
         """Frame ``target``, decoded from where the reader stands, from a key frame, or else from the file's start."""

@@ -12,8 +12,9 @@ files each library's FFmpeg reduces depth and interpolates chroma in its own way
 
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ class DecodeError(InputError):
         return type(self), (self.path, self.reason)
 
 
-class VideoReader(Protocol):
+class VideoReader(ABC):
     """An open video; use it as a context manager. Not to be shared between threads.
 
     Attributes:
@@ -46,6 +47,7 @@ class VideoReader(Protocol):
     height: int
     width: int
 
+    @abstractmethod
     def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
         """The frames at ``indices`` (any order, repeats allowed), RGB, uint8 ``[T, height, width, 3]``.
 
@@ -53,13 +55,16 @@ class VideoReader(Protocol):
             ValueError: an index is outside ``[0, num_frames)``.
             DecodeError: a frame asked for cannot be decoded; no other frame takes its place.
         """
-        ...
 
-    def close(self) -> None: ...
+    @abstractmethod
+    def close(self) -> None:
+        """Frees the file; a second call does nothing."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *exc_info) -> None: ...
+    def __exit__(self, *exc_info) -> None:
+        self.close()
 
 
 def check_file(path: str) -> None:

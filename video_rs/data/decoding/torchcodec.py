@@ -1,17 +1,16 @@
 """TorchCodec on the files whose frames it finds exactly."""
 
 from collections.abc import Sequence
-from typing import Self
 
 import numpy as np
 import torch
 from torchcodec.decoders import VideoDecoder
 
 from video_rs.data.decoding.index import FrameIndex
-from video_rs.data.decoding.reader import DecodeError, check_indices
+from video_rs.data.decoding.reader import DecodeError, VideoReader, check_indices
 
 
-class TorchCodecReader:
+class TorchCodecReader(VideoReader):
     """A :class:`VideoReader` for files whose index is ``addressable``; one decoding thread."""
 
     def __init__(self, path: str, index: FrameIndex):
@@ -55,12 +54,6 @@ class TorchCodecReader:
 
     def close(self) -> None:
         self._decoder = None  # frees the file; TorchCodec has no close
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info) -> None:
-        self.close()
 
 
 def _reason(error: Exception) -> str:
