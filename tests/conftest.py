@@ -1,6 +1,7 @@
 """Shared fixtures: small real H.264 files, and a way to call a tool as its user does."""
 
 import runpy
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,17 @@ def tiny_run(list_path, output, **changes):
     keys = {**TINY, "DATA.TRAIN_LIST": list_path, "DATA.VAL_LIST": list_path, "OUTPUT_DIR": output}
     keys.update({key.replace("__", "."): value for key, value in changes.items()})
     return [str(x) for pair in keys.items() for x in pair]
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory):
+    """HF_HOME of somebody who has timm's resnetrs50 (its weights are random ones)."""
+    from image_networks import write_hub
+
+    folder = tmp_path_factory.mktemp("hub")
+    write_hub(folder)
+    yield folder
+    shutil.rmtree(folder)  # 143 MB
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,10 @@ REACHES = {
     "DEVICE": ("cpu", lambda run: run.device.type == "cpu"),
     "MODEL.ARCH": ("r3d_rs_small", lambda run: run.trainer.model.backbone.architecture.depths == (2, 2, 2, 2)),
     "MODEL.NUM_CLASSES": ("6", lambda run: run.trainer.model.fc.out_features == len(run.names) == 6),
+    # Loaded when a run starts: tested there, in test_finetuning_job.py.
+    "MODEL.PRETRAINED": ("weights.pth", lambda run: run.config.MODEL.PRETRAINED == "weights.pth"),
+    "MODEL.INFLATION": ("mean", lambda run: run.config.MODEL.INFLATION == "mean"),
+    "MODEL.FROZEN_STAGES": ("1", lambda run: not run.trainer.model.backbone.stem[0].weight.requires_grad),
     "DATA.TRAIN_LIST": (None, lambda run: len(run.train_records) == 2),
     "DATA.VAL_LIST": ("", lambda run: run.val_records is None),
     "DATA.ROOT": ("/somewhere", lambda run: run.train_records.records[0].path.startswith("/somewhere/")),

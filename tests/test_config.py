@@ -50,7 +50,7 @@ def changed(config):
 def test_model_keys_are_the_architectures_fields_and_both_ways():
     fields = {field.name.upper() for field in dataclasses.fields(Architecture)} - {"IN_CHANNELS"}
     keys = {key.removeprefix("MODEL.") for key in DEFAULTS if key.startswith("MODEL.")}
-    assert keys == fields | {"ARCH", "NUM_CLASSES"}
+    assert keys == fields | {"ARCH", "NUM_CLASSES", "PRETRAINED", "INFLATION", "FROZEN_STAGES"}
     assert {key: DEFAULTS[f"MODEL.{key}"] for key in fields} == dict.fromkeys(fields)
 
 
@@ -105,6 +105,9 @@ def test_kinetics_rs_is_the_published_recipe():
     published = {
         "MODEL.ARCH": "r3d_rs_50",
         "MODEL.NUM_CLASSES": 400,
+        "MODEL.PRETRAINED": "",
+        "MODEL.INFLATION": "centre",  # of nothing
+        "MODEL.FROZEN_STAGES": 0,
         "MODEL.STOCHASTIC_DEPTH": 0.1,
         "MODEL.DROPOUT": 0.5,
         "DATA.NUM_FRAMES": 32,

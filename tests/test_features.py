@@ -1,4 +1,4 @@
-"""Feature maps, weights from checkpoints, and the networks in other people's hands."""
+"""Feature maps, and the networks in other people's hands."""
 
 import math
 import subprocess
@@ -122,107 +122,6 @@ def test_a_backbone_has_no_stage_that_no_feature_needs(features):
     assert parameters_without_gradient(backbone, maps.values()) == []
 
 
-# -- Weights of a checkpoint
-
-
-@pytest.fixture
-def checkpoint(tmp_path):
-    """Saves a checkpoint with "model" and "ema" of two different classifiers; returns its path and the second one."""
-    raw, average = create_model("r3d_rs_tiny", 5), create_model("r3d_rs_tiny", 5)
-
-    def save(change=lambda state: state, **parts):
-        path = str(tmp_path / "last.pth")
-        torch.save({"model": raw.state_dict(), "ema": change(dict(average.state_dict())), **parts}, path)
-        return path
-
-    save.raw, save.average = raw.state_dict(), average.state_dict()
-    return save
-
-
-def agrees(module, state, prefix=""):
-    return all(torch.equal(value, state[prefix + name]) for name, value in module.state_dict().items())
-
-
-def test_pretrained_takes_the_average_else_the_raw_weights(checkpoint):
-    assert agrees(create_model("r3d_rs_tiny", 5, pretrained=checkpoint()), checkpoint.average)
-    assert agrees(create_model("r3d_rs_tiny", 5, pretrained=checkpoint(ema=None)), checkpoint.raw)
-
-
-@pytest.mark.parametrize("features", [("res5",), ("res3", "stem")])
-def test_a_backbone_takes_a_classifiers_checkpoint(checkpoint, features):
-    backbone = create_backbone("r3d_rs_tiny", features, pretrained=checkpoint())
-    assert agrees(backbone, checkpoint.average, "backbone.")
-
-
-def without(name):
-    return lambda state: {key: value for key, value in state.items() if key != name}
-
-
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        (without("backbone.res3.0.branch.0.weight"), "1 missing (first backbone.res3.0.branch.0.weight)"),
-        (lambda s: {**s, "head.weight": torch.ones(2)}, "1 unknown (first head.weight)"),
-        (
-            lambda s: {**s, "backbone.stem.0.weight": torch.ones(8, 3, 1, 3, 3)},
-            "1 of another shape (first backbone.stem.0.weight: [8, 3, 1, 3, 3] there, [8, 3, 5, 3, 3] here)",
-        ),
-        (
-            lambda s: {"backbone.stem.1.weight": torch.ones(9), "x": torch.ones(1), "y": torch.ones(1)},
-            "MISSING missing (first backbone.stem.0.weight); 2 unknown (first x); "
-            "1 of another shape (first backbone.stem.1.weight: [9] there, [8] here)",
-        ),
-    ],
-    ids=["missing", "unknown", "shape", "all three"],
-)
-@pytest.mark.parametrize("make", [create_model, create_backbone])
-def test_weights_that_do_not_fit_are_refused(checkpoint, make, change, problem):
-    path = checkpoint(change)
-    args = (5,) if make is create_model else ()
-    own = make("r3d_rs_tiny", *args).state_dict()
-    expected = f"weights in {path} do not fit the model: {problem.replace('MISSING', str(len(own) - 1))}"
-    assert refusal(make, "r3d_rs_tiny", *args, pretrained=path) == expected
-
-
-def test_a_classifier_for_other_classes_is_refused(checkpoint):
-    message = refusal(create_model, "r3d_rs_tiny", 7, pretrained=checkpoint())
-    assert message.endswith("2 of another shape (first fc.weight: [5, 128] there, [7, 128] here)")
-
-
-NO_WEIGHTS = "no weights in {path}; allowed: a dict with the state dicts 'model' and, optionally, 'ema'"
-
-
-class RunsCode:
-    def __reduce__(self):
-        return print, ("the file's code has run",)
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "cannot read weights from {path}: damaged, cut short or no checkpoint (EOFError)"),
-        (b"PK\x03\x04 cut", "cannot read weights from {path}: damaged, cut short or no checkpoint (RuntimeError)"),
-        ({"model": RunsCode()}, "cannot read weights from {path}: it holds more than tensors and plain data"),
-        ([1], NO_WEIGHTS),
-        ({"model": 3}, NO_WEIGHTS),
-        (
-            {"ema": {"a": 3}},
-            NO_WEIGHTS,
-        ),
-        (None, "cannot read weights from {path}: No such file or directory"),
-    ],
-    ids=["empty", "cut", "code", "list", "number", "numbers", "no file"],
-)
-def test_files_that_hold_no_weights_are_refused(tmp_path, capsys, content, reason):
-    path = tmp_path / "other.pth"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    elif content is not None:
-        torch.save(content, path)
-    assert refusal(create_model, "r3d_rs_tiny", 2, pretrained=str(path)) == reason.format(path=path)
-    assert "has run" not in capsys.readouterr().out
-
-
 # -- Use elsewhere
 
 
@@ -237,7 +136,7 @@ def test_importing_the_networks_loads_nothing_else_and_draws_nothing():
         "print(sorted(name for name in sys.modules if name.startswith('video_rs.') and '.models' not in name))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
-    assert (answer.returncode, answer.stdout) == (0, "[]\n['video_rs.errors']\n"), answer.stderr
+    assert (answer.returncode, answer.stdout) == (0, "[]\n['video_rs.errors', 'video_rs.torch_files']\n"), answer.stderr
 
 
 @pytest.mark.parametrize("name", ["r3d_rs_tiny", "inflated_rs_50"])
@@ -261,7 +160,8 @@ def test_a_trace_gives_the_same_logits(name):
     with torch.no_grad():
         traced = torch.jit.trace(model, clips)
         other = torch.rand(1, 3, 4, 33, 48)
-        assert torch.equal(traced(other), model(other))
+        # A trace holds 3D convolutions, where eager ones go frame by frame: other orders of the same float32 sums.
+        assert torch.allclose(traced(other), model(other), rtol=0, atol=1e-6)
 
 
 def test_classes_are_built_from_an_architecture_alone():

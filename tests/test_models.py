@@ -18,7 +18,7 @@ from video_rs.models.layers import (
     StochasticDepth,
     same_pad_widths,
 )
-from video_rs.models.resnet3d import Block
+from video_rs.models.resnet3d import Block, BlockPlan
 
 
 def size(model):
@@ -175,11 +175,14 @@ def test_stochastic_depth_drops_whole_samples_and_keeps_the_expectation():
 
 def test_stochastic_depth_acts_before_the_shortcut_is_added():
     arch = architecture("r3d_rs_50", depths=(1, 1, 1, 1), stochastic_depth=0.5)
-    block = Block(arch, 16, 8, 1, (1, 2, 2), 0.5, gated=True).double().eval()
+    plan = BlockPlan(kernel=1, stride=(1, 2, 2), drop=0.5, gated=True, dilation=1)
+    block = Block(arch, 16, 8, plan).double().eval()
     maps = torch.randn(12, 16, 2, 6, 6, dtype=torch.float64)
     with torch.no_grad():
         shortcut = block.shortcut(maps)
-        branch = block.se(block.gating(block.branch(maps)))
+        branch = block.branch(maps)
+        branch = branch * block.gating(branch.mean((2, 3, 4)))[:, :, None, None, None]
+        branch = branch * block.se(branch.mean((2, 3, 4)))[:, :, None, None, None]
         block.drop.train()
         torch.manual_seed(1)
         out = block(maps)

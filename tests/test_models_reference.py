@@ -1,13 +1,8 @@
-"""The networks against a float64 forward pass written from FACTS (a) and (b), on plain tensors and weights by name.
-
-The reference knows no module of ours: it pads, convolves, pools and gates on its own.
-"""
-
-import math
+"""The networks against the float64 forward pass of ``reference_network``: every feature, depth and family."""
 
 import pytest
 import torch
-from torch.nn import functional as F
+from reference_network import Weights, pad_symmetric, pad_tensorflow, reference, shaken
 
 from video_rs import create_model
 
@@ -17,141 +12,51 @@ SIZES = [(8, 32, 32), (7, 33, 33), (6, 40, 26), (5, 31, 48), (1, 5, 3)]
 # epsilon moves logits by 1e-3 and more.
 TOLERANCE = 1e-9
 
-
-class Weights:
-    """Float64 weights by name."""
-
-    def __init__(self, model):
-        self.state = model.state_dict()
-
-    def __getitem__(self, name):
-        return self.state[name]
-
-    def has(self, name):
-        return name in self.state
-
-
-def pad_tensorflow(x, kernel, stride, value):
-    """TensorFlow's "same": the formula of its documentation, dimension by dimension."""
-    widths = []
-    for n, k, s in zip(x.shape[2:], kernel, stride, strict=True):
-        total = max((math.ceil(n / s) - 1) * s + k - n, 0)
-        widths.append((total // 2, total - total // 2))
-    (t0, t1), (h0, h1), (w0, w1) = widths
-    return F.pad(x, (w0, w1, h0, h1, t0, t1), value=value)
-
-
-def pad_symmetric(x, kernel, stride, value):
-    t, h, w = (k // 2 for k in kernel)
-    return F.pad(x, (w, w, h, h, t, t), value=value)
-
-
-def norm(x, w, name, eps):
-    shape = (1, -1, 1, 1, 1)
-    mean, var = w[f"{name}.running_mean"].view(shape), w[f"{name}.running_var"].view(shape)
-    return (x - mean) / (var + eps).sqrt() * w[f"{name}.weight"].view(shape) + w[f"{name}.bias"].view(shape)
-
-
-def conv(x, w, name, stride, pad):
-    kernel = w[f"{name}.weight"]
-    return F.conv3d(pad(x, kernel.shape[2:], stride, 0.0), kernel, stride=stride)
-
-
-def channel_weights(pooled, w, name):
-    """1 x 1 x 1 convolution with bias on ``[B, C]``."""
-    return pooled @ w[f"{name}.weight"][:, :, 0, 0, 0].T + w[f"{name}.bias"]
-
-
-def scaled(x, weights):
-    return x * weights.sigmoid()[:, :, None, None, None]
-
-
-def stem_reference(x, w, pad, eps, pool):
-    name = "backbone.stem"
-    for index, stride in ((0, (2, 2, 2)), (3, (1, 1, 1)), (6, (1, 1, 1))):
-        x = norm(conv(x, w, f"{name}.{index}", stride, pad), w, f"{name}.{index + 1}", eps).clamp(min=0)
-    if pool == "max":
-        return F.max_pool3d(pad(x, (1, 3, 3), (1, 2, 2), -math.inf), (1, 3, 3), (1, 2, 2))
-    x = conv(x, w, "backbone.stem_pool.0", (1, 2, 2), pad)
-    return norm(x, w, "backbone.stem_pool.1", eps).clamp(min=0)
-
-
-def mean_of_real_cells(x):
-    """2 x 2 spatial mean at stride 2 with the last row and column of odd sizes averaged over the cells that exist."""
-    rows = [x[:, :, :, i : i + 2] for i in range(0, x.shape[3], 2)]
-    return torch.stack(
-        [torch.stack([r[..., j : j + 2].mean((3, 4)) for j in range(0, x.shape[4], 2)], dim=-1) for r in rows],
-        dim=3,
-    )
-
-
-def block_reference(x, w, name, spatial, pad, eps, shortcut):
-    y = conv(x, w, f"{name}.branch.0", (1, 1, 1), pad)
-    y = norm(y, w, f"{name}.branch.1", eps).clamp(min=0)
-    y = conv(y, w, f"{name}.branch.3", (1, spatial, spatial), pad)
-    y = norm(y, w, f"{name}.branch.4", eps).clamp(min=0)
-    y = norm(conv(y, w, f"{name}.branch.6", (1, 1, 1), pad), w, f"{name}.branch.7", eps)
-    if w.has(f"{name}.gating.gate.weight"):
-        y = scaled(y, channel_weights(y.mean((2, 3, 4)), w, f"{name}.gating.gate"))
-    hidden = channel_weights(y.mean((2, 3, 4)), w, f"{name}.se.reduce").clamp(min=0)
-    y = scaled(y, channel_weights(hidden, w, f"{name}.se.expand"))
-    if shortcut == "projection" and w.has(f"{name}.shortcut.0.weight"):
-        x = x[:, :, :, ::spatial, ::spatial]  # a 1 x 1 x 1 convolution with a stride reads every other cell
-        x = torch.einsum("bcthw,oc->bothw", x, w[f"{name}.shortcut.0.weight"][:, :, 0, 0, 0])
-        x = norm(x, w, f"{name}.shortcut.1", eps)
-    if shortcut == "avgpool" and w.has(f"{name}.shortcut.1.weight"):
-        x = mean_of_real_cells(x) if spatial == 2 else x
-        x = torch.einsum("bcthw,oc->bothw", x, w[f"{name}.shortcut.1.weight"][:, :, 0, 0, 0])
-        x = norm(x, w, f"{name}.shortcut.2", eps)
-    return (y + x).clamp(min=0)
-
-
-def reference(clips, w, depths, pad, pool, shortcut, eps=1e-5):
-    """``{feature: map}`` and logits."""
-    maps = {"stem": stem_reference(clips, w, pad, eps, pool)}
-    x = maps["stem"]
-    for stage, depth in enumerate(depths):
-        for i in range(depth):
-            spatial = 2 if stage > 0 and i == 0 else 1
-            x = block_reference(x, w, f"backbone.res{stage + 2}.{i}", spatial, pad, eps, shortcut)
-        maps[f"res{stage + 2}"] = x
-    return maps, x.mean((2, 3, 4)) @ w["fc.weight"].T + w["fc.bias"]
-
-
-def shaken(model, seed):
-    """The model in float64 and evaluation mode, every weight and statistic away from 0, 1 and its initial value."""
-    generator = torch.Generator().manual_seed(seed)
-    model = model.double().eval()
-    for name, value in model.state_dict().items():
-        if not value.is_floating_point():
-            continue
-        noise = torch.rand(value.shape, generator=generator, dtype=torch.float64)
-        if "running_var" in name or (value.dim() == 1 and name.endswith("weight")):
-            value.copy_(0.5 + noise)
-        elif value.dim() > 1:
-            value.copy_((noise - 0.5) * 4 / value[0].numel() ** 0.5)
-        else:
-            value.copy_(noise - 0.5)
-    return model
-
-
-FAMILIES = {
-    "r3d_rs_50": {"pad": pad_tensorflow, "pool": "max", "shortcut": "projection"},
-    "inflated_rs_50": {"pad": pad_symmetric, "pool": "conv", "shortcut": "avgpool"},
+SHORT = (1, 2, 1, 1)
+DEPTHS = {
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+    200: (3, 24, 36, 3),
+    270: (4, 29, 53, 4),
+    300: (4, 36, 54, 4),
+    350: (4, 36, 72, 4),
 }
+MODEL_GARDEN = {"pad": pad_tensorflow, "pool": "max", "shortcut": "projection"}
+IMAGE_RS = {"pad": pad_symmetric, "pool": "conv", "shortcut": "avgpool"}
+# Model Garden's own resnet_3d (FACTS b, "Baseline R3D-50"); its plain stem and lack of SE are r3d_50's.
+RESNET_3D = {
+    "stem_pool_temporal_stride": 2,
+    "temporal_kernels": [[3, 3, 3], [3, 1, 3, 1], [3, 1, 3, 1, 3, 1], [1, 3, 1]],
+}
+# Name: the zoo's model, its overrides, and what the reference must be told.
+FAMILIES = {
+    "r3d_rs": ("r3d_rs_50", {"depths": SHORT}, MODEL_GARDEN),
+    "inflated_rs": ("inflated_rs_50", {"depths": SHORT}, IMAGE_RS),
+    "default dataclass": (
+        "r3d_rs_50",
+        {"depths": SHORT, "stem_pool_temporal_stride": 2, "se_ratio": 0.2},
+        {**MODEL_GARDEN, "pool_stride": 2},
+    ),
+    "resnet_3d": ("r3d_50", {"depths": DEPTHS[50], **RESNET_3D}, {**MODEL_GARDEN, "pool_stride": 2}),
+}
+
+
+def random_clips(*shape, seed):
+    return torch.rand(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def family(request):
-    depths = (1, 2, 1, 1)
-    model = create_model(request.param, num_classes=7, depths=depths, width=0.25)
-    return request.param, shaken(model, seed=1), {"depths": depths, **FAMILIES[request.param]}
+    name, overrides, plan = FAMILIES[request.param]
+    model = create_model(name, num_classes=7, width=0.25, **overrides)
+    return request.param, shaken(model, seed=1), {"depths": overrides["depths"], **plan}
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_every_feature_and_the_logits_agree_with_the_float64_reference(family, size):
     _, model, plan = family
-    clips = torch.rand(2, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    clips = random_clips(2, 3, *size, seed=2)
     with torch.no_grad():
         expected, expected_logits = reference(clips, Weights(model), **plan)
         model.backbone.out_features = ("stem", "res2", "res3", "res4", "res5")
@@ -164,18 +69,63 @@ def test_every_feature_and_the_logits_agree_with_the_float64_reference(family, s
     assert (logits - expected_logits).abs().max() < TOLERANCE
 
 
-def test_the_two_families_differ_in_what_the_reference_checks(family):
-    """The reference notices the wrong padding: it is no rounding matter (FACTS b)."""
+def relative_difference(model, size, depths):
+    """Largest difference of the logits from the reference's, over the largest logit."""
+    clips = random_clips(2, 3, *size, seed=4)
+    with torch.no_grad():
+        _, expected = reference(clips, Weights(model), depths, **MODEL_GARDEN)
+        logits = model(clips)
+    # Two clips are told apart, or agreement would mean nothing.
+    assert (expected[0] - expected[1]).abs().max() > 1e-3 * expected.abs().max()
+    return (logits - expected).abs().max() / expected.abs().max()
+
+
+def with_bounded_sums(model):
+    """Each branch divided by the square root of its stage's blocks, so that sums stay of unit scale at any depth.
+
+    Without that, maps of random weights reach 10^4 at depth 350, where excitations are steps: a change of the clip by
+    1e-15 moves the logits by 2e-8, and rounding with it.
+    """
+    for name in model.backbone.stages:
+        blocks = getattr(model.backbone, name)
+        for block in blocks:
+            for value in (block.branch[7].weight.data, block.branch[7].bias.data):
+                value.div_(len(blocks) ** 0.5)
+    return model
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_every_published_depth_agrees_with_the_reference(depth):
+    model = shaken(create_model(f"r3d_rs_{depth}", num_classes=7, width=0.125), seed=depth)
+    model = with_bounded_sums(model)
+    assert relative_difference(model, (5, 24, 19), DEPTHS[depth]) < TOLERANCE
+
+
+def test_the_network_at_its_full_width_agrees_with_the_reference():
+    model = shaken(create_model("r3d_rs_50"), seed=5)
+    assert sum(p.numel() for p in model.parameters()) == 48_129_840  # FACTS d
+    assert relative_difference(model, (4, 32, 32), DEPTHS[50]) < TOLERANCE
+
+
+def test_the_reference_notices_the_wrong_padding(family):
+    """It is no rounding matter (FACTS b)."""
     _, model, plan = family
     other = pad_symmetric if plan["pad"] is pad_tensorflow else pad_tensorflow
-    clips = torch.rand(1, 3, 4, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    clips = random_clips(1, 3, 4, 32, 32, seed=3)
     with torch.no_grad():
         _, wrong = reference(clips, Weights(model), **{**plan, "pad": other})
         assert (model(clips) - wrong).abs().max() > 1e-3
 
 
-def test_gates_are_in_the_last_block_of_each_stage_of_the_published_family_only(family):
-    name, model, _ = family
+def test_gates_are_in_the_last_block_of_each_stage_of_model_gardens_families_only(family):
+    name, model, plan = family
     gated = {key.split(".gating.")[0] for key in model.state_dict() if ".gating." in key}
-    last = {"backbone.res2.0", "backbone.res3.1", "backbone.res4.0", "backbone.res5.0"}
-    assert gated == (last if name == "r3d_rs_50" else set())
+    last = {f"backbone.res{stage}.{depth - 1}" for stage, depth in enumerate(plan["depths"], 2)}
+    assert gated == (set() if name == "inflated_rs" else last)
+
+
+def test_model_gardens_own_resnet_3d_has_its_number_of_parameters():
+    """Counted in Model Garden's own ``ResNet3D`` with 400 classes (tf-models-official 2.20)."""
+    with torch.device("meta"):
+        model = create_model("r3d_50", **RESNET_3D)
+    assert sum(p.numel() for p in model.parameters()) == 33_617_872

@@ -81,6 +81,7 @@ def test_configs_are_found_from_an_unpacked_wheel(wheel, tmp_path):
         "import video_rs\n"
         "from video_rs.config import find_config, load_config\n"
         "print(video_rs.__file__, find_config('kinetics_rs'), load_config('kinetics_rs.yaml').SOLVER.BASE_LR)\n"
+        "print(find_config('finetune/image_weights.yaml'))\n"
         "try: find_config('foreign')\n"
         "except ValueError as error: print(str(error).split(':')[0])\n"
     )
@@ -88,7 +89,8 @@ def test_configs_are_found_from_an_unpacked_wheel(wheel, tmp_path):
     command = [sys.executable, "-c", code]
     answer = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=100)
     package = installed / "video_rs"
-    expected = f"{package / '__init__.py'} {package / 'configs' / 'kinetics_rs.yaml'} 0.8\nno config 'foreign'\n"
+    expected = f"{package / '__init__.py'} {package / 'configs' / 'kinetics_rs.yaml'} 0.8\n"
+    expected += f"{package / 'configs' / 'finetune' / 'image_weights.yaml'}\nno config 'foreign'\n"
     assert answer.stdout == expected, answer.stderr
 
 

@@ -22,7 +22,8 @@ from video_rs.engine import distributed, optim
 from video_rs.engine.ema import Ema
 from video_rs.engine.trainer import TrainSettings
 from video_rs.errors import InputError
-from video_rs.models import Architecture, VideoClassifier, architecture
+from video_rs.models import Architecture, VideoClassifier, architecture, freeze_stages
+from video_rs.models.pretrained import load_pretrained
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Keys that may change between a run and its continuation: they say where and how, not what.
@@ -124,12 +125,20 @@ def single_view(preprocessing: Preprocessing) -> Preprocessing:
     return dataclasses.replace(preprocessing, num_clips=1, transform=transform)
 
 
-def build_model(arch: Architecture, num_classes: int, seed: int, device: torch.device, channels_last: bool):
-    """A classifier whose fresh weights depend on ``seed`` alone."""
+def build_model(
+    arch: Architecture, num_classes: int, seed: int, frozen: int, device: torch.device, channels_last: bool
+):
+    """A classifier whose fresh weights depend on ``seed`` alone, its first ``frozen`` parts not to be trained."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = VideoClassifier(arch, num_classes)
+    freeze_stages(model.backbone, frozen)
     return place(model, device, channels_last)
+
+
+def load_start_weights(config: Config, model: VideoClassifier) -> None:
+    """MODEL.PRETRAINED into ``model``."""
+    load_pretrained(model, config.MODEL.PRETRAINED, config.MODEL.INFLATION)
 
 
 def place(model: nn.Module, device: torch.device, channels_last: bool) -> nn.Module:

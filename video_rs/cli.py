@@ -1,6 +1,7 @@
 """What the command-line tools share: exit codes, and settings of the process."""
 
 import ctypes
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -18,6 +19,8 @@ def run(main: Callable[[], None]) -> None:
     Anything else keeps its traceback and exits 1. Under torchrun only rank 0 prints the line.
     """
     keep_large_blocks()
+    if os.environ.get("RANK", "0") != "0":
+        logging.getLogger("video_rs").setLevel(logging.ERROR)
     # A file name may hold bytes that are no text; naming it must not end a run.
     sys.stdout.reconfigure(errors="backslashreplace")
     code = 0

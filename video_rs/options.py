@@ -24,6 +24,9 @@ OPTIONS = (
     # -- Model. None means the architecture's own value; see video_rs.models.Architecture for each field.
     Option("MODEL.ARCH", "r3d_rs_50", "one of video_rs.list_models()"),
     Option("MODEL.NUM_CLASSES", 0, "classes; 0 counts the names of the label map or the training list", low=0),
+    Option("MODEL.PRETRAINED", "", "weights that a run starts from: a file, or timm; image weights are inflated"),
+    Option("MODEL.INFLATION", "centre", "image kernels in time: on the middle frame, or on all", ("centre", "mean")),
+    Option("MODEL.FROZEN_STAGES", 0, "parts that are not trained: 1 the stem, 2 also res2, ... 5 all", low=0, high=5),
     Option("MODEL.DEPTHS", None, "blocks of each stage"),
     Option("MODEL.BLOCK", None, "bottleneck or basic"),
     Option("MODEL.WIDTH", None, "factor on all widths"),
@@ -34,6 +37,7 @@ OPTIONS = (
     Option("MODEL.STEM_POOL_TEMPORAL_STRIDE", None, "frames; above 1 the max-pool is 3 wide in time"),
     Option("MODEL.TEMPORAL_KERNELS", None, "per stage one odd int, or one per block"),
     Option("MODEL.TEMPORAL_STRIDES", None, "per stage"),
+    Option("MODEL.RES5_DILATION", None, "2 keeps res4's resolution, for detection"),
     Option("MODEL.SHORTCUT", None, "projection or avgpool (ResNet-D)"),
     Option("MODEL.SE_RATIO", None, "hidden width of squeeze-and-excitation over the block's; 0 leaves it out"),
     Option("MODEL.SELF_GATING", None, "gate the last block of each stage"),

@@ -1,7 +1,6 @@
 """Checkpoints: written whole or not at all, read without running code, compared before they are used."""
 
 import os
-import pickle
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from video_rs.errors import InputError
+from video_rs.torch_files import read_torch_file
 
 FORMAT = 1
 REQUIRED = ("format", "model", "ema", "architecture", "num_classes", "label_names", "preprocessing", "config", "step")
@@ -49,7 +49,7 @@ def copy_checkpoint(source: Path, target: Path) -> None:
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """A checkpoint of this project, on the CPU.
 
-    Read with ``weights_only``: a file that carries code is refused, not run.
+    A file that carries code is refused, not run.
 
     Raises:
         InputError: no such file, not a checkpoint, or not one of this project.
@@ -57,10 +57,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}; train first, or give the path of a .pth file")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises nearly anything on foreign bytes, and all of it is the file's fault
-        raise InputError(f"{path} {_why_unreadable(error)}") from error
+    checkpoint = read_torch_file(path)
     if not isinstance(checkpoint, dict):
         raise InputError(f"{path} is not a checkpoint of this project: it holds a {type(checkpoint).__name__}")
     # Before the keys: another format may well have others.
@@ -75,12 +72,3 @@ def changed_keys(before: Mapping[str, Any], now: Mapping[str, Any], ignored: tup
     """``KEY: old -> new`` for each key whose value differs, but for the ignored ones."""
     keys = [key for key in {**before, **now} if key not in ignored and before.get(key) != now.get(key)]
     return [f"{key}: {before.get(key)!r} -> {now.get(key)!r}" for key in keys]
-
-
-def _why_unreadable(error: Exception) -> str:
-    """In our words where torch's would advise to read the file with ``weights_only=False``, which runs its code."""
-    text = str(error)
-    if isinstance(error, pickle.UnpicklingError) or "weights_only" in text:
-        return "is refused: it holds more than tensors and plain data, and reading it could run its code"
-    reason = f"{type(error).__name__}: {text}".split("\n")[0].split(". ")[0].rstrip(": ")
-    return f"is damaged, cut short or no checkpoint at all ({reason})"

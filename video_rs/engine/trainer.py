@@ -111,7 +111,7 @@ class Trainer:
             loss_sum += losses.detach().sum()
             hits += batch_hits
         grad_norm = self._update() if valid else 0.0
-        distributed.mean_over_ranks([b for b in self.model.buffers() if b.is_floating_point()])
+        distributed.mean_over_ranks(moving_statistics(self.model))
         self.step += 1
         self.seen += slots
         self.failed += slots - valid
@@ -190,6 +190,12 @@ class Trainer:
                 f"{self.failed} of {self.seen} training samples could not be read ({share:.1%}); "
                 f"allowed: {self.settings.max_failed_share:.1%} (DATA.MAX_FAILED_SHARE); the files are named in the log"
             )
+
+
+def moving_statistics(model: nn.Module) -> list[Tensor]:
+    """Batch-norm statistics but those of frozen parts: the mean of three equal numbers can be another one."""
+    training = [module for module in model.modules() if module.training]
+    return [b for module in training for b in module.buffers(recurse=False) if b.is_floating_point()]
 
 
 def seed_step(seed: int, step: int) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from video_rs.builders import FREE_ON_RESUME
-from video_rs.config import config_from_text, flat
+from video_rs.config import Config, config_from_text, flat
 from video_rs.engine.checkpoint import changed_keys
 from video_rs.errors import InputError
 from video_rs.jobs.run_folder import RunFolder
@@ -11,6 +11,15 @@ from video_rs.models import Architecture
 
 # Fields of an architecture that change neither the names and shapes of its weights nor what they compute in evaluation.
 TRAINING_ONLY = ("dropout", "stochastic_depth", "stochastic_depth_rule", "norm_momentum", "initialization")
+
+
+def refuse_two_starts(config: Config, finetune: str) -> None:
+    """Raises InputError where the command line and the config both name weights to start from."""
+    if finetune and config.MODEL.PRETRAINED:
+        raise InputError(
+            f"--finetune {finetune} and MODEL.PRETRAINED {config.MODEL.PRETRAINED} both say where to start; "
+            "leave out --finetune, or add MODEL.PRETRAINED ''"
+        )
 
 
 def refuse_other_settings(state: dict[str, Any], ours: dict[str, Any], folder: RunFolder) -> None:
@@ -29,7 +38,14 @@ def refuse_other_settings(state: dict[str, Any], ours: dict[str, Any], folder: R
 
 def refuse_other_model(state: dict[str, Any], ours: dict[str, Any], folder: RunFolder) -> None:
     """Raises InputError where the checkpoint's state cannot be taken over, whatever is allowed."""
-    method, asked = (config_from_text(identity["config"]).SOLVER.OPTIMIZING_METHOD for identity in (state, ours))
+    theirs_config, ours_config = (config_from_text(identity["config"]) for identity in (state, ours))
+    frozen, asked = (config.MODEL.FROZEN_STAGES for config in (theirs_config, ours_config))
+    if frozen != asked:
+        raise InputError(
+            f"{folder.last} holds the optimizer's state for MODEL.FROZEN_STAGES {frozen}, not {asked}; "
+            "keep that, or start a new run with --finetune"
+        )
+    method, asked = (config.SOLVER.OPTIMIZING_METHOD for config in (theirs_config, ours_config))
     if method != asked:
         raise InputError(
             f"{folder.last} holds the state of {method}, which {asked} cannot take over; "

@@ -19,12 +19,12 @@ from video_rs.engine.loop import fit
 from video_rs.engine.metrics import VideoResult, log_loss
 from video_rs.engine.trainer import Trainer
 from video_rs.errors import InputError
-from video_rs.jobs.agreement import model_differences, refuse_other_model, refuse_other_settings
+from video_rs.jobs.agreement import model_differences, refuse_other_model, refuse_other_settings, refuse_two_starts
 from video_rs.jobs.outcome import write_outcome_report, write_predictions
 from video_rs.jobs.progress import TrainProgress, say
 from video_rs.jobs.run_folder import RunFolder
 from video_rs.jobs.testing import describe, metrics_of, score_videos
-from video_rs.models.pretrained import load_strictly
+from video_rs.models.strict import keep_classifier, load_strictly
 from video_rs.reports import RunLog, read_log
 from video_rs.reports.atomic import write_json
 
@@ -45,6 +45,7 @@ def run_training(
         InputError: bad input.
         Stopped: told to stop by SIGTERM or Ctrl-C; the state is saved.
     """
+    refuse_two_starts(config, finetune)
     folder = RunFolder(Path(config.OUTPUT_DIR))
     resuming = resume and folder.last.is_file()
     if not overwrite and not resume:
@@ -66,6 +67,8 @@ def run_training(
             say(f"continuing the run in {folder.path}: --finetune {finetune} was for its start")
     elif finetune:
         run.start_from(finetune)
+    elif config.MODEL.PRETRAINED:
+        run.start_from_weights()
     folder.make()
     # Only now, with all input read and checked, does anything of an earlier or barely begun run go.
     if distributed.rank() == 0 and not resuming:
@@ -91,7 +94,8 @@ class Run:
         self.settings = builders.build_settings(config, len(self.train_records))
         self.preprocessing = builders.build_preprocessing(config)
         channels_last = config.TRAIN.CHANNELS_LAST
-        model = builders.build_model(arch, len(self.names), config.RNG_SEED, device, channels_last)
+        frozen = config.MODEL.FROZEN_STAGES
+        model = builders.build_model(arch, len(self.names), config.RNG_SEED, frozen, device, channels_last)
         self.trainer = Trainer(
             model,
             builders.build_optimizer(config, model),
@@ -141,10 +145,14 @@ class Run:
             raise InputError(f"{path} holds another model ({'; '.join(differences)}); set the same MODEL keys")
         same_classes = state["label_names"] == list(self.names)
         if not same_classes:
-            own = self.trainer.model.state_dict()
-            weights = {name: own[name] if name.startswith("fc.") else value for name, value in weights.items()}
+            weights = keep_classifier(weights, self.trainer.model)
         load_strictly(self.trainer.model, weights, path)
         say(f"fine-tuning from {path}" + ("" if same_classes else "; other classes, so the classifier starts afresh"))
+
+    def start_from_weights(self) -> None:
+        """Weights of MODEL.PRETRAINED; what does not fit is refused, but for a classifier of other classes."""
+        builders.load_start_weights(self.config, self.trainer.model)
+        say(f"starting from the weights of {self.config.MODEL.PRETRAINED}")
 
     def go(self) -> dict[str, Any] | None:
         """The loop and what frames it."""

@@ -2,6 +2,7 @@
 
 from video_rs.models.architecture import Architecture
 from video_rs.models.classifier import VideoClassifier
+from video_rs.models.freezing import freeze_stages
 from video_rs.models.resnet3d import FeatureShape, ResNet3d
 from video_rs.models.zoo import architecture, create_backbone, create_model, list_models
 
@@ -13,5 +14,6 @@ __all__ = [
     "architecture",
     "create_backbone",
     "create_model",
+    "freeze_stages",
     "list_models",
 ]

@@ -11,6 +11,17 @@ from video_rs.models.layers import PADDINGS, SHORTCUTS
 
 STAGES = ("res2", "res3", "res4", "res5")
 STAGE_WIDTHS = (64, 128, 256, 512)
+# Blocks in each stage of the published networks, by their depth.
+DEPTHS = {
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+    200: (3, 24, 36, 3),
+    270: (4, 29, 53, 4),
+    300: (4, 36, 54, 4),
+    350: (4, 36, 72, 4),
+    420: (4, 44, 87, 4),
+}
 CHOICES = {
     "block": ("bottleneck", "basic"),
     "stem": ("deep", "plain"),
@@ -38,6 +49,8 @@ class Architecture:
         stem_pool_temporal_stride: above 1, the max-pool is also 3 wide in time.
         temporal_kernels: per stage one odd int, or one odd int per block.
         temporal_strides: per stage, taken by its first block.
+        res5_dilation: 1, or 2: res5 keeps res4's resolution and its 3 x 3 convolutions are dilated by 2, as detection
+            wants it (Feichtenhofer et al. 2019, section 5).
         shortcut: "projection" or "avgpool" (ResNet-D).
         se_ratio: hidden width of squeeze-and-excitation over the block's output width; 0 leaves it out.
         self_gating: gate the last block of each stage.
@@ -61,6 +74,7 @@ class Architecture:
     stem_pool_temporal_stride: int = 1
     temporal_kernels: tuple = (1, 1, 3, 3)
     temporal_strides: tuple[int, ...] = (1, 1, 1, 1)
+    res5_dilation: int = 1
     shortcut: str = "projection"
     se_ratio: float = 0.25
     self_gating: bool = True
@@ -96,6 +110,7 @@ class Architecture:
             _require(0 <= value < 1, name, value, "at least 0 and below 1")
         for name in ("width", "norm_eps"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "above 0")
+        _require(self.res5_dilation in (1, 2), "res5_dilation", self.res5_dilation, "1 or 2")
         _require(self.se_ratio >= 0, "se_ratio", self.se_ratio, "at least 0")
         _require(0 < self.norm_momentum <= 1, "norm_momentum", self.norm_momentum, "above 0 and at most 1")
         if self.stem_pool == "none":
@@ -132,6 +147,10 @@ class Architecture:
     def expansion(self) -> int:
         """Output channels of a block over the stage's width."""
         return 4 if self.block == "bottleneck" else 1
+
+    def spatial_stride(self, index: int) -> int:
+        """Stride of stage ``index`` (0 to 3) in height and width."""
+        return 1 if index == 0 or (index == 3 and self.res5_dilation > 1) else 2
 
     def kernels_of_stages(self) -> list[tuple[int, ...]]:
         """Temporal kernels as one int per block for each stage."""

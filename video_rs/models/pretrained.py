@@ -1,70 +1,122 @@
-"""Strict loading of weights: every name and shape must agree, and a refusal prints both sides."""
+"""Weights from a file or from timm into a model: one reader for all kinds, image weights inflated on the way."""
 
-import pickle
-from collections.abc import Mapping
+from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from video_rs.errors import InputError
+from video_rs.models.architecture import DEPTHS, Architecture
+from video_rs.models.inflate import image_name, inflate_image_weights, is_image_state
+from video_rs.models.strict import keep_classifier_of_other_classes, load_strictly
+from video_rs.torch_files import first_sentence, read_torch_file
+
+__all__ = ["load_pretrained", "load_strictly", "read_weights"]
+
+TIMM_NAMES = {DEPTHS[depth]: f"resnetrs{depth}" for depth in (50, 101, 152, 200, 270, 350, 420)}
+# What all of timm's resnetrs* have in common; fields of time and of training are free.
+TIMM_FIELDS = {
+    "block": "bottleneck",
+    "width": 1.0,
+    "stem": "deep",
+    "stem_pool": "conv",
+    "shortcut": "avgpool",
+    "se_ratio": 0.25,
+    "self_gating": False,
+}
 
 
-def load_pretrained(module: nn.Module, path: str, skip: tuple[str, ...] = ()) -> None:
-    """Loads the EMA weights (else the raw ones) of a checkpoint into ``module``.
+def load_pretrained(
+    module: nn.Module, source: str | Path, inflation: str = "centre", skip: tuple[str, ...] = ()
+) -> None:
+    """Loads weights into ``module``, strictly but for a classifier of another number of classes, which is said.
 
     Args:
-        module: what to fill.
-        path: a checkpoint: a dict with the state dicts "model" and "ema".
-        skip: weights whose names start so are left out; all others must be in ``module``.
+        module: a VideoClassifier, or a module with a ``backbone`` alone.
+        source: "timm" (the ``resnetrs*`` of the same depth, downloaded or from timm's cache), or a file that
+            :func:`read_weights` reads. Image weights are known by their names and inflated.
+        inflation: "centre" or "mean", for image weights; see :func:`inflate_image_weights`.
+        skip: weights whose names (ours) start so are left out; all others must be in ``module``.
 
     Raises:
-        InputError: the file cannot be read, or its weights do not fit.
+        InputError: the weights cannot be had or read, or they do not fit.
     """
-    state = read_state(path)
-    load_strictly(module, {name: value for name, value in state.items() if not name.startswith(skip)}, path)
+    if str(source) == "timm":
+        name = timm_name(module.backbone.architecture)
+        state, source = _timm_weights(name), f"timm's {name}"
+    else:
+        state = read_weights(source)
+    is_image = is_image_state(state)
+    left_out = tuple(map(image_name, skip)) if is_image else skip
+    state = {name: value for name, value in state.items() if not name.startswith(left_out)}
+    if is_image:
+        state = inflate_image_weights(state, module, inflation, str(source))
+    load_strictly(module, keep_classifier_of_other_classes(state, module, str(source)), str(source))
 
 
-def read_state(path: str) -> dict[str, Tensor]:
-    """The state dict "ema" of a checkpoint, or "model" where there is none; read without running code.
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The state dict in a file, on the CPU, read without running code.
+
+    Args:
+        path: a checkpoint of this project (its "ema", or "model" where there is none), a plain state dict that
+            torch.save wrote, or a ``.safetensors`` file.
 
     Raises:
         InputError: the file cannot be read, or holds something else.
     """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no weights at {path}; give a .pth, .pt or .safetensors file, or 'timm'")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    content = read_torch_file(path)
+    if isinstance(content, dict) and ("model" in content or "ema" in content):
+        content = content.get("ema") or content.get("model")
+    is_state = isinstance(content, dict) and all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    )
+    if not is_state or not content:
+        raise InputError(f"no weights in {path}; allowed: a state dict, or a dict of state dicts 'model' and 'ema'")
+    return dict(content)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # torch's own text advises weights_only=False, which would run the file's code.
-        raise InputError(f"cannot read weights from {path}: it holds more than tensors and plain data") from error
-    except OSError as error:
-        raise InputError(f"cannot read weights from {path}: {error.strerror}") from error
-    except Exception as error:  # torch.load raises nearly anything on foreign bytes
-        raise InputError(
-            f"cannot read weights from {path}: damaged, cut short or no checkpoint ({type(error).__name__})"
-        ) from error
-    checkpoint = checkpoint if isinstance(checkpoint, dict) else {}
-    state = checkpoint.get("ema") or checkpoint.get("model")
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"no weights in {path}; allowed: a dict with the state dicts 'model' and, optionally, 'ema'")
-    return state
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise InputError(f"{path} needs a package: pip install safetensors; or give a .pth file") from error
+    try:
+        return load_file(path)
+    except Exception as error:  # its own error type for foreign bytes, OSError and others for the rest
+        raise InputError(f"{path} is damaged, cut short or no safetensors file ({first_sentence(error)})") from error
 
 
-def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Copies ``state`` into ``module``.
+def timm_name(architecture: Architecture) -> str:
+    """timm's image network of the same depth and layers.
 
     Raises:
-        InputError: a weight is missing, left over or of another shape; the line names the first of each.
+        InputError: there is none.
     """
-    own = module.state_dict()
-    problems = []
-    if missing := [name for name in own if name not in state]:
-        problems.append(f"{len(missing)} missing (first {missing[0]})")
-    if extra := [name for name in state if name not in own]:
-        problems.append(f"{len(extra)} unknown (first {extra[0]})")
-    wrong = [name for name in own if name in state and own[name].shape != state[name].shape]
-    if wrong:
-        name = wrong[0]
-        shapes = f"{list(state[name].shape)} there, {list(own[name].shape)} here"
-        problems.append(f"{len(wrong)} of another shape (first {name}: {shapes})")
-    if problems:
-        raise InputError(f"weights in {source} do not fit the model: {'; '.join(problems)}")
-    module.load_state_dict(state)
+    others = [
+        f"{field} {getattr(architecture, field)!r} (timm: {value!r})"
+        for field, value in TIMM_FIELDS.items()
+        if getattr(architecture, field) != value
+    ]
+    if architecture.depths not in TIMM_NAMES:
+        others.insert(0, f"depths {architecture.depths} (timm: those of {', '.join(TIMM_NAMES.values())})")
+    if others:
+        raise InputError(f"timm has no image network like this one: {'; '.join(others)}; take an inflated_rs_* model")
+    return TIMM_NAMES[architecture.depths]
+
+
+def _timm_weights(name: str) -> dict[str, Tensor]:
+    try:
+        import timm
+    except ImportError as error:
+        raise InputError("pretrained 'timm' needs a package: pip install timm; or give a weights file") from error
+    try:
+        return timm.create_model(name, pretrained=True).state_dict()
+    except Exception as error:  # offline, refused or interrupted downloads raise types of several packages
+        raise InputError(
+            f"timm cannot get the weights of {name} ({first_sentence(error)}); "
+            "try again with a network, or give the path of a downloaded file"
+        ) from error

@@ -1,5 +1,6 @@
 """``ResNet3d``: the one backbone class behind every model of the zoo."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from video_rs.errors import InputError
 from video_rs.models.architecture import STAGE_WIDTHS, STAGES, Architecture
+from video_rs.models.checkpointing import recomputed
 from video_rs.models.layers import (
     SHORTCUTS,
     Conv3d,
@@ -16,6 +18,8 @@ from video_rs.models.layers import (
     SelfGating,
     SqueezeExcitation,
     StochasticDepth,
+    Triple,
+    is_captured,
 )
 
 FEATURES = ("stem", *STAGES)
@@ -30,49 +34,77 @@ class FeatureShape:
     spatial_stride: int
 
 
+@dataclass(frozen=True)
+class BlockPlan:
+    """What differs between the blocks of a network."""
+
+    kernel: int
+    stride: Triple
+    drop: float
+    gated: bool
+    dilation: int
+
+
 class Block(nn.Module):
     """Residual block: branch -> self-gating -> SE -> stochastic depth -> + shortcut -> ReLU (Model Garden's order)."""
 
-    def __init__(self, arch: Architecture, in_channels: int, width: int, kernel: int, stride, drop: float, gated: bool):
+    def __init__(self, arch: Architecture, in_channels: int, width: int, plan: BlockPlan):
         super().__init__()
         norm = partial(nn.BatchNorm3d, eps=arch.norm_eps, momentum=arch.norm_momentum)
         out_channels = width * arch.expansion
         make_branch = bottleneck_branch if arch.block == "bottleneck" else basic_branch
-        self.branch = make_branch(in_channels, width, kernel, stride, arch.padding, norm)
-        self.gating = SelfGating(out_channels) if gated else nn.Identity()
-        self.se = SqueezeExcitation(out_channels, arch.se_ratio) if arch.se_ratio else nn.Identity()
-        self.drop = StochasticDepth(drop)
+        self.branch = make_branch(in_channels, width, plan, arch.padding, norm)
+        self.gating = SelfGating(out_channels) if plan.gated else None
+        self.se = SqueezeExcitation(out_channels, arch.se_ratio) if arch.se_ratio else None
+        self.drop = StochasticDepth(plan.drop)
         self.shortcut = nn.Identity()
         # Model Garden projects where the channels change; a stride without that (the small members) needs it too.
-        if in_channels != out_channels or stride != (1, 1, 1):
-            self.shortcut = SHORTCUTS[arch.shortcut](in_channels, out_channels, stride, norm)
+        if in_channels != out_channels or plan.stride != (1, 1, 1):
+            self.shortcut = SHORTCUTS[arch.shortcut](in_channels, out_channels, plan.stride, norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        return (self.drop(self.se(self.gating(self.branch(x)))) + self.shortcut(x)).relu_()
+        y = self.branch(x)
+        weights = self._channel_weights(y)
+        if weights is None:
+            return (self.drop(y) + self.shortcut(x)).relu_()
+        return torch.addcmul(self.shortcut(x), y, self.drop(weights)[:, :, None, None, None]).relu_()
+
+    def _channel_weights(self, y: Tensor) -> Tensor | None:
+        """Gate times excitation, ``[B, C]``, from the map's means alone, so that the map is scaled once.
+
+        The excitation sees the means of the gated map, which are the means times the gate.
+        """
+        if self.gating is None and self.se is None:
+            return None
+        means = y.mean((2, 3, 4))
+        gate = None if self.gating is None else self.gating(means)
+        if self.se is None or gate is None:
+            return self.se(means) if gate is None else gate
+        return gate * self.se(gate * means)
 
 
-def bottleneck_branch(in_channels: int, width: int, kernel: int, stride, padding: str, norm) -> nn.Sequential:
+def bottleneck_branch(in_channels: int, width: int, plan: BlockPlan, padding: str, norm) -> nn.Sequential:
     """``kernel x 1 x 1`` with the temporal stride, ``1 x 3 x 3`` with the spatial one, ``1 x 1 x 1`` to 4 x width."""
-    temporal, height, width_stride = stride
+    temporal, *spatial = plan.stride
     return nn.Sequential(
-        Conv3d(in_channels, width, (kernel, 1, 1), (temporal, 1, 1), padding),
+        Conv3d(in_channels, width, (plan.kernel, 1, 1), (temporal, 1, 1), padding),
         norm(width),
         nn.ReLU(inplace=True),
-        Conv3d(width, width, (1, 3, 3), (1, height, width_stride), padding),
+        Conv3d(width, width, (1, 3, 3), (1, *spatial), padding, plan.dilation),
         norm(width),
         nn.ReLU(inplace=True),
-        Conv3d(width, 4 * width, (1, 1, 1), (1, 1, 1), padding),
+        Conv3d(width, 4 * width),
         norm(4 * width),
     )
 
 
-def basic_branch(in_channels: int, width: int, kernel: int, stride, padding: str, norm) -> nn.Sequential:
+def basic_branch(in_channels: int, width: int, plan: BlockPlan, padding: str, norm) -> nn.Sequential:
     """``kernel x 3 x 3`` with the stride, then ``1 x 3 x 3``."""
     return nn.Sequential(
-        Conv3d(in_channels, width, (kernel, 3, 3), stride, padding),
+        Conv3d(in_channels, width, (plan.kernel, 3, 3), plan.stride, padding, plan.dilation),
         norm(width),
         nn.ReLU(inplace=True),
-        Conv3d(width, width, (1, 3, 3), (1, 1, 1), padding),
+        Conv3d(width, width, (1, 3, 3), (1, 1, 1), padding, plan.dilation),
         norm(width),
     )
 
@@ -122,7 +154,8 @@ class ResNet3d(nn.Module):
 
     Stages behind the last feature asked for are not built: no weight is without use, or without a gradient.
 
-    ``forward``: float ``[B, C, T, H, W]`` of any T, H and W -> ``{name: float [B, C', T', H', W']}``.
+    ``forward``: float ``[B, C, T, H, W]`` of any T, H and W -> ``{name: float [B, C', T', H', W']}``, in channels-last
+    memory format, with T', H' and W' the sizes over the strides of :meth:`output_shape`, rounded up.
     """
 
     def __init__(self, architecture: Architecture, out_features: Sequence[str] = STAGES):
@@ -133,6 +166,7 @@ class ResNet3d(nn.Module):
         self.architecture = architecture
         self.out_features = tuple(out_features)
         self.stages = STAGES[: max(FEATURES.index(name) for name in out_features)]
+        self.checkpointed: tuple[str, ...] = ()
         self.stem = make_stem(architecture)
         self.stem_pool = make_stem_pool(architecture)
         channels = architecture.channels(64)
@@ -140,22 +174,78 @@ class ResNet3d(nn.Module):
             stage = make_stage(architecture, index, channels)
             channels = architecture.channels(STAGE_WIDTHS[index]) * architecture.expansion
             self.add_module(name, stage)
-        initialize(self, architecture)
+        if architecture.initialization == "tpu":
+            self._start_blocks_as_their_shortcuts()
+
+    def _start_blocks_as_their_shortcuts(self) -> None:
+        """Zero last gamma of every block (Goyal et al. 2017), where the source has it."""
+        for module in self.modules():
+            if isinstance(module, Block):
+                nn.init.zeros_(module.branch[-1].weight)
 
     def forward(self, clips: Tensor) -> dict[str, Tensor]:
+        self._require_clips(clips)
+        # Faster on CPUs and on GPUs, and what lets a convolution see frames as images without a copy.
+        x = clips if is_captured() else clips.contiguous(memory_format=torch.channels_last_3d)
+        features = {}
+        for name in FEATURES[: len(self.stages) + 1]:
+            part = self._stem if name == "stem" else getattr(self, name)
+            features[name] = x = recomputed(self, part, x) if name in self.checkpointed else part(x)
+        return {name: features[name] for name in self.out_features}
+
+    def _stem(self, clips: Tensor) -> Tensor:
+        return self.stem_pool(self.stem(clips))
+
+    def checkpoint_activations(self, parts: Sequence[str] = FEATURES) -> None:
+        """Trains with less memory: what these parts compute is computed again in the backward pass (Chen et al. 2016).
+
+        Args:
+            parts: names among "stem", "res2", ... that the backbone has; () keeps everything again.
+
+        Gradients and batch-norm statistics stay the same to the bit.
+
+        Raises:
+            InputError: an unknown name.
+        """
+        allowed = FEATURES[: len(self.stages) + 1]
+        if unknown := [name for name in parts if name not in allowed]:
+            raise InputError(f"cannot checkpoint {', '.join(unknown)}; allowed: {', '.join(allowed)}")
+        self.checkpointed = tuple(parts)
+
+    def _require_clips(self, clips: Tensor) -> None:
         channels = self.architecture.in_channels
         if clips.dim() != 5 or clips.shape[1] != channels:
             raise InputError(
                 f"clips have shape {list(clips.shape)}; allowed: [batch, {channels}, frames, height, width]"
             )
-        x = self.stem_pool(self.stem(clips))
-        features = {"stem": x}
-        for name in self.stages:
-            features[name] = x = getattr(self, name)(x)
-        return {name: features[name] for name in self.out_features}
+        if not clips.is_floating_point():
+            raise InputError(
+                f"clips are {clips.dtype}; allowed: floating point, for frames of uint8 clips.float() / 255"
+            )
+        if is_captured():  # a comparison of sizes would fix them in the graph
+            return
+        if min(clips.shape[2:]) < 1:
+            raise InputError(f"clips have shape {list(clips.shape)}; allowed: at least 1 frame of 1 x 1 pixel")
+        if self.training and self.get_submodule(self.stages[-1] if self.stages else "stem").training:
+            self._require_statistics(clips)
+
+    def _require_statistics(self, clips: Tensor) -> None:
+        """Batch norm has no variance to take from one value a channel."""
+        deepest = self._shapes()[FEATURES[len(self.stages)]]
+        batch, _, frames, height, width = clips.shape
+        t, s = deepest.temporal_stride, deepest.spatial_stride
+        if batch * math.ceil(frames / t) * math.ceil(height / s) * math.ceil(width / s) == 1:
+            raise InputError(
+                f"clips have shape {list(clips.shape)}, which leaves the last batch norm one value a channel; "
+                f"allowed in training: at least 2 clips, {t + 1} frames, or {s + 1} pixels in height or width"
+            )
 
     def output_shape(self) -> dict[str, FeatureShape]:
         """Channels and strides of each map that ``forward`` returns."""
+        shapes = self._shapes()
+        return {name: shapes[name] for name in self.out_features}
+
+    def _shapes(self) -> dict[str, FeatureShape]:
         arch = self.architecture
         pool = 1 if arch.stem_pool == "none" else 2
         temporal = arch.stem_temporal_stride * (1 if pool == 1 else arch.stem_pool_temporal_stride)
@@ -163,43 +253,21 @@ class ResNet3d(nn.Module):
         shapes = {"stem": FeatureShape(arch.channels(64), temporal, spatial)}
         for index, name in enumerate(STAGES):
             temporal *= arch.temporal_strides[index]
-            spatial *= 1 if index == 0 else 2
-            channels = arch.channels(STAGE_WIDTHS[index]) * arch.expansion
-            shapes[name] = FeatureShape(channels, temporal, spatial)
-        return {name: shapes[name] for name in self.out_features}
+            spatial *= arch.spatial_stride(index)
+            shapes[name] = FeatureShape(arch.channels(STAGE_WIDTHS[index]) * arch.expansion, temporal, spatial)
+        return shapes
 
 
 def make_stage(arch: Architecture, index: int, in_channels: int) -> nn.Sequential:
     """Stage ``index`` (0 to 3): the first block strides, the last one is gated."""
     width = arch.channels(STAGE_WIDTHS[index])
-    spatial = 1 if index == 0 else 2
+    spatial = arch.spatial_stride(index)
+    dilation = arch.res5_dilation if STAGES[index] == "res5" else 1
     kernels, rates = arch.kernels_of_stages()[index], arch.drop_rates()[index]
     blocks = []
     for i, (kernel, rate) in enumerate(zip(kernels, rates, strict=True)):
         stride = (arch.temporal_strides[index], spatial, spatial) if i == 0 else (1, 1, 1)
         gated = arch.self_gating and i == len(kernels) - 1
-        blocks.append(Block(arch, in_channels, width, kernel, stride, rate, gated))
+        blocks.append(Block(arch, in_channels, width, BlockPlan(kernel, stride, rate, gated, dilation)))
         in_channels = width * arch.expansion
     return nn.Sequential(*blocks)
-
-
-@torch.no_grad()
-def initialize(backbone: ResNet3d, arch: Architecture) -> None:
-    """Published initialisation: fan-in truncated normal convolutions, gates N(0, 0.01), zero last gamma if "tpu"."""
-    for module in backbone.modules():
-        if isinstance(module, nn.Conv3d):
-            fan_in = module.weight[0].numel()
-            # TensorFlow's VarianceScaling: cut at two standard deviations, then widened to unit variance again.
-            truncated_normal(module.weight, fan_in**-0.5 / 0.87962566103423978)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    for module in backbone.modules():
-        if isinstance(module, SelfGating):
-            truncated_normal(module.gate.weight, 0.01)
-        if isinstance(module, Block) and arch.initialization == "tpu":
-            nn.init.zeros_(module.branch[-1].weight)
-
-
-def truncated_normal(weight: Tensor, std: float) -> None:
-    """Fills ``weight`` from a normal distribution cut at two standard deviations (TensorFlow's TruncatedNormal)."""
-    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)

@@ -4,25 +4,16 @@ import difflib
 import fnmatch
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
+import torch
 from torch import nn
 
 from video_rs.errors import InputError
-from video_rs.models.architecture import STAGES, Architecture
+from video_rs.models.architecture import DEPTHS, STAGES, Architecture
 from video_rs.models.classifier import VideoClassifier
 from video_rs.models.pretrained import load_pretrained
 from video_rs.models.resnet3d import ResNet3d
-
-DEPTHS = {
-    50: (3, 4, 6, 3),
-    101: (3, 4, 23, 3),
-    152: (3, 8, 36, 3),
-    200: (3, 24, 36, 3),
-    270: (4, 29, 53, 4),
-    300: (4, 36, 54, 4),
-    350: (4, 36, 72, 4),
-    420: (4, 44, 87, 4),
-}
 
 # Model Garden's R3D-RS (FACTS b) is Architecture's own default.
 R3D_RS = Architecture(depths=DEPTHS[50])
@@ -81,31 +72,52 @@ def architecture(name: str, **overrides) -> Architecture:
     return ARCHITECTURES[name].replaced(overrides)
 
 
-def create_model(name: str, num_classes: int = 400, pretrained: str | None = None, **overrides) -> VideoClassifier:
-    """A classifier with fresh weights, or with those of a checkpoint.
+def create_model(
+    name: str, num_classes: int = 400, pretrained: str | Path | None = None, **overrides
+) -> VideoClassifier:
+    """A classifier with fresh weights, or with trained ones.
 
     Args:
         name: one of :func:`list_models`.
         num_classes: width of the last layer.
-        pretrained: path of a checkpoint of this project; its EMA weights are loaded, strictly.
+        pretrained: path of a checkpoint of this project (its EMA weights are taken), of a plain state dict (``.pth``,
+            ``.safetensors``), or "timm". Weights of timm's ``resnetrs*``, which "timm" downloads, are inflated for
+            ``inflated_rs_*``. All must fit, but for a classifier of another number of classes: that starts afresh, with
+            a warning.
         **overrides: fields of :class:`Architecture`.
+
+    Raises:
+        InputError: an unknown name or field, or weights that cannot be read or do not fit.
     """
-    model = VideoClassifier(architecture(name, **overrides), num_classes)
-    if pretrained is not None:
-        load_pretrained(model, pretrained)
+    arch = architecture(name, **overrides)
+    if pretrained is None:
+        return VideoClassifier(arch, num_classes)
+    model = _without_weights(VideoClassifier, arch, num_classes)
+    model.reset_classifier(num_classes)
+    load_pretrained(model, pretrained)
     return model
 
 
 def create_backbone(
-    name: str, out_features: Sequence[str] = STAGES, pretrained: str | None = None, **overrides
+    name: str, out_features: Sequence[str] = STAGES, pretrained: str | Path | None = None, **overrides
 ) -> ResNet3d:
     """A backbone that returns the named feature maps, without the stages behind the last of them.
 
-    Arguments as for :func:`create_model`; ``pretrained`` takes a classifier's checkpoint, of which the classifier and
-    the stages left out are skipped.
+    Arguments and errors as for :func:`create_model`; of a classifier's weights the classifier and the stages left out
+    are skipped.
     """
-    backbone = ResNet3d(architecture(name, **overrides), out_features)
-    if pretrained is not None:
-        left_out = [f"backbone.{name}." for name in STAGES if name not in backbone.stages]
-        load_pretrained(nn.ModuleDict({"backbone": backbone}), pretrained, skip=("fc.", *left_out))
+    arch = architecture(name, **overrides)
+    if pretrained is None:
+        return ResNet3d(arch, out_features)
+    backbone = _without_weights(ResNet3d, arch, out_features)
+    left_out = [f"backbone.{name}." for name in STAGES if name not in backbone.stages]
+    load_pretrained(nn.ModuleDict({"backbone": backbone}), pretrained, skip=("fc.", *left_out))
     return backbone
+
+
+def _without_weights(kind, *arguments):
+    """A module in memory that is not filled: drawing weights that a file then replaces takes seconds."""
+    device = torch.get_default_device()
+    with torch.device("meta"):
+        module = kind(*arguments)
+    return module.to_empty(device=device)

@@ -1,0 +1,258 @@
+"""``tools/convert_weights.py``: exit codes, what it prints and what it writes; a real TensorFlow where there is one."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from image_networks import SMALL, small_image_network
+from model_garden import END, checkpoint, in_model, network_shapes, random_variables
+
+from video_rs import create_model
+from video_rs.models.convert import from_model_garden
+from video_rs.models.inflate import inflate_image_weights
+
+OVERRIDES = ("depths", "[1, 2, 1, 1]", "width", 0.125)
+FIELDS = {"depths": (1, 2, 1, 1), "width": 0.125}
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    return network_shapes([(1,), (1, 1), (3,), (3,)])
+
+
+@pytest.fixture(scope="module")
+def variables(shapes):
+    return random_variables(shapes)
+
+
+class Reader:
+    """What ``tf.train.load_checkpoint`` returns, over arrays."""
+
+    def __init__(self, keys):
+        self.keys = keys
+
+    def get_variable_to_shape_map(self):
+        return {key: list(np.shape(value)) for key, value in self.keys.items()}
+
+    def get_tensor(self, key):
+        return self.keys[key]
+
+
+@pytest.fixture
+def saved(monkeypatch, tmp_path):
+    """``saved(keys)`` -> path of a checkpoint that a stand-in for TensorFlow reads."""
+
+    def save(keys, name="ckpt-1"):
+        (tmp_path / f"{name}.index").write_bytes(b"")
+        train = SimpleNamespace(load_checkpoint=lambda path: Reader(keys))
+        monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(train=train))
+        return tmp_path / name
+
+    return save
+
+
+@pytest.fixture
+def convert(tool, tmp_path):
+    """``convert(path, ...)`` runs the tool on a Model Garden checkpoint of the small network."""
+
+    def call(path, *arguments, arch="r3d_rs_50", source="model_garden", output=tmp_path / "out.pth"):
+        common = ("--source", source, path, "--arch", arch, "--output", output)
+        return tool("convert_weights", *common, *(arguments or OVERRIDES))
+
+    return call
+
+
+def equal(state, expected):
+    assert list(state) == list(expected)
+    return all(
+        torch.equal(value, expected[name]) and value.dtype == expected[name].dtype for name, value in state.items()
+    )
+
+
+# -- What it writes
+
+
+def test_a_converted_file_is_what_create_model_loads(convert, saved, variables, tmp_path):
+    path = saved(checkpoint(variables))
+    result = convert(path)
+    assert (result.code, result.err) == (0, "")
+    assert result.out == (
+        f"read {path}: {len(variables)} variables, weights as they are\n"
+        f"wrote {tmp_path}/out.pth: r3d_rs_50, 7 classes\n"
+    )
+    written = torch.load(tmp_path / "out.pth", weights_only=True)
+    model = create_model("r3d_rs_50", 7, **FIELDS)
+    assert equal(written["model"], from_model_garden(checkpoint(variables), model))
+    assert (written["ema"], written["num_classes"]) == (None, 7)
+    assert written["architecture"] == vars(model.backbone.architecture)
+    loaded = create_model("r3d_rs_50", 7, pretrained=tmp_path / "out.pth", **FIELDS)
+    assert torch.equal(loaded.fc.bias, written["model"]["fc.bias"].float())
+    assert [file.name for file in tmp_path.iterdir() if "partial" in file.name] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "averaged"),
+    [
+        ("ckpt-1", (), True),
+        ("ckpt-1", ("--average", "yes"), True),
+        ("ckpt-1", ("--average", "no"), False),
+        # The trainer's ema_checkpoints: the averages are the variables, and the slots hold the raw weights.
+        ("average_weights-1", (), False),
+        ("average_weights-1", ("--average", "yes"), True),
+    ],
+)
+def test_moving_averages_are_taken_and_named(convert, saved, variables, shapes, tmp_path, name, arguments, averaged):
+    averages = random_variables(shapes, seed=1)
+    result = convert(saved(in_model(checkpoint(variables, averages)), name), *arguments, *OVERRIDES)
+    which = "moving averages of the weights" if averaged else "weights as they are"
+    assert f"{len(variables)} variables, {which}\n" in result.out
+    written = torch.load(tmp_path / "out.pth", weights_only=True)["model"]
+    expected = checkpoint(averages if averaged else variables)
+    assert equal(written, from_model_garden(expected, create_model("r3d_rs_50", 7, **FIELDS)))
+
+
+def test_image_weights_are_inflated(convert, tmp_path):
+    image = small_image_network(torch.float32, num_classes=5).state_dict()
+    torch.save(image, tmp_path / "image.pth")
+    arguments = ("depths", list(SMALL["depths"]))
+    result = convert(tmp_path / "image.pth", *arguments, arch="inflated_rs_50", source="timm")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == (
+        f"read {tmp_path}/image.pth: {len(image)} tensors of an image network, inflated in time\n"
+        f"wrote {tmp_path}/out.pth: inflated_rs_50, 5 classes\n"
+    )
+    model = create_model("inflated_rs_50", 5, **SMALL)
+    written = torch.load(tmp_path / "out.pth", weights_only=True)
+    assert equal(written["model"], inflate_image_weights(image, model))
+    create_model("inflated_rs_50", 5, pretrained=tmp_path / "out.pth", **SMALL)
+
+
+# -- What it refuses
+
+
+def test_no_checkpoint_is_refused(convert, tmp_path):
+    result = convert(tmp_path / "none-1")
+    assert result.code == 2
+    assert result.err == (
+        f"error: no TensorFlow checkpoint at {tmp_path}/none-1: no file {tmp_path}/none-1.index; "
+        "give the path without .index\n"
+    )
+
+
+def test_without_tensorflow_a_checkpoint_is_refused(convert, saved, variables, monkeypatch, tmp_path):
+    path = saved(checkpoint(variables))
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    result = convert(path)
+    assert result.code == 2
+    assert result.err.startswith(
+        f"error: reading {path} needs TensorFlow: pip install tensorflow (ModuleNotFoundError: "
+    )
+    assert result.err.count("\n") == 1
+    assert not (tmp_path / "out.pth").exists()
+
+
+def test_a_checkpoint_that_tensorflow_cannot_read_is_refused(convert, saved, variables, monkeypatch):
+    def noisy_failure(path):
+        os.write(2, b"a driver is missing\n")
+        raise RuntimeError("not an sstable\nat line 1")
+
+    path = saved(checkpoint(variables))
+    monkeypatch.setattr(sys.modules["tensorflow"].train, "load_checkpoint", noisy_failure)
+    result = convert(path)
+    assert result.code == 2
+    assert result.err == (
+        f"error: {path} is damaged, incomplete or no TensorFlow checkpoint (RuntimeError: not an sstable)\n"
+    )
+
+
+def test_a_checkpoint_of_another_network_is_refused(convert, saved, variables, tmp_path):
+    (tmp_path / "out.pth").write_text("kept")
+    result = convert(saved(checkpoint(variables)), *OVERRIDES, "se_ratio", 0.2)
+    assert result.code == 2
+    assert result.err.startswith("error: the checkpoint does not fit the model: 15 of another shape (")
+    result = convert(saved(checkpoint(variables)), "--num-classes", 9, *OVERRIDES)
+    assert result.err.startswith("error: the checkpoint does not fit the model: 2 of another shape (model/")
+    assert (tmp_path / "out.pth").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("width",), "overrides come as KEY VALUE pairs; 'width' has no value"),
+        (("se_ration", "0.2"), "unknown architecture override 'se_ration'; did you mean 'se_ratio'?"),
+        (("depths", "[1, 2"), "an override's value is no YAML: depths [1, 2"),
+    ],
+)
+def test_overrides_that_cannot_be_are_refused(convert, saved, variables, arguments, message):
+    result = convert(saved(checkpoint(variables)), *arguments)
+    assert (result.code, result.err) == (2, f"error: {message}\n")
+
+
+def test_an_output_that_cannot_be_written_is_refused(convert, saved, variables, tmp_path):
+    (tmp_path / "file").write_text("")
+    output = tmp_path / "file" / "out.pth"
+    result = convert(saved(checkpoint(variables)), output=output)
+    assert (result.code, result.err) == (2, f"error: cannot write {output}: {tmp_path}/file: File exists\n")
+
+
+def test_image_weights_without_classifier_need_a_number_of_classes(convert, tmp_path):
+    image = small_image_network(torch.float32, num_classes=0).state_dict()
+    torch.save(image, tmp_path / "image.pth")
+    result = convert(tmp_path / "image.pth", *OVERRIDES, arch="inflated_rs_50", source="timm")
+    assert result.code == 2
+    assert result.err == f"error: {tmp_path}/image.pth has no classifier (fc.weight); give --num-classes\n"
+
+
+# -- A real TensorFlow, in processes of its own: it would bring its threads and its log into this one
+
+SAVE = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+arrays = np.load(sys.argv[1])
+objects = {"": tf.Module()}
+
+
+def child(path):
+    if path not in objects:
+        objects[path] = tf.Module()
+        parent, _, name = path.rpartition("/")
+        setattr(child(parent), name, objects[path])
+    return objects[path]
+
+
+for path in arrays:
+    parent, _, name = path.rpartition("/")
+    setattr(child(parent), name, tf.Variable(arrays[path]))
+roots = {name: value for name, value in vars(objects[""]).items() if isinstance(value, tf.Module)}
+tf.train.Checkpoint(global_step=tf.Variable(7, dtype=tf.int64), **roots).save(sys.argv[2])
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="TensorFlow is not installed")
+@pytest.mark.parametrize("keys_of", [dict, in_model], ids=["backbone/", "model/layer_with_weights-0/"])
+def test_a_checkpoint_that_tensorflow_wrote_is_read_to_the_bit(variables, tmp_path, keys_of):
+    np.savez(tmp_path / "arrays.npz", **keys_of(variables))
+    run = {"capture_output": True, "text": True, "cwd": ROOT}
+    subprocess.run([sys.executable, "-c", SAVE, tmp_path / "arrays.npz", tmp_path / "ckpt"], check=True, **run)
+    command = [sys.executable, "tools/convert_weights.py", "--source", "model_garden", tmp_path / "ckpt-1"]
+    command += ["--arch", "r3d_rs_50", "--output", tmp_path / "out.pth", *map(str, OVERRIDES)]
+    result = subprocess.run(command, check=False, **run)
+    assert (result.returncode, result.stderr) == (0, "")
+    written = torch.load(tmp_path / "out.pth", weights_only=True)["model"]
+    expected = from_model_garden({p + END: v for p, v in variables.items()}, create_model("r3d_rs_50", 7, **FIELDS))
+    assert equal(written, expected)
+
+    with open(tmp_path / "ckpt-1.index", "r+b") as file:
+        file.truncate(100)
+    result = subprocess.run(command, check=False, **run)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: {tmp_path}/ckpt-1 is damaged, incomplete or no TensorFlow checkpoint (")
+    assert result.stderr.count("\n") == 1

@@ -1,0 +1,143 @@
+"""Published weights in this project's format.
+
+``python tools/convert_weights.py --source model_garden CHECKPOINT --arch r3d_rs_50 --output OUT.pth [KEY VALUE ...]``:
+a TensorFlow checkpoint of Model Garden's 3D ResNets (needs TensorFlow), CHECKPOINT without its .index ending.
+``python tools/convert_weights.py --source timm WEIGHTS --arch inflated_rs_50 --output OUT.pth``: weights of timm's
+resnetrs50, inflated in time. KEY VALUE sets a field of the architecture, ``se_ratio 0.2``.
+``video_rs.create_model(arch, num_classes, pretrained="OUT.pth", KEY=VALUE)`` loads the result.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from video_rs import cli
+from video_rs.errors import InputError
+
+AVERAGE = {"auto": "auto", "yes": True, "no": False}
+# Model Garden's trainer swaps weights and averages before it writes these.
+SWAPPED = "average_weights-"
+
+
+def main() -> None:
+    """Parses the command line, converts, and writes the result whole or not at all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", required=True, choices=tuple(SOURCES), help="whose weights CHECKPOINT holds")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT")
+    parser.add_argument("--arch", required=True, help="a name of video_rs.list_models()")
+    parser.add_argument("--num-classes", type=int, help="default: as many as the checkpoint has")
+    parser.add_argument("--average", default="auto", choices=tuple(AVERAGE), help="moving averages of the weights")
+    parser.add_argument("--output", required=True, metavar="OUT.pth")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="fields of the architecture to set")
+    args = parser.parse_intermixed_args()
+
+    from video_rs.engine.checkpoint import save_checkpoint
+
+    model, state = SOURCES[args.source](args, fields_of(args.overrides))
+    architecture = dataclasses.asdict(model.backbone.architecture)
+    result = {"model": state, "ema": None, "architecture": architecture, "num_classes": model.num_classes}
+    try:
+        save_checkpoint(Path(args.output), result)
+    except OSError as error:
+        raise InputError(f"cannot write {args.output}: {error.filename}: {error.strerror}") from error
+    print(f"wrote {args.output}: {args.arch}, {model.num_classes} classes")
+
+
+def convert_model_garden(args: argparse.Namespace, fields: dict[str, Any]):
+    """The model and its state dict from a TensorFlow checkpoint."""
+    import video_rs
+    from video_rs.models import convert
+
+    variables = read_tensorflow_checkpoint(args.checkpoint)
+    classes = convert.number_of_classes(variables) if args.num_classes is None else args.num_classes
+    model = video_rs.create_model(args.arch, classes, **fields)
+    average = AVERAGE[args.average]
+    if average == "auto":
+        average = convert.has_averages(variables) and not Path(args.checkpoint).name.startswith(SWAPPED)
+    state = convert.from_model_garden(variables, model, average)
+    which = "moving averages of the weights" if average else "weights as they are"
+    print(f"read {args.checkpoint}: {len(convert.model_garden_names(model))} variables, {which}")
+    return model, state
+
+
+def read_tensorflow_checkpoint(path: str) -> dict[str, Any]:
+    """``{key: array}`` of a checkpoint's weights and their averages.
+
+    Raises:
+        InputError: there is no checkpoint, it cannot be read, or TensorFlow is not installed.
+    """
+    from video_rs.models.convert import is_bookkeeping
+
+    if not Path(f"{path}.index").is_file():
+        raise InputError(f"no TensorFlow checkpoint at {path}: no file {path}.index; give the path without .index")
+    try:
+        with silent_stderr():
+            import tensorflow
+
+            reader = tensorflow.train.load_checkpoint(path)
+            keys = [key for key in reader.get_variable_to_shape_map() if not is_bookkeeping(key)]
+            return {key: reader.get_tensor(key) for key in keys}
+    except ImportError as error:
+        raise InputError(f"reading {path} needs TensorFlow: pip install tensorflow ({first_line(error)})") from error
+    except Exception as error:  # TensorFlow raises nearly anything on foreign bytes, and all of it is the file's fault
+        raise InputError(f"{path} is damaged, incomplete or no TensorFlow checkpoint ({first_line(error)})") from error
+
+
+@contextlib.contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Drops what is written to the process's stderr: TensorFlow notes its drivers there before any setting acts."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def first_line(error: Exception) -> str:
+    """``ValueError: what it says``, without what follows in further lines."""
+    return f"{type(error).__name__}: {error}".split("\n")[0]
+
+
+def convert_timm(args: argparse.Namespace, fields: dict[str, Any]):
+    """The model and its state dict from a file of timm's image weights."""
+    import video_rs
+    from video_rs.models.inflate import inflate_image_weights
+    from video_rs.models.pretrained import read_weights
+
+    image = read_weights(args.checkpoint)
+    if args.num_classes is None and "fc.weight" not in image:
+        raise InputError(f"{args.checkpoint} has no classifier (fc.weight); give --num-classes")
+    classes = len(image["fc.weight"]) if args.num_classes is None else args.num_classes
+    model = video_rs.create_model(args.arch, classes, **fields)
+    state = inflate_image_weights(image, model, source=args.checkpoint)
+    print(f"read {args.checkpoint}: {len(image)} tensors of an image network, inflated in time")
+    return model, state
+
+
+SOURCES = {"model_garden": convert_model_garden, "timm": convert_timm}
+
+
+def fields_of(overrides: Sequence[str]) -> dict[str, Any]:
+    """``["se_ratio", "0.2"]`` -> ``{"se_ratio": 0.2}``, values read as YAML."""
+    import yaml
+
+    if len(overrides) % 2:
+        raise InputError(f"overrides come as KEY VALUE pairs; {overrides[-1]!r} has no value")
+    try:
+        return {key: yaml.safe_load(value) for key, value in zip(overrides[::2], overrides[1::2], strict=True)}
+    except yaml.YAMLError as error:
+        raise InputError(f"an override's value is no YAML: {' '.join(overrides)}") from error
+
+
+if __name__ == "__main__":
+    cli.run(main)

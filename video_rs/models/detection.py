@@ -1,0 +1,148 @@
+"""Backbones in detection code: time pooled away, RoI heads, and an AVA-style action detector.
+
+Needs torch and torchvision only. Boxes are ``x1, y1, x2, y2`` in pixels of the input clip, as torchvision takes them.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+
+from video_rs.errors import InputError
+
+Boxes = Tensor | Sequence[Tensor]
+
+
+def pool_time(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Mean over time: maps ``[B, C, T, H, W]`` -> ``[B, C, H, W]``, for an FPN and other 2D detection code."""
+    return {name: x.mean(2) for name, x in features.items()}
+
+
+class SingleMap(nn.Module):
+    """A backbone of one feature map as a module from tensor to tensor, the ``model`` of a ``DetectionBBoxNetwork``.
+
+    ``forward``: float ``[B, 3, T, H, W]`` -> float ``[B, C, T', H', W']``. Time stays, as in pytorchvideo's own
+    backbones: its RoI head pools it, with the head's ``pool=nn.AdaptiveAvgPool3d, output_size=(1, None, None)`` for
+    any number of frames (its default pools space by 7 x 7 instead), and takes boxes ``[N, 5]`` (:func:`rois_of`).
+
+    Raises:
+        InputError: the backbone gives several maps.
+    """
+
+    def __init__(self, backbone: nn.Module):
+        super().__init__()
+        self.backbone = backbone
+        self.feature = only_feature(backbone)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.backbone(clips)[self.feature]
+
+
+class ActionDetector(nn.Module):
+    """Actions in given boxes: the RoI head of SlowFast on AVA (Feichtenhofer et al. 2019, arXiv 1812.03982, section 5).
+
+    Mean over time -> RoIAlign at the key frame's boxes -> maximum over the RoI -> dropout -> linear. The logits are
+    multi-label: train them with binary cross-entropy, read them through a sigmoid.
+
+    Args:
+        backbone: gives one map and says its stride, e.g. ``create_backbone(name, ["res5"], res5_dilation=2)``.
+        num_classes: labels, at least 1.
+        dropout: rate before the linear layer.
+        resolution: cells of an RoI along each side.
+
+    ``forward``: clips float ``[B, 3, T, H, W]`` and boxes as for :func:`rois_of` -> float ``[N, num_classes]``, in the
+    order of the boxes. Without boxes the logits are empty and still have a gradient; a mean of them is NaN, a sum is 0.
+
+    Raises:
+        InputError: the backbone gives several maps, ``num_classes`` is below 1, or clips or boxes are refused.
+    """
+
+    def __init__(self, backbone: nn.Module, num_classes: int, dropout: float = 0.5, resolution: int = 7):
+        super().__init__()
+        if num_classes < 1:
+            raise InputError(f"num_classes is {num_classes}; allowed: at least 1")
+        self.backbone = backbone
+        self.feature = only_feature(backbone)
+        shape = backbone.output_shape()[self.feature]
+        self.spatial_scale, self.resolution = 1 / shape.spatial_stride, resolution
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(shape.channels, num_classes)
+        nn.init.normal_(self.fc.weight, std=0.01)
+        nn.init.zeros_(self.fc.bias)
+
+    def forward(self, clips: Tensor, boxes: Boxes) -> Tensor:
+        features = self.backbone(clips)[self.feature].mean(2)
+        regions = self.pool_boxes(features, rois_of(boxes, clips.shape))
+        return self.fc(self.dropout(regions))
+
+    def pool_boxes(self, features: Tensor, rois: Tensor) -> Tensor:
+        """Maps ``[B, C, H', W']`` and rois ``[N, 5]`` -> the maximum over each RoI, ``[N, C]``."""
+        # Half precision would move a box by up to a pixel, so that RoIAlign works in single precision at least.
+        wide = torch.promote_types(features.dtype, torch.float32)
+        size = (self.resolution, self.resolution)
+        regions = roi_align(features.to(wide), rois.to(features.device, wide), size, self.spatial_scale, aligned=True)
+        return regions.amax((2, 3)).to(features.dtype)
+
+
+def only_feature(backbone: nn.Module) -> str:
+    """The name of a backbone's one feature map; InputError if it gives several."""
+    names = list(backbone.output_shape())
+    if len(names) != 1:
+        raise InputError(
+            f"the backbone gives {len(names)} feature maps ({', '.join(names)}); allowed: one; "
+            f"create it with out_features=[{names[-1]!r}]"
+        )
+    return names[0]
+
+
+def rois_of(boxes: Boxes, clips_shape: Sequence[int]) -> Tensor:
+    """Boxes as float ``[N, 5]``: index of the clip in its batch, then x1, y1, x2, y2 in pixels.
+
+    Args:
+        boxes: one ``[N_i, 4]`` for each clip, or ``[N, 5]``; any number of boxes, 0 included.
+        clips_shape: ``[B, 3, T, H, W]``.
+
+    Raises:
+        InputError: another shape, an index outside the batch, a box that is empty, not finite or outside the frame
+            (RoIAlign would answer with zeros).
+    """
+    batch, height, width = clips_shape[0], clips_shape[-2], clips_shape[-1]
+    rois = boxes if isinstance(boxes, Tensor) else _joined(boxes, batch)
+    if rois.dim() != 2 or rois.shape[1] != 5:
+        raise InputError(
+            f"boxes have shape {list(rois.shape)}; allowed: one tensor [boxes, 5] (clip, x1, y1, x2, y2), "
+            "or a list with one [boxes, 4] for each clip"
+        )
+    if not rois.is_floating_point():
+        rois = rois.float()
+    numbers = rois.detach().cpu()
+    clip, x1, y1, x2, y2 = numbers.unbind(1)
+    known = (clip >= 0) & (clip < batch) & (clip == clip.floor())
+    _refuse_unless(known, numbers, f"a whole number from 0 to {batch - 1} as the clip's index")
+    whole = (x1 < x2) & (y1 < y2) & numbers.isfinite().all(1)
+    _refuse_unless(whole, numbers, "finite pixels with x1 < x2 and y1 < y2; correct or drop the box")
+    inside = (x2 > 0) & (y2 > 0) & (x1 < width) & (y1 < height)
+    _refuse_unless(inside, numbers, f"boxes that overlap the clip's {height} x {width} pixels; rescale or drop the box")
+    return rois
+
+
+def _joined(boxes: Sequence[Tensor], batch: int) -> Tensor:
+    """A list of ``[N_i, 4]`` as ``[N, 5]``."""
+    if len(boxes) != batch:
+        raise InputError(f"boxes are a list of {len(boxes)} for a batch of {batch} clips; give one entry for each clip")
+    for index, of_clip in enumerate(boxes):
+        got = list(of_clip.shape) if isinstance(of_clip, Tensor) else type(of_clip).__name__
+        if not isinstance(got, list) or len(got) != 2 or got[1] != 4:
+            raise InputError(
+                f"boxes of clip {index}: got {got}; allowed: a tensor [boxes, 4] (x1, y1, x2, y2), [0, 4] for none"
+            )
+    return torch.cat([nn.functional.pad(b, (1, 0), value=i) for i, b in enumerate(boxes)])
+
+
+def _refuse_unless(good: Tensor, rois: Tensor, allowed: str) -> None:
+    """InputError naming the first of the rois ``[N, 5]`` that is not ``good`` (bool ``[N]``)."""
+    if not good.all():
+        row = int((~good).nonzero()[0])
+        numbers = ", ".join(f"{value:g}" for value in rois[row].tolist())
+        raise InputError(f"box {row} is [{numbers}] (clip, x1, y1, x2, y2); allowed: {allowed}")

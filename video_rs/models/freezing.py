@@ -1,0 +1,42 @@
+"""Fine-tuning with the first parts of a backbone frozen."""
+
+from collections import OrderedDict
+
+from torch import nn
+
+from video_rs.errors import InputError
+from video_rs.models.resnet3d import FEATURES, ResNet3d
+
+
+class Frozen(nn.Sequential):
+    """A part that training leaves as it is: no gradients, and evaluation mode whatever ``train`` asks for.
+
+    In evaluation mode batch norm keeps its statistics and stochastic depth is off. The names of the weights stay.
+    """
+
+    def __init__(self, part: nn.Sequential):
+        assert type(part).forward is nn.Sequential.forward
+        super().__init__(OrderedDict(part.named_children()))
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Frozen":
+        return super().train(False)
+
+
+def freeze_stages(backbone: ResNet3d, count: int) -> None:
+    """Freezes the first ``count`` parts: 1 the stem with its pooling, 2 also "res2", ... 5 also "res5" (0: nothing).
+
+    Before the optimizer is made, which then does not see their weights. Loading into them works as before.
+
+    Raises:
+        InputError: fewer than 0 parts, or more than the backbone has.
+    """
+    parts = FEATURES[: len(backbone.stages) + 1]
+    if not 0 <= count <= len(parts):
+        raise InputError(f"{count} parts to freeze; allowed: 0 to {len(parts)} ({', '.join(parts)})")
+    names = [name for part in parts[:count] for name in (("stem", "stem_pool") if part == "stem" else (part,))]
+    for name in names:
+        part = getattr(backbone, name)
+        if isinstance(part, nn.Sequential):  # a pooling without weights has nothing to freeze
+            setattr(backbone, name, Frozen(part))

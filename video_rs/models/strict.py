@@ -1,0 +1,71 @@
+"""Strict loading: every name and shape must agree, both sides are listed, and the one exception is said."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from video_rs.errors import InputError
+
+State = Mapping[str, Tensor]
+LISTED = 4
+CLASSIFIER = "fc."
+
+
+def load_strictly(module: nn.Module, state: State, source: str) -> None:
+    """Copies ``state`` into ``module``.
+
+    Raises:
+        InputError: a weight is missing, unknown or of another shape; the line lists some of each.
+    """
+    require_fit(state, {name: list(value.shape) for name, value in module.state_dict().items()}, source)
+    module.load_state_dict(state)
+
+
+def require_fit(state: State, shapes: Mapping[str, list[int]], source: str) -> None:
+    """Raises InputError, listing both sides, unless ``state`` has exactly the names and shapes of ``shapes``."""
+    missing = [name for name in shapes if name not in state]
+    unknown = [name for name in state if name not in shapes]
+    given = {name: list(value.shape) for name, value in state.items() if name in shapes}
+    wrong = [f"{name}: {shape} there, {shapes[name]} here" for name, shape in given.items() if shape != shapes[name]]
+    kinds = (("missing", missing), ("unknown", unknown), ("of another shape", wrong))
+    problems = [f"{len(entries)} {kind} ({_some(entries)})" for kind, entries in kinds if entries]
+    if problems:
+        raise InputError(
+            f"weights in {source} do not fit the model: {'; '.join(problems)}; build the model that they were made for"
+        )
+
+
+def _some(entries: Sequence[str]) -> str:
+    rest = len(entries) - LISTED
+    return ", ".join(entries[:LISTED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def keep_classifier(state: State, module: nn.Module) -> dict[str, Tensor]:
+    """``state`` with ``module``'s own classifier in place of the one it has."""
+    return {**state, **{name: value for name, value in module.state_dict().items() if name.startswith(CLASSIFIER)}}
+
+
+def keep_classifier_of_other_classes(state: State, module: nn.Module, source: str) -> State:
+    """``state``, but for a classifier of another number of classes: then ``module``'s own stays, and a warning says so.
+
+    A classifier that differs in anything else is left for :func:`require_fit` to refuse.
+    """
+    given, own = (_classifier_shapes(values) for values in (state, module.state_dict()))
+    if given is None or own is None or given[0] == own[0] or given[1] != own[1]:
+        return state
+    logging.getLogger(__name__).warning(
+        "the classifier (fc) in %s has %d classes, the model %d: it starts afresh, all other weights are loaded",
+        source,
+        given[0],
+        own[0],
+    )
+    return keep_classifier(state, module)
+
+
+def _classifier_shapes(state: State) -> tuple[int, int] | None:
+    """(classes, features) of a whole linear classifier, or None."""
+    weight, bias = state.get("fc.weight"), state.get("fc.bias")
+    if weight is None or bias is None or weight.dim() != 2 or bias.shape != weight.shape[:1]:
+        return None
+    return weight.shape[0], weight.shape[1]

@@ -1,0 +1,1 @@
+"""Studies: what composes models, engine and inference to measure and compare."""

@@ -1,0 +1,71 @@
+"""A process that measures one subject when its parent says so: ``python -m video_rs.studies.worker SUBJECT_JSON``.
+
+Every answer is one line of JSON on stdout: first ``{"gflop_per_clip"}`` once all is built and warm, then for each line
+"go" on stdin ``{"seconds": [...]}`` (or ``{"rates": [...]}`` of single layers), and at the end of stdin
+``{"peak_memory_mb"}``.
+"""
+
+import json
+import os
+import sys
+import time
+
+import torch
+
+from video_rs.studies.subjects import CALLS, Subject, as_it_is, gflop_per_clip, timed
+
+# A round ends after so many seconds or calls, whichever comes first, and never before the first call.
+ROUND_SECONDS, ROUND_CALLS = 2.0, 10
+
+
+def main() -> None:
+    """Builds the subject, then answers until stdin ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print goes to stderr
+    fields = json.loads(sys.argv[1])
+    subject = Subject(**{**fields, "checkpointed": tuple(fields["checkpointed"])})
+    with as_it_is(subject):
+        work(subject, answers)
+
+
+def work(subject: Subject, answers) -> None:
+    """The conversation with the parent."""
+    call = CALLS[subject.kind](subject)
+    flop = None if subject.kind == "layers" else gflop_per_clip(subject)
+    for _ in range(2):
+        call()
+    say(answers, {"gflop_per_clip": flop})
+    for _line in sys.stdin:
+        say(answers, {"rates": [call()]} if subject.kind == "layers" else {"seconds": round_of(call, subject.device)})
+    say(answers, {"peak_memory_mb": peak_memory_mb(subject.device)})
+
+
+def round_of(call, device: str) -> list[float]:
+    """Seconds of each call of one round."""
+    seconds: list[float] = []
+    ends = time.perf_counter() + ROUND_SECONDS
+    while not seconds or (time.perf_counter() < ends and len(seconds) < ROUND_CALLS):
+        seconds.append(timed(call, device))
+    return seconds
+
+
+def peak_memory_mb(device: str) -> float | None:
+    """Most memory that the process (on a GPU: its tensors there) has held, in MiB; None where the system hides it."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def say(answers, message: dict) -> None:
+    """One line of JSON."""
+    answers.write(json.dumps(message) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()
