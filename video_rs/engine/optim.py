@@ -33,7 +33,7 @@ def parameter_groups(model: nn.Module, decayed: Collection[str], weight_decay: f
 def sgd(groups: list[dict], momentum: float, nesterov: bool) -> torch.optim.SGD:
     """SGD; its L2 term ``weight_decay * w`` is the gradient of the published ``weight_decay / 2 * |w|^2``."""
     # Nesterov's variant is undefined without momentum, and torch refuses the pair.
-    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=nesterov and momentum > 0, foreach=True)
+    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=nesterov and momentum > 0, fused=True)
 
 
 def adamw(groups: list[dict], betas: Sequence[float]) -> torch.optim.AdamW:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 Triple = tuple[int, int, int]
@@ -87,7 +88,12 @@ class Conv3d(nn.Conv3d):
         if self.in_channels <= FEW_CHANNELS:
             return self._frame_by_frame(self._windows(x), self.weight.transpose(1, 2).flatten(1, 2))
         # On a CPU some shapes come back in the default layout.
-        return super().forward(x).contiguous(memory_format=torch.channels_last_3d)
+        return self._over_time(x).contiguous(memory_format=torch.channels_last_3d)
+
+    def _over_time(self, x: Tensor) -> Tensor:
+        if trains_on_cpu(x):
+            return ConvolutionOverTime.apply(x, self.weight, self.stride, self.padding, self.dilation)
+        return super().forward(x)
 
     def _frame_by_frame(self, x: Tensor, kernel: Tensor) -> Tensor:
         """The same sums as a 2D convolution of all frames, for which every backend has faster kernels than for 3D."""
@@ -100,6 +106,34 @@ class Conv3d(nn.Conv3d):
         x = functional.pad(x, (0, 0, 0, 0, pad, pad)) if pad else x
         last = x.shape[2] - kernel
         return torch.cat([x[:, :, i : last + i + 1 : stride] for i in range(kernel)], 1)
+
+
+class ConvolutionOverTime(torch.autograd.Function):
+    """``conv3d`` without bias whose weights get their gradient from maps in the default layout.
+
+    On a CPU that gradient takes up to 1.7 times as long from channels-last maps where the kernel reaches over time only,
+    and the copies of the maps cost less.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, stride: Triple, padding: Triple, dilation: Triple) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.geometry = (stride, padding, dilation)
+        return functional.conv3d(x, weight, None, *ctx.geometry)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):
+        x, weight = ctx.saved_tensors
+        rest = (None, *ctx.geometry, False, (0, 0, 0), 1)
+        backward, of_x, of_weight = torch.ops.aten.convolution_backward, None, None
+        if ctx.needs_input_grad[0]:
+            of_x = backward(gradient, x, weight, *rest, (True, False, False))[0]
+        if ctx.needs_input_grad[1]:
+            # Of the weight only shape and layout matter here.
+            like = torch.empty_like(weight, memory_format=torch.contiguous_format)
+            of_weight = backward(gradient.contiguous(), x.contiguous(), like, *rest, (False, True, False))[1]
+        return of_x, of_weight, None, None, None
 
 
 _plain = False
@@ -119,6 +153,12 @@ def plain_graph() -> Iterator[None]:
 def is_captured() -> bool:
     """Whether a compiler, an exporter or a tracer is recording: its graph stays a plain 3D one, of any size."""
     return _plain or torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def trains_on_cpu(x: Tensor) -> bool:
+    """Whether what is computed from ``x`` needs a backward pass that may be our own."""
+    plain = is_captured() or not torch.is_grad_enabled()
+    return not plain and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
 
 
 def is_eager_channels_last(x: Tensor) -> bool:

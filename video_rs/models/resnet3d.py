@@ -20,7 +20,9 @@ from video_rs.models.layers import (
     StochasticDepth,
     Triple,
     is_captured,
+    trains_on_cpu,
 )
+from video_rs.models.residual import ScaledResidual, WithMeans
 
 FEATURES = ("stem", *STAGES)
 
@@ -63,20 +65,20 @@ class Block(nn.Module):
             self.shortcut = SHORTCUTS[arch.shortcut](in_channels, out_channels, plan.stride, norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.branch(x)
-        weights = self._channel_weights(y)
-        if weights is None:
-            return (self.drop(y) + self.shortcut(x)).relu_()
-        return torch.addcmul(self.shortcut(x), y, self.drop(weights)[:, :, None, None, None]).relu_()
+        y, shortcut = self.branch(x), self.shortcut(x)
+        if self.gating is None and self.se is None:
+            return (self.drop(y) + shortcut).relu_()
+        if trains_on_cpu(y):
+            y, means = WithMeans.apply(y)
+            return ScaledResidual.apply(y, self.drop(self._channel_weights(means)), shortcut)
+        weights = self.drop(self._channel_weights(y.mean((2, 3, 4))))
+        return torch.addcmul(shortcut, y, weights[:, :, None, None, None]).relu_()
 
-    def _channel_weights(self, y: Tensor) -> Tensor | None:
-        """Gate times excitation, ``[B, C]``, from the map's means alone, so that the map is scaled once.
+    def _channel_weights(self, means: Tensor) -> Tensor:
+        """Gate times excitation from the map's means, all ``[B, C]``, so that the map is scaled once.
 
         The excitation sees the means of the gated map, which are the means times the gate.
         """
-        if self.gating is None and self.se is None:
-            return None
-        means = y.mean((2, 3, 4))
         gate = None if self.gating is None else self.gating(means)
         if self.se is None or gate is None:
             return self.se(means) if gate is None else gate
@@ -189,15 +191,16 @@ class ResNet3d(nn.Module):
         x = clips if is_captured() else clips.contiguous(memory_format=torch.channels_last_3d)
         features = {}
         for name in FEATURES[: len(self.stages) + 1]:
-            part = self._stem if name == "stem" else getattr(self, name)
-            features[name] = x = recomputed(self, part, x) if name in self.checkpointed else part(x)
+            for step in [self._stem] if name == "stem" else getattr(self, name):
+                x = recomputed(self, step, x) if name in self.checkpointed else step(x)
+            features[name] = x
         return {name: features[name] for name in self.out_features}
 
     def _stem(self, clips: Tensor) -> Tensor:
         return self.stem_pool(self.stem(clips))
 
     def checkpoint_activations(self, parts: Sequence[str] = FEATURES) -> None:
-        """Trains with less memory: what these parts compute is computed again in the backward pass (Chen et al. 2016).
+        """Trains with less memory: the blocks of these parts are computed again in the backward pass (Chen et al. 2016).
 
         Args:
             parts: names among "stem", "res2", ... that the backbone has; () keeps everything again.

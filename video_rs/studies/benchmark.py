@@ -168,12 +168,12 @@ def measure_rows(
 
 
 def add_memory_per_clip(measured: Sequence[Measured], say: Callable[[str], None]) -> None:
-    """What one more clip in the batch takes: the difference between twice the batch and the batch, per clip."""
+    """What one more clip in the batch takes: the difference between four times the batch and the batch, per clip."""
     for one in measured:
-        doubled = dataclasses.replace(one.subject, batch=2 * one.subject.batch)
-        peaks = [measure([subject], 1, say)[0].peak_memory_mb for subject in (one.subject, doubled)]
+        larger = dataclasses.replace(one.subject, batch=4 * one.subject.batch)
+        peaks = [measure([subject], 1, say)[0].peak_memory_mb for subject in (one.subject, larger)]
         if None not in peaks:
-            one.memory_per_clip_mb = (peaks[1] - peaks[0]) / one.subject.batch
+            one.memory_per_clip_mb = (peaks[1] - peaks[0]) / (3 * one.subject.batch)
 
 
 def creation_seconds(network: str, repeats: int) -> float:
