@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/motion_demo
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-tensorflow lint clean
 .DEFAULT_GOAL := demo
 
 $(BIN)/python:
@@ -16,7 +16,7 @@ $(VENV)/.installed: setup.py $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-dev: setup.py $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,torchcodec]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,torchcodec,images,accelerate]'
 	@touch $@ $(VENV)/.installed
 
 # Generates the clips, trains (or continues, or is done), tests with several views, predicts one video.
@@ -30,6 +30,15 @@ demo: $(VENV)/.installed
 # One thread per worker: two workers of two threads each would get in each other's way on two cores.
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+# TensorFlow has a folder of its own: in .venv, tensorboard would import it in every training run.
+$(VENV)/.installed-tensorflow: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/tensorflow tensorflow-cpu
+	@touch $@
+
+# Reads checkpoints that TensorFlow itself has written.
+test-tensorflow: $(VENV)/.installed-tensorflow
+	PYTHONPATH=$(VENV)/tensorflow $(BIN)/python -m pytest tests/test_convert_weights.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

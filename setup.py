@@ -40,6 +40,12 @@ setup(
     ],
     extras_require={
         "torchcodec": ["torchcodec>=0.7"],
+        # Weights of image networks; safetensors reads the files that timm's hub serves.
+        "images": ["timm>=1.0.9", "safetensors"],
+        # Engines of video_rs.inference.accelerate; torch.onnx.export needs onnx and onnxscript.
+        "accelerate": ["openvino>=2025.0", "onnxruntime>=1.20", "onnx>=1.17", "onnxscript>=0.3"],
+        # For tools/convert_weights.py --source model_garden only: tensorboard would import it in every training run.
+        "tensorflow": ["tensorflow>=2.16"],
         "dev": ["pytest>=8", "pytest-xdist", "ruff", "pre-commit", "build", "setuptools>=70.1", "timm>=1.0.9"],
     },
 )

@@ -56,7 +56,7 @@ REACHES = {
     "TRAIN.CHECKPOINT_STEPS": ("9", lambda run: run.settings.checkpoint_steps == 9),
     "TRAIN.LOG_PERIOD": ("4", lambda run: run.settings.log_steps == 4),
     "TRAIN.PRECISION": ("bfloat16", lambda run: run.trainer.precision == torch.bfloat16),
-    "TRAIN.CHANNELS_LAST": ("false", lambda run: not prepared(run).is_contiguous(memory_format=torch.channels_last_3d)),
+    "TRAIN.ACTIVATION_CHECKPOINTING": ("2", lambda run: run.trainer.model.backbone.checkpointed == ("stem", "res2")),
     "TEST.NUM_ENSEMBLE_VIEWS": ("4", lambda run: run.preprocessing.num_clips == 4),
     "TEST.NUM_SPATIAL_CROPS": ("1", lambda run: run.preprocessing.transform.num_crops == 1),
     # Views per forward pass: its effect is tested with the evaluator.
@@ -77,10 +77,6 @@ REACHES = {
     "SOLVER.CLIP_GRAD_L2NORM": ("2", lambda run: run.settings.clip_norm == 2),
     "SOLVER.EMA_DECAY": ("0.5", lambda run: run.trainer.ema.decay == 0.5),
 }
-
-
-def prepared(run):
-    return run.trainer.prepare(torch.zeros(2, 3, 4, 6, 5, dtype=torch.uint8))
 
 
 @pytest.fixture(scope="module")

@@ -276,6 +276,14 @@ def test_weights_depend_on_the_seed():
 # -- Weight decay
 
 
+def test_the_image_recipe_decays_all_but_batch_norm():
+    model = on_meta("inflated_rs_50")
+    left = {name for name, _ in model.named_parameters()} - model.weight_decay_names()
+    norms = {name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm3d)}
+    assert left == {f"{name}.{kind}" for name in norms for kind in ("weight", "bias")}
+    assert {"fc.bias", "backbone.res2.0.se.reduce.bias"} <= model.weight_decay_names()
+
+
 def test_the_published_recipe_decays_88_kernels():
     model = on_meta("r3d_rs_50")
     expected = {"fc.weight", *(f"backbone.stem.{i}.weight" for i in (0, 3, 6))}

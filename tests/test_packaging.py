@@ -110,8 +110,11 @@ def requirements(metadata, extra=""):
 
 def test_metadata_states_what_is_needed(metadata):
     assert {"torch", "torchvision", "pytorchvideo", "decord", "av", "fvcore", "iopath"} <= set(requirements(metadata))
-    assert set(metadata.get_all("Provides-Extra")) == {"dev", "torchcodec"}
+    assert set(metadata.get_all("Provides-Extra")) == {"dev", "torchcodec", "images", "accelerate", "tensorflow"}
     assert set(requirements(metadata, "torchcodec")) == {"torchcodec"}
+    assert set(requirements(metadata, "images")) == {"timm", "safetensors"}
+    assert set(requirements(metadata, "accelerate")) == {"openvino", "onnxruntime", "onnx", "onnxscript"}
+    assert set(requirements(metadata, "tensorflow")) == {"tensorflow"}
     assert {"pytest", "pytest-xdist", "ruff", "build", "timm"} <= set(requirements(metadata, "dev"))
 
 

@@ -24,10 +24,18 @@ from video_rs.engine.trainer import TrainSettings
 from video_rs.errors import InputError
 from video_rs.models import Architecture, VideoClassifier, architecture, freeze_stages
 from video_rs.models.pretrained import load_pretrained
+from video_rs.models.resnet3d import FEATURES
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Keys that may change between a run and its continuation: they say where and how, not what.
-FREE_ON_RESUME = ("OUTPUT_DIR", "DEVICE", "DATA.NUM_WORKERS", "TRAIN.LOG_PERIOD", "TRAIN.CHECKPOINT_STEPS")
+FREE_ON_RESUME = (
+    "OUTPUT_DIR",
+    "DEVICE",
+    "DATA.NUM_WORKERS",
+    "TRAIN.LOG_PERIOD",
+    "TRAIN.CHECKPOINT_STEPS",
+    "TRAIN.ACTIVATION_CHECKPOINTING",
+)
 
 
 def build_architecture(config: Config) -> Architecture:
@@ -125,25 +133,19 @@ def single_view(preprocessing: Preprocessing) -> Preprocessing:
     return dataclasses.replace(preprocessing, num_clips=1, transform=transform)
 
 
-def build_model(
-    arch: Architecture, num_classes: int, seed: int, frozen: int, device: torch.device, channels_last: bool
-):
-    """A classifier whose fresh weights depend on ``seed`` alone, its first ``frozen`` parts not to be trained."""
+def build_model(config: Config, arch: Architecture, num_classes: int, device: torch.device) -> VideoClassifier:
+    """A classifier whose fresh weights depend on RNG_SEED alone, with the parts that are frozen or recomputed."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(config.RNG_SEED)
         model = VideoClassifier(arch, num_classes)
-    freeze_stages(model.backbone, frozen)
-    return place(model, device, channels_last)
+    freeze_stages(model.backbone, config.MODEL.FROZEN_STAGES)
+    model.backbone.checkpoint_activations(FEATURES[: config.TRAIN.ACTIVATION_CHECKPOINTING])
+    return model.to(device, memory_format=torch.channels_last_3d)
 
 
 def load_start_weights(config: Config, model: VideoClassifier) -> None:
     """MODEL.PRETRAINED into ``model``."""
     load_pretrained(model, config.MODEL.PRETRAINED, config.MODEL.INFLATION)
-
-
-def place(model: nn.Module, device: torch.device, channels_last: bool) -> nn.Module:
-    """``model`` on ``device``, its kernels in the layout of its maps."""
-    return model.to(device, memory_format=torch.channels_last_3d if channels_last else torch.preserve_format)
 
 
 def build_optimizer(config: Config, model: VideoClassifier) -> torch.optim.Optimizer:

@@ -47,7 +47,7 @@ OPTIONS = (
     Option("MODEL.PADDING", None, "same (TensorFlow) or symmetric"),
     Option("MODEL.NORM_EPS", None, "batch norm's epsilon"),
     Option("MODEL.NORM_MOMENTUM", None, "torch's meaning: TensorFlow's 0.0 is 1.0"),
-    Option("MODEL.INITIALIZATION", None, "model_garden or tpu"),
+    Option("MODEL.INITIALIZATION", None, "whose rules start and decay the weights: model_garden or tpu"),
     # -- Data
     Option("DATA.TRAIN_LIST", "", "CSV, 'path label' lines, or a folder of class folders"),
     Option("DATA.VAL_LIST", "", "the same; empty trains without validation"),
@@ -95,7 +95,13 @@ OPTIONS = (
         "auto: bfloat16 (old GPUs: float16) on CUDA, else float32",
         ("auto", "float32", "bfloat16", "float16"),
     ),
-    Option("TRAIN.CHANNELS_LAST", True, "train in channels_last_3d layout (faster convolutions)"),
+    Option(
+        "TRAIN.ACTIVATION_CHECKPOINTING",
+        0,
+        "parts computed again in the backward pass, for memory: 1 the stem, 2 also res2, ... 5 all",
+        low=0,
+        high=5,
+    ),
     # -- Testing
     Option("TEST.NUM_ENSEMBLE_VIEWS", 10, "clips per video", low=1),
     Option("TEST.NUM_SPATIAL_CROPS", 3, "views per clip, along the longer side", (1, 3)),
@@ -109,7 +115,7 @@ OPTIONS = (
     Option("SOLVER.MOMENTUM", 0.9, "of SGD", low=0, high=1),
     Option("SOLVER.NESTEROV", True, "Nesterov's momentum"),
     Option("SOLVER.BETAS", [0.9, 0.999], "of AdamW", low=0, high=0.999999),
-    Option("SOLVER.WEIGHT_DECAY", 4e-5, "L2 on kernels of convolutions and linear layers only", low=0),
+    Option("SOLVER.WEIGHT_DECAY", 4e-5, "L2 on kernels, by the rule of MODEL.INITIALIZATION", low=0),
     Option("SOLVER.LABEL_SMOOTHING", 0.1, "share of the target spread over all classes", low=0, high=1),
     Option("SOLVER.CLIP_GRAD_L2NORM", 0.0, "largest norm of the gradient; 0 is off", low=0),
     Option("SOLVER.EMA_DECAY", 0.9999, "of the averaged weights; 0 is off", low=0, high=1),

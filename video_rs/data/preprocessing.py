@@ -76,7 +76,7 @@ class Preprocessing:
         rest = {**data, "clip": ClipSpec(**data["clip"]), "transform": EvalTransform(**data["transform"])}
         return cls(**rest)
 
-    def prepare(self, clips: Tensor, device: torch.device, channels_last: bool = True) -> Tensor:
-        """uint8 clips ``[B, 3, T, h, w]`` on the CPU -> normalised float32 clips on ``device``."""
-        layout = torch.channels_last_3d if channels_last else torch.contiguous_format
-        return to_float(clips.to(device, non_blocking=True), self.mean, self.std, memory_format=layout)
+    def prepare(self, clips: Tensor, device: torch.device) -> Tensor:
+        """uint8 clips ``[B, 3, T, h, w]`` on the CPU -> normalised float32 clips on ``device``, channels-last."""
+        clips = clips.to(device, non_blocking=True)
+        return to_float(clips, self.mean, self.std, memory_format=torch.channels_last_3d)

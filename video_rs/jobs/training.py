@@ -93,14 +93,12 @@ class Run:
         self.train_records, self.val_records, self.names = builders.build_records(config)
         self.settings = builders.build_settings(config, len(self.train_records))
         self.preprocessing = builders.build_preprocessing(config)
-        channels_last = config.TRAIN.CHANNELS_LAST
-        frozen = config.MODEL.FROZEN_STAGES
-        model = builders.build_model(arch, len(self.names), config.RNG_SEED, frozen, device, channels_last)
+        model = builders.build_model(config, arch, len(self.names), device)
         self.trainer = Trainer(
             model,
             builders.build_optimizer(config, model),
             builders.build_ema(config, model),
-            partial(self.preprocessing.prepare, device=device, channels_last=channels_last),
+            partial(self.preprocessing.prepare, device=device),
             builders.build_precision(config, device),
             self.settings,
         )

@@ -60,7 +60,8 @@ class Architecture:
         padding: "same" (TensorFlow) or "symmetric" (PyTorch, and the image networks).
         norm_eps: batch norm's epsilon.
         norm_momentum: torch's meaning; 1 (TensorFlow's 0) keeps the last batch's statistics, which the EMA averages.
-        initialization: "model_garden", or "tpu" (last gamma of a block 0, classifier N(0, 0.01)).
+        initialization: whose published rules start and decay the weights: "model_garden", or "tpu" (last gamma of a
+            block 0, classifier N(0, 0.01), biases decayed).
     """
 
     depths: tuple[int, ...]

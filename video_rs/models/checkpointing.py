@@ -14,8 +14,10 @@ def recomputed(module: nn.Module, part: Callable[[Tensor], Tensor], x: Tensor) -
     Random numbers are drawn the same again; batch norm takes in its statistics the first time only.
     """
 
+    owner = part if isinstance(part, nn.Module) else module  # a block's own batch norms are few, a network's are many
+
     def contexts():
-        return contextlib.nullcontext(), _statistics_kept(module)
+        return contextlib.nullcontext(), _statistics_kept(owner)
 
     return checkpoint(part, x, use_reentrant=False, context_fn=contexts)
 

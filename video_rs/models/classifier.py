@@ -48,9 +48,15 @@ class VideoClassifier(nn.Module):
         return self.forward_head(self.forward_features(clips))
 
     def weight_decay_names(self) -> set[str]:
-        """Parameters that the published recipe decays: kernels of convolutions and linear layers.
+        """Parameters that the published recipe decays, by the source that ``architecture.initialization`` names.
 
-        Biases, batch norm and the self-gating kernels are not decayed (Model Garden's ``l2_weight_decay``).
+        "model_garden": kernels of convolutions and linear layers but those of self-gating (its ``l2_weight_decay``).
+        "tpu": all but batch norm, so that the biases of squeeze-and-excitation and of the classifier are decayed too
+        (tensorflow/tpu ``resnet_main.py``).
         """
-        gates = {f"{name}.gate.weight" for name, module in self.named_modules() if isinstance(module, SelfGating)}
-        return {name for name, parameter in self.named_parameters() if parameter.dim() > 1} - gates
+        modules = dict(self.named_modules())
+        owner = {name: modules[name.rpartition(".")[0]] for name, _ in self.named_parameters()}
+        if self.backbone.architecture.initialization == "tpu":
+            return {name for name, module in owner.items() if not isinstance(module, nn.BatchNorm3d)}
+        gates = {module.gate for module in modules.values() if isinstance(module, SelfGating)}
+        return {name for name, p in self.named_parameters() if p.dim() > 1 and owner[name] not in gates}

@@ -84,14 +84,16 @@ class Conv3d(nn.Conv3d):
         if not eager:
             return super().forward(x)
         if self.kernel_size[0] == self.stride[0] == 1:
-            return self._frame_by_frame(x, self.weight.squeeze(2))
-        if self.in_channels <= FEW_CHANNELS:
-            return self._frame_by_frame(self._windows(x), self.weight.transpose(1, 2).flatten(1, 2))
-        # On a CPU some shapes come back in the default layout.
-        return self._over_time(x).contiguous(memory_format=torch.channels_last_3d)
+            y = self._frame_by_frame(x, self.weight.squeeze(2))
+        elif self.in_channels <= FEW_CHANNELS:
+            y = self._frame_by_frame(self._windows(x), self.weight.transpose(1, 2).flatten(1, 2))
+        else:
+            y = self._over_time(x)
+        # Maps of one channel lie in both layouts, and give one in the default layout; so do some shapes on a CPU.
+        return y.contiguous(memory_format=torch.channels_last_3d)
 
     def _over_time(self, x: Tensor) -> Tensor:
-        if trains_on_cpu(x):
+        if self.bias is None and trains_on_cpu(x):
             return ConvolutionOverTime.apply(x, self.weight, self.stride, self.padding, self.dilation)
         return super().forward(x)
 
@@ -150,9 +152,14 @@ def plain_graph() -> Iterator[None]:
         _plain = before
 
 
+def is_recorded() -> bool:
+    """Whether a compiler, an exporter or a tracer is recording."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
 def is_captured() -> bool:
-    """Whether a compiler, an exporter or a tracer is recording: its graph stays a plain 3D one, of any size."""
-    return _plain or torch.compiler.is_compiling() or torch.jit.is_tracing()
+    """Whether something is recording, or would be: the graph stays a plain 3D one, of any size."""
+    return _plain or is_recorded()
 
 
 def trains_on_cpu(x: Tensor) -> bool:

@@ -20,6 +20,7 @@ from video_rs.models.layers import (
     StochasticDepth,
     Triple,
     is_captured,
+    is_recorded,
     trains_on_cpu,
 )
 from video_rs.models.residual import ScaledResidual, WithMeans
@@ -189,10 +190,12 @@ class ResNet3d(nn.Module):
         self._require_clips(clips)
         # Faster on CPUs and on GPUs, and what lets a convolution see frames as images without a copy.
         x = clips if is_captured() else clips.contiguous(memory_format=torch.channels_last_3d)
+        # Compilers choose themselves what they compute again, and cannot record our choice.
+        checkpointed = () if is_recorded() else self.checkpointed
         features = {}
         for name in FEATURES[: len(self.stages) + 1]:
             for step in [self._stem] if name == "stem" else getattr(self, name):
-                x = recomputed(self, step, x) if name in self.checkpointed else step(x)
+                x = recomputed(self, step, x) if name in checkpointed else step(x)
             features[name] = x
         return {name: features[name] for name in self.out_features}
 
@@ -203,7 +206,8 @@ class ResNet3d(nn.Module):
         """Trains with less memory: the blocks of these parts are computed again in the backward pass (Chen et al. 2016).
 
         Args:
-            parts: names among "stem", "res2", ... that the backbone has; () keeps everything again.
+            parts: names among "stem", "res2", ... that the backbone has; () keeps everything again. Without effect in
+                a compiled network: compilers choose themselves what they compute again.
 
         Gradients and batch-norm statistics stay the same to the bit.
 
