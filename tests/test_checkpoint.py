@@ -160,7 +160,7 @@ def test_other_contents(tmp_path):
     torch.save({"model": {}, "epoch": 3, "step": 1}, path)
     assert refusal(path) == (
         "PATH is not a checkpoint of this project: it has no format, ema, architecture, num_classes, label_names, "
-        "preprocessing, config"
+        "preprocessing, config; weights alone can start a run with MODEL.PRETRAINED"
     )
     torch.save([torch.zeros(1)], path)
     assert refusal(path) == "PATH is not a checkpoint of this project: it holds a list"

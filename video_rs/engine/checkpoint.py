@@ -64,7 +64,10 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if "format" in checkpoint and checkpoint["format"] != FORMAT:
         raise InputError(f"{path} has checkpoint format {checkpoint['format']}; this version reads {FORMAT}")
     if missing := [key for key in REQUIRED if key not in checkpoint]:
-        raise InputError(f"{path} is not a checkpoint of this project: it has no {', '.join(missing)}")
+        raise InputError(
+            f"{path} is not a checkpoint of this project: it has no {', '.join(missing)}; "
+            "weights alone can start a run with MODEL.PRETRAINED"
+        )
     return checkpoint
 
 
