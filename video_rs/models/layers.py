@@ -93,9 +93,12 @@ class Conv3d(nn.Conv3d):
         return y.contiguous(memory_format=torch.channels_last_3d)
 
     def _over_time(self, x: Tensor) -> Tensor:
-        if self.bias is None and trains_on_cpu(x):
-            return ConvolutionOverTime.apply(x, self.weight, self.stride, self.padding, self.dilation)
-        return super().forward(x)
+        if self.bias is not None or not trains_on_cpu(x):
+            return super().forward(x)
+        weight = self.weight
+        if torch.is_autocast_enabled("cpu"):
+            x, weight = (value.to(torch.get_autocast_dtype("cpu")) for value in (x, weight))
+        return ConvolutionOverTime.apply(x, weight, self.stride, self.padding, self.dilation)
 
     def _frame_by_frame(self, x: Tensor, kernel: Tensor) -> Tensor:
         """The same sums as a 2D convolution of all frames, for which every backend has faster kernels than for 3D."""
@@ -110,11 +113,22 @@ class Conv3d(nn.Conv3d):
         return torch.cat([x[:, :, i : last + i + 1 : stride] for i in range(kernel)], 1)
 
 
+def default_layout(x: Tensor) -> Tensor:
+    """``x`` ``[B, C, T, H, W]`` in PyTorch's default layout: clip by clip, since only a matrix is transposed fast."""
+    if x.is_contiguous():
+        return x
+    copy = torch.empty_like(x, memory_format=torch.contiguous_format)
+    for source, target in zip(x, copy, strict=True):
+        target.flatten(1).copy_(source.permute(1, 2, 3, 0).flatten(0, 2).t())
+    return copy
+
+
 class ConvolutionOverTime(torch.autograd.Function):
     """``conv3d`` without bias whose weights get their gradient from maps in the default layout.
 
     On a CPU that gradient takes up to 1.7 times as long from channels-last maps where the kernel reaches over time only,
-    and the copies of the maps cost less.
+    and the copies of the maps cost less. Of half-precision maps it is computed in float32: PyTorch 2.14 answers with
+    numbers that are not the gradient.
     """
 
     @staticmethod
@@ -132,9 +146,11 @@ class ConvolutionOverTime(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             of_x = backward(gradient, x, weight, *rest, (True, False, False))[0]
         if ctx.needs_input_grad[1]:
+            wide = torch.promote_types(weight.dtype, torch.float32)
             # Of the weight only shape and layout matter here.
-            like = torch.empty_like(weight, memory_format=torch.contiguous_format)
-            of_weight = backward(gradient.contiguous(), x.contiguous(), like, *rest, (False, True, False))[1]
+            like = torch.empty_like(weight, dtype=wide, memory_format=torch.contiguous_format)
+            maps = (default_layout(gradient.to(wide)), default_layout(x.to(wide)))
+            of_weight = backward(*maps, like, *rest, (False, True, False))[1].to(weight.dtype)
         return of_x, of_weight, None, None, None
 
 
@@ -165,7 +181,7 @@ def is_captured() -> bool:
 def trains_on_cpu(x: Tensor) -> bool:
     """Whether what is computed from ``x`` needs a backward pass that may be our own."""
     plain = is_captured() or not torch.is_grad_enabled()
-    return not plain and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    return not plain and x.device.type == "cpu"
 
 
 def is_eager_channels_last(x: Tensor) -> bool:
@@ -295,7 +311,13 @@ class AveragePool3d(nn.AvgPool3d):
     def forward(self, x: Tensor) -> Tensor:
         # PyTorch refuses a map smaller than the window; the window of its cells alone has the same mean.
         kernel = tuple(n if n < k else k for n, k in zip(x.shape[2:], self.kernel_size, strict=True))
-        return functional.avg_pool3d(x, kernel, self.stride, 0, self.ceil_mode, self.count_include_pad)
+        how = (0, self.ceil_mode, self.count_include_pad)
+        if not is_eager_channels_last(x):
+            return functional.avg_pool3d(x, kernel, self.stride, *how)
+        if self.stride[0] == 1:
+            return clips_of(functional.avg_pool2d(frames_of(x), kernel[1:], self.stride[1:], *how), x)
+        # The 3D operator answers in the default layout, in which all that follows would stay.
+        return functional.avg_pool3d(x, kernel, self.stride, *how).contiguous(memory_format=torch.channels_last_3d)
 
 
 def average_pool_shortcut(in_channels: int, out_channels: int, stride: Triple, norm) -> nn.Sequential:

@@ -69,7 +69,7 @@ class Block(nn.Module):
         y, shortcut = self.branch(x), self.shortcut(x)
         if self.gating is None and self.se is None:
             return (self.drop(y) + shortcut).relu_()
-        if trains_on_cpu(y):
+        if trains_on_cpu(y) and not torch.is_autocast_enabled("cpu"):
             y, means = WithMeans.apply(y)
             return ScaledResidual.apply(y, self.drop(self._channel_weights(means)), shortcut)
         weights = self.drop(self._channel_weights(y.mean((2, 3, 4))))
