@@ -10,7 +10,7 @@ from networks import NARROW, refusal
 from video_rs import create_model
 from video_rs.inference import accelerate
 from video_rs.inference import accelerate as accelerate_function
-from video_rs.models.layers import Conv3d
+from video_rs.models.convolution import Conv3d
 
 module = importlib.import_module("video_rs.inference.accelerate")
 SHAPE = (2, 3, 4, 33, 48)
@@ -171,5 +171,6 @@ def test_an_engine_that_computes_something_else_is_refused(monkeypatch):
     monkeypatch.setattr(module, "ENGINES", wrong)
     message = refusal(accelerate, model_with_statistics(), SHAPE, "eager")
     assert message == (
-        "engine 'eager' gives other logits than the model, by 1.0e-02 of the largest; allowed: 1e-04; take another engine"
+        "engine 'eager' gives other logits than the model, by 1.0e-02 of the largest; allowed: 1e-04; take another "
+        "engine"
     )

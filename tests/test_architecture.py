@@ -9,12 +9,7 @@ from torch import nn
 
 from video_rs import create_backbone, create_model, list_models
 from video_rs.models import Architecture, architecture
-from video_rs.models.layers import (
-    AveragePool3d,
-    SelfGating,
-    SqueezeExcitation,
-    StochasticDepth,
-)
+from video_rs.models.layers import AveragePool3d, SelfGating, SqueezeExcitation, StochasticDepth
 from video_rs.models.resnet3d import Block
 
 # -- The zoo

@@ -20,15 +20,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from video_rs import create_backbone, create_model
-from video_rs.models.layers import (
-    AveragePool3d,
-    Conv3d,
-    ConvolutionOverTime,
-    MaxPool3d,
-    is_captured,
-    plain_graph,
-    truncated_normal,
-)
+from video_rs.models.convolution import Conv3d, ConvolutionOverTime, truncated_normal
+from video_rs.models.layers import AveragePool3d, MaxPool3d
+from video_rs.models.layout import is_captured, plain_graph
 from video_rs.models.residual import ScaledResidual, WithMeans
 
 FEATURES = ("stem", "res2", "res3", "res4", "res5")

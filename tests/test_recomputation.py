@@ -68,7 +68,7 @@ def test_frozen_parts_stay_frozen(parts, count):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_several_forward_passes_before_one_backward_pass(name):
-    """As in gradient accumulation over views: the first pass is computed again after the second has moved statistics."""
+    """As in gradient accumulation over views: the first pass is recomputed after the second has moved statistics."""
     assert_same_step(make(name), PARTS, passes=2)
 
 

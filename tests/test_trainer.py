@@ -89,6 +89,13 @@ def assert_same(state, other):
     assert different == []
 
 
+def assert_close(state, other):
+    """Two state dicts, to some roundings of float32."""
+    assert list(state) == list(other)
+    for name, value in state.items():
+        assert torch.allclose(value, other[name], rtol=1e-6, atol=1e-7), name
+
+
 def test_a_step_equals_one_written_by_hand():
     batches = [make_batch(seed, 4) for seed in range(4)]
     ours = make_trainer(norm_network(), label_smoothing=0.1)
@@ -105,9 +112,10 @@ def test_a_step_equals_one_written_by_hand():
         losses = functional.cross_entropy(logits, batch.labels, reduction="none", label_smoothing=0.1)
         (losses.sum() * (1 / 4)).backward()
         norm = torch.stack([p.grad.norm() for p in model.parameters()]).norm()
-        assert measured[step]["loss"] == losses.sum().item()
+        # The fused optimizer rounds a multiply-add once, this one twice: float32's 6e-8, a few steps long.
+        assert measured[step]["loss"] == pytest.approx(losses.sum().item(), rel=1e-6)
         assert measured[step]["hits"] == (logits.argmax(1) == batch.labels).sum()
-        assert measured[step]["grad_norm"] == norm.item()
+        assert measured[step]["grad_norm"] == pytest.approx(norm.item(), rel=1e-5)
         assert (measured[step]["clips"], measured[step]["failed"]) == (4, 0)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
@@ -119,8 +127,8 @@ def test_a_step_equals_one_written_by_hand():
             decay = min(0.9, (2 + step) / (11 + step))
             for name in average:
                 average[name].lerp_(model.state_dict()[name], 1 - decay)
-    assert_same(ours.model.state_dict(), model.state_dict())
-    assert_same({name: ours.ema.state_dict()[name] for name in average}, average)
+    assert_close(ours.model.state_dict(), model.state_dict())
+    assert_close({name: ours.ema.state_dict()[name] for name in average}, average)
     assert ours.step == 4
 
 

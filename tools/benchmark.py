@@ -1,7 +1,10 @@
 """Speed and memory: ``python tools/benchmark.py {model,train} [--peers] --json OUT``. Leave the machine to it alone."""
 
 import argparse
+import os
+import signal
 import sys
+import tempfile
 from pathlib import Path
 
 from video_rs import cli
@@ -10,25 +13,28 @@ from video_rs import cli
 def main() -> None:
     """Measures, prints a table and the ratios, and writes JSON and a plot."""
     args = arguments()
-    from video_rs.errors import InputError
+    # Processes are ended on the way out, so SIGTERM has to take it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(cli.TERMINATED))
     from video_rs.reports.atomic import write_json
     from video_rs.reports.plots import png
     from video_rs.reports.speed_plot import speed_plot
-    from video_rs.studies import benchmark
-    from video_rs.studies.speed_table import ratios, table
+    from video_rs.studies import benchmark, machine
+    from video_rs.studies.speed_table import best_layer, ratios, table
+    from video_rs.studies.subjects import subjects_of
 
-    if min(args.batch, args.frames, args.size, args.rounds) < 1:
-        raise InputError("--batch, --frames, --size and --rounds must be at least 1")
-    rows = benchmark.measure_rows(args.what, args.network, args.peers, clip_of(args), args.rounds, say)
-    result = {"machine": benchmark.machine(), "rows": rows, "ratios": ratios(rows, args.network)}
+    clip = clip_of(args)
+    subjects = subjects_of(args.what, args.network, args.peers, engines_of(args, clip), clip)
+    for option, path in (("--json", args.json), ("--plot", args.plot)):
+        check_output(option, path)
+    rows = benchmark.measure_rows(subjects, args.rounds, say)
+    result = {"machine": machine.machine(clip["device"]), "rows": rows, "ratios": ratios(rows, args.network)}
     if args.what == "model":
-        result["create_seconds"] = benchmark.creation_seconds(args.network, args.rounds)
+        result["create_seconds"] = machine.creation_seconds(args.network, args.rounds)
     print(table(result))
     if args.json:
-        write_json(Path(args.json), result)
+        write_json(args.json, result)
     if args.plot:
-        peak = next((row["gflops_per_s"] for row in rows if not row["clips_per_s"]), None)
-        Path(args.plot).write_bytes(png(speed_plot(rows, peak)))
+        args.plot.write_bytes(png(speed_plot(rows, best_layer(rows))))
 
 
 def arguments() -> argparse.Namespace:
@@ -37,27 +43,64 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("what", choices=("model", "train"), help="forward passes, or optimizer steps")
     parser.add_argument("--peers", action="store_true", help="also networks of pytorchvideo and torchvision")
     parser.add_argument("--network", default="r3d_rs_50", help="one of video_rs.list_models()")
-    parser.add_argument("--batch", type=int, default=0, help="clips per call; default 1 forward, 2 in training")
+    parser.add_argument("--batch", type=int, help="clips per call; default 1 forward, 2 in training")
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--size", type=int, default=224, help="pixels of a side")
     parser.add_argument("--rounds", type=int, default=5, help="all subjects in turn, so many times")
+    parser.add_argument("--engines", help="of accelerate, for model on a CPU, comma-separated; default all installed")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
-    parser.add_argument("--json", default="", metavar="OUT", help="machine, rows and ratios")
-    parser.add_argument("--plot", default="", metavar="PNG", help="clips per second over GFLOP per clip")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="machine, rows and ratios")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="clips per second and GFLOP/s as bars")
     args = parser.parse_args()
-    args.batch = args.batch or {"model": 1, "train": 2}[args.what]
+    if args.batch is None:
+        args.batch = {"model": 1, "train": 2}[args.what]
     return args
 
 
 def clip_of(args: argparse.Namespace) -> dict:
     """What all subjects have in common: bfloat16 on a GPU, float32 on a CPU unless told otherwise."""
-    from video_rs.engine.distributed import pick_device
+    import torch
 
-    device = pick_device(args.device).type
+    from video_rs.errors import InputError
+
+    for name in ("batch", "frames", "size", "rounds"):
+        if vars(args)[name] < 1:
+            raise InputError(f"--{name} is {vars(args)[name]}; allowed: 1 or more")
+    cuda = torch.cuda.is_available()
+    if args.device == "cuda" and not cuda:
+        raise InputError("--device is cuda, and PyTorch finds no such GPU here; allowed: auto, cpu")
+    device = "cuda" if cuda and args.device != "cpu" else "cpu"
     default = "bfloat16" if device == "cuda" else "float32"
     precision = default if args.precision == "auto" else args.precision
     return {"batch": args.batch, "frames": args.frames, "size": args.size, "device": device, "precision": precision}
+
+
+def engines_of(args: argparse.Namespace, clip: dict) -> list[str]:
+    """Engines of ``accelerate``, which runs forward passes in float32; on a GPU its way is a row of its own."""
+    from video_rs.errors import InputError
+    from video_rs.studies.subjects import checked_engines
+
+    if (args.what, clip["device"], clip["precision"]) == ("model", "cpu", "float32"):
+        return checked_engines(None if args.engines is None else [name for name in args.engines.split(",") if name])
+    if args.engines is not None:
+        raise InputError("--engines is for model on a CPU in float32; leave it out")
+    return []
+
+
+def check_output(option: str, path: Path | None) -> None:
+    """Makes the folder of an output file, and refuses a path that cannot be written before minutes are spent."""
+    from video_rs.errors import InputError
+
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise InputError(f"{option} {path}: its folder cannot be written ({error.strerror}); take another") from error
+    if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+        raise InputError(f"{option} {path}: what is there cannot be written over; take another name")
 
 
 def say(line: str) -> None:

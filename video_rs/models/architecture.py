@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from video_rs.errors import InputError
-from video_rs.models.layers import PADDINGS, SHORTCUTS
+from video_rs.models.convolution import PADDINGS
+from video_rs.models.layers import SHORTCUTS
 
 STAGES = ("res2", "res3", "res4", "res5")
 STAGE_WIDTHS = (64, 128, 256, 512)

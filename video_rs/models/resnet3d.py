@@ -11,18 +11,9 @@ from torch import Tensor, nn
 from video_rs.errors import InputError
 from video_rs.models.architecture import STAGE_WIDTHS, STAGES, Architecture
 from video_rs.models.checkpointing import recomputed
-from video_rs.models.layers import (
-    SHORTCUTS,
-    Conv3d,
-    MaxPool3d,
-    SelfGating,
-    SqueezeExcitation,
-    StochasticDepth,
-    Triple,
-    is_captured,
-    is_recorded,
-    trains_on_cpu,
-)
+from video_rs.models.convolution import Conv3d, Triple
+from video_rs.models.layers import SHORTCUTS, MaxPool3d, SelfGating, SqueezeExcitation, StochasticDepth
+from video_rs.models.layout import is_captured, is_recorded, trains_on_cpu
 from video_rs.models.residual import ScaledResidual, WithMeans
 
 FEATURES = ("stem", *STAGES)
@@ -203,7 +194,7 @@ class ResNet3d(nn.Module):
         return self.stem_pool(self.stem(clips))
 
     def checkpoint_activations(self, parts: Sequence[str] = FEATURES) -> None:
-        """Trains with less memory: the blocks of these parts are computed again in the backward pass (Chen et al. 2016).
+        """Trains with less memory: the backward pass computes the blocks of these parts again (Chen et al. 2016).
 
         Args:
             parts: names among "stem", "res2", ... that the backbone has; () keeps everything again. Without effect in

@@ -4,7 +4,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from video_rs.models.classifier import VideoClassifier
-from video_rs.models.layers import plain_graph
+from video_rs.models.layout import plain_graph
 from video_rs.models.zoo import create_model, list_models
 
 

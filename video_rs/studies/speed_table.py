@@ -3,27 +3,34 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-PEER = "pytorchvideo slow_r50"
+from video_rs.studies.subjects import BEST_LAYER, PEER
+
 COLUMNS = ("", "clip", "GFLOP/clip", "clips/s", "GFLOP/s", "of best layer", "peak MiB", "MiB/clip", "spread")
+Row = Mapping[str, Any]
 
 
-def ratios(rows: Sequence[Mapping[str, Any]], network: str) -> dict[str, float]:
-    """Ours over plain, over the peer and over the best single layer, in GFLOP/s; memory and time of checkpointing."""
+def ratios(rows: Sequence[Row], network: str) -> dict[str, float]:
+    """Ours over plain, over the peer and over the best single layer, in GFLOP/s; speed and memory of checkpointing."""
     rate = {row["name"]: row["gflops_per_s"] for row in rows}
     eager, plain, kept = (f"{network} {how}" for how in ("eager", "plain", "checkpointed"))
-    pairs = [(eager, plain), (eager, PEER), (kept, eager)]
-    pairs += [(name, other) for name in rate if " accelerate " in name for other in (PEER, "best single layer")]
-    found = {f"{a} / {b}": rate[a] / rate[b] for a, b in pairs if a in rate and b in rate}
-    memory = {row["name"]: row["memory_per_clip_mb"] for row in rows if row["memory_per_clip_mb"]}
-    found |= {
-        f"memory per clip, {name} / {plain}": memory[name] / memory[plain] for name in (eager, kept) if name in memory
+    slow = ("plain", "checkpointed", "layers")
+    fast = [r["name"] for r in rows if r["subject"]["network"] == network and r["subject"]["how"] not in slow]
+    pairs = [(eager, plain), (kept, eager), *((name, other) for name in fast for other in (PEER, BEST_LAYER))]
+    memory = {row["name"]: row["memory_per_clip_mb"] for row in rows if (row["memory_per_clip_mb"] or 0) > 0}
+    memory_pairs = [(name, other) for name in (eager, kept) for other in (plain, PEER)]
+    return {f"{a} / {b}": rate[a] / rate[b] for a, b in pairs if a in rate and b in rate} | {
+        f"memory per clip, {a} / {b}": memory[a] / memory[b] for a, b in memory_pairs if a in memory and b in memory
     }
-    return found
+
+
+def best_layer(rows: Sequence[Row]) -> float | None:
+    """GFLOP/s of the best single layer."""
+    return next((row["gflops_per_s"] for row in rows if row["name"] == BEST_LAYER), None)
 
 
 def table(result: Mapping[str, Any]) -> str:
     """The rows as aligned text, then the ratios and the machine."""
-    peak = next((row["gflops_per_s"] for row in result["rows"] if not row["clips_per_s"]), None)
+    peak = best_layer(result["rows"])
     lines = [COLUMNS, *(cells(row, peak) for row in result["rows"])]
     widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
     text = [
@@ -35,16 +42,21 @@ def table(result: Mapping[str, Any]) -> str:
         text.append(f"{result['create_seconds']:6.3f}  seconds to import video_rs and create the network")
     machine = result["machine"]
     parts = (machine["gpu"] or machine["processor"], f"{machine['cores']} cores", machine["capability"])
-    text += ["", f"{', '.join(parts)}, torch {machine['torch']}"]
-    return "\n".join(text)
+    return "\n".join([*text, "", f"{', '.join(parts)}, torch {machine['torch']}"])
 
 
-def cells(row: Mapping[str, Any], peak: float | None) -> tuple[str, ...]:
-    """One line of the table."""
+def cells(row: Row, peak: float | None) -> tuple[str, ...]:
+    """One line of the table; a clip is batch x frames x size, and single layers have none."""
     subject = row["subject"]
     clip = f"{subject['batch']} x {subject['frames']} x {subject['size']}" if row["clips_per_s"] else ""
     share = f"{row['gflops_per_s'] / peak:.0%}" if peak else ""
-    numbers = [(row["gflop_per_clip"], ".1f"), (row["clips_per_s"], ".3f"), (row["gflops_per_s"], ".1f")]
-    memory = [(row["peak_memory_mb"], ".0f"), (row["memory_per_clip_mb"], ".0f")]
-    text = [format(value, how) if value is not None else "" for value, how in (*numbers, *memory)]
-    return (row["name"], clip, *text[:3], share, *text[3:], f"{row['spread']:.0%}")
+    speed = [digits(row[key]) for key in ("gflop_per_clip", "clips_per_s", "gflops_per_s")]
+    memory = ["" if row[key] is None else f"{row[key]:z.0f}" for key in ("peak_memory_mb", "memory_per_clip_mb")]
+    return (row["name"], clip, *speed, share, *memory, f"{row['spread']:.0%}")
+
+
+def digits(value: float | None) -> str:
+    """Four of them that count, whether it is a network of thousandths of a GFLOP or a GPU; "" for None."""
+    if value is None:
+        return ""
+    return f"{value:.4g}" if value < 9999.5 else f"{value:.0f}"

@@ -1,18 +1,22 @@
 """A process that measures one subject when its parent says so: ``python -m video_rs.studies.worker SUBJECT_JSON``.
 
-Every answer is one line of JSON on stdout: first ``{"gflop_per_clip"}`` once all is built and warm, then for each line
-"go" on stdin ``{"seconds": [...]}`` (or ``{"rates": [...]}`` of single layers), and at the end of stdin
-``{"peak_memory_mb"}``.
+Every answer is one line of JSON on stdout: first ``{"peak_memory_mb"}`` once all is built and called twice, then for
+each line "go" on stdin ``{"seconds": [...]}`` (or ``{"rates": [...]}`` of single layers), and at the end of stdin
+``{"peak_memory_mb"}`` again. ``{"error"}`` may be the last answer at any time.
 """
 
 import json
 import os
 import sys
 import time
+from collections.abc import Callable
+from typing import Any, TextIO
 
 import torch
 
-from video_rs.studies.subjects import CALLS, Subject, as_it_is, gflop_per_clip, timed
+from video_rs.errors import InputError
+from video_rs.studies.calls import CALLS, as_it_is, timed
+from video_rs.studies.subjects import Subject
 
 # A round ends after so many seconds or calls, whichever comes first, and never before the first call.
 ROUND_SECONDS, ROUND_CALLS = 2.0, 10
@@ -22,25 +26,30 @@ def main() -> None:
     """Builds the subject, then answers until stdin ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print goes to stderr
-    fields = json.loads(sys.argv[1])
-    subject = Subject(**{**fields, "checkpointed": tuple(fields["checkpointed"])})
-    with as_it_is(subject):
-        work(subject, answers)
+    subject = Subject(**json.loads(sys.argv[1]))
+    try:
+        with as_it_is(subject):
+            work(subject, answers)
+    except InputError as error:
+        say(answers, {"error": str(error)})
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        say(answers, {"error": f"{type(error).__name__}: {first}"})
+        raise
 
 
-def work(subject: Subject, answers) -> None:
+def work(subject: Subject, answers: TextIO) -> None:
     """The conversation with the parent."""
     call = CALLS[subject.kind](subject)
-    flop = None if subject.kind == "layers" else gflop_per_clip(subject)
     for _ in range(2):
         call()
-    say(answers, {"gflop_per_clip": flop})
+    say(answers, {"peak_memory_mb": peak_memory_mb(subject.device)})
     for _line in sys.stdin:
         say(answers, {"rates": [call()]} if subject.kind == "layers" else {"seconds": round_of(call, subject.device)})
     say(answers, {"peak_memory_mb": peak_memory_mb(subject.device)})
 
 
-def round_of(call, device: str) -> list[float]:
+def round_of(call: Callable[[], object], device: str) -> list[float]:
     """Seconds of each call of one round."""
     seconds: list[float] = []
     ends = time.perf_counter() + ROUND_SECONDS
@@ -61,7 +70,7 @@ def peak_memory_mb(device: str) -> float | None:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def say(answers, message: dict) -> None:
+def say(answers: TextIO, message: dict[str, Any]) -> None:
     """One line of JSON."""
     answers.write(json.dumps(message) + "\n")
     answers.flush()
