@@ -1,6 +1,7 @@
 """The benchmark: its arithmetic on made-up numbers, its processes, what its calls compute. Nothing here times."""
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -12,11 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT
+from matplotlib.text import Text
 from networks import on_meta, refusal
 
 from video_rs import create_model
 from video_rs.models.table import gmac
-from video_rs.reports.speed_plot import digits, speed_plot
+from video_rs.reports.speed_plot import speed_plot
 from video_rs.studies import benchmark, calls, process, subjects
 from video_rs.studies.speed_table import best_layer, ratios, table
 from video_rs.studies.subjects import PEERS, Subject, gflop_per_clip, subjects_of
@@ -402,18 +404,25 @@ def test_what_peers_forbid_is_refused_first(tool, pids, monkeypatch):
 
 
 def test_the_plot_shows_every_network_once_the_fastest_first():
-    speeds, rates = speed_plot(ROWS, 200.0).axes
-    assert [bar.get_width() for bar in speeds.patches] == [4.5, 4.0, 3.0, 2.0, 1.25]
-    assert [bar.get_width() for bar in rates.patches] == [180.0, 160.0, 120.0, 80.0, 100.0]
-    assert len({bar.get_facecolor() for bar in speeds.patches}) == 2
-    texts = [text.get_text() for text in rates.texts]
-    shares = ["90%", "80%", "60%", "40%", "50%"]
-    assert texts == ["180", "160", "120", "80.0", "100", *shares, "best single layer, 200"]
-    first = [text.get_text() for text in speeds.texts][:2]
-    assert first == ["net accelerate openvino", "2 x 8 x 224, 40.0 GFLOP a clip"]
-    assert len(speed_plot(ROWS[:1], None).axes[1].lines) == 0
+    axes, listing = speed_plot(ROWS, 200.0).axes
+    *points, line = [*axes.lines[1:], axes.lines[0]]
+    shown = sorted((row for row in ROWS if row["clips_per_s"]), key=lambda row: -row["clips_per_s"])
+    assert [(p.get_xdata()[0], p.get_ydata()[0]) for p in points] == [
+        (row["gflop_per_clip"], row["clips_per_s"]) for row in shown
+    ]
+    assert len({p.get_color() for p in points}) == 2
+    assert line.get_xdata() * line.get_ydata() == pytest.approx([200.0, 200.0])
+    assert line.get_label() == "best single layer, 200 GFLOP/s"
+    texts = [text.get_text() for text in listing.texts]
+    assert texts[5:10] == ["1", "net accelerate openvino", "4.5", "180", "8"]
+    assert [text for text in texts if text in {row["name"] for row in ROWS}] == [row["name"] for row in shown]
+    assert speed_plot(ROWS[:1], None).axes[0].get_legend() is None
 
 
-@pytest.mark.parametrize(("value", "text"), [(3, "3.00"), (999.4, "999"), (0.005, "0.00500"), (12345.6, "12346")])
-def test_numbers_of_the_plot(value, text):
-    assert digits(value) == text
+def test_numbers_of_neighbouring_points_do_not_touch():
+    rows = [{**ROWS[0], "clips_per_s": 4.0 - 0.01 * i} for i in range(6)]
+    figure = speed_plot(rows, None)
+    figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(number) for number in figure.axes[0].texts]  # without its line
+    assert len(boxes) == 6
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))

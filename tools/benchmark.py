@@ -51,7 +51,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
     parser.add_argument("--json", type=Path, metavar="OUT", help="machine, rows and ratios")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="clips per second and GFLOP/s as bars")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="clips per second over GFLOP per clip")
     args = parser.parse_args()
     if args.batch is None:
         args.batch = {"model": 1, "train": 2}[args.what]
