@@ -414,7 +414,7 @@ def test_the_plot_shows_every_network_once_the_fastest_first():
     assert line.get_xdata() * line.get_ydata() == pytest.approx([200.0, 200.0])
     assert line.get_label() == "best single layer, 200 GFLOP/s"
     texts = [text.get_text() for text in listing.texts]
-    assert texts[5:10] == ["1", "net accelerate openvino", "4.5", "180", "8"]
+    assert texts[5:10] == ["1", "net accelerate openvino", "4.50", "180", "8 x 224"]
     assert [text for text in texts if text in {row["name"] for row in ROWS}] == [row["name"] for row in shown]
     assert speed_plot(ROWS[:1], None).axes[0].get_legend() is None
 

@@ -79,12 +79,14 @@ def draw_list(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     """Number, name, clip and speeds of each point, the fastest first."""
     axes.axis("off")
     height = max(18, len(rows) + 2)
-    columns = ((0.0, ""), (0.06, "network"), (0.72, "clips/s"), (0.86, "GFLOP/s"), (1.0, "frames"))
+    columns = ((0.0, ""), (0.06, "network"), (0.68, "clips/s"), (0.82, "GFLOP/s"), (1.0, "clip"))
     for x, title in columns:
         axes.text(x, 1, title, fontsize=7.5, color=GREY, ha="left" if x < 0.5 else "right", transform=axes.transAxes)
     for i, row in enumerate(rows):
-        texts = (str(i + 1), row["name"], f"{row['clips_per_s']:.3g}", f"{row['gflops_per_s']:.4g}")
-        for (x, _), text in zip(columns, (*texts, str(row["subject"]["frames"])), strict=True):
+        texts = (str(i + 1), row["name"], f"{row['clips_per_s']:#.3g}".removesuffix("."), f"{row['gflops_per_s']:.4g}")
+        for (x, _), text in zip(
+            columns, (*texts, f"{row['subject']['frames']} x {row['subject']['size']}"), strict=True
+        ):
             side = "left" if x < 0.5 else "right"
             y = 1 - (i + 1.4) / height
             axes.text(x, y, text, fontsize=7.5, color=color_of(row), ha=side, transform=axes.transAxes)
