@@ -207,7 +207,8 @@ def test_averages_that_are_asked_for_must_be_there(variables):
     assert message == (
         f"the checkpoint does not fit the model: {weights} without a moving average "
         "(backbone/layer_with_weights-0/kernel, backbone/layer_with_weights-1/gamma, "
-        f"backbone/layer_with_weights-1/beta and {weights - 3} more)" + NEXT_STEP
+        "backbone/layer_with_weights-1/beta, "
+        f"backbone/layer_with_weights-2/kernel and {weights - 4} more)" + NEXT_STEP
     )
 
 

@@ -1,5 +1,6 @@
 """Feature maps, and the networks in other people's hands."""
 
+import copy
 import math
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import torch
 from networks import NARROW, on_meta, refusal
 
 from video_rs import create_backbone, create_model
-from video_rs.models import FeatureShape, ResNet3d, VideoClassifier, architecture
+from video_rs.models import FeatureShape, ResNet3d, VideoClassifier, architecture, freeze_stages
 
 FEATURES = ("stem", "res2", "res3", "res4", "res5")
 
@@ -75,6 +76,55 @@ def test_clips_of_another_rank_or_channels_are_refused(shape):
     model = create_model("r3d_rs_tiny", 2)
     expected = f"clips have shape {list(shape)}; allowed: [batch, 3, frames, height, width]"
     assert refusal(model, torch.rand(shape)) == expected
+
+
+def test_clips_of_whole_numbers_are_refused():
+    clips = torch.zeros(1, 3, 4, 8, 8, dtype=torch.uint8)
+    expected = "clips are torch.uint8; allowed: floating point, for frames of uint8 clips.float() / 255"
+    assert refusal(create_model("r3d_rs_tiny", 2), clips) == expected
+    assert refusal(create_backbone("r3d_rs_tiny"), clips.long()) == expected.replace("uint8;", "int64;")
+
+
+@pytest.mark.parametrize("size", [(0, 8, 8), (4, 0, 8), (4, 8, 0)], ids=str)
+def test_clips_without_a_cell_are_refused(size):
+    expected = f"clips have shape {[1, 3, *size]}; allowed: at least 1 frame of 1 x 1 pixel"
+    for mode in (True, False):
+        assert refusal(create_model("r3d_rs_tiny", 2).train(mode), torch.zeros(1, 3, *size)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "overrides", "least"),
+    [
+        ("r3d_rs_tiny", ("res5",), {}, (2, 32)),
+        ("r3d_rs_tiny", ("stem",), {}, (2, 4)),
+        (
+            "r3d_rs_50",
+            ("res3", "stem"),
+            {**NARROW, "temporal_strides": (1, 2, 1, 1), "temporal_kernels": 4 * (3,)},
+            (4, 8),
+        ),
+        ("inflated_rs_50", ("res5",), {**NARROW, "res5_dilation": 2}, (2, 16)),
+    ],
+)
+def test_one_value_a_channel_is_refused_in_training_and_whatever_the_message_asks_for_is_enough(
+    name, features, overrides, least
+):
+    """``least``: frames and pixels that make one cell of the deepest map."""
+    backbone = create_backbone(name, features, **overrides)
+    frames, pixels = least
+    for size in ((frames, pixels, pixels), (1, 1, 1)):
+        assert refusal(backbone, torch.rand(1, 3, *size)) == (
+            f"clips have shape {[1, 3, *size]}, which leaves the last batch norm one value a channel; allowed in "
+            f"training: at least 2 clips, {frames + 1} frames, or {pixels + 1} pixels in height or width"
+        )
+        t, h, w = size
+        for shape in ((2, 3, t, h, w), (1, 3, frames + 1, h, w), (1, 3, t, pixels + 1, w), (1, 3, t, h, pixels + 1)):
+            assert all(x.isfinite().all() for x in backbone(torch.rand(shape)).values())
+        backbone.eval()(torch.rand(1, 3, *size))
+        frozen = create_backbone(name, features, **overrides)
+        freeze_stages(frozen, len(frozen.stages) + 1)
+        frozen.train()(torch.rand(1, 3, *size))
+        backbone.train()
 
 
 def test_the_head_follows_the_last_feature_map():
@@ -150,6 +200,46 @@ def test_torch_export_keeps_batch_time_and_space_dynamic(name):
         with torch.no_grad():
             # The same operators on the same numbers; a compiler may still choose another summation order.
             assert torch.allclose(exported(clips), model(clips), rtol=0, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_compiled_classifier_gives_the_same_logits():
+    """By torch.compile's own backend, which generates code."""
+    torch.manual_seed(0)
+    model = create_model("r3d_rs_tiny", 3, depths=(1, 1, 1, 1), width=0.125).eval()
+    clips = torch.rand(2, 3, 4, 33, 48)
+    with torch.no_grad():
+        # float32 sums in another order.
+        torch.testing.assert_close(torch.compile(model, fullgraph=True)(clips), model(clips), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["r3d_rs_tiny", "r3d_rs_50", "inflated_rs_50"])
+def test_training_a_compiled_classifier_gives_the_same_gradients(name):
+    torch.manual_seed(0)
+    overrides = {"depths": (1, 1, 1, 1), "width": 0.125, "initialization": "model_garden"}
+    model = create_model(name, 3, stochastic_depth=0.0, dropout=0.0, norm_momentum=0.1, **overrides).double().train()
+    other = copy.deepcopy(model)
+    clips = torch.rand(3, 3, 4, 33, 40, dtype=torch.float64)
+    losses = [each(clips).square().sum() for each in (model, torch.compile(other, backend="aot_eager", fullgraph=True))]
+    for loss in losses:
+        loss.backward()
+    for (key, p), q in zip(model.named_parameters(), other.parameters(), strict=True):
+        # float64 rounding, divided by standard deviations on its way back.
+        assert (p.grad - q.grad).abs().max() <= 1e-10 * p.grad.abs().max(), key
+    for key, value in model.state_dict().items():
+        torch.testing.assert_close(other.state_dict()[key], value, rtol=1e-12, atol=1e-12)
+
+
+def test_a_compiled_backbone_gives_the_same_maps():
+    torch.manual_seed(0)
+    backbone = create_backbone("inflated_rs_50", FEATURES, **NARROW).double().eval()
+    compiled = torch.compile(backbone, backend="aot_eager", fullgraph=True)
+    clips = torch.rand(2, 3, 5, 33, 40, dtype=torch.float64)
+    with torch.no_grad():
+        maps, expected = compiled(clips), backbone(clips)
+    assert tuple(maps) == FEATURES
+    for name, value in expected.items():
+        torch.testing.assert_close(maps[name], value, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::FutureWarning")

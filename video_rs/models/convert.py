@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from video_rs.errors import InputError
 from video_rs.models.architecture import Architecture
 from video_rs.models.resnet3d import ResNet3d
+from video_rs.models.strict import listed
 
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 AVERAGE = "/.OPTIMIZER_SLOT/optimizer/average"
@@ -76,16 +77,16 @@ def from_model_garden(
     names, own = model_garden_names(model), model.state_dict()
     keys, averages, twice = _by_path(variables)
     problems = [
-        _listed("missing", [f"{path} for {name}" for path, name in names.items() if path not in keys]),
-        _listed("unknown", [key for path, key in {**averages, **keys}.items() if path not in names]),
-        _listed("there twice", twice),
+        listed("missing", [f"{path} for {name}" for path, name in names.items() if path not in keys]),
+        listed("unknown", [key for path, key in {**averages, **keys}.items() if path not in names]),
+        listed("there twice", twice),
     ]
     if averages if average == "auto" else average:
-        problems.append(_listed("without a moving average", _lacking_averages(names, averages)))
+        problems.append(listed("without a moving average", _lacking_averages(names, averages)))
         keys = {**keys, **averages}
     arrays = {path: variables[keys[path]] for path in names if path in keys}
     misfits = [_misfit(path, array, own[names[path]]) for path, array in arrays.items()]
-    problems.append(_listed("of another shape", [misfit for misfit in misfits if misfit]))
+    problems.append(listed("of another shape", [misfit for misfit in misfits if misfit]))
     if any(problems):
         raise InputError(
             f"the checkpoint does not fit the model: {'; '.join(filter(None, problems))}; make the model with the "
@@ -199,12 +200,6 @@ def _lacking_averages(names: Mapping[str, str], averages: Mapping[str, str]) -> 
     with_statistics = any(path.endswith(STATISTICS) for path in averages)
     needed = [path for path in names if with_statistics or not path.endswith(STATISTICS)]
     return [path for path in needed if path not in averages]
-
-
-def _listed(what: str, items: list[str]) -> str:
-    """``5 unknown (first, second, third and 2 more)``; nothing for no items."""
-    more = f" and {len(items) - 3} more" if len(items) > 3 else ""
-    return f"{len(items)} {what} ({', '.join(items[:3])}{more})" if items else ""
 
 
 def _settings(fields: Mapping[str, Any]) -> str:

@@ -29,16 +29,18 @@ def require_fit(state: State, shapes: Mapping[str, list[int]], source: str) -> N
     given = {name: list(value.shape) for name, value in state.items() if name in shapes}
     wrong = [f"{name}: {shape} there, {shapes[name]} here" for name, shape in given.items() if shape != shapes[name]]
     kinds = (("missing", missing), ("unknown", unknown), ("of another shape", wrong))
-    problems = [f"{len(entries)} {kind} ({_some(entries)})" for kind, entries in kinds if entries]
+    problems = [listed(kind, entries) for kind, entries in kinds if entries]
     if problems:
         raise InputError(
             f"weights in {source} do not fit the model: {'; '.join(problems)}; build the model that they were made for"
         )
 
 
-def _some(entries: Sequence[str]) -> str:
+def listed(kind: str, entries: Sequence[str]) -> str:
+    """``5 unknown (first, second, third, fourth and 1 more)``; nothing for no entries."""
     rest = len(entries) - LISTED
-    return ", ".join(entries[:LISTED]) + (f" and {rest} more" if rest > 0 else "")
+    some = ", ".join(entries[:LISTED]) + (f" and {rest} more" if rest > 0 else "")
+    return f"{len(entries)} {kind} ({some})" if entries else ""
 
 
 def keep_classifier(state: State, module: nn.Module) -> dict[str, Tensor]:
