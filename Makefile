@@ -29,7 +29,7 @@ demo: $(VENV)/.installed
 
 # One thread per worker: two workers of two threads each would get in each other's way on two cores.
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # TensorFlow has a folder of its own: in .venv, tensorboard would import it in every training run.
 $(VENV)/.installed-tensorflow: $(VENV)/.installed-dev

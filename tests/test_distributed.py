@@ -17,6 +17,9 @@ from video_rs.engine import distributed
 from video_rs.engine.evaluator import evaluate, gather_results
 from video_rs.errors import InputError
 
+# One after the other: jobs of several processes choose their ports and cores as if they were alone.
+pytestmark = pytest.mark.xdist_group("processes")
+
 WORLD = 2
 NOTHING = make_batch(0, 0, 2)
 

@@ -16,6 +16,9 @@ from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.jobs import training
 from video_rs.reports import read_log
 
+# One after the other: jobs of several processes choose their ports and cores as if they were alone.
+pytestmark = pytest.mark.xdist_group("processes")
+
 
 def weights(folder, name="last"):
     return load_checkpoint(folder / "checkpoints" / f"{name}.pth")
