@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -63,6 +64,7 @@ def test_resume_drops_the_steps_after_the_checkpoint_everywhere(tmp_path):
             log.train(step, step / 10, loss=float(step))
             log.validation(step, step / 10, top1=step / 100)
             log.event("note", f"at {step}")
+    time.sleep(1.1)  # TensorBoard orders its files by the second of their names, and no real run resumes within one
     with RunLog(tmp_path, resume_step=20) as log:
         log.event("resume", "from step 20")
         log.train(30, 3.0, loss=300.0)
@@ -82,6 +84,7 @@ def test_a_new_run_replaces_the_log_of_an_older_one(tmp_path):
         with RunLog(tmp_path) as log:
             log.train(1, 0.1, loss=loss, epoch_seconds=3)
     assert [record["loss"] for record in read_log(tmp_path / "log.jsonl")] == [2.0]
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1
     assert scalars(tmp_path, "train/loss") == [(1, 2.0)]
     assert scalars(tmp_path, "train/epoch_seconds") == [(1, 3.0)]
     assert scalars(tmp_path, "train/epoch") == [(1, pytest.approx(0.1, rel=1e-6))]  # TensorBoard stores float32

@@ -1,5 +1,6 @@
 """The output folder of a run: what lies where, and that two runs are never mixed in one."""
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,12 +58,12 @@ class RunFolder:
             )
 
     def make(self) -> None:
-        """Makes the folder; InputError where that is not possible."""
+        """Makes the folder; InputError where that is not possible. Processes of one run may call it at once."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / ".writable"
-            probe.touch()
-            probe.unlink()
+            # A probe of each caller's own: with one name for all, one process removes what another is about to.
+            with tempfile.NamedTemporaryFile(dir=self.path, prefix=".writable-"):
+                pass
         except OSError as error:
             reason = error.strerror or error
             raise InputError(f"cannot write to OUTPUT_DIR {self.path}: {reason}; set another OUTPUT_DIR") from error

@@ -137,4 +137,7 @@ def _plain(value: Any) -> Any:
 def _summary_writer(folder: Path, first_new_step: int) -> Any:
     from torch.utils.tensorboard import SummaryWriter  # slow to import, and only a run that logs needs it
 
+    if first_new_step == 0:  # TensorBoard reads a folder's files by name: one of the same second may come after the new
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
     return SummaryWriter(str(folder), purge_step=first_new_step)
