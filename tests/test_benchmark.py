@@ -419,10 +419,13 @@ def test_the_plot_shows_every_network_once_the_fastest_first():
     assert speed_plot(ROWS[:1], None).axes[0].get_legend() is None
 
 
-def test_numbers_of_neighbouring_points_do_not_touch():
-    rows = [{**ROWS[0], "clips_per_s": 4.0 - 0.01 * i} for i in range(6)]
-    figure = speed_plot(rows, None)
-    figure.draw_without_rendering()
-    boxes = [Text.get_window_extent(number) for number in figure.axes[0].texts]  # without its line
+@pytest.mark.parametrize("aside", [1.0, 1.05, 1.15], ids=["above", "slanted", "beside"])
+def test_numbers_touch_neither_one_another_nor_a_point(aside):
+    rows = [{**ROWS[0], "clips_per_s": 4.0 - 0.01 * i, "gflop_per_clip": 40.0 / aside**i} for i in range(6)]
+    axes = speed_plot(rows, None).axes[0]
+    axes.figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(number) for number in axes.texts]  # without its line
     assert len(boxes) == 6
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    centres = [axes.transData.transform((row["gflop_per_clip"], row["clips_per_s"])) for row in rows]
+    assert not any(box.contains(*centre) for box in boxes for centre in centres)

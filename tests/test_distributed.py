@@ -17,7 +17,7 @@ from video_rs.engine import distributed
 from video_rs.engine.evaluator import evaluate, gather_results
 from video_rs.errors import InputError
 
-# One after the other: jobs of several processes choose their ports and cores as if they were alone.
+# One after the other: a job of several processes takes the cores of the machine as if it were alone.
 pytestmark = pytest.mark.xdist_group("processes")
 
 WORLD = 2

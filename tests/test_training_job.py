@@ -18,7 +18,7 @@ from video_rs.jobs import training
 from video_rs.jobs.run_folder import RunFolder
 from video_rs.reports import read_log
 
-# One after the other: jobs of several processes choose their ports and cores as if they were alone.
+# One after the other: a job of several processes takes the cores of the machine as if it were alone.
 pytestmark = pytest.mark.xdist_group("processes")
 
 

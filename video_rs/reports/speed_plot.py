@@ -10,7 +10,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from video_rs.reports.plots import BLUE, GREY, ORANGE
 
 LINE = 0.2  # inches of a line of the list
-NUMBER_LEFT, NUMBERS_IN_HEIGHT = 1.13, 22  # a number's x below its point's; numbers that fit above one another
+NUMBER_ASIDE = 1.13  # how far a number stands beside its point, as a ratio
+NUMBERS_IN_HEIGHT = 22  # that fit above one another
 
 
 def speed_plot(rows: Sequence[Mapping[str, Any]], peak: float | None) -> Figure:
@@ -26,28 +27,31 @@ def speed_plot(rows: Sequence[Mapping[str, Any]], peak: float | None) -> Figure:
     frame(axes, shown)
     if peak:
         draw_peak(axes, peak)
-    places = number_places(axes, shown)
-    for i, row in enumerate(shown):
-        x, y, color = row["gflop_per_clip"], row["clips_per_s"], color_of(row)
-        axes.plot(x, y, "o", color=color, markersize=5)
+    for i, (row, place) in enumerate(zip(shown, number_places(axes, shown), strict=True)):
+        point, color = (row["gflop_per_clip"], row["clips_per_s"]), color_of(row)
+        axes.plot(*point, "o", color=color, markersize=5)
         line = {"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2}
-        look = {"va": "center", "ha": "right", "fontsize": 8, "color": color, "arrowprops": line}
-        axes.annotate(str(i + 1), (x, y), xytext=(x / NUMBER_LEFT, places[i]), **look)
+        side = "right" if place[0] < point[0] else "left"
+        axes.annotate(str(i + 1), point, place, va="center", ha=side, fontsize=8, color=color, arrowprops=line)
     draw_list(listing, shown)
     return figure
 
 
-def number_places(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Heights of the numbers, left of their points, so far apart that no two of neighbouring points touch."""
+def number_places(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """Where the numbers stand: beside their points, clear of the other points and of one another.
+
+    A number is left of its point, or right of it where the place to the left is another point's; and so far below its
+    point that it does not touch the one above.
+    """
     bottom, top = axes.get_ylim()
     apart = (top / bottom) ** (1 / NUMBERS_IN_HEIGHT)
-    places: list[float] = []
-    for i, row in enumerate(rows):  # the fastest first
-        x = row["gflop_per_clip"]
-        above = [
-            place for other, place in zip(rows, places, strict=False) if 1 / 1.5 < other["gflop_per_clip"] / x < 1.5
-        ]
-        places.append(min([rows[i]["clips_per_s"], *(place / apart for place in above)]))
+    points = [(row["gflop_per_clip"], row["clips_per_s"]) for row in rows]
+    places: list[tuple[float, float]] = []
+    for x, y in points:  # the fastest first
+        taken = any(1.02 < x / other_x < 1.4 and 1 / apart < y / other_y < apart for other_x, other_y in points)
+        number_x = x * NUMBER_ASIDE if taken else x / NUMBER_ASIDE
+        above = [other_y for other_x, other_y in places if 3 / 4 < other_x / number_x < 4 / 3]
+        places.append((number_x, min([y, *(other_y / apart for other_y in above)])))
     return places
 
 
@@ -79,17 +83,17 @@ def draw_list(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     """Number, name, clip and speeds of each point, the fastest first."""
     axes.axis("off")
     height = max(18, len(rows) + 2)
-    columns = ((0.0, ""), (0.06, "network"), (0.68, "clips/s"), (0.82, "GFLOP/s"), (1.0, "clip"))
-    for x, title in columns:
-        axes.text(x, 1, title, fontsize=7.5, color=GREY, ha="left" if x < 0.5 else "right", transform=axes.transAxes)
+    columns = ((0.0, "left"), (0.06, "left"), (0.68, "right"), (0.82, "right"), (1.0, "right"))
+
+    def write(texts: Sequence[str], line: float, color: str) -> None:
+        for (x, side), text in zip(columns, texts, strict=True):
+            axes.text(x, 1 - line / height, text, fontsize=7.5, color=color, ha=side, transform=axes.transAxes)
+
+    write(("", "network", "clips/s", "GFLOP/s", "clip"), 0, GREY)
     for i, row in enumerate(rows):
-        texts = (str(i + 1), row["name"], f"{row['clips_per_s']:#.3g}".removesuffix("."), f"{row['gflops_per_s']:.4g}")
-        for (x, _), text in zip(
-            columns, (*texts, f"{row['subject']['frames']} x {row['subject']['size']}"), strict=True
-        ):
-            side = "left" if x < 0.5 else "right"
-            y = 1 - (i + 1.4) / height
-            axes.text(x, y, text, fontsize=7.5, color=color_of(row), ha=side, transform=axes.transAxes)
+        speeds = f"{row['clips_per_s']:#.3g}".removesuffix("."), f"{row['gflops_per_s']:.4g}"
+        clip = f"{row['subject']['frames']} x {row['subject']['size']}"
+        write((str(i + 1), row["name"], *speeds, clip), i + 1.4, color_of(row))
 
 
 def color_of(row: Mapping[str, Any]) -> str:
