@@ -6,13 +6,15 @@ from conftest import make_videos
 
 from video_rs import builders
 from video_rs.config import OPTIONS, load_config
+from video_rs.data.mixing import Mixing
+from video_rs.data.probe_cache import ProbeCache
 from video_rs.errors import InputError
 from video_rs.jobs.training import Run, RunFolder
 
 # key -> (value, what the built objects must say). The lambdas take a Run.
 REACHES = {
     "OUTPUT_DIR": ("elsewhere", lambda run: run.folder.path.name == "elsewhere"),
-    "RNG_SEED": ("7", lambda run: run.settings.seed == run.loader.dataset.seed == 7),
+    "RNG_SEED": ("7", lambda run: run.settings.seed == run.loader.read.seed == 7),
     "DEVICE": ("cpu", lambda run: run.device.type == "cpu"),
     "MODEL.ARCH": ("r3d_rs_small", lambda run: run.trainer.model.backbone.architecture.depths == (2, 2, 2, 2)),
     "MODEL.NUM_CLASSES": ("6", lambda run: run.trainer.model.fc.out_features == len(run.names) == 6),
@@ -25,31 +27,38 @@ REACHES = {
     "DATA.ROOT": ("/somewhere", lambda run: run.train_records.records[0].path.startswith("/somewhere/")),
     "DATA.LABEL_MAP": ("@light\ndark\n", lambda run: run.names == ("light", "dark")),
     "DATA.DEMO": ("motion", lambda run: run.config.DATA.DEMO == "motion"),
-    "DATA.DECODER": ("pyav", lambda run: run.loader.dataset.decoder == "pyav"),
-    "DATA.NUM_WORKERS": ("3", lambda run: run.loader.num_workers == 3),
-    "DATA.NUM_FRAMES": ("5", lambda run: run.preprocessing.clip.num_frames == run.loader.dataset.clip.num_frames == 5),
-    "DATA.SAMPLING_RATE": ("3", lambda run: run.loader.dataset.clip.sampling_rate == 3),
-    "DATA.CLIP_SAMPLER": ("pytorchvideo", lambda run: run.loader.dataset.clip.clip_sampler == "pytorchvideo"),
-    "DATA.SHORT_VIDEO": ("repeat", lambda run: run.loader.dataset.clip.short_video == "repeat"),
-    "DATA.TRAIN_CROP": ("short_side", lambda run: run.loader.dataset.transform.crop == "short_side"),
-    "DATA.TRAIN_CROP_SIZE": ("100", lambda run: run.loader.dataset.transform.crop_size == 100),
-    "DATA.TRAIN_JITTER_AREA": ("[0.3, 0.9]", lambda run: run.loader.dataset.transform.area == (0.3, 0.9)),
-    "DATA.TRAIN_JITTER_ASPECT": ("[0.9, 1.1]", lambda run: run.loader.dataset.transform.aspect == (0.9, 1.1)),
-    "DATA.TRAIN_JITTER_SCALES": ("[230, 240]", lambda run: run.loader.dataset.transform.short_side == (230, 240)),
-    "DATA.RANDOM_FLIP": ("false", lambda run: run.loader.dataset.transform.flip == 0),
+    "DATA.DECODER": ("pyav", lambda run: run.loader.read.decoder == "pyav"),
+    "DATA.NUM_WORKERS": ("3", lambda run: run.loader.workers.processes == 3),
+    "DATA.CACHE": (None, None),  # below
+    "DATA.TIME_LIMIT": ("7", lambda run: run.loader.workers.time_limit == 7),
+    "DATA.CLIPS_PER_VIDEO": ("2", lambda run: run.loader.read.clips == 2 and run.loader.order.videos == 2),
+    "DATA.CLASS_BALANCE": ("0.5", lambda run: run.loader.order.epoch_order.keywords.get("balance") == 0.5),
+    "DATA.NUM_FRAMES": ("5", lambda run: run.preprocessing.clip.num_frames == run.loader.read.clip.num_frames == 5),
+    "DATA.SAMPLING_RATE": ("3", lambda run: run.loader.read.clip.sampling_rate == 3),
+    "DATA.CLIP_SAMPLER": ("pytorchvideo", lambda run: run.loader.read.clip.clip_sampler == "pytorchvideo"),
+    "DATA.SHORT_VIDEO": ("repeat", lambda run: run.loader.read.clip.short_video == "repeat"),
+    "DATA.TRAIN_CROP": ("short_side", lambda run: run.loader.read.transform.crop == "short_side"),
+    "DATA.TRAIN_CROP_SIZE": ("100", lambda run: run.loader.read.transform.crop_size == 100),
+    "DATA.TRAIN_JITTER_AREA": ("[0.3, 0.9]", lambda run: run.loader.read.transform.area == (0.3, 0.9)),
+    "DATA.TRAIN_JITTER_ASPECT": ("[0.9, 1.1]", lambda run: run.loader.read.transform.aspect == (0.9, 1.1)),
+    "DATA.TRAIN_JITTER_SCALES": ("[230, 240]", lambda run: run.loader.read.transform.short_side == (230, 240)),
+    "DATA.RANDOM_FLIP": ("false", lambda run: run.loader.read.transform.flip == 0),
     "DATA.ANTIALIAS": (
         "true",
-        lambda run: run.loader.dataset.transform.antialias and run.preprocessing.transform.antialias,
+        lambda run: run.loader.read.transform.antialias and run.preprocessing.transform.antialias,
     ),
     "DATA.TEST_SHORT_SIDE": ("300", lambda run: run.preprocessing.transform.short_side == 300),
     "DATA.TEST_CROP_SIZE": ("200", lambda run: run.preprocessing.transform.crop_size == 200),
     "DATA.MEAN": ("[0.1, 0.2, 0.3]", lambda run: run.preprocessing.mean == (0.1, 0.2, 0.3)),
     "DATA.STD": ("[0.4, 0.5, 0.6]", lambda run: run.preprocessing.std == (0.4, 0.5, 0.6)),
     "DATA.MAX_FAILED_SHARE": ("0.5", lambda run: run.settings.max_failed_share == 0.5),
-    "AUG.COLOR_JITTER": ("0.4", lambda run: run.loader.dataset.transform.color_jitter == 0.4),
-    "AUG.RAND_AUGMENT_LAYERS": ("2", lambda run: run.loader.dataset.transform.rand_augment_layers == 2),
-    "AUG.RAND_AUGMENT_MAGNITUDE": ("15", lambda run: run.loader.dataset.transform.rand_augment_magnitude == 15),
-    "AUG.RANDOM_ERASING": ("0.25", lambda run: run.loader.dataset.transform.random_erasing == 0.25),
+    "AUG.COLOR_JITTER": ("0.4", lambda run: run.loader.read.transform.color_jitter == 0.4),
+    "AUG.RAND_AUGMENT_LAYERS": ("2", lambda run: run.loader.read.transform.rand_augment_layers == 2),
+    "AUG.RAND_AUGMENT_MAGNITUDE": ("15", lambda run: run.loader.read.transform.rand_augment_magnitude == 15),
+    "AUG.RANDOM_ERASING": ("0.25", lambda run: run.loader.read.transform.random_erasing == 0.25),
+    "AUG.MIXUP_ALPHA": ("0.2", lambda run: run.trainer.mix == Mixing(mixup_alpha=0.2)),
+    "AUG.CUTMIX_ALPHA": ("0.3", lambda run: run.trainer.mix == Mixing(cutmix_alpha=0.3)),
+    "AUG.MIX_PROB": (None, None),  # with an alpha, below
     "TRAIN.BATCH_SIZE": ("6", lambda run: run.settings.batch_size == 6),
     "TRAIN.ACCUMULATION_STEPS": ("2", lambda run: run.settings.accumulation == 2),
     "TRAIN.EVAL_PERIOD": ("3", lambda run: run.settings.eval_epochs == 3),
@@ -115,9 +124,35 @@ def test_option_reaches_its_object(key, two, tmp_path):
         assert key in default or not check(build(two, {}))
 
 
+def test_the_probe_cache_reaches_both_readers(two, tmp_path):
+    ProbeCache(tmp_path / "probes.sqlite").close()
+    run = build(two, {"DATA.CACHE": tmp_path / "probes.sqlite"})
+    views = builders.build_view_loader(run.config, run.val_records, run.preprocessing)
+    assert run.loader.read.cache == views.read.cache == str(tmp_path / "probes.sqlite")
+
+
+def test_a_missing_probe_cache_is_refused_when_the_run_is_built(two):
+    with pytest.raises(InputError) as caught:
+        build(two, {"DATA.CACHE": "/nowhere/probes.sqlite"})
+    assert str(caught.value) == (
+        "no probe cache /nowhere/probes.sqlite; make it with tools/check_dataset.py LIST, or leave DATA.CACHE empty"
+    )
+
+
 def test_adamw_takes_its_betas(two):
     run = build(two, {"SOLVER.OPTIMIZING_METHOD": "adamw", "SOLVER.BETAS": "[0.8, 0.95]"})
     assert run.trainer.optimizer.defaults["betas"] == (0.8, 0.95)
+
+
+def test_mixing_takes_its_probability_and_the_number_of_classes(two):
+    run = build(two, {"AUG.MIXUP_ALPHA": "0.2", "AUG.CUTMIX_ALPHA": "1", "AUG.MIX_PROB": "0.4"})
+    assert run.trainer.mix == Mixing(0.2, 1.0, 0.4)
+    assert run.trainer.num_classes == len(run.names) == run.trainer.model.fc.out_features
+
+
+@pytest.mark.parametrize("overrides", [{}, {"AUG.MIX_PROB": "0.5"}, {"AUG.MIXUP_ALPHA": "0.2", "AUG.MIX_PROB": "0"}])
+def test_mixing_that_mixes_nothing_is_none(overrides):
+    assert builders.build_mixing(load_config("", overrides)) is None
 
 
 def test_model_keys_override_the_architecture():
@@ -187,7 +222,7 @@ def test_minus_one_worker_is_this_process_share_of_the_cores(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(12)), raising=False)
     default = load_config("")
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    assert builders.num_workers(default) == 12
+    assert builders.build_workers(default).processes == 12
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
-    assert builders.num_workers(default) == 1
-    assert builders.num_workers(load_config("", {"DATA.NUM_WORKERS": "0"})) == 0
+    assert builders.build_workers(default).processes == 1
+    assert builders.build_workers(load_config("", {"DATA.NUM_WORKERS": "0"})).processes == 0

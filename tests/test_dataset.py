@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from video_rs.data import dataset
-from video_rs.data.dataset import ClipDataset, ViewDataset, sample_generator
+from video_rs.data.dataset import ClipReader, ViewReader, sample_generator
+from video_rs.data.decoding import open_video
 from video_rs.data.encoding import write_video
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.records import VideoRecord
@@ -33,39 +34,64 @@ def frame_numbers(clip):
     return torch.round((clip.float().mean((0, 2, 3)) - 20) / 3).int().tolist()
 
 
-def clips(records, clip=None, seed=0, decoder="auto"):
+def clip_reader(clip=None, seed=0, decoder="auto", clips=1):
+    return ClipReader(clip or ClipSpec(4, 3), TrainTransform(crop_size=16, flip=0.0), decoder, seed, clips)
+
+
+def sample(record, epoch=0, pick=0, **reader):
+    [only] = clip_reader(**reader)(record, epoch, pick)
+    return only
+
+
+def view_reader(clip=None, num_clips=2, num_crops=1, decoder="auto"):
     clip = clip or ClipSpec(4, 3)
-    return ClipDataset(records, clip, TrainTransform(crop_size=16, flip=0.0), decoder, seed)
+    return ViewReader(Preprocessing(clip, num_clips, EvalTransform(16, 16, num_crops), (0,) * 3, (1,) * 3), decoder)
 
 
-def views(records, clip=None, num_clips=2, num_crops=1, decoder="auto"):
-    preprocessing = Preprocessing(
-        clip or ClipSpec(4, 3), num_clips, EvalTransform(16, 16, num_crops), (0,) * 3, (1,) * 3
-    )
-    return ViewDataset(records, preprocessing, decoder)
+def views(record, **reader):
+    return view_reader(**reader)(record, 0)
 
 
-def test_a_training_clip_is_a_function_of_seed_epoch_and_index(ramp):
-    data = clips([record(ramp)] * 3)
-    sample = data[(0, 1)]
-    assert (sample.label, sample.error, sample.clip.shape) == (1, None, (3, 4, 16, 16))
-    first = frame_numbers(sample.clip)
+def test_a_training_clip_is_a_function_of_seed_epoch_and_pick(ramp):
+    one = sample(record(ramp), 0, 1)
+    assert (one.label, one.error, one.clip.shape) == (1, None, (3, 4, 16, 16))
+    first = frame_numbers(one.clip)
     assert first == list(range(first[0], first[0] + 12, 3))
-    assert torch.equal(sample.clip, clips([record(ramp)] * 3)[(0, 1)].clip)
-    others = [data[(1, 1)], data[(0, 2)], clips([record(ramp)] * 3, seed=1)[(0, 1)]]
+    assert torch.equal(one.clip, sample(record(ramp), 0, 1).clip)
+    others = [sample(record(ramp), 1, 1), sample(record(ramp), 0, 2), sample(record(ramp), 0, 1, seed=1)]
     assert all(frame_numbers(other.clip) != first for other in others)
 
 
 def test_a_segment_bounds_the_clip(ramp):
-    data = clips([record(ramp, 5.0, 6.5)], ClipSpec(4, 3))
     for epoch in range(20):
-        numbers = frame_numbers(data[(epoch, 0)].clip)
+        numbers = frame_numbers(sample(record(ramp, 5.0, 6.5), epoch).clip)
         assert min(numbers) >= 50
         assert max(numbers) < 65
 
 
+@pytest.mark.parametrize("spec", [ClipSpec(4, 3), ClipSpec(60, 2)], ids=["inside", "wrapped"])
+def test_several_clips_of_one_video_are_decoded_together(ramp, monkeypatch, spec):
+    calls = []
+    monkeypatch.setattr(dataset, "open_video", lambda *given: calls.append(given) or open_video(*given))
+    samples = clip_reader(spec, clips=4)(record(ramp), 0, 5)
+    assert len(samples) == 4
+    assert len(calls) == 1
+    shown = [frame_numbers(s.clip) for s in samples]
+    generator = sample_generator(0, 0, 5)
+    assert shown == [spec.random(75, 10.0, generator).tolist() for _ in range(4)]
+    assert len({numbers[0] for numbers in shown}) > 1
+    assert len({s.clip.numpy().tobytes() for s in samples}) == 4
+    assert [(s.label, s.video, s.error) for s in samples] == [(1, ramp, None)] * 4
+
+
+def test_a_video_that_cannot_be_read_leaves_as_many_slots_empty(ramp):
+    samples = clip_reader(clips=3)(record(ramp, 20.0, 30.0), 0, 0)
+    assert len(samples) == 3
+    assert all(s.clip is None and "holds no frame" in s.error for s in samples)
+
+
 def test_views_are_the_published_clips_of_the_segment(ramp):
-    item = views([record(ramp, 3.0, 6.0)], num_clips=3)[0]
+    item = views(record(ramp, 3.0, 6.0), num_clips=3)
     # 30 frames from 30, span 12: offsets 0, 9 and 18.
     shown = [frame_numbers(view) for batch in item.views(2) for view in batch]
     assert shown == [[30, 33, 36, 39], [39, 42, 45, 48], [48, 51, 54, 57]]
@@ -74,15 +100,15 @@ def test_views_are_the_published_clips_of_the_segment(ramp):
 
 @pytest.mark.parametrize("frames_at_once", [0.5, 1, 7, 1000])
 def test_views_do_not_depend_on_how_many_frames_are_decoded_at_once(ramp, monkeypatch, frames_at_once):
-    whole = views([record(ramp)], ClipSpec(71, 1), num_clips=1)[0]
+    whole = views(record(ramp), clip=ClipSpec(71, 1), num_clips=1)
     monkeypatch.setattr(dataset, "CHUNK_BYTES", int(frames_at_once * 32 * 32 * 3))
-    item = views([record(ramp)], ClipSpec(71, 1), num_clips=1)[0]
+    item = views(record(ramp), clip=ClipSpec(71, 1), num_clips=1)
     assert frame_numbers(item.frames) == list(range(2, 73))
     assert torch.equal(item.frames, whole.frames)
 
 
 def test_views_come_crop_by_crop(ramp):
-    item = views([record(ramp)], num_clips=2, num_crops=3)[0]
+    item = views(record(ramp), num_clips=2, num_crops=3)
     starts = [frame_numbers(view)[0] for batch in item.views(4) for view in batch]
     assert starts == [0, 63] * 3
     assert [len(batch) for batch in item.views(4)] == [4, 2]
@@ -91,35 +117,34 @@ def test_views_come_crop_by_crop(ramp):
 @pytest.mark.parametrize("sampler", ["frames", "pytorchvideo"])
 def test_both_clip_samplers_stay_inside_the_video(ramp, sampler):
     spec = ClipSpec(4, 5, clip_sampler=sampler)
-    random = frame_numbers(clips([record(ramp)], spec)[(3, 0)].clip)
+    random = frame_numbers(sample(record(ramp), 3, clip=spec).clip)
     assert 0 <= random[0] < random[-1] < 75
     # pytorchvideo takes the frames of two seconds evenly, ends included; ours have the stride exactly.
     assert random[-1] - random[0] == (15 if sampler == "frames" else 19)
-    uniform = [frame_numbers(v) for b in views([record(ramp)], spec, num_clips=2)[0].views(8) for v in b]
+    uniform = [frame_numbers(v) for b in views(record(ramp), clip=spec, num_clips=2).views(8) for v in b]
     assert uniform[0][0] == 0
     # 75 frames less the span of 20: ours ends there, pytorchvideo divides it by the number of clips.
     assert uniform[1][0] == (55 if sampler == "frames" else 28)
 
 
-@pytest.mark.parametrize("make", [clips, views])
-def test_a_failure_is_a_reason_and_not_another_video(ramp, tmp_path, make):
+@pytest.mark.parametrize("read", [sample, views])
+def test_a_failure_is_a_reason_and_not_another_video(ramp, tmp_path, read):
     gone, past_the_end = record(str(tmp_path / "gone.mp4")), record(ramp, 20.0, 30.0)
-    data = make([gone, past_the_end, record(ramp)])
-    items = [data[(0, i)] if make is clips else data[i] for i in range(3)]
+    items = [read(r) for r in (gone, past_the_end, record(ramp))]
     assert items[0].error == "no such file"
     assert items[0].video == str(tmp_path / "gone.mp4")
     assert "20" in items[1].error
     assert items[2].error is None
 
 
-@pytest.mark.parametrize("make", [clips, views])
-def test_a_decoder_that_is_not_installed_is_refused_before_any_video(ramp, make, monkeypatch):
+@pytest.mark.parametrize("reader", [clip_reader, view_reader])
+def test_a_decoder_that_is_not_installed_is_refused_before_any_video(reader, monkeypatch):
     monkeypatch.setitem(sys.modules, "decord", None)
     monkeypatch.delitem(sys.modules, "video_rs.data.decoding.decord", raising=False)
     with pytest.raises(
         InputError, match=r"^decoder 'decord' needs the package 'decord', which is not installed: pip install"
     ):
-        make([record(ramp)], decoder="decord")
+        reader(decoder="decord")
 
 
 def test_sample_generators_do_not_repeat_in_a_small_run():

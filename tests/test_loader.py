@@ -1,119 +1,20 @@
-"""The order of the training stream by enumeration, collation, and equal batches for any number of workers."""
+"""Batches of real files: equal for any number of workers, with an empty slot for what cannot be read."""
 
+import ctypes
 import random
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from video_rs.data.dataset import ClipDataset, ClipSample, VideoViews, ViewDataset
-from video_rs.data.loader import ClipOrder, Share, Stack, permutation, train_loader, view_loader
+from video_rs.data.dataset import ClipReader, VideoViews, ViewReader
+from video_rs.data.loader import ClipLoader, ViewLoader, Workers
+from video_rs.data.order import ClipOrder, Share, permutation
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.records import VideoRecord
 from video_rs.data.transforms import EvalTransform, TrainTransform
-from video_rs.errors import InputError
-
-
-def order(num_samples=10, batch=4, accumulation=1, rank=0, world=1, seed=0, first=0, last=20):
-    return ClipOrder(num_samples, batch, accumulation, Share(rank, world), seed, first, last)
-
-
-def global_stream(world, accumulation, **settings):
-    """(epoch, index) in the order of the whole run: step by step, micro-batch by micro-batch, process by process."""
-    parts = [list(order(accumulation=accumulation, rank=r, world=world, **settings)) for r in range(world)]
-    assert len({len(part) for part in parts}) == 1
-    return [key for micro in zip(*parts, strict=True) for share in micro for key in share]
-
-
-def test_permutation_literals():
-    # Fixed: a run resumed under another version must go on in the same order.
-    assert permutation(0, 0, 8) == [6, 0, 3, 1, 2, 5, 4, 7]
-    assert permutation(0, 1, 8) == [0, 4, 7, 1, 2, 6, 5, 3]
-    assert permutation(1, 0, 8) == [1, 3, 5, 4, 6, 0, 7, 2]
-    assert permutation(2026, 3, 10) == [5, 7, 9, 6, 8, 2, 0, 3, 1, 4]
-    assert permutation(0, 0, 1) == [0]
-
-
-@pytest.mark.parametrize(("num_samples", "batch"), [(10, 4), (12, 4), (7, 1), (3, 8), (1, 4)])
-def test_each_epoch_is_a_permutation(num_samples, batch):
-    """Batches straddle epochs, so none is cut; a batch may be larger than the data set."""
-    steps = 6 * num_samples  # whole epochs, whatever the batch
-    stream = global_stream(1, 1, num_samples=num_samples, batch=batch, last=steps)
-    assert len(stream) == steps * batch
-    for position, (epoch, _) in enumerate(stream):
-        assert epoch == position // num_samples
-    for epoch in range(6 * batch):
-        indices = [index for e, index in stream if e == epoch]
-        assert indices == permutation(0, epoch, num_samples)
-        assert sorted(indices) == list(range(num_samples))
-
-
-@pytest.mark.parametrize("world", [1, 2, 4])
-@pytest.mark.parametrize("accumulation", [1, 2])
-@pytest.mark.parametrize("num_samples", [10, 3])
-def test_any_division_of_the_batch_gives_the_same_stream(world, accumulation, num_samples):
-    whole = global_stream(1, 1, num_samples=num_samples, batch=8, last=15)
-    assert global_stream(world, accumulation, num_samples=num_samples, batch=8, last=15) == whole
-    part = order(num_samples, 8, accumulation, rank=world - 1, world=world, last=15)
-    assert len(part) == len(list(part)) == 15 * accumulation
-    assert {len(keys) for keys in part} == {8 // world // accumulation}
-
-
-def test_an_order_can_be_walked_twice():
-    twice = order()
-    assert list(twice) == list(twice)
-
-
-@pytest.mark.parametrize(("world", "accumulation"), [(1, 1), (2, 1), (1, 2), (2, 2)])
-def test_a_resumed_order_is_the_tail_of_the_whole(world, accumulation):
-    for rank in range(world):
-        whole = list(order(7, 4, accumulation, rank, world, last=12))
-        for step in range(13):
-            resumed = order(7, 4, accumulation, rank, world, first=step, last=12)
-            assert list(resumed) == whole[step * accumulation :]
-            assert len(resumed) == (12 - step) * accumulation
-
-
-def test_seeds_and_epochs_differ():
-    orders = [tuple(permutation(seed, epoch, 50)) for seed in range(5) for epoch in range(5)]
-    assert len(set(orders)) == 25
-    assert list(order(seed=1)) != list(order(seed=2))
-
-
-@pytest.mark.parametrize(("batch", "world", "accumulation", "multiple"), [(6, 4, 1, 4), (6, 1, 4, 4), (2, 2, 2, 4)])
-def test_a_batch_that_does_not_divide_is_refused(batch, world, accumulation, multiple):
-    with pytest.raises(InputError) as caught:
-        order(10, batch, accumulation, 0, world)
-    assert str(caught.value) == (
-        f"TRAIN.BATCH_SIZE {batch} does not divide into {world} processes x {accumulation} accumulation steps; "
-        f"take a multiple of {multiple}"
-    )
-
-
-def sample(value, label):
-    return ClipSample(torch.full((3, 2, 4, 4), value, dtype=torch.uint8), label, f"{value}.mp4")
-
-
-def test_stack_keeps_the_valid_slots_in_order():
-    batch = Stack((3, 2, 4, 4))([sample(7, 1), ClipSample(None, 5, "bad.mp4", "truncated"), sample(9, 0)])
-    assert batch.clips.shape == (2, 3, 2, 4, 4)
-    assert batch.clips.dtype == torch.uint8
-    assert batch.clips[:, 0, 0, 0, 0].tolist() == [7, 9]
-    assert batch.labels.dtype == torch.int64
-    assert batch.labels.tolist() == [1, 0]
-    assert batch.size == 3
-    assert batch.failures == [("bad.mp4", "truncated")]
-
-
-def test_stack_without_a_valid_slot():
-    failed = [ClipSample(None, i, f"{i}.mp4", "gone") for i in range(2)]
-    batch = Stack((3, 2, 4, 4))(failed)
-    assert batch.clips.shape == (0, 3, 2, 4, 4)
-    assert batch.clips.dtype == torch.uint8
-    assert batch.labels.shape == (0,)
-    assert batch.labels.dtype == torch.int64
-    assert (batch.size, batch.failures) == (2, [("0.mp4", "gone"), ("1.mp4", "gone")])
 
 
 @pytest.fixture(scope="module")
@@ -132,13 +33,19 @@ def records(tmp_path_factory):
     return [VideoRecord(str(path), (i % 3,), None, None, path.name) for i, path in enumerate(paths)]
 
 
-def clip_dataset(records, seed=0):
+def order(batch, accumulation=1, seed=0, first=0, last=3, clips=1):
+    epoch_order = partial(permutation, seed=seed, num_samples=6)
+    return ClipOrder(epoch_order, 6, batch, accumulation, Share(), first, last, clips)
+
+
+def clip_reader(seed=0, clips=1):
     transform = TrainTransform(crop_size=16, color_jitter=0.3)  # jitter draws through torchvision's global generator
-    return ClipDataset(records, ClipSpec(4, 2), transform, "auto", seed)
+    return ClipReader(ClipSpec(4, 2), transform, "auto", seed, clips)
 
 
 def batches(records, workers, first=0, seed=0):
-    loader = train_loader(clip_dataset(records, seed), order(6, 4, 2, seed=seed, first=first, last=3), workers, False)
+    loader = ClipLoader(records, clip_reader(seed), order(4, 2, seed, first), Workers(workers))
+    assert len(loader) == 2 * (3 - first)
     return list(loader)
 
 
@@ -157,14 +64,14 @@ def reference(records):
 
 
 def test_batches_hold_the_samples_of_their_keys(records, reference):
-    dataset = clip_dataset(records)
-    for batch, keys in zip(reference, order(6, 4, 2, last=3), strict=True):
+    read = clip_reader()
+    for batch, keys in zip(reference, order(4, 2), strict=True):
         good = [key for key in keys if key[1] != 2]
         assert batch.size == 2
         assert batch.labels.tolist() == [records[index].labels[0] for _, index in good]
         assert [video for video, _ in batch.failures] == [records[2].path] * (2 - len(good))
         for clip, key in zip(batch.clips, good, strict=True):
-            assert torch.equal(clip, dataset[key].clip)
+            assert torch.equal(clip, read(records[key[1]], *key)[0].clip)
     # Twelve positions are two epochs of six: each video twice, each time as another clip.
     labels = Counter(label for batch in reference for label in batch.labels.tolist())
     assert labels == {0: 4, 1: 4, 2: 2}
@@ -186,6 +93,69 @@ def test_another_seed_gives_other_clips(records, reference):
     assert not all(torch.equal(a.clips, b.clips) for a, b in zip(batches(records, 0, seed=1), reference, strict=True))
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_several_clips_of_a_video_stand_side_by_side(records, workers):
+    loader = ClipLoader(records, clip_reader(clips=2), order(4, clips=2), Workers(workers))
+    for batch, keys in zip(loader, order(4, clips=2), strict=True):
+        samples = [s for epoch, pick in keys for s in clip_reader(clips=2)(records[pick], epoch, pick)]
+        assert batch.size == len(samples) == 4
+        assert batch.labels.tolist() == [s.label for s in samples if s.clip is not None]
+        assert torch.equal(batch.clips, torch.stack([s.clip for s in samples if s.clip is not None]))
+        assert batch.failures == [(s.video, s.error) for s in samples if s.clip is None]
+
+
+def test_a_batch_without_a_valid_slot_keeps_its_sizes(records):
+    [batch] = ClipLoader([records[2]] * 6, clip_reader(), order(2, last=1), Workers())
+    assert batch.clips.shape == (0, 3, 4, 16, 16)
+    assert batch.clips.dtype == torch.uint8
+    assert batch.labels.shape == (0,)
+    assert batch.labels.dtype == torch.int64
+    assert batch.size == 2
+    assert [video for video, _ in batch.failures] == [records[2].path] * 2
+
+
+class Hanging:
+    """Reads as its reader, but one video never ends: not even Python runs any more in its process."""
+
+    def __init__(self, read, video):
+        self.read, self.video = read, video
+
+    def __getattr__(self, name):
+        if name in ("read", "__setstate__"):
+            raise AttributeError(name)
+        return getattr(self.read, name)
+
+    def __call__(self, record, *key):
+        if record.path == self.video:
+            ctypes.PyDLL(None).pause()
+        return self.read(record, *key)
+
+
+HUNG = "not read within 3 s; its process was stopped"
+
+
+def test_a_hung_decoder_costs_its_slots_and_nothing_else(records):
+    whole = list(ClipLoader(records, clip_reader(clips=2), order(4, clips=2), Workers()))
+    read = Hanging(clip_reader(clips=2), records[4].path)
+    hung = list(ClipLoader(records, read, order(4, clips=2), Workers(2, time_limit=3)))
+    for batch, sound, keys in zip(hung, whole, order(4, clips=2), strict=True):
+        picks = [pick for _, pick in keys for _ in range(2)]
+        lost = [(records[4].path, HUNG)] * picks.count(4)
+        assert sorted(batch.failures) == sorted([*sound.failures, *lost])
+        stay = [pick != 4 for pick in picks if pick != 2]
+        assert torch.equal(batch.clips, sound.clips[stay])
+        assert torch.equal(batch.labels, sound.labels[stay])
+        assert batch.size == 4
+
+
+def test_a_hung_decoder_is_a_failed_test_video(records):
+    read = Hanging(ViewReader(preprocessing(), "auto"), records[4].path)
+    items = list(ViewLoader(records, read, Share(), Workers(1, time_limit=3)))
+    assert [item.index for item in items] == list(range(6))
+    assert [item.error is None for item in items] == [True, True, False, True, False, True]
+    assert (items[4].id, items[4].video, items[4].label, items[4].error) == (records[4].id, records[4].path, 1, HUNG)
+
+
 def preprocessing():
     return Preprocessing(ClipSpec(4, 2), 2, EvalTransform(24, 16, 3), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
@@ -194,30 +164,22 @@ def test_global_generators_are_left_alone(records):
     before = torch.get_rng_state()
     others = random.getstate(), np.random.get_state()[1].tolist()
     for workers in (0, 1):
-        loader = train_loader(clip_dataset(records), order(6, 2, last=2), workers, False)
-        assert len(list(loader)) == 2
-        assert len(list(view_loader(ViewDataset(records, preprocessing(), "auto"), Share(), workers))) == 6
+        assert len(list(ClipLoader(records, clip_reader(), order(2, last=2), Workers(workers)))) == 2
+        assert len(list(ViewLoader(records, ViewReader(preprocessing(), "auto"), Share(), Workers(workers)))) == 6
     assert torch.equal(torch.get_rng_state(), before)
     assert (random.getstate(), np.random.get_state()[1].tolist()) == others
 
 
-class Numbers(torch.utils.data.Dataset):
-    """Items that say which record they are."""
-
-    def __init__(self, count):
-        self.count = count
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, index):
-        return VideoViews(index, str(index), f"{index}.mp4", None)
+def number(record, index):
+    """Says which record it is."""
+    return VideoViews(index, record, f"{record}.mp4", None)
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
 @pytest.mark.parametrize("count", [0, 1, 5, 6, 17])
 def test_views_are_shared_out_without_duplicates_or_drops(world, count):
-    loaders = [view_loader(Numbers(count), Share(rank, world), 0) for rank in range(world)]
+    names = [str(i) for i in range(count)]
+    loaders = [ViewLoader(names, number, Share(rank, world), Workers()) for rank in range(world)]
     shares = [[item.index for item in loader] for loader in loaders]
     assert [len(loader) for loader in loaders] == [len(share) for share in shares]
     assert sorted(index for share in shares for index in share) == list(range(count))
@@ -226,9 +188,9 @@ def test_views_are_shared_out_without_duplicates_or_drops(world, count):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_views_arrive_in_order_as_the_dataset_made_them(records, workers):
-    dataset = ViewDataset(records, preprocessing(), "auto")
-    items = list(view_loader(dataset, Share(), workers))
+def test_views_arrive_in_order_as_their_reader_made_them(records, workers):
+    read = ViewReader(preprocessing(), "auto")
+    items = list(ViewLoader(records, read, Share(), Workers(workers)))
     assert [item.index for item in items] == list(range(6))
     assert [item.error is None for item in items] == [True, True, False, True, True, True]
     for item in items:
@@ -237,4 +199,4 @@ def test_views_arrive_in_order_as_the_dataset_made_them(records, workers):
         if item.error is None:
             views = torch.cat(list(item.views(4)))
             assert views.shape == (6, 3, 4, 16, 16)  # 3 crops x 2 clips
-            assert torch.equal(views, torch.cat(list(dataset[item.index].views(100))))
+            assert torch.equal(views, torch.cat(list(read(records[item.index], item.index).views(100))))

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from video_rs.data.mixing import Mixing
+from video_rs.engine import distributed
 from video_rs.engine.ema import Ema
 from video_rs.engine.optim import learning_rate, parameter_groups, sgd
-from video_rs.engine.trainer import Trainer, TrainSettings, seed_step
+from video_rs.engine.trainer import Trainer, TrainSettings, micro_generator, seed_step
 from video_rs.errors import InputError
 
 CLASSES = 3
@@ -72,10 +74,11 @@ def kernels(model):
     return {name for name, parameter in model.named_parameters() if parameter.dim() > 1}
 
 
-def make_trainer(model, precision=torch.float32, decay=0.05, **settings):
+def make_trainer(model, precision=torch.float32, decay=0.05, mix=None, **settings):
     defaults = {"total_steps": 8, "batch_size": 4, "num_samples": 8, "base_lr": 0.5, "warmup_steps": 2, "seed": 7}
     optimizer = sgd(parameter_groups(model, kernels(model), decay), 0.9, True)
-    return Trainer(model, optimizer, Ema(model, 0.9), prepare, precision, TrainSettings(**{**defaults, **settings}))
+    settings = TrainSettings(**{**defaults, **settings})
+    return Trainer(model, optimizer, Ema(model, 0.9), prepare, precision, settings, mix, CLASSES)
 
 
 def snapshot(state):
@@ -269,6 +272,159 @@ def test_seed_step_is_a_function_of_seed_and_step():
         draws = [draw(3, 6), draw(4, 5), draw(5, 3), draw(0, 35), draw(35, 0)]
         assert draw(3, 5) == first
     assert len({tuple(d) for d in [first, *draws]}) == 6
+
+
+def rolled_halves(clips, targets, generator):
+    """A mixing that is easily written by hand: with the clip before, by a share that is drawn."""
+    share = float(torch.rand((), generator=generator))
+    return share * clips + (1 - share) * clips.roll(1, 0), share * targets + (1 - share) * targets.roll(1, 0)
+
+
+MIXINGS = [Mixing(mixup_alpha=0.8), Mixing(cutmix_alpha=1.0), Mixing(0.8, 1.0, 0.7)]
+
+
+def test_a_mixed_step_equals_one_written_by_hand():
+    """Two micro-batches with 4 and 2 valid clips; the loss is torch's own, smoothed, towards both labels."""
+    ours = make_trainer(norm_network(), mix=rolled_halves, label_smoothing=0.1, warmup_steps=0, decay=0.0)
+    ours.model.train()
+    batches = [make_batch(0, 4), make_batch(1, 2, 5)]
+    measured = ours.train_step(batches)
+
+    model = norm_network().train()
+    seed_step(7, 0)
+    total = hits = 0
+    for micro, batch in enumerate(batches):
+        share = float(torch.rand((), generator=micro_generator(7, 0, micro)))
+        clips = batch.clips.float() / 255
+        logits = model(share * clips + (1 - share) * clips.roll(1, 0))
+        for part, labels in ((share, batch.labels), (1 - share, batch.labels.roll(1))):
+            total = total + part * functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=0.1)
+        hits += int((logits.argmax(1) == batch.labels).sum())
+    (total / 6).backward()
+    # Two ways to sum the same terms: float32 rounding.
+    assert measured["loss"] == pytest.approx(total.item(), rel=1e-6)
+    norm = torch.stack([p.grad.norm() for p in model.parameters()]).norm()
+    assert measured["grad_norm"] == pytest.approx(norm.item(), rel=1e-5)
+    assert (measured["hits"], measured["clips"], measured["failed"]) == (hits, 6, 3)
+    start = norm_network().state_dict()
+    for name, parameter in model.named_parameters():
+        # A first step of Nesterov's momentum 0.9 moves by 1.9 gradients; differences of weights of size 1.
+        moved = ours.model.state_dict()[name] - start[name]
+        torch.testing.assert_close(moved, -0.5 * 1.9 * parameter.grad, rtol=1e-4, atol=5e-7)
+
+
+def test_hits_of_mixed_clips_are_those_of_their_own_labels():
+    """A mixing that hands every clip over to its neighbour: what counts is still the label that came with the slot."""
+
+    class Constant(nn.Module):
+        """Says class 0."""
+
+        def __init__(self):
+            super().__init__()
+            self.bias = nn.Parameter(torch.tensor([5.0, 0.0, 0.0]))
+
+        def forward(self, clips):
+            return self.bias.expand(len(clips), CLASSES)
+
+    batch = Batch(make_batch(0, 3).clips, torch.tensor([0, 1, 2]), 3)
+    trainer = make_trainer(Constant(), mix=lambda clips, targets, _: (clips.roll(1, 0), targets.roll(1, 0)))
+    assert trainer.train_step([batch])["hits"] == 1
+
+
+def test_without_mixing_a_run_is_what_it_was():
+    """The loss of integer labels bit for bit; a mixing that leaves all alone differs from it by rounding."""
+    plain = make_trainer(norm_network(), label_smoothing=0.1)
+    idle = make_trainer(norm_network(), label_smoothing=0.1, mix=Mixing(0.8, prob=0.0))
+    for trainer in (plain, idle):
+        trainer.model.train()
+        for step in range(3):
+            trainer.train_step([make_batch(step, 4)])
+    for name, value in idle.model.state_dict().items():
+        torch.testing.assert_close(value, plain.model.state_dict()[name], rtol=1e-5, atol=1e-6)
+
+    model = norm_network().train()
+    seed_step(7, 0)
+    batch = make_batch(0, 4)
+    losses = functional.cross_entropy(model(prepare(batch.clips)), batch.labels, reduction="none", label_smoothing=0.1)
+    again = make_trainer(norm_network(), label_smoothing=0.1)
+    again.model.train()
+    assert again.train_step([batch])["loss"] == losses.sum().item()
+
+
+@pytest.mark.parametrize("mix", MIXINGS)
+def test_failed_slots_do_not_change_a_mixed_step(mix):
+    full, gaps = make_trainer(norm_network(), mix=mix), make_trainer(norm_network(), mix=mix)
+    for trainer in (full, gaps):
+        trainer.model.train()
+    for seed in range(4):
+        batch, empty = make_batch(seed, 3), make_batch(9, 0, 4)
+        expected = full.train_step([batch])
+        assert gaps.train_step([Batch(batch.clips, batch.labels, 5), empty]) == {**expected, "failed": 6}
+    assert_same(gaps.model.state_dict(), full.model.state_dict())
+
+
+@pytest.mark.parametrize("mix", MIXINGS)
+def test_one_valid_clip_is_trained_unmixed(mix):
+    mixed, plain = make_trainer(plain_network(), mix=mix), make_trainer(plain_network())
+    for seed in range(3):
+        batches = split(make_batch(seed, 2), 1, 1)
+        assert mixed.train_step(batches)["hits"] == plain.train_step(batches)["hits"]
+    for name, value in mixed.model.state_dict().items():
+        # Soft targets sum the same terms in another order.
+        torch.testing.assert_close(value, plain.model.state_dict()[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("mix", MIXINGS)
+def test_a_resumed_trainer_mixes_as_if_it_had_never_stopped(mix, precision):
+    def steps(trainer, first, last):
+        trainer.model.train()
+        for step in range(first, last):
+            trainer.train_step([make_batch(2 * step, 4), make_batch(2 * step + 1, 3, 4)])
+
+    whole = make_trainer(norm_network(), precision, mix=mix)
+    steps(whole, 0, 6)
+    first = make_trainer(norm_network(), precision, mix=mix)
+    steps(first, 0, 3)
+    saved = snapshot(first.state_dict())
+    torch.rand(7)  # the global generator is elsewhere in a new process
+    resumed = make_trainer(norm_network(), precision, mix=mix)
+    resumed.load_state_dict(saved)
+    steps(resumed, 3, 6)
+    assert_same(resumed.state_dict()["model"], whole.state_dict()["model"])
+    assert_same(resumed.state_dict()["ema"], whole.state_dict()["ema"])
+    plain = make_trainer(norm_network(), precision)
+    steps(plain, 0, 6)
+    assert not torch.equal(plain.model.state_dict()["0.weight"], whole.model.state_dict()["0.weight"])
+
+
+def test_micro_generator_is_a_function_of_its_numbers_and_the_rank(monkeypatch):
+    def draw(*numbers):
+        return tuple(torch.rand(4, generator=micro_generator(*numbers)).tolist())
+
+    before = torch.get_rng_state()
+    draws = [draw(3, 5, 1), draw(4, 5, 1), draw(3, 6, 1), draw(3, 5, 2), draw(5, 3, 1), draw(35, 1, 0)]
+    assert draw(3, 5, 1) == draws[0]
+    assert torch.equal(torch.get_rng_state(), before)
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    draws.append(draw(3, 5, 1))
+    with torch.random.fork_rng(devices=[]):
+        seed_step(3, 5)
+        draws.append(tuple(torch.rand(4).tolist()))
+    assert len(set(draws)) == len(draws)
+
+
+def test_mixing_does_not_move_dropout():
+    """Dropout draws the same whether clips are mixed or not: the two streams are apart."""
+    masks = []
+    for mix in (None, Mixing(0.8, 1.0)):
+        model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(math.prod(SHAPE), CLASSES))
+        model[1].register_forward_hook(lambda module, inputs, output: masks.append(output != 0))
+        trainer = make_trainer(model, mix=mix)
+        trainer.prepare = lambda clips: clips.float() / 255 + 1  # no zeros of its own
+        model.train()
+        trainer.train_step([make_batch(0, 4)])
+    assert torch.equal(*masks)
 
 
 def test_epoch_and_crosses():

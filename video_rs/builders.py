@@ -9,13 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from video_rs.config import Config
-from video_rs.data.dataset import ClipDataset, ViewDataset
-from video_rs.data.loader import ClipOrder, Share, train_loader, view_loader
+from video_rs.data.dataset import ClipReader, ViewReader
+from video_rs.data.loader import ClipLoader, ViewLoader, Workers
+from video_rs.data.mixing import Mixing
+from video_rs.data.order import ClipOrder, Share, balanced, permutation
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
+from video_rs.data.probe_cache import ProbeCache
+from video_rs.data.processes import usable_cores
 from video_rs.data.records import RecordList, read_label_map, read_records
 from video_rs.data.transforms import EvalTransform, TrainTransform
 from video_rs.engine import distributed, optim
@@ -32,6 +37,8 @@ FREE_ON_RESUME = (
     "OUTPUT_DIR",
     "DEVICE",
     "DATA.NUM_WORKERS",
+    "DATA.TIME_LIMIT",
+    "DATA.CACHE",
     "TRAIN.LOG_PERIOD",
     "TRAIN.CHECKPOINT_STEPS",
     "TRAIN.ACTIVATION_CHECKPOINTING",
@@ -119,6 +126,13 @@ def build_train_transform(config: Config) -> TrainTransform:
     )
 
 
+def build_mixing(config: Config) -> Mixing | None:
+    """Mixing of training clips with each other, or None where AUG mixes none: the targets then stay integers."""
+    aug = config.AUG
+    mixing = Mixing(aug.MIXUP_ALPHA, aug.CUTMIX_ALPHA, aug.MIX_PROB)
+    return mixing if max(aug.MIXUP_ALPHA, aug.CUTMIX_ALPHA) > 0 and aug.MIX_PROB > 0 else None
+
+
 def build_preprocessing(config: Config) -> Preprocessing:
     """What testing and prediction do, with TEST's views; a checkpoint stores it."""
     data = config.DATA
@@ -194,12 +208,12 @@ def build_settings(config: Config, num_samples: int) -> TrainSettings:
     )
 
 
-def num_workers(config: Config) -> int:
+def build_workers(config: Config) -> Workers:
     """DATA.NUM_WORKERS; -1 divides the cores that this process may use among the machine's training processes."""
-    if config.DATA.NUM_WORKERS >= 0:
-        return config.DATA.NUM_WORKERS
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    count = config.DATA.NUM_WORKERS
+    if count < 0:
+        count = max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return Workers(count, config.DATA.TIME_LIMIT)
 
 
 def share() -> Share:
@@ -207,27 +221,51 @@ def share() -> Share:
     return Share(distributed.rank(), distributed.world_size())
 
 
-def build_train_loader(config: Config, records: RecordList, settings: TrainSettings, first_step: int, pin: bool):
+def build_epoch_order(config: Config, records: RecordList) -> Callable[[int], list[int]]:
+    """What an epoch consists of: DATA.CLASS_BALANCE."""
+    seed, balance = config.RNG_SEED, config.DATA.CLASS_BALANCE
+    if balance == 0:
+        return partial(permutation, seed=seed, num_samples=len(records))
+    return partial(balanced, seed=seed, labels=np.array([r.labels[0] for r in records.records]), balance=balance)
+
+
+def build_train_loader(
+    config: Config, records: RecordList, settings: TrainSettings, first_step: int, pin: bool
+) -> ClipLoader:
     """Micro-batches from ``first_step`` to the run's end."""
     data = config.DATA
-    transform = build_train_transform(config)
-    dataset = ClipDataset(records.records, build_clip_spec(config), transform, data.DECODER, config.RNG_SEED)
+    read = ClipReader(
+        build_clip_spec(config),
+        build_train_transform(config),
+        data.DECODER,
+        config.RNG_SEED,
+        data.CLIPS_PER_VIDEO,
+        probe_cache(config),
+    )
     order = ClipOrder(
-        len(records.records),
+        build_epoch_order(config, records),
+        len(records),
         settings.batch_size,
         settings.accumulation,
         share(),
-        config.RNG_SEED,
         first_step,
         settings.total_steps,
+        data.CLIPS_PER_VIDEO,
     )
-    return train_loader(dataset, order, num_workers(config), pin)
+    return ClipLoader(records.records, read, order, build_workers(config), pin)
 
 
-def build_view_loader(config: Config, records: RecordList, preprocessing: Preprocessing):
+def build_view_loader(config: Config, records: RecordList, preprocessing: Preprocessing) -> ViewLoader:
     """Test videos of this process."""
-    dataset = ViewDataset(records.records, preprocessing, config.DATA.DECODER)
-    return view_loader(dataset, share(), num_workers(config))
+    read = ViewReader(preprocessing, config.DATA.DECODER, probe_cache(config))
+    return ViewLoader(records.records, read, share(), build_workers(config))
+
+
+def probe_cache(config: Config) -> str:
+    """DATA.CACHE, refused here where it cannot be read, not by each video."""
+    if config.DATA.CACHE:
+        ProbeCache(config.DATA.CACHE, read_only=True).close()
+    return config.DATA.CACHE
 
 
 def ensure_demo_clips(config: Config, announce: Callable[[str], None]) -> None:

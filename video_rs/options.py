@@ -56,6 +56,10 @@ OPTIONS = (
     Option("DATA.DEMO", "", "motion: write the demo clips beside TRAIN_LIST where they are missing", ("", "motion")),
     Option("DATA.DECODER", "auto", "what reads video", ("auto", "pyav", "decord", "torchcodec")),
     Option("DATA.NUM_WORKERS", -1, "reading processes per training process; -1 its share of the cores, 0 none", low=-1),
+    Option("DATA.CACHE", "", "probes.sqlite of tools/check_dataset.py: its files are not scanned again"),
+    Option("DATA.TIME_LIMIT", 60.0, "seconds for reading one video; needs NUM_WORKERS above 0", low=0.1),
+    Option("DATA.CLIPS_PER_VIDEO", 1, "training clips of each video read (repeated augmentation)", low=1),
+    Option("DATA.CLASS_BALANCE", 0.0, "0 trains on the list as it is, 1 on every class equally often", low=0, high=1),
     Option("DATA.NUM_FRAMES", 32, "frames of a clip", low=1),
     Option("DATA.SAMPLING_RATE", 2, "stride between the frames of a clip, in frames", low=1),
     Option(
@@ -83,6 +87,10 @@ OPTIONS = (
     Option("AUG.RAND_AUGMENT_LAYERS", 0, "operations per clip (RandAugment's N); 0 is off", low=0),
     Option("AUG.RAND_AUGMENT_MAGNITUDE", 10, "RandAugment's M", low=0, high=30),
     Option("AUG.RANDOM_ERASING", 0.0, "probability", low=0, high=1),
+    # Mixing with other clips of the micro-batch; train top-1 then counts a clip's own label.
+    Option("AUG.MIXUP_ALPHA", 0.0, "of the Beta distribution of mixup's shares; 0 is off", low=0),
+    Option("AUG.CUTMIX_ALPHA", 0.0, "the same for cutmix; with both, each micro-batch takes one at random", low=0),
+    Option("AUG.MIX_PROB", 1.0, "probability that a micro-batch is mixed", low=0, high=1),
     # -- Training
     Option("TRAIN.BATCH_SIZE", 1024, "clips per optimizer step, over all machines and accumulation", low=1),
     Option("TRAIN.ACCUMULATION_STEPS", 1, "forward-backward passes per optimizer step", low=1),

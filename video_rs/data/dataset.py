@@ -1,14 +1,14 @@
 """From a record to pixels: one training clip, or all test views of a video from one pass over its file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from video_rs.data.decoding import DecodeError, VideoReader, open_video, reader_class
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
+from video_rs.data.probe_cache import known_frames
 from video_rs.data.records import VideoRecord
 from video_rs.data.sampling import segment_frames
 from video_rs.data.transforms import EvalTransform, TrainTransform
@@ -59,66 +59,87 @@ class VideoViews:
             yield torch.stack([crop[:, clip] for crop, clip in pairs[start : start + batch]])
 
 
-class ClipDataset(Dataset):
-    """Training clips. A sample is a function of (seed, epoch, index) alone, whichever worker reads it.
+@dataclass(frozen=True)
+class ClipReader:
+    """From a record to training clips. A clip is a function of (seed, epoch, pick) alone, whichever process reads it.
 
-    Args:
-        records: with one label each.
+    Attributes:
         clip: which frames.
         transform: uint8 ``[T, H, W, 3]`` and a generator -> uint8 ``[3, T, h, w]``.
         decoder: name for :func:`open_video`.
         seed: of all draws.
+        clips: clips of one video, drawn one after the other, their frames decoded together ("repeated augmentation":
+            Hoffer et al. 2020, "Augment your batch").
+        cache: file of probes (:mod:`video_rs.data.probe_cache`), whose files need no scan; empty: none.
     """
 
-    def __init__(
-        self, records: Sequence[VideoRecord], clip: ClipSpec, transform: TrainTransform, decoder: str, seed: int
-    ):
-        reader_class(decoder)  # a decoder that is not installed is refused here, not by each video
-        self.records, self.clip, self.transform, self.decoder, self.seed = records, clip, transform, decoder, seed
+    clip: ClipSpec
+    transform: TrainTransform
+    decoder: str
+    seed: int
+    clips: int = 1
+    cache: str = ""
 
-    def __len__(self) -> int:
-        return len(self.records)
+    def __post_init__(self):
+        reader_class(self.decoder)  # a decoder that is not installed is refused here, not by each video
 
-    def __getitem__(self, key: tuple[int, int]) -> ClipSample:
-        """The sample of (epoch, index); a video that cannot be read gives an empty slot, never another video."""
-        epoch, index = key
-        record = self.records[index]
-        generator = sample_generator(self.seed, epoch, index)
+    def __call__(self, record: VideoRecord, epoch: int, pick: int) -> list[ClipSample]:
+        """``clips`` samples. A video that cannot be read gives empty slots, never another video."""
+        generator = sample_generator(self.seed, epoch, pick)
         try:
-            with open_video(record.path, self.decoder) as reader:
+            known = known_frames(self.cache, record.path)
+            with open_video(record.path, self.decoder, known) as reader:
                 first, count = segment(reader, record)
-                frames = reader.frames(first + self.clip.random(count, reader.fps, generator))
+                wanted = [first + self.clip.random(count, reader.fps, generator) for _ in range(self.clips)]
+                needed, places = torch.stack(wanted).unique(return_inverse=True)
+                frames = reader.frames(needed)
         except DecodeError as error:
-            return ClipSample(None, record.labels[0], record.path, error.reason)
-        return ClipSample(self.transform(frames, generator), record.labels[0], record.path)
+            return self.failed(record, error.reason)
+        return [
+            ClipSample(self.transform(_at(frames, place), generator), record.labels[0], record.path) for place in places
+        ]
+
+    def failed(self, record: VideoRecord, reason: str) -> list[ClipSample]:
+        """As many empty slots as the video would have filled."""
+        return [ClipSample(None, record.labels[0], record.path, reason)] * self.clips
 
 
-class ViewDataset(Dataset):
-    """Test videos, each decoded once for all its views.
+@dataclass(frozen=True)
+class ViewReader:
+    """From a record to all its test views, decoded once.
 
-    Args:
-        records: labels may be missing.
+    Attributes:
         preprocessing: as stored in the checkpoint.
         decoder: name for :func:`open_video`.
+        cache: as for :class:`ClipReader`.
     """
 
-    def __init__(self, records: Sequence[VideoRecord], preprocessing: Preprocessing, decoder: str):
-        reader_class(decoder)  # a decoder that is not installed is refused here, not by each video
-        self.records, self.preprocessing, self.decoder = records, preprocessing, decoder
+    preprocessing: Preprocessing
+    decoder: str
+    cache: str = ""
 
-    def __len__(self) -> int:
-        return len(self.records)
+    def __post_init__(self):
+        reader_class(self.decoder)  # a decoder that is not installed is refused here, not by each video
 
-    def __getitem__(self, index: int) -> VideoViews:
-        """The views of record ``index``, or its error."""
-        record = self.records[index]
-        label = record.labels[0] if record.labels else None
+    def __call__(self, record: VideoRecord, index: int) -> VideoViews:
+        """The views of ``record``, which is at ``index`` of its list, or its error; labels may be missing."""
         try:
-            with open_video(record.path, self.decoder) as reader:
+            known = known_frames(self.cache, record.path)
+            with open_video(record.path, self.decoder, known) as reader:
                 frames, clips = read_views(reader, self.preprocessing, record)
         except DecodeError as error:
-            return VideoViews(index, record.id, record.path, label, error=error.reason)
+            return self.failed(record, index, error.reason)
+        label = record.labels[0] if record.labels else None
         return VideoViews(index, record.id, record.path, label, frames, clips, self.preprocessing.transform)
+
+    def failed(self, record: VideoRecord, index: int, reason: str) -> VideoViews:
+        """What stands for a video that could not be read."""
+        return VideoViews(index, record.id, record.path, record.labels[0] if record.labels else None, error=reason)
+
+
+def _at(frames: Tensor, places: Tensor) -> Tensor:
+    """``frames[places]``, without a copy where that is all frames in their order, as in most clips."""
+    return frames if torch.equal(places, torch.arange(len(frames))) else frames[places]
 
 
 def segment(reader: VideoReader, record: VideoRecord) -> tuple[int, int]:
@@ -143,9 +164,9 @@ def read_views(reader: VideoReader, preprocessing: Preprocessing, record: VideoR
     return torch.cat(chunks, dim=1), torch.searchsorted(needed, clips)
 
 
-def sample_generator(seed: int, epoch: int, index: int) -> torch.Generator:
+def sample_generator(seed: int, epoch: int, pick: int) -> torch.Generator:
     """A generator whose stream is a function of these three numbers."""
     # A large odd multiplier per part keeps nearby triples apart. torch's CPU generator uses 32 bits of the seed, so two
     # samples of a long run may share a stream by chance; they see different videos, which does no harm.
-    mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xC2B2AE3D27D4EB4F + index * 0x165667B19E3779F9) % 2**63
+    mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xC2B2AE3D27D4EB4F + pick * 0x165667B19E3779F9) % 2**63
     return torch.Generator().manual_seed(mixed)

@@ -1,31 +1,41 @@
-"""Batches: which sample goes where, and the processes that read them.
+"""Batches: which sample goes where, and who reads them.
 
-The training stream is endless and global: position ``p`` is sample ``p % n`` of epoch ``p // n``'s permutation, and
-step ``s`` takes positions ``s * batch`` to ``(s + 1) * batch``. So no clip is dropped at an epoch's end, any number of
-processes shares one order, and a run continues at any step by starting there.
+Samples are read by worker processes (:mod:`video_rs.data.processes`). A task carries its record, so that no worker
+holds the list; a video on which its worker hangs or dies is one that could not be read, with that reason.
 """
 
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import starmap
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
 
-from video_rs.data.dataset import ClipDataset, ClipSample, VideoViews, ViewDataset, sample_generator
-from video_rs.errors import InputError
-
-# The index that no sample has: keeps a permutation's stream apart from theirs.
-PERMUTATION = -1
+from video_rs.data.dataset import ClipReader, ClipSample, VideoViews, ViewReader
+from video_rs.data.order import ClipOrder, Share
+from video_rs.data.processes import Lost, in_processes
+from video_rs.data.records import VideoRecord
 
 
 @dataclass(frozen=True)
-class Share:
-    """This process's part of the work."""
+class Workers:
+    """Who reads.
 
-    rank: int = 0
-    world_size: int = 1
+    Attributes:
+        processes: 0 reads in this process, one sample after the other, without a time limit.
+        time_limit: seconds for one video; the process of one that takes longer is stopped and replaced.
+    """
+
+    processes: int = 0
+    time_limit: float = 60.0
+
+    def map(self, read: Callable[..., Any], tasks: Iterable[tuple], ahead: int) -> Iterator[Any]:
+        """``read(*task)`` of each task, in order; :class:`Lost` where its process was lost."""
+        if self.processes == 0:
+            return starmap(read, tasks)
+        ahead = max(ahead, 2 * self.processes)
+        return in_processes(read, tasks, processes=self.processes, time_limit=self.time_limit, ahead=ahead)
 
 
 @dataclass(frozen=True)
@@ -44,116 +54,81 @@ class ClipBatch:
     size: int
     failures: list[tuple[str, str]]
 
-    def pin_memory(self) -> "ClipBatch":
-        """Called by the loader so that the copy to a GPU can overlap with its work."""
-        return ClipBatch(self.clips.pin_memory(), self.labels.pin_memory(), self.size, self.failures)
 
+@dataclass(frozen=True)
+class ClipLoader:
+    """Micro-batches in their order.
 
-class ClipOrder(Sampler):
-    """Micro-batches of (epoch, index) for one process.
-
-    Args:
-        num_samples: records.
-        batch_size: per optimizer step, over all processes and accumulation.
-        accumulation: micro-batches per step.
-        share: this process.
-        seed: of the permutations.
-        first_step, last_step: half-open range of steps.
+    Attributes:
+        records: with one label each.
+        read: makes the samples of one record.
+        order: what is read when.
+        workers: who reads.
+        pin: give the clips in memory from which a GPU copies while it works.
     """
 
-    def __init__(
-        self,
-        num_samples: int,
-        batch_size: int,
-        accumulation: int,
-        share: Share,
-        seed: int,
-        first_step: int,
-        last_step: int,
-    ):
-        parts = share.world_size * accumulation
-        if batch_size % parts:
-            raise InputError(
-                f"TRAIN.BATCH_SIZE {batch_size} does not divide into {share.world_size} processes x {accumulation} "
-                f"accumulation steps; take a multiple of {parts}"
-            )
-        self.num_samples, self.batch_size, self.parts = num_samples, batch_size, parts
-        self.accumulation, self.share, self.seed = accumulation, share, seed
-        self.steps = range(first_step, last_step)
+    records: Sequence[VideoRecord]
+    read: ClipReader
+    order: ClipOrder
+    workers: Workers
+    pin: bool = False
 
     def __len__(self) -> int:
-        return len(self.steps) * self.accumulation
+        return len(self.order)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        size = self.batch_size // self.parts
-        epoch, order = -1, []
-        for step in self.steps:
-            for part in range(self.accumulation):
-                first = step * self.batch_size + (part * self.share.world_size + self.share.rank) * size
-                keys = []
-                for position in range(first, first + size):
-                    if position // self.num_samples != epoch:
-                        epoch = position // self.num_samples
-                        order = permutation(self.seed, epoch, self.num_samples)
-                    keys.append((epoch, order[position % self.num_samples]))
-                yield keys
+    def __iter__(self) -> Iterator[ClipBatch]:
+        tasks = ((self._record(pick), epoch, pick) for keys in self.order for epoch, pick in keys)
+        results = self.workers.map(self.read, tasks, ahead=2 * self.order.videos)
+        for keys in self.order:
+            samples = [sample for _, pick in keys for sample in self._samples(pick, next(results))]
+            yield self._batch(samples)
 
+    def _record(self, pick: int) -> VideoRecord:
+        return self.records[pick % len(self.records)]
 
-def permutation(seed: int, epoch: int, num_samples: int) -> list[int]:
-    """The order of the samples in ``epoch``."""
-    return torch.randperm(num_samples, generator=sample_generator(seed, epoch, PERMUTATION)).tolist()
+    def _samples(self, pick: int, result: list[ClipSample] | Lost) -> list[ClipSample]:
+        return self.read.failed(self._record(pick), result.reason) if isinstance(result, Lost) else result
 
-
-class Stack:
-    """Collates samples into a :class:`ClipBatch`; ``shape`` is that of one clip, for a batch without a valid slot."""
-
-    def __init__(self, shape: tuple[int, int, int, int]):
-        self.shape = shape
-
-    def __call__(self, samples: Sequence[ClipSample]) -> ClipBatch:
+    def _batch(self, samples: list[ClipSample]) -> ClipBatch:
+        """The valid samples together; without one, no clip of the right size."""
         valid = [sample for sample in samples if sample.error is None]
-        clips = torch.stack([s.clip for s in valid]) if valid else torch.empty(0, *self.shape, dtype=torch.uint8)
-        labels = torch.tensor([s.label for s in valid], dtype=torch.int64)
-        failures = [(s.video, s.error) for s in samples if s.error is not None]
+        crop = self.read.transform.crop_size
+        clips = torch.empty(
+            len(valid), 3, self.read.clip.num_frames, crop, crop, dtype=torch.uint8, pin_memory=self.pin
+        )
+        if valid:
+            torch.stack([sample.clip for sample in valid], out=clips)
+        labels = torch.tensor([sample.label for sample in valid], dtype=torch.int64, pin_memory=self.pin)
+        failures = [(sample.video, sample.error) for sample in samples if sample.error is not None]
         return ClipBatch(clips, labels, len(samples), failures)
 
 
-def train_loader(dataset: ClipDataset, order: ClipOrder, workers: int, pin: bool) -> DataLoader:
-    """Micro-batches in ``order``, read by ``workers`` processes (0: in this one)."""
-    crop = dataset.transform.crop_size
-    return DataLoader(
-        dataset,
-        batch_sampler=order,
-        num_workers=workers,
-        collate_fn=Stack((3, dataset.clip.num_frames, crop, crop)),
-        pin_memory=pin,
-        worker_init_fn=_leave_stopping_to_the_parent,
-        prefetch_factor=2 if workers else None,
-        generator=torch.Generator(),
-    )
+@dataclass(frozen=True)
+class ViewLoader:
+    """Videos one at a time in the list's order; process r of n takes every n-th from r on: none twice, none dropped.
 
+    Attributes:
+        records: labels may be missing.
+        read: makes the views of one record.
+        share: this process.
+        workers: who reads.
+    """
 
-def view_loader(dataset: ViewDataset, share: Share, workers: int) -> DataLoader:
-    """Videos one at a time in the list's order; process r of n takes every n-th from r on: none twice, none dropped."""
-    return DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=range(share.rank, len(dataset), share.world_size),
-        num_workers=workers,
-        collate_fn=_untouched,
-        worker_init_fn=_leave_stopping_to_the_parent,
-        prefetch_factor=2 if workers else None,
-        generator=torch.Generator(),
-    )
+    records: Sequence[VideoRecord]
+    read: ViewReader
+    share: Share
+    workers: Workers
 
+    def __len__(self) -> int:
+        return len(self._indices())
 
-def _leave_stopping_to_the_parent(_worker: int) -> None:
-    """Ignores SIGTERM and Ctrl-C in a reading process: schedulers signal the whole group, and the training process,
-    which saves its state first, must not lose its readers under it. They end with it."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    def __iter__(self) -> Iterator[VideoViews]:
+        tasks = ((self.records[index], index) for index in self._indices())
+        # A result may be a hundred megabytes: no more of them than the workers need to go on.
+        results = self.workers.map(self.read, tasks, ahead=0)
+        for index, result in zip(self._indices(), results, strict=True):
+            lost = isinstance(result, Lost)
+            yield self.read.failed(self.records[index], index, result.reason) if lost else result
 
-
-def _untouched(item: VideoViews) -> VideoViews:
-    """Without this, the loader would rebuild the item from its fields."""
-    return item
+    def _indices(self) -> range:
+        return range(self.share.rank, len(self.records), self.share.world_size)

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from video_rs.engine import distributed
 from video_rs.engine.ema import Ema
-from video_rs.engine.losses import cross_entropy
+from video_rs.engine.losses import cross_entropy, soft_targets
 from video_rs.engine.metrics import top_k_hits
 from video_rs.engine.optim import learning_rate, set_learning_rate
 from video_rs.errors import InputError
 
+# Float clips [B,3,T,H,W], float targets [B,K] and a CPU generator -> both mixed.
+Mix = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 # The share of failed samples is judged once this many have been seen (or one epoch, if that is shorter).
 FAILURES_JUDGED_AFTER = 200
 
@@ -61,6 +63,8 @@ class Trainer:
         prepare: uint8 clips on the CPU -> float clips on the device.
         precision: dtype that the forward pass computes in; float16 scales its loss.
         settings: plain numbers.
+        mix: mixes the valid clips of a micro-batch with each other, and their smoothed targets; None: off.
+        num_classes: columns of the targets that ``mix`` takes.
     """
 
     def __init__(
@@ -71,9 +75,13 @@ class Trainer:
         prepare: Callable[[Tensor], Tensor],
         precision: torch.dtype,
         settings: TrainSettings,
+        mix: Mix | None = None,
+        num_classes: int = 0,
     ):
+        assert mix is None or num_classes > 0, "mixing needs the number of classes"
         self.model, self.optimizer, self.ema = model, optimizer, ema
         self.prepare, self.precision, self.settings = prepare, precision, settings
+        self.mix, self.num_classes = mix, num_classes
         self.device = next(model.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == torch.float16)
         self.net: nn.Module = model
@@ -92,8 +100,8 @@ class Trainer:
         processes (as in TensorFlow), so that all of them hold one model.
 
         Returns:
-            Over all processes: ``loss`` (summed over clips), ``hits``, ``clips`` (valid ones), ``failed``; and
-            ``grad_norm`` before clipping.
+            Over all processes: ``loss`` (summed over clips), ``hits`` (a mixed clip counts its own label, not its
+            partner's), ``clips`` (valid ones), ``failed``; and ``grad_norm`` before clipping.
         """
         settings = self.settings
         seed_step(settings.seed, self.step)
@@ -104,7 +112,7 @@ class Trainer:
         hits = 0
         for i, batch in enumerate(batches if valid else []):
             with self._synced(i == len(batches) - 1):
-                losses, batch_hits = self._forward(batch)
+                losses, batch_hits = self._forward(batch, i)
                 # DistributedDataParallel averages gradients over the processes; the loss is a mean over all clips.
                 scale = distributed.world_size() / valid
                 self.scaler.scale(losses.sum() * scale).backward()
@@ -126,14 +134,18 @@ class Trainer:
         settings = self.settings
         return learning_rate(self.step, settings.base_lr, settings.total_steps, settings.warmup_steps)
 
-    def _forward(self, batch: Any) -> tuple[Tensor, int]:
-        """Loss of each valid clip, and how many were right."""
+    def _forward(self, batch: Any, micro: int) -> tuple[Tensor, int]:
+        """Loss of each valid clip of micro-batch number ``micro``, and how many were right."""
         if len(batch.labels) == 0:
             return self._empty_forward(batch), 0
-        labels = batch.labels.to(self.device, non_blocking=True)
+        settings, labels = self.settings, batch.labels.to(self.device, non_blocking=True)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            logits = self.net(self.prepare(batch.clips))
-        return cross_entropy(logits, labels, self.settings.label_smoothing), top_k_hits(logits.detach(), labels, 1)
+            clips, targets = self.prepare(batch.clips), labels
+            if self.mix is not None:
+                soft = soft_targets(labels, self.num_classes, settings.label_smoothing)
+                clips, targets = self.mix(clips, soft, micro_generator(settings.seed, self.step, micro))
+            logits = self.net(clips)
+        return cross_entropy(logits, targets, settings.label_smoothing), top_k_hits(logits.detach(), labels, 1)
 
     def _empty_forward(self, batch: Any) -> Tensor:
         """A zero loss that still takes part in the gradient exchange and leaves batch-norm statistics alone."""
@@ -200,5 +212,14 @@ def moving_statistics(model: nn.Module) -> list[Tensor]:
 
 def seed_step(seed: int, step: int) -> None:
     """Makes dropout and stochastic depth a function of (seed, step, rank), so that a resumed run draws the same."""
-    text = f"{seed},{step},{distributed.rank()}".encode()
-    torch.manual_seed(int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "little"))
+    torch.manual_seed(_hash(seed, step, distributed.rank()))
+
+
+def micro_generator(seed: int, step: int, micro: int) -> torch.Generator:
+    """A CPU generator that is a function of (seed, step, rank, micro-batch) alone, apart from :func:`seed_step`'s."""
+    return torch.Generator().manual_seed(_hash(seed, step, distributed.rank(), micro))
+
+
+def _hash(*numbers: int) -> int:
+    text = ",".join(map(str, numbers)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "little")

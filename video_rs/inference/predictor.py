@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from video_rs.data.dataset import ViewDataset
+from video_rs.data.dataset import ViewReader
 from video_rs.data.decoding import DecodeError
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.data.records import VideoRecord
@@ -91,8 +91,8 @@ class Predictor:
     def predict_many(self, videos: Iterable[str]) -> Iterator[Prediction]:
         """One prediction for each video, in order; a video that cannot be read has ``error`` set."""
         records = [VideoRecord(str(video), (), None, None, str(video)) for video in videos]
-        dataset = ViewDataset(records, self.preprocessing, self.decoder)
-        items = (dataset[i] for i in range(len(dataset)))
+        read = ViewReader(self.preprocessing, self.decoder)
+        items = (read(record, index) for index, record in enumerate(records))
         for result in evaluate(self.model, items, self.prepare, self.batch):
             yield self._prediction(result)
 

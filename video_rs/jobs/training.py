@@ -101,6 +101,8 @@ class Run:
             partial(self.preprocessing.prepare, device=device),
             builders.build_precision(config, device),
             self.settings,
+            mix=builders.build_mixing(config),
+            num_classes=len(self.names),
         )
         self.identity = builders.checkpoint_identity(config, arch, self.names)
         self.fingerprints = {

@@ -2,6 +2,7 @@
 
 import os
 
+from video_rs.data.decoding.index import FrameIndex
 from video_rs.data.decoding.reader import VideoReader, check_file
 from video_rs.errors import InputError
 
@@ -11,8 +12,10 @@ package and so the same everywhere, and a random 32-frame, stride-2 clip of 340x
 time that TorchCodec 0.17 or decord 0.6 take, because it leaves out frames that nobody asked for or refers to."""
 
 
-def open_video(path: str | os.PathLike, decoder: str = "auto") -> VideoReader:
+def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex | None = None) -> VideoReader:
     """Opens the video at ``path`` (a regular file) with one of ``DECODERS``.
+
+    ``index`` is that of the file where it is known (:mod:`video_rs.data.probe_cache`); it spares a scan of the packets.
 
     ``torchcodec`` hands files in which it would not find the right frames (``FrameIndex.addressable``) to PyAV;
     ``decord`` refuses them.
@@ -26,7 +29,7 @@ def open_video(path: str | os.PathLike, decoder: str = "auto") -> VideoReader:
 
     path = os.fspath(path)
     check_file(path)
-    index = scan(path)
+    index = index or scan(path)
     if decoder == "torchcodec" and not index.addressable:
         reader = reader_class("pyav")
     return reader(path, index)

@@ -118,7 +118,8 @@ def _refuse_truncated(path: str, stream) -> None:
     size, entries = os.path.getsize(path), list(stream.index_entries)
     missing = sum(entry.pos + entry.size > size for entry in entries)
     if missing:
-        raise DecodeError(path, f"truncated: {missing} of {len(entries)} frames are behind the end of the file")
+        reason = f"truncated: {missing} of {len(entries)} frames are behind the end of the file"
+        raise DecodeError(path, reason, "truncated")
 
 
 def _read_packets(container, stream) -> list[PacketInfo]:

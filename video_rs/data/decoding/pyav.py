@@ -31,9 +31,9 @@ class PyAVReader(VideoReader):
         except BaseException:
             self.close()
             raise
-        self._quarter_turns = _quarter_turns(first.rotation)
+        self.quarter_turns = _quarter_turns(first.rotation)
         self._stored_size = first.height, first.width
-        self.height, self.width = self._stored_size[:: -1 if self._quarter_turns % 2 else 1]
+        self.height, self.width = self._stored_size[:: -1 if self.quarter_turns % 2 else 1]
 
     def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
         """See :meth:`VideoReader.frames`. Holds the result and a few frames inside the decoder, no more."""
@@ -85,7 +85,7 @@ class PyAVReader(VideoReader):
         self._position = self.num_frames  # nothing can be said about what the decoder would give next
         if may_miss:
             return None
-        raise DecodeError(self._path, f"frame {target} of {self.num_frames}: {reason}")
+        raise DecodeError(self._path, f"frame {target} of {self.num_frames}: {reason}", "damaged")
 
     def _decode(self, needed: frozenset[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """The frames from here on with their indices; of those before the last one ``needed``, maybe only these.
@@ -144,7 +144,7 @@ class PyAVReader(VideoReader):
         rgb = self._reformatter.reformat(frame, width, height, "rgb24", **options).planes[0]
         rows = np.frombuffer(rgb, np.uint8).reshape(-1, rgb.line_size)[:height, : width * 3]
         picture = torch.from_numpy(rows.reshape(height, width, 3).copy())
-        return torch.rot90(picture, self._quarter_turns) if self._quarter_turns else picture
+        return torch.rot90(picture, self.quarter_turns) if self.quarter_turns else picture
 
 
 def _from_key_packet(packets: Iterator[av.Packet]) -> Iterator[av.Packet]:

@@ -23,14 +23,18 @@ from video_rs.errors import InputError
 
 
 class DecodeError(InputError):
-    """A video, or a frame of it, cannot be read. Survives pickling, so it crosses worker processes whole."""
+    """A video, or a frame of it, cannot be read. Survives pickling, so it crosses worker processes whole.
 
-    def __init__(self, path: str | os.PathLike, reason: str):
+    ``kind`` is one of missing, empty (nothing in the file), truncated (its own index says so), unreadable (no video
+    that can be opened) and damaged (a frame that cannot be decoded).
+    """
+
+    def __init__(self, path: str | os.PathLike, reason: str, kind: str = "unreadable"):
         super().__init__(f"cannot decode {path}: {reason}")
-        self.path, self.reason = os.fspath(path), reason
+        self.path, self.reason, self.kind = os.fspath(path), reason, kind
 
     def __reduce__(self):
-        return type(self), (self.path, self.reason)
+        return type(self), (self.path, self.reason, self.kind)
 
 
 class VideoReader(ABC):
@@ -72,7 +76,7 @@ def check_file(path: str) -> None:
     try:
         status = os.stat(path)
     except FileNotFoundError:
-        raise DecodeError(path, "no such file") from None
+        raise DecodeError(path, "no such file", "missing") from None
     except OSError as error:
         raise DecodeError(path, (error.strerror or str(error)).lower()) from error
     if stat.S_ISDIR(status.st_mode):
@@ -80,7 +84,7 @@ def check_file(path: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise DecodeError(path, "not a regular file")
     if status.st_size == 0:
-        raise DecodeError(path, "empty file")
+        raise DecodeError(path, "empty file", "empty")
 
 
 def check_indices(indices: Sequence[int] | torch.Tensor | np.ndarray, num_frames: int) -> np.ndarray:

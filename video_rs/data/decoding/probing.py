@@ -1,0 +1,132 @@
+"""What there is to know of a video file before anybody trains on it."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from video_rs.data.decoding.index import FrameIndex
+from video_rs.data.decoding.packets import open_container, scan, video_stream
+from video_rs.data.decoding.pyav import PyAVReader
+from video_rs.data.decoding.reader import DecodeError, check_file
+
+DEPTHS = ("ends", "all")
+"""How much is decoded: the first and the last frame, or every frame."""
+_AT_ONCE = 16  # frames decoded together: bounds the memory
+_SAMPLE = 65536  # bytes of the start, the middle and the end of a file that make its fingerprint
+# Times are rounded to the container's unit (1/1000 s in Matroska), and cameras are a little uneven.
+_EVEN = 0.1  # share of the mean time between frames
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Facts of one file.
+
+    Attributes:
+        kind: ok, or what is wrong: a kind of :class:`DecodeError`, hung or crashed. The facts below are those that were
+            found before.
+        reason: why it cannot be read; empty if ok.
+        depth: one of :data:`DEPTHS`.
+        fingerprint: of the size and parts of the content; files of equal content have equal ones.
+        frames: that a full decode shows.
+        fps: average.
+        height, width: in pixels, as shown.
+        codec, container, pixel_format: FFmpeg's names.
+        header_frames: what the container's header says; 0 where it says nothing.
+        quarter_turns: of the rotation that is applied, counter-clockwise.
+        sample_aspect: width over height of a stored pixel.
+        variable_rate: the times between frames differ by more than rounding.
+        key_interval: the longest way from a key frame to the next, in frames.
+    """
+
+    kind: str = "ok"
+    reason: str = ""
+    depth: str = "ends"
+    fingerprint: str = ""
+    frames: int = 0
+    fps: float = 0.0
+    height: int = 0
+    width: int = 0
+    codec: str = ""
+    container: str = ""
+    pixel_format: str = ""
+    header_frames: int = 0
+    quarter_turns: int = 0
+    sample_aspect: float = 1.0
+    variable_rate: bool = False
+    key_interval: int = 0
+
+
+def probe(path: str, depth: str = "ends") -> tuple[Probe, FrameIndex | None]:
+    """Reads the file as training would, and its frame index, which a sound file has."""
+    facts = {"depth": depth}
+    try:
+        check_file(path)
+        facts["fingerprint"] = fingerprint(path)
+        facts |= _header(path)
+        index = scan(path)
+        facts |= _timing(index)
+        with PyAVReader(path, index) as reader:
+            facts |= {"height": reader.height, "width": reader.width, "quarter_turns": reader.quarter_turns}
+            _decode(reader, depth)
+    except DecodeError as error:
+        return Probe(**{**facts, "kind": error.kind, "reason": error.reason}), None
+    return Probe(**facts), index
+
+
+def fingerprint(path: str) -> str:
+    """A hash of the size and of the start, the middle and the end of a file."""
+    size = os.path.getsize(path)
+    digest = hashlib.blake2b(size.to_bytes(8, "little"), digest_size=16)
+    with open(path, "rb") as file:
+        for start in (0, size // 2, max(0, size - _SAMPLE)):
+            file.seek(start)
+            digest.update(file.read(_SAMPLE))
+    return digest.hexdigest()
+
+
+def _header(path: str) -> dict:
+    with open_container(path) as container:
+        stream = video_stream(container, path)
+        context, aspect = stream.codec_context, stream.sample_aspect_ratio
+        return {
+            "codec": context.name,
+            "container": container.format.name,
+            "pixel_format": context.pix_fmt or "",
+            "header_frames": stream.frames,
+            "sample_aspect": float(aspect) if aspect else 1.0,
+        }
+
+
+def _timing(index: FrameIndex) -> dict:
+    times, keys = np.diff(index.pts), np.flatnonzero(index.key)
+    uneven = len(times) > 1 and np.ptp(times) > 1 + _EVEN * times.mean()
+    ends = np.append(keys, len(index.pts))
+    return {
+        "frames": len(index.pts),
+        "fps": index.fps,
+        "variable_rate": bool(index.seekable and uneven),
+        "key_interval": int(np.diff(ends).max()) if len(keys) else len(index.pts),
+    }
+
+
+def _decode(reader: PyAVReader, depth: str) -> None:
+    """DecodeError at the first frame that is damaged; opening the reader has decoded the first."""
+    if depth == "ends":
+        reader.frames([reader.num_frames - 1])
+        return
+    for start in range(0, reader.num_frames, _AT_ONCE):
+        reader.frames(range(start, min(start + _AT_ONCE, reader.num_frames)))
+
+
+def stills(path: str) -> np.ndarray:
+    """The first, the middle and the last frame, as far as they can be decoded: uint8 ``[0..3, h, w, 3]``."""
+    kept: list[np.ndarray] = []
+    try:
+        with PyAVReader(path, scan(path)) as reader:
+            for index in sorted({0, reader.num_frames // 2, reader.num_frames - 1}):
+                kept.append(reader.frames([index]).numpy()[0])
+    except DecodeError:
+        pass
+    return np.stack(kept) if kept else np.empty((0, 1, 1, 3), np.uint8)

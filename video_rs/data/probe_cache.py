@@ -1,0 +1,150 @@
+"""What probing found, kept by path, size and time of change in an SQLite file: the doctor writes it, training reads."""
+
+import json
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterable
+from dataclasses import asdict
+from fractions import Fraction
+from functools import cache
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from video_rs.data.decoding.index import FrameIndex
+from video_rs.data.decoding.probing import Probe
+from video_rs.errors import InputError
+
+_FORMAT = 1  # of the rows; a file of another one is refused
+_TABLE = "CREATE TABLE IF NOT EXISTS probes (path TEXT PRIMARY KEY, size INT, changed INT, probe TEXT, frames BLOB)"
+
+
+class Stamp(NamedTuple):
+    """What tells that a file is still the one that was probed: its size in bytes and its time of change in ns."""
+
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, path: str) -> "Stamp | None":
+        """The stamp of a file now; None where there is none."""
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):  # ValueError: a null byte in the name
+            return None
+        return cls(status.st_size, status.st_mtime_ns)
+
+
+class Probed(NamedTuple):
+    """One row."""
+
+    path: str  # absolute
+    stamp: Stamp
+    probe: Probe
+    index: FrameIndex | None
+
+
+class ProbeCache:
+    """An open cache; use it as a context manager. Not to be shared between threads.
+
+    Args:
+        path: the file, made where it is missing.
+        read_only: for many readers at once; the file must be there.
+
+    Raises:
+        InputError: it cannot be opened, or is no cache of this version.
+    """
+
+    def __init__(self, path: str | os.PathLike, read_only: bool = False):
+        self.path = os.fspath(path)
+        if read_only and not os.path.isfile(self.path):
+            raise InputError(
+                f"no probe cache {self.path}; make it with tools/check_dataset.py LIST, or leave DATA.CACHE empty"
+            )
+        try:
+            mode = "ro" if read_only else "rwc"
+            self._database = sqlite3.connect(f"file:{_quoted(self.path)}?mode={mode}", uri=True, timeout=60)
+            (version,) = self._database.execute("PRAGMA user_version").fetchone()
+            if not read_only and version == 0:
+                self._database.execute(_TABLE)
+                self._database.execute(f"PRAGMA user_version = {_FORMAT}")
+        except sqlite3.Error as error:
+            raise InputError(
+                f"cannot open the probe cache {self.path}: {error}; remove it or name another with --cache"
+            ) from error
+        if version != _FORMAT and (read_only or version != 0):
+            self.close()
+            raise InputError(
+                f"{self.path} is no probe cache of this version (format {version}, not {_FORMAT}); remove it and probe "
+                "anew"
+            )
+
+    def find(self, path: str, stamp: Stamp) -> Probed | None:
+        """What is known of a file, if it has not changed since."""
+        row = self._database.execute(
+            "SELECT probe, frames FROM probes WHERE path = ? AND size = ? AND changed = ?", (path, *stamp)
+        ).fetchone()
+        if row is None:
+            return None
+        return Probed(path, stamp, Probe(**json.loads(row[0])), row[1] and _unpacked(row[1]))
+
+    def frames(self, path: str) -> FrameIndex | None:
+        """The frame index of a file that has not changed since it was probed."""
+        stamp = Stamp.of(path)
+        if stamp is None:
+            return None
+        row = self._database.execute(
+            "SELECT frames FROM probes WHERE path = ? AND size = ? AND changed = ?", (path, *stamp)
+        ).fetchone()
+        return _unpacked(row[0]) if row and row[0] else None
+
+    def store(self, rows: Iterable[Probed]) -> None:
+        """Writes rows, all or none; later ones replace earlier ones of the same path."""
+        values = [
+            (row.path, *row.stamp, json.dumps(asdict(row.probe)), row.index and _packed(row.index)) for row in rows
+        ]
+        with self._database:
+            self._database.executemany("INSERT OR REPLACE INTO probes VALUES (?, ?, ?, ?, ?)", values)
+
+    def close(self) -> None:
+        """Frees the file; a second call does nothing."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self.close()
+
+
+@cache
+def _opened(path: str, _process: int) -> ProbeCache:
+    return ProbeCache(path, read_only=True)
+
+
+def known_frames(cache_path: str, video: str) -> FrameIndex | None:
+    """The frame index that the cache at ``cache_path`` knows of a video; None also without a cache (empty path)."""
+    return _opened(cache_path, os.getpid()).frames(video) if cache_path else None
+
+
+def _quoted(path: str) -> str:
+    """A path inside an SQLite URI."""
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _packed(index: FrameIndex) -> bytes:
+    """A few hundred bytes for a video of an even rate."""
+    base = index.time_base
+    rest = [index.fps, index.stream, index.seekable, index.addressable]
+    head = [len(index.pts), base.numerator, base.denominator, *rest]
+    steps = np.diff(index.pts, prepend=0).astype("<i8")
+    return zlib.compress(json.dumps(head).encode() + b"\n" + steps.tobytes() + np.packbits(index.key).tobytes())
+
+
+def _unpacked(data: bytes) -> FrameIndex:
+    head, _, body = zlib.decompress(data).partition(b"\n")
+    count, numerator, denominator, fps, stream, seekable, addressable = json.loads(head)
+    pts = np.cumsum(np.frombuffer(body, "<i8", count)).astype(np.int64)
+    key = np.unpackbits(np.frombuffer(body, np.uint8, offset=8 * count), count=count).astype(bool)
+    return FrameIndex(pts, key, Fraction(numerator, denominator), fps, stream, seekable, addressable)
