@@ -56,8 +56,8 @@ def read_listing(source: str, root: str, require_labels: bool) -> Listing:
     header = [name.strip().lower() for name in next(csv.reader(io.StringIO(text.lstrip())))]
     if "youtube_id" in header:
         raise InputError(
-            f"{source} is an official Kinetics CSV ({','.join(header)}), which names no files; prepare a list with "
-            "the columns path,label from it (datasets/README.md)"
+            f"{source} is an official Kinetics CSV ({','.join(header)}), which names no files; match it with "
+            "your videos: python datasets/kinetics.py VIDEOS --classes 400 --csv FILE (datasets/README.md)"
         )
     if "path" in header or "file" in header:
         return _read_csv(text, root, source, require_labels)

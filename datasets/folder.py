@@ -1,0 +1,70 @@
+"""Prepare your own videos: a folder of class folders becomes a list with a split, a label map and a config.
+
+    python datasets/folder.py my_videos
+
+Makes data/my_videos/list.csv (path,label,split), labels.txt and config.yaml, and prints the command that trains.
+Running it again brings all up to date; most videos keep their split when others come.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from video_rs.config import find_config
+from video_rs.data.sources.folder import mirrored_names, read_folder
+from video_rs.data.sources.prepare import run, train_command
+from video_rs.data.sources.writing import config_text, write_label_map, write_list, write_text
+
+COMMENT = """\
+A small network from scratch on the videos of {videos}. Written by datasets/folder.py; what is not
+here comes from _BASE_.
+
+Command:   python tools/train_net.py --cfg {config}
+Hardware:  a laptop's CPU.
+Time:      not measured.
+Expected:  not measured.
+"""
+
+
+def main() -> list[str]:
+    """Parses the command line and writes; returns the report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("videos", help="a folder of class folders, or of train and val with class folders in them")
+    parser.add_argument("--out", help="default: data/NAME of the folder")
+    parser.add_argument("--val-share", type=float, default=0.2, help="of each class (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed splits otherwise")
+    parser.add_argument(
+        "--group-by",
+        metavar="REGEX",
+        default="",
+        help="videos in whose names it finds the same text (its first group) stay in one split, e.g. '^(.*)_'",
+    )
+    args = parser.parse_args()
+    found = read_folder(args.videos, val_share=args.val_share, seed=args.seed, group_by=args.group_by)
+    out = Path(args.out or Path("data") / Path(args.videos).resolve().name)
+    mirrored = mirrored_names(found.names)
+    written = [
+        write_label_map(out / "labels.txt", found.names),
+        write_list(out / "list.csv", found.rows, args.videos),
+        write_config(out, args.videos, mirrored),
+    ]
+    if mirrored:
+        written.append(f"note: clips are not mirrored, because of the class {mirrored[0]}")
+    return [f"{len(found.names)} classes", *found.notes, *written, *train_command(str(out / "config.yaml"))]
+
+
+def write_config(out: Path, videos: str, mirrored: Sequence[str]) -> str:
+    """The config beside the list."""
+    path = out / "config.yaml"
+    where = str(out.resolve() / "list.csv")
+    data = {"TRAIN_LIST": where, "VAL_LIST": where, "LABEL_MAP": str(out.resolve() / "labels.txt")}
+    if mirrored:
+        data["RANDOM_FLIP"] = False
+    values = {"OUTPUT_DIR": f"runs/{out.resolve().name}", "DATA": data}
+    comment = COMMENT.format(videos=Path(videos).resolve(), config=path).splitlines()
+    return write_text(path, config_text(comment, find_config("small_scratch"), values))
+
+
+if __name__ == "__main__":
+    sys.exit(run("folder", main))

@@ -1,0 +1,67 @@
+"""List Something-Something v2: the official JSON files matched with the videos that are there.
+
+    python datasets/ssv2.py 20bn-something-something-v2 --labels labels
+
+Makes data/ssv2/ssv2.csv (path,label,split,id), labels.txt, and ssv2.yaml, a config that never mirrors a clip: some of
+the classes differ in left and right only. Running it again brings all up to date.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from video_rs.config import find_config
+from video_rs.data.sources import ssv2
+from video_rs.data.sources.prepare import class_count_note, prepare, run, train_command
+from video_rs.data.sources.writing import config_text, write_text
+
+COMMENT = """\
+R3D-RS-50 on Something-Something v2. Written by datasets/ssv2.py.
+
+Command:   python tools/train_net.py --cfg {path}
+Hardware:  as kinetics_rs.yaml: its batch of 1024 clips wants about 32 large GPUs, or TRAIN.ACCUMULATION_STEPS. With a
+           smaller TRAIN.BATCH_SIZE, lower SOLVER.BASE_LR in proportion.
+Time:      not measured.
+Expected:  not measured.
+
+RANDOM_FLIP must be false: mirrored, "from left to right" shows "from right to left".
+SAMPLING_RATE is 1: the videos have 12 frames a second and last about four seconds.
+"""
+
+
+def main() -> list[str]:
+    """Parses the command line and writes; returns the report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("videos", help="folder of the videos, ID.webm")
+    parser.add_argument("--labels", required=True, help="folder of labels.json, train.json and validation.json")
+    parser.add_argument("--out", default="data/ssv2", help="default: %(default)s")
+    parser.add_argument("--missing", metavar="FILE", default="", help="write the ids that were not found, one a line")
+    args = parser.parse_args()
+    names = ssv2.read_classes(args.labels)
+    path = Path(args.out) / "ssv2.csv"
+    lines = prepare(ssv2.read_lists(args.labels, names), names, args.videos, path, args.missing)
+    lines.append(write_config(path, len(names)))
+    config = path.with_suffix(".yaml")
+    return [
+        *lines,
+        *class_count_note(len(names), 174, "Something-Something v2"),
+        "DATA.RANDOM_FLIP must be false here, as some classes differ in left and right only; the config has it so",
+        *train_command(str(config)),
+    ]
+
+
+def write_config(list_path: Path, num_classes: int) -> str:
+    """The config beside the list, with what it says to the user."""
+    path = list_path.with_suffix(".yaml")
+    where = str(list_path.resolve())
+    data = {"TRAIN_LIST": where, "VAL_LIST": where, "LABEL_MAP": str(list_path.resolve().with_name("labels.txt"))}
+    values = {
+        "OUTPUT_DIR": "runs/ssv2",
+        "MODEL": {"NUM_CLASSES": num_classes},
+        "DATA": {**data, "SAMPLING_RATE": 1, "RANDOM_FLIP": False},
+    }
+    return write_text(path, config_text(COMMENT.format(path=path).splitlines(), find_config("kinetics_rs"), values))
+
+
+if __name__ == "__main__":
+    sys.exit(run("ssv2", main))

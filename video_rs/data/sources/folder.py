@@ -1,0 +1,129 @@
+"""One's own videos: a folder of class folders becomes rows with a split."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from video_rs.data.listing import SPLITS, Row, short
+from video_rs.data.sources.splitting import choose_validation
+from video_rs.data.sources.trees import find_videos
+from video_rs.errors import InputError
+
+_MIRRORED = {"left", "right", "leftward", "rightward", "clockwise", "counterclockwise", "anticlockwise"}
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What a folder gives.
+
+    Attributes:
+        rows: sorted by path, which is relative to the folder; their splits are train and val.
+        names: the classes, sorted.
+        notes: lines on what a user should know before training.
+    """
+
+    rows: list[Row]
+    names: list[str]
+    notes: list[str]
+
+
+def read_folder(folder: str, *, val_share: float, seed: int, group_by: str = "") -> Folder:
+    """Rows of ``CLASS/**/VIDEO``, split here, or of ``train/CLASS/**`` and ``val/CLASS/**``, whose split is kept.
+
+    Args:
+        folder: of class folders; what lies in none is left out and counted.
+        val_share: of each class for validation, in (0, 1).
+        seed: another one gives another split.
+        group_by: a regular expression, searched in the path below the class folder; videos of which it finds the same
+            text (its first group, if it has one) stay in one split, whatever their class.
+
+    Raises:
+        InputError: fewer than two classes, nothing to validate on, or an expression that does not fit all names.
+    """
+    if not 0 < val_share < 1:
+        raise InputError(f"the share for validation is {val_share:g}; allowed: above 0 and below 1, e.g. 0.2")
+    paths = find_videos(folder)
+    given = _has_splits(paths, folder)
+    depth = 1 if given else 0  # of the class folder
+    inside = [path for path in paths if path.count("/") > depth and (not given or _top(path) in SPLITS)]
+    labels = [path.split("/")[depth] for path in inside]
+    names = sorted(set(labels))
+    _require_classes(names, folder)
+    splits = [_top(path) for path in inside] if given else _split(inside, labels, val_share, seed, group_by)
+    rows = [Row(0, path, label, split) for path, label, split in zip(inside, labels, splits, strict=True)]
+    return Folder(rows, names, _notes(rows, names, len(paths) - len(inside), given, group_by))
+
+
+def mirrored_names(names: Sequence[str]) -> list[str]:
+    """The class names with a word of direction in them, which a mirror image turns into another class."""
+    return [
+        name for name in names if _MIRRORED & {word.casefold() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)}
+    ]
+
+
+def _has_splits(paths: Sequence[str], folder: str) -> bool:
+    """Whether there are folders train and val with class folders in them."""
+    tops = {_top(path) for path in paths if "/" in path}
+    deep = {_top(path) for path in paths if path.count("/") > 1} & set(SPLITS)
+    if {"train", "val"} <= deep:
+        return True
+    if deep and tops <= set(SPLITS):
+        raise InputError(
+            f"{folder} holds {' and '.join(sorted(tops))} only; have class folders in both train and val, or move the "
+            "class folders up and let them be split"
+        )
+    return False
+
+
+def _top(path: str) -> str:
+    return path.split("/", 1)[0]
+
+
+def _require_classes(names: Sequence[str], folder: str) -> None:
+    if len(names) < 2:
+        found = f"one class folder with videos ({names[0]})" if names else "no videos in class folders"
+        raise InputError(f"{folder} has {found}; sort the videos into two or more, CLASS/video.mp4")
+
+
+def _split(paths: list[str], labels: list[str], share: float, seed: int, group_by: str) -> list[str]:
+    groups = _groups(paths, group_by) if group_by else paths
+    val = choose_validation(labels, groups, share, seed)
+    if not any(val):
+        raise InputError(
+            f"no class has videos of two sources, so none is left to validate on ({len(paths)} videos of "
+            f"{len(set(groups))} sources); add videos, or correct --group-by"
+        )
+    return ["val" if chosen else "train" for chosen in val]
+
+
+def _groups(paths: list[str], group_by: str) -> list[str]:
+    try:
+        pattern = re.compile(group_by)
+    except re.error as error:
+        raise InputError(f"--group-by {group_by!r} is no regular expression ({error}); try '^(.*)_'") from error
+    found = [pattern.search(path.split("/", 1)[1]) for path in paths]
+    without = [path for path, match in zip(paths, found, strict=True) if match is None]
+    if without:
+        raise InputError(
+            f"--group-by {group_by!r} is not found in {len(without)} of {len(paths)} names, such as "
+            f"{short(without[0].split('/', 1)[1])!r}; make it fit all of them"
+        )
+    return [(match[1] or "") if pattern.groups else match[0] for match in found]
+
+
+def _notes(rows: Sequence[Row], names: Sequence[str], outside: int, given: bool, group_by: str) -> list[str]:
+    counts = {split: Counter(row.label for row in rows if row.split == split) for split in SPLITS}
+    used = [split for split in SPLITS if counts[split]]
+    notes = [", ".join(f"{counts[s].total()} videos {'to validate on' if s == 'val' else f'for {s}'}" for s in used)]
+    for split in ("train", "val"):
+        empty = [name for name in names if not counts[split][name]]
+        if empty:
+            notes.append(f"note: no {split} videos of {', '.join(empty[:5])}{', …' if len(empty) > 5 else ''}")
+    if outside:
+        notes.append(f"left out: {outside} videos outside class folders")
+    if given:
+        notes.append("the split is that of the folders train and val")
+    elif not group_by:
+        notes.append("each file counts as a video of its own; if some are cut from one video, give --group-by")
+    return notes
