@@ -76,6 +76,28 @@ def read_records(
     """
     source = os.fspath(source)
     listing = read_listing(source, root, require_labels)
+    return _read(listing, source, split, label_names, num_classes, require_labels)
+
+
+@_collector_paused()
+def read_splits(
+    source: str, *, root: str = "", label_names: Sequence[str] | None = None, require_labels: bool = True
+) -> dict[str, RecordList]:
+    """Every split of a list, by its name; a list without splits has one, called "". Arguments as for read_records."""
+    source = os.fspath(source)
+    listing = read_listing(source, root, require_labels)
+    splits = sorted({row.split for row in listing.rows}) if listing.has_splits else [None]
+    return {split or "": _read(listing, source, split, label_names, None, require_labels) for split in splits}
+
+
+def _read(
+    listing: Listing,
+    source: str,
+    split: str | None,
+    label_names: Sequence[str] | None,
+    num_classes: int | None,
+    require_labels: bool,
+) -> RecordList:
     rows = _rows_of_split(listing, split, source)
     classes = _Classes.of(listing.rows, rows, label_names, num_classes, source)
     cache: dict[str, tuple[int, ...]] = {}

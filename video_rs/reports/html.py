@@ -1,20 +1,18 @@
 """The report page: one HTML file with its pictures inside, no script, no link to anywhere; good on screen and paper."""
 
-import base64
 import math
 import time
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
 from video_rs.reports import plots
 from video_rs.reports.atomic import replace_text
 from video_rs.reports.confusion import ClassAccuracy, checked, class_accuracies, most_confused
+from video_rs.reports.page import data_uri, template
 
 MOST_BARS = 40  # classes listed one by one; of more, the worst and the best half of this
 MOST_PAIRS = 20
@@ -105,16 +103,7 @@ def write_report(
         "failures_open": len(failures) <= MOST_FAILURES_OPEN,
         "config_text": config_text.strip(),
     }
-    replace_text(Path(path), _template().render(page))
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["percent"] = _percent
-    source = resources.files("video_rs.reports").joinpath("template.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(source)
+    replace_text(Path(path), template("report.html.j2", percent=_percent).render(page))
 
 
 def _summary(summary: Mapping[str, Any]) -> tuple[list[Tile], list[Tile]]:
@@ -177,11 +166,7 @@ def _charts(log: Sequence[dict[str, Any]]) -> list[Chart]:
 
 
 def _picture(figure: Figure | None) -> str | None:
-    return None if figure is None else _data_uri(plots.png(figure))
-
-
-def _data_uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    return None if figure is None else data_uri(plots.png(figure))
 
 
 def _confusion(confusion: Any, names: Sequence[str]) -> dict[str, Any] | None:
@@ -205,7 +190,7 @@ def _matrix_picture(counts: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     width = round(100 * plots.png_width(picture) / plots.DPI)
     # A narrow screen scrolls sideways rather than shrinking the names out of sight; without names it shrinks.
     narrowest = min(width, 480) if len(names) <= plots.MOST_NAMED else 0
-    return {"image": _data_uri(picture), "width": width, "narrowest": narrowest}
+    return {"image": data_uri(picture), "width": width, "narrowest": narrowest}
 
 
 def _class_parts(rows: list[ClassAccuracy]) -> list[tuple[str, list[ClassAccuracy]]]:
@@ -220,7 +205,7 @@ def _example(example: Example) -> dict[str, Any]:
     truth = None if example.true_label is None else example.true_label.split(";")
     right = None if truth is None or not example.top else example.top[0][0] in truth
     return {
-        "image": _data_uri(plots.montage(example.frames)),
+        "image": data_uri(plots.montage(example.frames)),
         "frames": min(len(example.frames), plots.STRIP_FRAMES),
         "video": example.video,
         "true_label": example.true_label,

@@ -1,0 +1,118 @@
+"""What the doctor finds, from plain records and probes; each kind once, and what it must not find."""
+
+from dataclasses import replace
+
+import pytest
+
+from video_rs.data.decoding.probing import Probe
+from video_rs.data.doctor import NOTES, PROBLEMS, Finding, Row, diagnose
+from video_rs.data.records import VideoRecord
+
+SOUND = Probe(fingerprint="", frames=100, fps=10.0, height=48, width=64, header_frames=100, key_interval=12)
+NAMES = ("cat", "dog", "Dog ")
+
+
+def row(path, label=0, split="train", start=None, end=None):
+    return Row(split, VideoRecord(path, (label,), start, end, path))
+
+
+def findings(rows, clip_reach=1, **probes):
+    everything = {r.record.path: replace(SOUND, fingerprint=r.record.path) for r in rows} | probes
+    return diagnose(rows, everything, NAMES, clip_reach)
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "truncated", "unreadable", "damaged", "hung", "crashed"])
+def test_what_cannot_be_read_goes_to_quarantine(kind):
+    found = findings([row("a"), row("b")], b=Probe(kind, "why"))
+    assert found.findings == (Finding(kind, 1, "why"),)
+    assert found.quarantined == {1: Finding(kind, 1, "why")}
+    assert not found.clean
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind", "detail"),
+    [
+        ({"frames": 20, "header_frames": 20}, "short", "20 frames, a clip reaches over 64"),
+        ({"quarter_turns": 3}, "rotated", "270 degrees counter-clockwise"),
+        ({"variable_rate": True}, "variable_rate", "10 frames per second on average"),
+        ({"header_frames": 101}, "wrong_count", "header 101, frames 100"),
+        ({"sample_aspect": 4 / 3}, "pixel_aspect", "1.33 times as wide as high"),
+    ],
+)
+def test_what_is_worth_knowing_stays_in_the_list(facts, kind, detail):
+    found = findings([row("a"), row("b")], 64, b=replace(SOUND, fingerprint="b", **facts))
+    assert found.findings == (Finding(kind, 1, detail),)
+    assert found.clean
+
+
+def test_a_sound_file_has_no_findings():
+    found = findings(
+        [row("a"), row("b")], 100, b=replace(SOUND, fingerprint="b", header_frames=0, sample_aspect=1.0004)
+    )
+    assert found.findings == ()
+    assert found.clean
+
+
+def test_segments_are_held_against_their_video():
+    rows = [row("a", end=2.0), row("a", start=2.0, end=4.0), row("a", start=10.0), row("a", start=4.0, end=4.3)]
+    found = findings(rows, 4)
+    assert [f[:2] for f in found.findings] == [("segment", 2), ("short", 3)]
+    assert found.findings[0].detail == (
+        "segment 10.0..end s holds no frame: the video has 100 frames at 10 per second, 10.00 s; "
+        "correct the list's start and end"
+    )
+
+
+def same(*names):
+    return {name: replace(SOUND, fingerprint="equal") for name in names}
+
+
+def test_copies_in_one_split_are_noted():
+    found = findings([row("a"), row("b"), row("a"), row("c")], **same("a", "b"))
+    assert found.findings == (
+        Finding("duplicate", 0, "as b"),
+        Finding("duplicate", 1, "as a"),
+        Finding("duplicate", 2, "as a"),
+    )
+    assert found.clean
+
+
+def test_copies_with_other_labels_are_a_conflict():
+    found = findings([row("a", 0), row("b", 1)], **same("a", "b"))
+    assert found.findings == (Finding("conflict", 0, "as b"), Finding("conflict", 1, "as a"))
+    assert set(found.quarantined) == {0, 1}
+
+
+@pytest.mark.parametrize("held_out", ["val", "test"])
+def test_a_copy_in_a_held_out_split_takes_the_training_row_out(held_out):
+    found = findings([row("a"), row("b", split=held_out), row("c")], **same("a", "b"))
+    assert found.findings == (Finding("leak", 0, f"as b in {held_out}"),)
+    assert set(found.quarantined) == {0}
+
+
+def test_segments_of_one_video_may_be_in_both_splits_if_they_do_not_overlap():
+    apart = [row("a", end=5.0), row("a", split="val", start=5.0)]
+    assert findings(apart).findings == ()
+    assert [f.kind for f in findings([*apart, row("a", start=4.9, end=5.1)]).findings] == ["leak"]
+
+
+def test_files_that_could_not_be_read_are_no_copies_of_one_another():
+    found = findings([row("a", 0), row("b", 1)], a=Probe("missing", "gone"), b=Probe("missing", "gone"))
+    assert [f.kind for f in found.findings] == ["missing", "missing"]
+
+
+def test_class_notes_and_counts():
+    rows = [row("a", 0), row("b", 0), row("c", 1), row("d", 1, "val"), row("e", 2, "val")]
+    found = findings(rows)
+    assert found.counts == {"train": {0: 2, 1: 1}, "val": {1: 1, 2: 1}}
+    assert found.class_notes == (
+        "class 'Dog ' has no training rows",
+        "class 'Dog ' has a single video",
+        "class names look alike: 'dog', 'Dog '",
+    )
+
+
+def test_kinds_are_told_apart():
+    assert not set(PROBLEMS) & set(NOTES)
+    found = findings([row("a"), row("b")], a=Probe("hung", "slow"), b=Probe("hung", "slow"))
+    assert found.kinds() == {"hung": 2}

@@ -1,0 +1,172 @@
+"""What is wrong with a data set, from its lists and what probing its files found. No file is opened here."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from video_rs.data.decoding.probing import Probe
+from video_rs.data.records import VideoRecord
+from video_rs.data.sampling import segment_frames
+from video_rs.errors import InputError
+
+# Rows with one of these go to quarantine.
+PROBLEMS = {
+    "missing": "there is no such file",
+    "empty": "nothing is in the file",
+    "truncated": "the file ends before its own index says",
+    "unreadable": "it does not open as a video",
+    "damaged": "a frame cannot be decoded",
+    "hung": "its decoder took longer than the time limit",
+    "crashed": "its decoder took the process down with it",
+    "segment": "the segment holds no frame of the video",
+    "conflict": "the same video is listed with other labels",
+    "leak": "the same video is in the validation or test rows too",
+}
+# Rows with these stay; they are worth knowing.
+NOTES = {
+    "duplicate": "the same video and segment is listed again in its split",
+    "short": "fewer frames than a clip reaches over",
+    "rotated": "shown turned, as its rotation metadata says",
+    "variable_rate": "the time between frames varies; clips count frames, not seconds",
+    "wrong_count": "the container's header states another number of frames",
+    "pixel_aspect": "pixels are not square; they are read as stored",
+}
+
+
+class Row(NamedTuple):
+    """One row of the data set."""
+
+    split: str  # as listed; "" where the list has no splits
+    record: VideoRecord
+
+
+class Finding(NamedTuple):
+    """One thing about one row; ``kind`` is of :data:`PROBLEMS` or :data:`NOTES`."""
+
+    kind: str
+    row: int
+    detail: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All findings, and what they mean for the data set.
+
+    Attributes:
+        findings: in the order of the rows.
+        class_notes: sentences on classes: without training rows, with a single video, with names that look alike.
+        counts: class -> number of rows, for each split.
+    """
+
+    findings: tuple[Finding, ...]
+    class_notes: tuple[str, ...]
+    counts: dict[str, Counter]
+
+    @property
+    def quarantined(self) -> dict[int, Finding]:
+        """The first problem of each row that has one, in the order of the rows."""
+        first: dict[int, Finding] = {}
+        for finding in self.findings:
+            if finding.kind in PROBLEMS:
+                first.setdefault(finding.row, finding)
+        return first
+
+    @property
+    def clean(self) -> bool:
+        """Whether no row has a problem."""
+        return not self.quarantined
+
+    def kinds(self) -> Counter:
+        """How many rows each kind of finding concerns."""
+        return Counter(finding.kind for finding in self.findings)
+
+
+def diagnose(rows: Sequence[Row], probes: Mapping[str, Probe], names: Sequence[str], clip_reach: int = 1) -> Diagnosis:
+    """All findings.
+
+    Args:
+        rows: of all splits.
+        probes: by the records' path.
+        names: of the classes.
+        clip_reach: frames that a training clip spans; a video with fewer is "short".
+    """
+    findings = [
+        finding for i, row in enumerate(rows) for finding in _of_file(i, row, probes[row.record.path], clip_reach)
+    ]
+    findings += _of_content(rows, probes)
+    counts: dict[str, Counter] = defaultdict(Counter)
+    for row in rows:
+        counts[row.split].update(row.record.labels)
+    return Diagnosis(tuple(sorted(findings, key=lambda f: f.row)), tuple(_class_notes(counts, names)), dict(counts))
+
+
+def _of_file(index: int, row: Row, probe: Probe, clip_reach: int) -> Iterable[Finding]:
+    if probe.kind != "ok":
+        yield Finding(probe.kind, index, probe.reason)
+        return
+    record = row.record
+    try:
+        _, frames = segment_frames(probe.frames, probe.fps, record.start, record.end)
+    except InputError as error:
+        yield Finding("segment", index, str(error))
+        return
+    if frames < clip_reach:
+        yield Finding("short", index, f"{frames} frames, a clip reaches over {clip_reach}")
+    if probe.quarter_turns:
+        yield Finding("rotated", index, f"{90 * probe.quarter_turns} degrees counter-clockwise")
+    if probe.variable_rate:
+        yield Finding("variable_rate", index, f"{probe.fps:.3g} frames per second on average")
+    if probe.header_frames not in (0, probe.frames):
+        yield Finding("wrong_count", index, f"header {probe.header_frames}, frames {probe.frames}")
+    if not math.isclose(probe.sample_aspect, 1, abs_tol=0.01):
+        yield Finding("pixel_aspect", index, f"{probe.sample_aspect:.3g} times as wide as high")
+
+
+def _of_content(rows: Sequence[Row], probes: Mapping[str, Probe]) -> Iterable[Finding]:
+    """Findings on rows that show the same file, or files of equal content."""
+    same: dict[str, list[int]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        same[probes[row.record.path].fingerprint or row.record.path].append(i)
+    for group in same.values():
+        if len(group) > 1:
+            yield from _of_copies(rows, group)
+
+
+def _of_copies(rows: Sequence[Row], group: list[int]) -> Iterable[Finding]:
+    for i in group:
+        row, others = rows[i], [rows[j] for j in group if j != i]
+        same = [other for other in others if _segment(other) == _segment(row)]
+        conflicting = [other for other in same if other.record.labels != row.record.labels]
+        held_out = [other for other in others if other.split in ("val", "test") and _overlap(other, row)]
+        if conflicting:
+            yield Finding("conflict", i, f"as {conflicting[0].record.path}")
+        elif row.split == "train" and held_out:
+            yield Finding("leak", i, f"as {held_out[0].record.path} in {held_out[0].split}")
+        elif any(other.split == row.split for other in same):
+            yield Finding("duplicate", i, f"as {same[0].record.path}")
+
+
+def _segment(row: Row) -> tuple[float, float]:
+    return row.record.start or 0.0, math.inf if row.record.end is None else row.record.end
+
+
+def _overlap(one: Row, other: Row) -> bool:
+    (start, end), (other_start, other_end) = _segment(one), _segment(other)
+    return start < other_end and other_start < end
+
+
+def _class_notes(counts: Mapping[str, Counter], names: Sequence[str]) -> Iterable[str]:
+    if "train" in counts:
+        for label in sorted(set().union(*counts.values()) - set(counts["train"])):
+            yield f"class {names[label]!r} has no training rows"
+    total = sum(counts.values(), Counter())
+    for label in sorted(label for label, count in total.items() if count == 1):
+        yield f"class {names[label]!r} has a single video"
+    alike: dict[str, list[str]] = defaultdict(list)
+    for label in sorted(total):
+        alike["".join(filter(str.isalnum, names[label].casefold()))].append(names[label])
+    for group in alike.values():
+        if len(group) > 1:
+            yield f"class names look alike: {', '.join(map(repr, group))}"

@@ -1,0 +1,260 @@
+"""Check a data set: probe every file once, say what is wrong, and write the list without it."""
+
+import csv
+import io
+import random
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from video_rs.data.decoding.probing import DEPTHS, Probe, probe, stills
+from video_rs.data.doctor import NOTES, PROBLEMS, Diagnosis, Row, diagnose
+from video_rs.data.probe_cache import ProbeCache, Probed, Stamp
+from video_rs.data.processes import Lost, in_processes
+from video_rs.data.records import read_label_map, read_splits
+from video_rs.errors import InputError
+from video_rs.jobs.progress import say, videos_with_progress
+from video_rs.reports.atomic import replace_text, write_json
+from video_rs.reports.check_page import Kind, Picture, Spread, write_check_page
+
+_STORED_AT_ONCE = 500  # probes that a killed check may lose
+_PICTURES_PER_KIND, _PICTURES_OF_SOUND = 6, 24
+
+
+def run_check(
+    lists: Sequence[str],
+    output: str,
+    *,
+    root: str = "",
+    label_map: str = "",
+    cache: str = "",
+    depth: str = "ends",
+    processes: int = 1,
+    time_limit: float = 30.0,
+    clip_reach: int = 1,
+) -> Diagnosis:
+    """Probes, prints a summary, and writes ``clean.csv``, ``quarantine.csv``, ``check.json`` and ``check.html``.
+
+    Args:
+        lists: list files or folders of class folders; one without a split column is a split of its file's name.
+        output: folder for what is written.
+        root: as DATA.ROOT.
+        label_map: as DATA.LABEL_MAP.
+        cache: SQLite file of probes; empty: ``probes.sqlite`` in ``output``.
+        depth: "ends" decodes the first and the last frame of each file, "all" every frame.
+        processes: files probed at once.
+        time_limit: seconds for one file.
+        clip_reach: frames below which a video is "short".
+
+    Raises:
+        InputError: a list that cannot be read, or a folder that cannot be written.
+    """
+    if depth not in DEPTHS:
+        raise InputError(f"depth: got {depth!r}, allowed: {', '.join(DEPTHS)}")
+    rows, names = read_rows(lists, root, label_map)
+    folder = Path(output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}; name another with --out") from error
+    started = time.perf_counter()
+    with ProbeCache(cache or folder / "probes.sqlite") as probed:
+        probes, fresh = probe_all([row.record.path for row in rows], probed, depth, processes, time_limit)
+    seconds = time.perf_counter() - started
+    diagnosis = diagnose(rows, probes, names, clip_reach)
+    rate = f", {fresh} of them now, {fresh / seconds:.1f} files/s" if fresh else ", none of them anew"
+    say(f"{len(rows)} rows, {len(probes)} files{rate}")
+    write_lists(folder, rows, names, diagnosis)
+    write_json(folder / "check.json", as_data(rows, names, probes, diagnosis))
+    pictures = take_pictures(rows, names, diagnosis, processes, time_limit)
+    write_page(folder / "check.html", f"Check of {', '.join(lists)}", rows, names, probes, diagnosis, pictures)
+    summarize(diagnosis, len(rows), folder)
+    return diagnosis
+
+
+def read_rows(lists: Sequence[str], root: str, label_map: str) -> tuple[list[Row], tuple[str, ...]]:
+    """The rows of all lists, and the names of the classes, which the first list gives where there is no label map."""
+    names = read_label_map(label_map) if label_map else None
+    rows: list[Row] = []
+    for source in lists:
+        for split, records in read_splits(source, root=root, label_names=names, require_labels=False).items():
+            names = names or records.label_names
+            named = split or (Path(source).stem if len(lists) > 1 else "")
+            rows += [Row(named, record) for record in records.records]
+    return rows, tuple(names or ())
+
+
+def probe_all(
+    paths: Iterable[str], cache: ProbeCache, depth: str, processes: int, time_limit: float
+) -> tuple[dict[str, Probe], int]:
+    """What is known of each file, from the cache or probed now; and how many were probed now."""
+    probes: dict[str, Probe] = {}
+    stamps: dict[str, Stamp] = {}
+    for path in dict.fromkeys(paths):
+        stamp = Stamp.of(path)
+        known = stamp and cache.find(path, stamp)
+        if stamp is None:
+            probes[path] = Probe("missing", "no such file", depth)
+        elif known and DEPTHS.index(known.probe.depth) >= DEPTHS.index(depth):
+            probes[path] = known.probe
+        else:
+            stamps[path] = stamp
+    for batch in _in_batches(_probed_now(stamps, depth, processes, time_limit)):
+        # What hung or crashed may have been the machine's fault: it is tried again next time.
+        cache.store(row for row in batch if row.probe.kind not in ("hung", "crashed"))
+        probes.update((row.path, row.probe) for row in batch)
+    return probes, len(stamps)
+
+
+def _probed_now(stamps: dict[str, Stamp], depth: str, processes: int, time_limit: float) -> Iterator[Probed]:
+    tasks = ((path, depth) for path in stamps)
+    with closing(
+        in_processes(probe, tasks, processes=processes, time_limit=time_limit, ahead=64 * processes)
+    ) as results:
+        shown = videos_with_progress(results, len(stamps), "checking")
+        for (path, stamp), result in zip(stamps.items(), shown, strict=True):
+            if isinstance(result, Lost):
+                result = Probe("hung" if result.hung else "crashed", result.reason, depth), None
+            yield Probed(path, stamp, *result)
+
+
+def _in_batches(rows: Iterable[Probed]) -> Iterator[list[Probed]]:
+    rows = iter(rows)
+    while batch := list(islice(rows, _STORED_AT_ONCE)):
+        yield batch
+
+
+def write_lists(folder: Path, rows: Sequence[Row], names: Sequence[str], diagnosis: Diagnosis) -> None:
+    """``clean.csv`` for training, and ``quarantine.csv`` with the reasons; paths are absolute."""
+    quarantined = diagnosis.quarantined
+    columns = ["path", *(["label"] if names else []), *(["split"] if any(row.split for row in rows) else [])]
+    columns += [name for name in ("start", "end") if any(getattr(row.record, name) is not None for row in rows)]
+    columns.append("id")
+    kept = [_cells(row, names, columns) for i, row in enumerate(rows) if i not in quarantined]
+    replace_text(folder / "clean.csv", _as_csv([columns, *kept]))
+    lost = [[*_cells(rows[i], names, columns), problem.kind, problem.detail] for i, problem in quarantined.items()]
+    replace_text(folder / "quarantine.csv", _as_csv([[*columns, "problem", "reason"], *lost]))
+
+
+def _cells(row: Row, names: Sequence[str], columns: Sequence[str]) -> list[str]:
+    record = row.record
+    values = {
+        "path": record.path,
+        "label": ";".join(names[label] for label in record.labels),
+        "split": row.split,
+        "start": "" if record.start is None else repr(record.start),
+        "end": "" if record.end is None else repr(record.end),
+        "id": record.id,
+    }
+    return [values[column] for column in columns]
+
+
+def _as_csv(rows: Iterable[Sequence[str]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def as_data(rows: Sequence[Row], names: Sequence[str], probes: dict[str, Probe], diagnosis: Diagnosis) -> dict:
+    """What ``check.json`` holds."""
+    return {
+        "clean": diagnosis.clean,
+        "rows": len(rows),
+        "quarantined": len(diagnosis.quarantined),
+        "kinds": dict(diagnosis.kinds()),
+        "classes": class_counts(names, diagnosis),
+        "class_notes": list(diagnosis.class_notes),
+        "findings": [
+            {"path": rows[f.row].record.path, "id": rows[f.row].record.id, "kind": f.kind, "detail": f.detail}
+            for f in diagnosis.findings
+        ],
+        "files": {path: asdict(probe) for path, probe in probes.items()},
+    }
+
+
+def class_counts(names: Sequence[str], diagnosis: Diagnosis) -> dict[str, dict[str, int]]:
+    """Split -> class -> number of rows."""
+    return {
+        split: {names[label]: count for label, count in sorted(counts.items())}
+        for split, counts in diagnosis.counts.items()
+    }
+
+
+def take_pictures(
+    rows: Sequence[Row], names: Sequence[str], diagnosis: Diagnosis, processes: int, time_limit: float
+) -> dict[str, list[Picture]]:
+    """Stills of a few rows of each kind of finding, and of a few sound ones ("")."""
+    chosen: list[tuple[str, int, str]] = []
+    for kind in (*PROBLEMS, *NOTES):
+        found = [finding for finding in diagnosis.findings if finding.kind == kind]
+        chosen += [(kind, finding.row, finding.detail) for finding in found[:_PICTURES_PER_KIND]]
+    sound = sorted(set(range(len(rows))) - {finding.row for finding in diagnosis.findings})
+    some = sorted(random.Random(0).sample(sound, min(len(sound), _PICTURES_OF_SOUND)))
+    chosen += [("", row, "") for row in some]
+    pictures: dict[str, list[Picture]] = {}
+    tasks = ((rows[row].record.path,) for _, row, _ in chosen)
+    with closing(in_processes(stills, tasks, processes=processes, time_limit=time_limit, ahead=8)) as results:
+        for (kind, row, detail), frames in zip(chosen, results, strict=True):
+            record = rows[row].record
+            label = "; ".join(names[label] for label in record.labels)
+            shown = np.empty((0, 1, 1, 3), np.uint8) if isinstance(frames, Lost) else frames
+            pictures.setdefault(kind, []).append(Picture(record.id, label, rows[row].split, detail, shown))
+    return pictures
+
+
+def write_page(
+    path: Path,
+    title: str,
+    rows: Sequence[Row],
+    names: Sequence[str],
+    probes: dict[str, Probe],
+    diagnosis: Diagnosis,
+    pictures: dict[str, list[Picture]],
+) -> None:
+    """The page of :mod:`video_rs.reports.check_page`."""
+    counts = diagnosis.kinds()
+    sound = [probe for probe in probes.values() if probe.kind == "ok"]
+
+    def kinds(meanings: dict[str, str]) -> list[Kind]:
+        return [Kind(kind, meaning, counts[kind], pictures.get(kind, [])) for kind, meaning in meanings.items()]
+
+    write_check_page(
+        path,
+        title=title,
+        clean=diagnosis.clean,
+        rows=len(rows),
+        quarantined=len(diagnosis.quarantined),
+        problems=kinds(PROBLEMS),
+        notes=kinds(NOTES),
+        class_notes=diagnosis.class_notes,
+        classes=class_counts(names, diagnosis) if names else {},
+        spreads=[
+            Spread("Length", "seconds", [probe.frames / probe.fps for probe in sound]),
+            Spread("Frames", "frames", [probe.frames for probe in sound]),
+            Spread("Rate", "frames per second", [round(probe.fps, 2) for probe in sound]),
+            Spread("Size", "short side in pixels", [min(probe.height, probe.width) for probe in sound]),
+            Spread("Longest way between key frames", "frames", [probe.key_interval for probe in sound]),
+        ],
+        sound=pictures.get("", []),
+    )
+
+
+def summarize(diagnosis: Diagnosis, rows: int, folder: Path) -> None:
+    """What a person reads at the end."""
+    kinds = diagnosis.kinds()
+    for title, meanings in (("problems", PROBLEMS), ("notes", NOTES)):
+        for kind, meaning in meanings.items():
+            if kinds[kind]:
+                say(f"  {title}: {kinds[kind]:>7} {kind:<13} {meaning}")
+    for note in diagnosis.class_notes[:_PICTURES_PER_KIND]:
+        say(f"  classes: {note}")
+    bad = len(diagnosis.quarantined)
+    say(
+        f"{'clean' if diagnosis.clean else 'not clean'}: {rows - bad} rows in {folder / 'clean.csv'}, {bad} in "
+        f"{folder / 'quarantine.csv'}; page: {folder / 'check.html'}"
+    )
