@@ -27,8 +27,12 @@ REACHES = {
     "DATA.ROOT": ("/somewhere", lambda run: run.train_records.records[0].path.startswith("/somewhere/")),
     "DATA.LABEL_MAP": ("@light\ndark\n", lambda run: run.names == ("light", "dark")),
     "DATA.DEMO": ("motion", lambda run: run.config.DATA.DEMO == "motion"),
-    "DATA.DECODER": ("pyav", lambda run: run.loader.read.decoder == "pyav"),
+    "DATA.DECODER": ("pyav", lambda run: run.loader.read.source.decoder == "pyav"),
     "DATA.NUM_WORKERS": ("3", lambda run: run.loader.workers.processes == 3),
+    "DATA.PATH_HANDLERS": (
+        "iopath.common.file_io:HTTPURLHandler,",
+        lambda run: run.loader.read.source.path_handlers == ("iopath.common.file_io:HTTPURLHandler",),
+    ),
     "DATA.CACHE": (None, None),  # below
     "DATA.TIME_LIMIT": ("7", lambda run: run.loader.workers.time_limit == 7),
     "DATA.CLIPS_PER_VIDEO": ("2", lambda run: run.loader.read.clips == 2 and run.loader.order.videos == 2),
@@ -128,7 +132,7 @@ def test_the_probe_cache_reaches_both_readers(two, tmp_path):
     ProbeCache(tmp_path / "probes.sqlite").close()
     run = build(two, {"DATA.CACHE": tmp_path / "probes.sqlite"})
     views = builders.build_view_loader(run.config, run.val_records, run.preprocessing)
-    assert run.loader.read.cache == views.read.cache == str(tmp_path / "probes.sqlite")
+    assert run.loader.read.source.cache == views.read.source.cache == str(tmp_path / "probes.sqlite")
 
 
 def test_a_missing_probe_cache_is_refused_when_the_run_is_built(two):

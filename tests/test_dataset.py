@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from video_rs.data import dataset
-from video_rs.data.dataset import ClipReader, ViewReader, sample_generator
+from video_rs.data.dataset import ClipReader, VideoSource, ViewReader, sample_generator
 from video_rs.data.decoding import open_video
 from video_rs.data.encoding import write_video
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
@@ -35,7 +35,7 @@ def frame_numbers(clip):
 
 
 def clip_reader(clip=None, seed=0, decoder="auto", clips=1):
-    return ClipReader(clip or ClipSpec(4, 3), TrainTransform(crop_size=16, flip=0.0), decoder, seed, clips)
+    return ClipReader(clip or ClipSpec(4, 3), TrainTransform(crop_size=16, flip=0.0), VideoSource(decoder), seed, clips)
 
 
 def sample(record, epoch=0, pick=0, **reader):
@@ -45,7 +45,9 @@ def sample(record, epoch=0, pick=0, **reader):
 
 def view_reader(clip=None, num_clips=2, num_crops=1, decoder="auto"):
     clip = clip or ClipSpec(4, 3)
-    return ViewReader(Preprocessing(clip, num_clips, EvalTransform(16, 16, num_crops), (0,) * 3, (1,) * 3), decoder)
+    return ViewReader(
+        Preprocessing(clip, num_clips, EvalTransform(16, 16, num_crops), (0,) * 3, (1,) * 3), VideoSource(decoder)
+    )
 
 
 def views(record, **reader):

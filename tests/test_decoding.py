@@ -335,7 +335,7 @@ def bad_paths(tmp_path):
         ("noise.mp4", "invalid data found when processing input"),
         ("pipe.mp4", "not a regular file"),
         ("sound.mp4", "no video stream"),
-        ("", "is a directory, not a video file"),
+        ("", "a folder without frames (.jpg, .jpeg, .png, .webp)"),
         ("empty.mp4/x.mp4", "not a directory"),
     ],
 )

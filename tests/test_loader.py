@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from video_rs.data.dataset import ClipReader, VideoViews, ViewReader
+from video_rs.data.dataset import ClipReader, VideoSource, VideoViews, ViewReader
 from video_rs.data.loader import ClipLoader, ViewLoader, Workers
 from video_rs.data.order import ClipOrder, Share, permutation
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
@@ -40,7 +40,7 @@ def order(batch, accumulation=1, seed=0, first=0, last=3, clips=1):
 
 def clip_reader(seed=0, clips=1):
     transform = TrainTransform(crop_size=16, color_jitter=0.3)  # jitter draws through torchvision's global generator
-    return ClipReader(ClipSpec(4, 2), transform, "auto", seed, clips)
+    return ClipReader(ClipSpec(4, 2), transform, VideoSource(), seed, clips)
 
 
 def batches(records, workers, first=0, seed=0):
@@ -149,7 +149,7 @@ def test_a_hung_decoder_costs_its_slots_and_nothing_else(records):
 
 
 def test_a_hung_decoder_is_a_failed_test_video(records):
-    read = Hanging(ViewReader(preprocessing(), "auto"), records[4].path)
+    read = Hanging(ViewReader(preprocessing(), VideoSource()), records[4].path)
     items = list(ViewLoader(records, read, Share(), Workers(1, time_limit=3)))
     assert [item.index for item in items] == list(range(6))
     assert [item.error is None for item in items] == [True, True, False, True, False, True]
@@ -165,7 +165,9 @@ def test_global_generators_are_left_alone(records):
     others = random.getstate(), np.random.get_state()[1].tolist()
     for workers in (0, 1):
         assert len(list(ClipLoader(records, clip_reader(), order(2, last=2), Workers(workers)))) == 2
-        assert len(list(ViewLoader(records, ViewReader(preprocessing(), "auto"), Share(), Workers(workers)))) == 6
+        assert (
+            len(list(ViewLoader(records, ViewReader(preprocessing(), VideoSource()), Share(), Workers(workers)))) == 6
+        )
     assert torch.equal(torch.get_rng_state(), before)
     assert (random.getstate(), np.random.get_state()[1].tolist()) == others
 
@@ -189,7 +191,7 @@ def test_views_are_shared_out_without_duplicates_or_drops(world, count):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_views_arrive_in_order_as_their_reader_made_them(records, workers):
-    read = ViewReader(preprocessing(), "auto")
+    read = ViewReader(preprocessing(), VideoSource())
     items = list(ViewLoader(records, read, Share(), Workers(workers)))
     assert [item.index for item in items] == list(range(6))
     assert [item.error is None for item in items] == [True, True, False, True, True, True]

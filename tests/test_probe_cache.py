@@ -12,7 +12,7 @@ import torch
 from conftest import moving_square
 
 from video_rs.data import dataset
-from video_rs.data.dataset import ClipReader, ViewReader
+from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
 from video_rs.data.decoding import open_video
 from video_rs.data.decoding.index import FrameIndex
 from video_rs.data.decoding.packets import scan
@@ -208,12 +208,12 @@ def test_a_known_file_is_read_without_a_scan_and_gives_the_same_pixels(video, tm
     record = VideoRecord(video, (1,), None, None, "id")
     preprocessing = Preprocessing(ClipSpec(4, 3), 2, EvalTransform(16, 16, 1), (0,) * 3, (1,) * 3)
     transform = TrainTransform(crop_size=16)
-    [clip] = ClipReader(ClipSpec(4, 3), transform, decoder, 0)(record, 0, 0)
-    views = ViewReader(preprocessing, decoder)(record, 0)
+    [clip] = ClipReader(ClipSpec(4, 3), transform, VideoSource(decoder), 0)(record, 0, 0)
+    views = ViewReader(preprocessing, VideoSource(decoder))(record, 0)
     monkeypatch.setattr("video_rs.data.decoding.packets.scan", None)
-    [known] = ClipReader(ClipSpec(4, 3), transform, decoder, 0, cache=path)(record, 0, 0)
+    [known] = ClipReader(ClipSpec(4, 3), transform, VideoSource(decoder, path), 0)(record, 0, 0)
     assert torch.equal(known.clip, clip.clip)
-    assert torch.equal(ViewReader(preprocessing, decoder, path)(record, 0).frames, views.frames)
+    assert torch.equal(ViewReader(preprocessing, VideoSource(decoder, path))(record, 0).frames, views.frames)
     assert dataset.known_frames is known_frames
 
 

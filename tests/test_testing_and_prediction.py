@@ -208,11 +208,11 @@ def test_a_wide_video_is_cropped_along_its_longer_side(checkpoint, tmp_path):
     wide[:, :, 48:96] = 255
     write_video(tmp_path / "wide.mp4", wide, fps=10)
     predictor = Predictor.from_checkpoint(checkpoint)
-    from video_rs.data.dataset import ViewReader
+    from video_rs.data.dataset import VideoSource, ViewReader
     from video_rs.data.records import VideoRecord
 
     record = VideoRecord(str(tmp_path / "wide.mp4"), (), None, None, "wide")
-    item = ViewReader(predictor.preprocessing, "auto")(record, 0)
+    item = ViewReader(predictor.preprocessing, VideoSource())(record, 0)
     views = torch.cat(list(item.views(4)))
     assert views.shape == (6, 3, 4, 32, 32)
     brightness = views.float().mean((1, 2, 3, 4))

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from video_rs.config import Config
-from video_rs.data.dataset import ClipReader, ViewReader
+from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
+from video_rs.data.decoding.fetching import register_handlers
 from video_rs.data.loader import ClipLoader, ViewLoader, Workers
 from video_rs.data.mixing import Mixing
 from video_rs.data.order import ClipOrder, Share, balanced, permutation
@@ -39,6 +40,7 @@ FREE_ON_RESUME = (
     "DATA.NUM_WORKERS",
     "DATA.TIME_LIMIT",
     "DATA.CACHE",
+    "DATA.PATH_HANDLERS",
     "TRAIN.LOG_PERIOD",
     "TRAIN.CHECKPOINT_STEPS",
     "TRAIN.ACTIVATION_CHECKPOINTING",
@@ -69,6 +71,7 @@ def build_records(config: Config) -> tuple[RecordList, RecordList | None, tuple[
             "DATA.TRAIN_LIST is empty; give a CSV (path,label), a 'path label' list or a folder of class folders; "
             "datasets/README.md says how to prepare Kinetics and your own videos"
         )
+    register_handlers(path_handlers(config))  # lists may be behind them too
     names = read_label_map(data.LABEL_MAP) if data.LABEL_MAP else None
     read = partial(read_records, root=data.ROOT, num_classes=classes or None)
     train = read(data.TRAIN_LIST, split="train", label_names=names)
@@ -237,10 +240,9 @@ def build_train_loader(
     read = ClipReader(
         build_clip_spec(config),
         build_train_transform(config),
-        data.DECODER,
+        build_source(config),
         config.RNG_SEED,
         data.CLIPS_PER_VIDEO,
-        probe_cache(config),
     )
     order = ClipOrder(
         build_epoch_order(config, records),
@@ -257,15 +259,22 @@ def build_train_loader(
 
 def build_view_loader(config: Config, records: RecordList, preprocessing: Preprocessing) -> ViewLoader:
     """Test videos of this process."""
-    read = ViewReader(preprocessing, config.DATA.DECODER, probe_cache(config))
+    read = ViewReader(preprocessing, build_source(config))
     return ViewLoader(records.records, read, share(), build_workers(config))
 
 
-def probe_cache(config: Config) -> str:
-    """DATA.CACHE, refused here where it cannot be read, not by each video."""
-    if config.DATA.CACHE:
-        ProbeCache(config.DATA.CACHE, read_only=True).close()
-    return config.DATA.CACHE
+def build_source(config: Config) -> VideoSource:
+    """What opens videos. A cache or a handler that is not there is refused here, not by each video."""
+    data = config.DATA
+    if data.CACHE:
+        ProbeCache(data.CACHE, read_only=True).close()
+    register_handlers(path_handlers(config))
+    return VideoSource(data.DECODER, data.CACHE, path_handlers(config))
+
+
+def path_handlers(config: Config) -> tuple[str, ...]:
+    """The names in DATA.PATH_HANDLERS."""
+    return tuple(name.strip() for name in config.DATA.PATH_HANDLERS.split(",") if name.strip())
 
 
 def ensure_demo_clips(config: Config, announce: Callable[[str], None]) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from video_rs.data.decoding import DecodeError, VideoReader, open_video, reader_class
+from video_rs.data.decoding.fetching import register_handlers
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.probe_cache import known_frames
 from video_rs.data.records import VideoRecord
@@ -60,35 +61,52 @@ class VideoViews:
 
 
 @dataclass(frozen=True)
+class VideoSource:
+    """How videos are opened, in whichever process.
+
+    Attributes:
+        decoder: name for :func:`open_video`.
+        cache: file of probes (:mod:`video_rs.data.probe_cache`), whose files need no scan; empty: none.
+        path_handlers: iopath handlers, ``module:Class``, that fetch URLs.
+    """
+
+    decoder: str = "auto"
+    cache: str = ""
+    path_handlers: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        reader_class(self.decoder)  # a decoder that is not installed is refused here, not by each video
+
+    def open(self, path: str) -> VideoReader:
+        """An open reader; errors as of :func:`open_video`."""
+        register_handlers(self.path_handlers)
+        return open_video(path, self.decoder, known_frames(self.cache, path))
+
+
+@dataclass(frozen=True)
 class ClipReader:
     """From a record to training clips. A clip is a function of (seed, epoch, pick) alone, whichever process reads it.
 
     Attributes:
         clip: which frames.
         transform: uint8 ``[T, H, W, 3]`` and a generator -> uint8 ``[3, T, h, w]``.
-        decoder: name for :func:`open_video`.
+        source: opens the videos.
         seed: of all draws.
         clips: clips of one video, drawn one after the other, their frames decoded together ("repeated augmentation":
             Hoffer et al. 2020, "Augment your batch").
-        cache: file of probes (:mod:`video_rs.data.probe_cache`), whose files need no scan; empty: none.
     """
 
     clip: ClipSpec
     transform: TrainTransform
-    decoder: str
+    source: VideoSource
     seed: int
     clips: int = 1
-    cache: str = ""
-
-    def __post_init__(self):
-        reader_class(self.decoder)  # a decoder that is not installed is refused here, not by each video
 
     def __call__(self, record: VideoRecord, epoch: int, pick: int) -> list[ClipSample]:
         """``clips`` samples. A video that cannot be read gives empty slots, never another video."""
         generator = sample_generator(self.seed, epoch, pick)
         try:
-            known = known_frames(self.cache, record.path)
-            with open_video(record.path, self.decoder, known) as reader:
+            with self.source.open(record.path) as reader:
                 first, count = segment(reader, record)
                 wanted = [first + self.clip.random(count, reader.fps, generator) for _ in range(self.clips)]
                 needed, places = torch.stack(wanted).unique(return_inverse=True)
@@ -110,22 +128,16 @@ class ViewReader:
 
     Attributes:
         preprocessing: as stored in the checkpoint.
-        decoder: name for :func:`open_video`.
-        cache: as for :class:`ClipReader`.
+        source: opens the videos.
     """
 
     preprocessing: Preprocessing
-    decoder: str
-    cache: str = ""
-
-    def __post_init__(self):
-        reader_class(self.decoder)  # a decoder that is not installed is refused here, not by each video
+    source: VideoSource
 
     def __call__(self, record: VideoRecord, index: int) -> VideoViews:
         """The views of ``record``, which is at ``index`` of its list, or its error; labels may be missing."""
         try:
-            known = known_frames(self.cache, record.path)
-            with open_video(record.path, self.decoder, known) as reader:
+            with self.source.open(record.path) as reader:
                 frames, clips = read_views(reader, self.preprocessing, record)
         except DecodeError as error:
             return self.failed(record, index, error.reason)

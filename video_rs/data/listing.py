@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from iopath.common.file_io import g_pathmgr
 
+from video_rs.data.decoding.fetching import is_url, local_copy
+from video_rs.data.decoding.location import IMAGE_ENDINGS
 from video_rs.errors import InputError
 
 # fmt: off
@@ -47,7 +49,7 @@ class Listing(NamedTuple):
 
 def read_listing(source: str, root: str, require_labels: bool) -> Listing:
     """The rows of ``source``, whichever form it has; ``root`` as in :func:`video_rs.data.records.read_records`."""
-    if g_pathmgr.isdir(source):
+    if not is_url(source) and g_pathmgr.isdir(source):
         return _read_folder(source)
     text = read_text(source, "list", HOW_TO)
     if not text.strip():
@@ -65,7 +67,9 @@ def read_listing(source: str, root: str, require_labels: bool) -> Listing:
 
 
 def read_text(path: str, what: str, how_to: str) -> str:
-    """A UTF-8 file; ``what`` it is and ``how_to`` give one are words for the refusals."""
+    """A UTF-8 file, or one that a URL names; ``what`` it is and ``how_to`` give one are words for the refusals."""
+    if is_url(path):
+        path = local_copy(path)
     if not g_pathmgr.isfile(path):
         raise InputError(f"{what} {path} does not exist; {how_to}")
     try:
@@ -137,7 +141,9 @@ def _read_folder(source: str) -> Listing:
         for label in _folders(os.path.join(source, split)):
             inside = os.path.join(split, label)
             files = sorted(g_pathmgr.ls(os.path.join(source, inside)))
-            rows += [Row(0, os.path.join(inside, name), label, split) for name in files if _is_video(name)]
+            videos = [name for name in files if _is_video(name)]
+            videos = videos or [name for name in files if _is_frame_folder(os.path.join(source, inside, name))]
+            rows += [Row(0, os.path.join(inside, name), label, split) for name in videos]
     if not rows:
         raise InputError(
             f"folder {source} has no videos in class folders (CLASS/video.mp4, or train/CLASS/video.mp4 and "
@@ -155,6 +161,11 @@ def _folders(path: str) -> list[str]:
 
 def _is_video(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_EXTENSIONS
+
+
+def _is_frame_folder(path: str) -> bool:
+    """Whether a folder holds pictures; looked at only where a class folder has no video files."""
+    return os.path.isdir(path) and any(name.lower().endswith(IMAGE_ENDINGS) for name in g_pathmgr.ls(path))
 
 
 def _absolute(root: str) -> str:

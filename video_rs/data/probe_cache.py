@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from video_rs.data.decoding.index import FrameIndex
+from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.probing import Probe
 from video_rs.errors import InputError
 
@@ -30,7 +31,7 @@ class Stamp(NamedTuple):
     def of(cls, path: str) -> "Stamp | None":
         """The stamp of a file now; None where there is none."""
         try:
-            status = os.stat(path)
+            status = os.stat(Location.of(path).file)
         except (OSError, ValueError):  # ValueError: a null byte in the name
             return None
         return cls(status.st_size, status.st_mtime_ns)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from video_rs.data.dataset import ViewReader
+from video_rs.data.dataset import VideoSource, ViewReader
 from video_rs.data.decoding import DecodeError
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.data.records import VideoRecord
@@ -91,7 +91,7 @@ class Predictor:
     def predict_many(self, videos: Iterable[str]) -> Iterator[Prediction]:
         """One prediction for each video, in order; a video that cannot be read has ``error`` set."""
         records = [VideoRecord(str(video), (), None, None, str(video)) for video in videos]
-        read = ViewReader(self.preprocessing, self.decoder)
+        read = ViewReader(self.preprocessing, VideoSource(self.decoder))
         items = (read(record, index) for index, record in enumerate(records))
         for result in evaluate(self.model, items, self.prepare, self.batch):
             yield self._prediction(result)

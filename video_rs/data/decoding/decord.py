@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from video_rs.data.decoding.index import FrameIndex
+from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.pyav import PyAVReader
 from video_rs.data.decoding.reader import DecodeError, VideoReader, check_indices
 
@@ -21,6 +22,8 @@ class DecordReader(VideoReader):
 
     def __init__(self, path: str, index: FrameIndex):
         self._path, self._failure = path, None
+        if Location.of(path).is_part:
+            raise DecodeError(path, "decord cannot read inside an archive; use pyav")
         if not index.addressable:
             raise DecodeError(path, "decord would not find the right frames in this file; use pyav")
         self.num_frames, self.fps = len(index.pts), index.fps

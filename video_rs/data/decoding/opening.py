@@ -2,6 +2,7 @@
 
 import os
 
+from video_rs.data.decoding.fetching import is_url, local_copy
 from video_rs.data.decoding.index import FrameIndex
 from video_rs.data.decoding.reader import VideoReader, check_file
 from video_rs.errors import InputError
@@ -13,7 +14,10 @@ time that TorchCodec 0.17 or decord 0.6 take, because it leaves out frames that 
 
 
 def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex | None = None) -> VideoReader:
-    """Opens the video at ``path`` (a regular file) with one of ``DECODERS``.
+    """Opens the video at ``path`` with one of ``DECODERS``.
+
+    ``path`` is a regular file, a part of a shard (``x.tar#start+size``), a URL that iopath fetches, or a folder of
+    frames (``img_00001.jpg``, ...), which needs no decoder.
 
     ``index`` is that of the file where it is known (:mod:`video_rs.data.probe_cache`); it spares a scan of the packets.
 
@@ -25,9 +29,14 @@ def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex
         DecodeError: the file cannot be read as a video by this decoder.
     """
     reader = reader_class(decoder)
+    from video_rs.data.decoding.images import ImageFolderReader
     from video_rs.data.decoding.packets import scan
 
     path = os.fspath(path)
+    if is_url(path):
+        path = local_copy(path)
+    if os.path.isdir(path):
+        return ImageFolderReader(path)
     check_file(path)
     index = index or scan(path)
     if decoder == "torchcodec" and not index.addressable:

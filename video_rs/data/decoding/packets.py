@@ -20,6 +20,7 @@ from video_rs.data.decoding.index import (
     is_reordered,
     timestamps_tell_frames,
 )
+from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.reader import DecodeError
 
 # These containers store no presentation times of their own: the library reckons them from the decoding order, and
@@ -91,9 +92,9 @@ class _StreamFacts:
 
 
 def open_container(path: str):
-    """The container. ``file:`` keeps a colon in a name from being read as a protocol."""
+    """The container."""
     try:
-        return av.open(f"file:{path}")
+        return av.open(Location.of(path).url())
     except (av.FFmpegError, ValueError) as error:  # ValueError: a null byte in the name
         raise DecodeError(path, ffmpeg_reason(error)) from error
 
@@ -115,7 +116,7 @@ def _refuse_truncated(path: str, stream) -> None:
     The frames in front of the cut would read well, and pass half a video off as a whole one. Containers without such an
     index (Matroska, MPEG-TS, FLV) do not tell: there, what is left of a file is the video.
     """
-    size, entries = os.path.getsize(path), list(stream.index_entries)
+    size, entries = Location.of(path).bytes(), list(stream.index_entries)
     missing = sum(entry.pos + entry.size > size for entry in entries)
     if missing:
         reason = f"truncated: {missing} of {len(entries)} frames are behind the end of the file"

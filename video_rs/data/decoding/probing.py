@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from video_rs.data.decoding.images import ImageFolderReader
 from video_rs.data.decoding.index import FrameIndex
+from video_rs.data.decoding.location import Location
+from video_rs.data.decoding.opening import open_video
 from video_rs.data.decoding.packets import open_container, scan, video_stream
 from video_rs.data.decoding.pyav import PyAVReader
-from video_rs.data.decoding.reader import DecodeError, check_file
+from video_rs.data.decoding.reader import DecodeError, VideoReader, check_file
 
 DEPTHS = ("ends", "all")
 """How much is decoded: the first and the last frame, or every frame."""
@@ -62,6 +65,8 @@ def probe(path: str, depth: str = "ends") -> tuple[Probe, FrameIndex | None]:
     """Reads the file as training would, and its frame index, which a sound file has."""
     facts = {"depth": depth}
     try:
+        if os.path.isdir(path):
+            return _probe_folder(path, depth), None
         check_file(path)
         facts["fingerprint"] = fingerprint(path)
         facts |= _header(path)
@@ -75,14 +80,23 @@ def probe(path: str, depth: str = "ends") -> tuple[Probe, FrameIndex | None]:
     return Probe(**facts), index
 
 
+def _probe_folder(path: str, depth: str) -> Probe:
+    """A folder of frames: opening it decodes the first."""
+    reader = ImageFolderReader(path)
+    _decode(reader, depth)
+    size = {"frames": reader.num_frames, "fps": reader.fps, "height": reader.height, "width": reader.width}
+    return Probe(depth=depth, codec="images", container="folder", key_interval=1, **size)
+
+
 def fingerprint(path: str) -> str:
-    """A hash of the size and of the start, the middle and the end of a file."""
-    size = os.path.getsize(path)
+    """A hash of the size and of the start, the middle and the end of a file, or of its part in an archive."""
+    location = Location.of(path)
+    size = location.bytes()
     digest = hashlib.blake2b(size.to_bytes(8, "little"), digest_size=16)
-    with open(path, "rb") as file:
+    with open(location.file, "rb") as file:
         for start in (0, size // 2, max(0, size - _SAMPLE)):
-            file.seek(start)
-            digest.update(file.read(_SAMPLE))
+            file.seek(location.start + start)
+            digest.update(file.read(min(_SAMPLE, size - start)))
     return digest.hexdigest()
 
 
@@ -111,7 +125,7 @@ def _timing(index: FrameIndex) -> dict:
     }
 
 
-def _decode(reader: PyAVReader, depth: str) -> None:
+def _decode(reader: VideoReader, depth: str) -> None:
     """DecodeError at the first frame that is damaged; opening the reader has decoded the first."""
     if depth == "ends":
         reader.frames([reader.num_frames - 1])
@@ -124,7 +138,7 @@ def stills(path: str) -> np.ndarray:
     """The first, the middle and the last frame, as far as they can be decoded: uint8 ``[0..3, h, w, 3]``."""
     kept: list[np.ndarray] = []
     try:
-        with PyAVReader(path, scan(path)) as reader:
+        with open_video(path) as reader:
             for index in sorted({0, reader.num_frames // 2, reader.num_frames - 1}):
                 kept.append(reader.frames([index]).numpy()[0])
     except DecodeError:

@@ -19,6 +19,7 @@ from typing import Self
 import numpy as np
 import torch
 
+from video_rs.data.decoding.location import Location
 from video_rs.errors import InputError
 
 
@@ -73,18 +74,19 @@ class VideoReader(ABC):
 
 def check_file(path: str) -> None:
     """Raises DecodeError unless ``path`` is a readable regular file with something in it: no pipe may block us."""
+    location = Location.of(path)
     try:
-        status = os.stat(path)
+        status = os.stat(location.file)
     except FileNotFoundError:
         raise DecodeError(path, "no such file", "missing") from None
-    except OSError as error:
-        raise DecodeError(path, (error.strerror or str(error)).lower()) from error
-    if stat.S_ISDIR(status.st_mode):
-        raise DecodeError(path, "is a directory, not a video file")
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise DecodeError(path, (getattr(error, "strerror", None) or str(error)).lower()) from error
     if not stat.S_ISREG(status.st_mode):
         raise DecodeError(path, "not a regular file")
-    if status.st_size == 0:
+    if status.st_size == 0 or location.size == 0:
         raise DecodeError(path, "empty file", "empty")
+    if location.is_part and location.bytes() < location.size:
+        raise DecodeError(path, f"truncated: {location.file} ends before the video does", "truncated")
 
 
 def check_indices(indices: Sequence[int] | torch.Tensor | np.ndarray, num_frames: int) -> np.ndarray:

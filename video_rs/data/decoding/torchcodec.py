@@ -7,6 +7,7 @@ import torch
 from torchcodec.decoders import VideoDecoder
 
 from video_rs.data.decoding.index import FrameIndex
+from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.reader import DecodeError, VideoReader, check_indices
 
 
@@ -21,7 +22,7 @@ class TorchCodecReader(VideoReader):
         self._tolerance = float(index.time_base) / 2
         try:
             self._decoder = VideoDecoder(
-                f"file:{path}",
+                Location.of(path).url(),
                 stream_index=index.stream,
                 dimension_order="NHWC",
                 num_ffmpeg_threads=1,

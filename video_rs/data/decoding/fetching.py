@@ -1,0 +1,68 @@
+"""Files that are not on this machine: URLs that iopath's handlers fetch."""
+
+import importlib
+from collections.abc import Sequence
+from functools import cache
+
+from iopath.common.file_io import HTTPURLHandler, PathHandler, g_pathmgr
+
+from video_rs.data.decoding.reader import DecodeError
+from video_rs.errors import InputError
+
+
+def register_handlers(names: Sequence[str]) -> None:
+    """Makes iopath know ``http://`` and ``https://``, and the handlers called ``module:Class``, in this process.
+
+    A class is made without arguments, once; a second call for it does nothing.
+
+    Raises:
+        InputError: it cannot be imported, or is no handler.
+    """
+    for name in names:
+        _register(name)
+
+
+@cache
+def _register(name: str) -> None:
+    g_pathmgr.register_handler(_handler(name), allow_override=True)
+
+
+def _handler(name: str) -> PathHandler:
+    module, _, attribute = name.partition(":")
+    try:
+        made = getattr(importlib.import_module(module), attribute)()
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise InputError(
+            f"DATA.PATH_HANDLERS: {name!r} cannot be made ({error}); write module:Class, a class without arguments"
+        ) from error
+    if not isinstance(made, PathHandler):
+        raise InputError(f"DATA.PATH_HANDLERS: {name!r} is no iopath PathHandler; derive it from that class")
+    return made
+
+
+def is_url(path: str) -> bool:
+    """Whether a path names a file by a protocol."""
+    return "://" in path
+
+
+def local_copy(url: str) -> str:
+    """Where the handler has put the file, fetched now or earlier (iopath's cache).
+
+    Raises:
+        DecodeError: it cannot be fetched, or no handler knows the protocol.
+    """
+    _register_http()
+    try:
+        path = g_pathmgr.get_local_path(url)
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise DecodeError(url, f"cannot be fetched: {reason}", "missing") from error
+    if path == url:
+        protocol = url.partition("://")[0]
+        raise DecodeError(url, f"no handler knows {protocol}://; name one in DATA.PATH_HANDLERS", "missing")
+    return path
+
+
+@cache
+def _register_http() -> None:
+    g_pathmgr.register_handler(HTTPURLHandler(), allow_override=True)

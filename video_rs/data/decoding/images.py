@@ -1,0 +1,62 @@
+"""A folder of frames, such as ``img_00001.jpg``, read like a video."""
+
+import os
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torchvision.io import ImageReadMode, decode_image
+
+from video_rs.data.decoding.location import IMAGE_ENDINGS
+from video_rs.data.decoding.reader import DecodeError, VideoReader, check_indices
+
+FRAMES_PER_SECOND = 30.0  # a folder says nothing of time; segments in seconds are reckoned with this
+_NUMBER = re.compile(r"(\d+)")
+
+
+def frame_files(folder: str) -> list[str]:
+    """The pictures of a folder in the order of their numbers, "2" before "10"."""
+    names = [entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(IMAGE_ENDINGS)]
+    return sorted((name for name in names if not name.startswith(".")), key=_natural)
+
+
+def _natural(name: str) -> list:
+    """Texts and numbers in turn, so that like is compared with like."""
+    return [int(part) if i % 2 else part for i, part in enumerate(_NUMBER.split(name))]
+
+
+class ImageFolderReader(VideoReader):
+    """A :class:`VideoReader` over a folder; all pictures are of the first one's size."""
+
+    def __init__(self, path: str):
+        self._path, self._names = path, frame_files(path)
+        if not self._names:
+            raise DecodeError(path, f"a folder without frames ({', '.join(IMAGE_ENDINGS)})", "empty")
+        self.num_frames, self.fps = len(self._names), FRAMES_PER_SECOND
+        self.height, self.width = self._picture(0).shape[:2]
+
+    def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
+        """See :meth:`VideoReader.frames`."""
+        indices = check_indices(indices, self.num_frames)
+        out = torch.empty(len(indices), self.height, self.width, 3, dtype=torch.uint8)
+        for slot, index in enumerate(indices.tolist()):
+            picture = self._picture(index)
+            if picture.shape != out.shape[1:]:
+                size = f"{picture.shape[0]}x{picture.shape[1]}, not {self.height}x{self.width} as the first"
+                raise DecodeError(self._path, f"frame {self._names[index]} is {size}", "damaged")
+            out[slot] = picture
+        return out
+
+    def close(self) -> None:
+        """Nothing is open between two frames."""
+
+    def _picture(self, index: int) -> torch.Tensor:
+        """uint8 ``[H, W, 3]``."""
+        name = os.path.join(self._path, self._names[index])
+        try:
+            data = torch.from_numpy(np.fromfile(name, np.uint8))
+            return decode_image(data, ImageReadMode.RGB).permute(1, 2, 0)
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise DecodeError(self._path, f"frame {self._names[index]}: {reason}", "damaged") from error
