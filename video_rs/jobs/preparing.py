@@ -1,0 +1,301 @@
+"""Prepare videos for training: each file of a list once more, small, and quick to read from anywhere inside it."""
+
+import csv
+import fcntl
+import io
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from video_rs.data.decoding import DecodeError
+from video_rs.data.encoding import PROGRAMS, check_ffmpeg, reencode
+from video_rs.data.listing import Row, read_listing
+from video_rs.data.processes import Lost, in_processes
+from video_rs.data.records import read_records
+from video_rs.errors import InputError
+from video_rs.jobs.progress import say, videos_with_progress
+from video_rs.reports.atomic import replace_text, write_json
+
+SETTINGS = "prepared.json"
+# What stands in the folder besides: videos of the root, videos from elsewhere, and files being written.
+_INSIDE, _OUTSIDE, _UNFINISHED = "videos", "outside", ".unfinished"
+_OURS = (_INSIDE, _OUTSIDE, "list.csv", "failures.csv")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the files of a folder have in common; see :func:`run_preparation`."""
+
+    list: str
+    root: str
+    short_side: int
+    keyframe_interval: int
+    crf: int
+    program: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Files, each counted once: prepared now, there already, and not to be prepared."""
+
+    done: int
+    skipped: int
+    failed: int
+
+
+def run_preparation(
+    source: str,
+    output: str,
+    *,
+    root: str = "",
+    short_side: int = 320,
+    keyframe_interval: int = 12,
+    crf: int = 18,
+    program: str = "pyav",
+    processes: int = 1,
+    time_limit: float = 600.0,
+    overwrite: bool = False,
+) -> Outcome:
+    """Writes the videos, ``list.csv`` and ``failures.csv`` into a folder; a run that was killed is gone on with.
+
+    Args:
+        source: list file, or folder of class folders.
+        output: the folder.
+        root: as DATA.ROOT.
+        short_side, keyframe_interval, crf, program: as for :func:`video_rs.data.encoding.reencode`.
+        processes: files prepared at once.
+        time_limit: seconds for one file.
+        overwrite: makes all files of the folder again where it was prepared with other settings, or with these.
+
+    Raises:
+        InputError: a value out of range, a list that cannot be read, a folder that holds something else, that was
+            prepared otherwise, that another run is at work in, or that cannot be written.
+    """
+    _check(short_side, keyframe_interval, crf, program, processes, time_limit)
+    rows, paths, base = _read(source, root)
+    settings = Settings(os.path.abspath(source), base, short_side, keyframe_interval, crf, program)
+    folder = Path(os.path.abspath(output))
+    targets = _targets(paths, base, folder)
+    _refuse_folder(folder, [settings.list, *targets])
+    started = time.perf_counter()
+    try:
+        with _taken(folder, settings, overwrite):
+            wanted = {path: target for path, target in targets.items() if not _is_done(path, target)}
+            failures = dict(_prepare(wanted, folder, settings, processes, time_limit))
+            _write_lists(folder, rows, paths, targets, failures)
+    except OSError as error:
+        raise InputError(f"cannot write to {folder} ({error.strerror or error}); mend that and run again") from error
+    outcome = Outcome(len(wanted) - len(failures), len(targets) - len(wanted), len(failures))
+    _summarize(outcome, targets, failures, folder, time.perf_counter() - started)
+    return outcome
+
+
+def _check(short_side: int, keyframe_interval: int, crf: int, program: str, processes: int, time_limit: float) -> None:
+    if short_side < 2 or short_side % 2:
+        raise InputError(f"short side: got {short_side}, allowed: even numbers from 2 (pixels)")
+    if keyframe_interval < 1:
+        raise InputError(f"key-frame interval: got {keyframe_interval}, allowed: from 1 (frames)")
+    if not 0 <= crf <= 51:
+        raise InputError(f"crf: got {crf}, allowed: 0 (lossless, large) to 51")
+    if processes < 1:
+        raise InputError(f"processes: got {processes}, allowed: from 1")
+    if not time_limit > 0:
+        raise InputError(f"time limit: got {time_limit}, allowed: above 0 (seconds for one file)")
+    if program not in PROGRAMS:
+        raise InputError(f"program: got {program!r}, allowed: {', '.join(PROGRAMS)}")
+    if program == "ffmpeg":
+        check_ffmpeg()
+
+
+# Which files, and where to
+
+
+def _read(source: str, root: str) -> tuple[list[Row], list[str], str]:
+    """The rows as written, the path of each row's file, and the root."""
+    listing = read_listing(source, root, require_labels=False)
+    records = read_records(source, root=root, require_labels=False).records
+    paths = [record.path if "://" in record.path else os.path.abspath(record.path) for record in records]
+    return listing.rows, paths, listing.root
+
+
+def _targets(paths: Iterable[str], root: str, folder: Path) -> dict[str, str]:
+    """Where each file goes. InputError where two would go to one place."""
+    targets = {path: str(folder / _place(path, root)) for path in dict.fromkeys(paths)}
+    taken: dict[str, str] = {}
+    for path, target in targets.items():
+        other = taken.setdefault(target, path)
+        if other != path:
+            raise InputError(f"{other} and {path} would both become {target}; rename one of them")
+    return targets
+
+
+def _place(path: str, root: str) -> str:
+    """The tree stays as it was. ``a.avi`` becomes ``a.avi.mp4``: there may be an ``a.mp4``, which keeps its name."""
+    inside = path.startswith(root.rstrip("/") + "/")
+    place = os.path.join(_INSIDE, os.path.relpath(path, root)) if inside else os.path.join(_OUTSIDE, path.lstrip("/"))
+    return place if place.endswith(".mp4") else f"{place}.mp4"
+
+
+def _is_done(path: str, target: str) -> bool:
+    """Whether the target is there and not older than its source, which may be gone by now."""
+    try:
+        made = os.stat(target)
+    except OSError:
+        return False
+    try:
+        return made.st_size > 0 and made.st_mtime_ns >= os.stat(path).st_mtime_ns
+    except OSError:
+        return True
+
+
+# The folder
+
+
+@contextmanager
+def _taken(folder: Path, settings: Settings, overwrite: bool) -> Iterator[None]:
+    """Inside, the folder is this run's alone and has these settings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"another run is preparing videos in {folder}; wait for it, or choose another") from None
+        _settle(folder, settings, overwrite)
+        shutil.rmtree(folder / _UNFINISHED, ignore_errors=True)  # of a run that was killed
+        (folder / _UNFINISHED).mkdir()
+        try:
+            yield
+        finally:
+            shutil.rmtree(folder / _UNFINISHED, ignore_errors=True)
+
+
+def _settle(folder: Path, settings: Settings, overwrite: bool) -> None:
+    """Compares the settings with the folder's, or makes them its own."""
+    before = _settings_of(folder)
+    if before is not None and not overwrite:
+        _refuse_others(folder, before, asdict(settings))
+        return
+    if before is not None:
+        # The old files go before the old settings: whenever this stops, files and settings are of one kind.
+        for name in (_INSIDE, _OUTSIDE):
+            if (folder / name).is_dir():
+                shutil.rmtree(folder / name)
+    write_json(folder / SETTINGS, asdict(settings))
+
+
+def _settings_of(folder: Path) -> dict | None:
+    path = folder / SETTINGS
+    if not path.exists():
+        return None
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path} does not hold settings ({error}); choose another folder") from error
+
+
+def _refuse_others(folder: Path, before: Mapping, now: Mapping) -> None:
+    changed = [f"{name} {before.get(name)}, now {value}" for name, value in now.items() if before.get(name) != value]
+    if changed:
+        raise InputError(
+            f"{folder} was prepared with {'; '.join(changed)}: give what it was, another folder, or --overwrite to "
+            "make all its videos again"
+        )
+
+
+def _refuse_folder(folder: Path, sources: Iterable[str]) -> None:
+    """What is read must not lie where is written, and nothing of others may be written over."""
+    foreign = [name for name in _OURS if os.path.lexists(folder / name)]
+    if foreign and not (folder / SETTINGS).exists():
+        raise InputError(f"{folder / foreign[0]} is there, but not of this command; choose another folder")
+    places = {f"{folder}/", f"{os.path.realpath(folder)}/"}
+    for source in sources:
+        if any(source.startswith(place) for place in places):
+            raise InputError(f"{source} lies in {folder}, which is written to; choose another folder")
+
+
+# The work
+
+
+def _prepare(
+    targets: Mapping[str, str], folder: Path, settings: Settings, processes: int, time_limit: float
+) -> Iterator[tuple[str, str]]:
+    """Path and reason of each file that could not be prepared."""
+    work = partial(prepare_file, unfinished=str(folder / _UNFINISHED), settings=settings)
+    stream = in_processes(work, targets.items(), processes=processes, time_limit=time_limit, ahead=64 * processes)
+    with closing(stream) as results:
+        shown = videos_with_progress(results, len(targets), "preparing")
+        for path, reason in zip(targets, shown, strict=True):
+            if reason:
+                yield path, reason.reason if isinstance(reason, Lost) else reason
+
+
+def prepare_file(source: str, target: str, unfinished: str, settings: Settings) -> str:
+    """Prepares one file: "", or why not. OSError where the folder cannot be written."""
+    if not _is_text(target):
+        return "its path is not UTF-8 text, which a list has to be; rename it"
+    temporary = os.path.join(unfinished, f"{uuid.uuid4().hex}.mp4")
+    options = {"short_side": settings.short_side, "keyframe_interval": settings.keyframe_interval}
+    try:
+        reencode(source, temporary, crf=settings.crf, program=settings.program, **options)
+    except DecodeError as error:
+        return error.reason
+    except InputError as error:
+        return str(error)
+    try:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.replace(temporary, target)
+    except OSError as error:  # such as a name that has become too long
+        return f"cannot write {target}: {error.strerror}"
+    return ""
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path is UTF-8: bytes that are not reach Python as lone surrogates."""
+    return path.encode("utf-8", "replace") == path.encode("utf-8", "surrogateescape")
+
+
+# What is left
+
+
+def _write_lists(
+    folder: Path, rows: Sequence[Row], paths: Sequence[str], targets: Mapping[str, str], failures: Mapping[str, str]
+) -> None:
+    """``list.csv``, in the order and with the columns of the source, and ``failures.csv``."""
+    columns = ["path", *(name for name in Row._fields[2:] if any(getattr(row, name) for row in rows))]
+    kept = [
+        row._replace(path=os.path.relpath(targets[path], folder))
+        for row, path in zip(rows, paths, strict=True)
+        if path not in failures
+    ]
+    _write_csv(folder / "list.csv", columns, ([getattr(row, name) for name in columns] for row in kept))
+    _write_csv(folder / "failures.csv", ["path", "reason"], failures.items())
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    replace_text(path, text.getvalue())
+
+
+def _summarize(
+    outcome: Outcome, targets: Mapping[str, str], failures: Mapping[str, str], folder: Path, seconds: float
+) -> None:
+    """What a person reads at the end."""
+    there = [pair for pair in targets.items() if pair[0] not in failures and os.path.exists(pair[0])]
+    before, after = (sum(os.path.getsize(pair[side]) for pair in there) / 1e6 for side in (0, 1))
+    tried = outcome.done + outcome.failed
+    rate = f", {tried / seconds:.2f} files/s" if tried else ""
+    say(
+        f"{outcome.done} files prepared, {outcome.skipped} skipped (done before), {outcome.failed} failed"
+        f"{rate}; {before:.1f} MB are now {after:.1f} MB"
+    )
+    if failures:
+        say(f"failed, and left out of the list: {folder / 'failures.csv'}")
+    say(f"list: {folder / 'list.csv'}")
