@@ -97,8 +97,9 @@ def test_segments_of_one_video_may_be_in_both_splits_if_they_do_not_overlap():
 
 
 def test_files_that_could_not_be_read_are_no_copies_of_one_another():
-    found = findings([row("a", 0), row("b", 1)], a=Probe("missing", "gone"), b=Probe("missing", "gone"))
-    assert [f.kind for f in found.findings] == ["missing", "missing"]
+    broken = Probe("damaged", "frame 3", fingerprint="equal")
+    found = findings([row("a", 0), row("b", 1), row("c", 1)], a=broken, b=broken, c=Probe("missing", "gone"))
+    assert [f.kind for f in found.findings] == ["damaged", "damaged", "missing"]
 
 
 def test_class_notes_and_counts():

@@ -128,7 +128,9 @@ def _of_content(rows: Sequence[Row], probes: Mapping[str, Probe]) -> Iterable[Fi
     """Findings on rows that show the same file, or files of equal content."""
     same: dict[str, list[int]] = defaultdict(list)
     for i, row in enumerate(rows):
-        same[probes[row.record.path].fingerprint or row.record.path].append(i)
+        probe = probes[row.record.path]
+        if probe.kind == "ok":
+            same[probe.fingerprint or row.record.path].append(i)
     for group in same.values():
         if len(group) > 1:
             yield from _of_copies(rows, group)
