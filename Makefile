@@ -1,4 +1,4 @@
-# Every target sets up what it needs in .venv on a fresh machine, and does nothing twice.
+# Every target sets up what it needs in .venv on a fresh machine; what is set up is not set up twice.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +19,7 @@ $(VENV)/.installed-dev: setup.py $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,torchcodec,images,accelerate]'
 	@touch $@ $(VENV)/.installed
 
-# Generates the clips, trains (or continues, or is done), tests with several views, predicts one video.
+# Generates the clips and trains, or goes on with that, or finds it done. Testing and predicting run every time.
 demo: $(VENV)/.installed
 	$(BIN)/python tools/train_net.py --cfg motion_demo.yaml --resume
 	$(BIN)/python tools/test_net.py --checkpoint $(DEMO)/checkpoints/last.pth

@@ -7,26 +7,24 @@ completes an interrupted folder and keeps what is there.
 """
 
 import argparse
-import sys
 
-from video_rs.data.motion import make_motion_demo
-from video_rs.errors import InputError
+from video_rs import cli
 
 
-def main() -> int:
+def main() -> None:
+    """Parses the command line and makes the clips."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], argument_default=argparse.SUPPRESS)
     parser.add_argument("--out", dest="folder", metavar="OUT", default="data/motion_demo", help="default: %(default)s")
     parser.add_argument("--train-clips", type=int, help="clips to train on, over all classes")
     parser.add_argument("--val-clips", type=int, help="clips to validate on, over all classes")
     parser.add_argument("--seed", type=int, help="another seed makes other clips")
-    try:
-        path = make_motion_demo(**vars(parser.parse_args()))
-    except InputError as error:
-        print(f"motion_demo: {error}", file=sys.stderr)
-        return 2
+    args = parser.parse_args()
+
+    from video_rs.data.motion import make_motion_demo
+
+    path = make_motion_demo(**vars(args))
     print(f"motion demo: {len(path.read_text().splitlines()) - 1} clips, listed in {path}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run(main)

@@ -7,13 +7,15 @@ The list is a CSV with a header. A row is one label of one box at one key frame;
     video,frame,x1,y1,x2,y2,label,split
     clips/0001.mp4,25,0.10,0.20,0.45,0.90,walk,train
 
-Videos are relative to the list, boxes are fractions of the frame's width and height, and a column `timestamp` (seconds)
-may stand for `frame`. `split` is optional: rows of `val` are measured; without any, the boxes trained on are. Each clip
-is decoded once and kept: 3 * frames * size * size bytes for every key frame.
+Videos are relative to the list, boxes are fractions of the frame's width and height (ActionDetector takes pixels of the
+clip: answer() makes them), and a column `timestamp` (seconds) may stand for `frame`. `split` is optional: rows of `val`
+are measured; without any, the boxes trained on are. A key frame that cannot be read is named and left out. Each clip is
+decoded once and kept: 3 * frames * size * size bytes for every key frame.
 """
 
 import argparse
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +25,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
 from video_rs import cli, create_backbone
-from video_rs.data.decoding import open_video
+from video_rs.data.decoding import DecodeError, open_video
 from video_rs.errors import InputError
 from video_rs.models.detection import ActionDetector
 from video_rs.reports.atomic import write_json
@@ -69,9 +71,19 @@ def read_list(path: Path) -> dict[KeyFrame, dict[Box, set[str]]]:
         split, where = row.get("split") or "train", f"{path}, row {line}"
         if split not in ("train", "val") or not row["label"]:
             raise InputError(f"{where}: split {split!r}, label {row['label']!r}; allowed: train or val, and a name")
+        if not is_moment(row[column]):
+            raise InputError(f"{where}: {column} {row[column]!r}; allowed: a number, at least 0")
         boxes = found.setdefault(KeyFrame(row["video"], column, row[column], split), {})
         boxes.setdefault(read_box(row, where), set()).add(row["label"])
     return found
+
+
+def is_moment(text: str) -> bool:
+    """Whether a frame's number, or a time in seconds."""
+    try:
+        return 0 <= float(text) < math.inf
+    except (TypeError, ValueError):
+        return False
 
 
 def read_box(row: dict[str, str], where: str) -> Box:
@@ -89,20 +101,35 @@ def read_box(row: dict[str, str], where: str) -> Box:
 def read_clip(folder: Path, key: KeyFrame, frames: int, size: int) -> Tensor:
     """The clip around a key frame, uint8 ``[3, frames, size, size]``; the video's end frames stand beyond its ends.
 
-    The whole frame is squeezed to a square, so that no box leaves the clip.
+    The whole frame is squeezed to a square, so that no box leaves the clip. DecodeError: there is no such frame.
     """
     with open_video(folder / key.video) as video:
-        try:
-            index = round(float(key.moment) * (video.fps if key.column == "timestamp" else 1))
-        except (TypeError, ValueError, OverflowError):
-            index = -1
-        if not 0 <= index < video.num_frames:
+        index = round(float(key.moment) * (video.fps if key.column == "timestamp" else 1))
+        if index >= video.num_frames:
             has = f"{video.num_frames} frames at {video.fps:g} per second"
-            raise InputError(f"{key.column} {key.moment!r} of {folder / key.video}; allowed: one of its {has}")
+            raise DecodeError(folder / key.video, f"no {key.column} {key.moment}; it has {has}")
         indices = index + STRIDE * (torch.arange(frames) - frames // 2)
         pixels = video.frames(indices.clamp(0, video.num_frames - 1))
     small = interpolate(pixels.permute(0, 3, 1, 2).float(), (size, size), mode="bilinear", antialias=True)
     return small.round().clamp(0, 255).byte().transpose(0, 1)
+
+
+def read_samples(found: dict[KeyFrame, dict[Box, set[str]]], folder: Path, frames: int, size: int) -> list[Sample]:
+    """What can be read, in the list's order; what cannot is named.
+
+    Raises:
+        InputError: not one key frame to train on can be read.
+    """
+    samples, failures = [], []
+    for key, boxes in found.items():
+        try:
+            samples.append(Sample(key, read_clip(folder, key, frames, size), boxes))
+        except DecodeError as error:
+            failures.append(str(error))
+            print(f"left out, {key.column} {key.moment}: {error}", flush=True)
+    if all(sample.key.split != "train" for sample in samples):
+        raise InputError(f"none of the key frames to train on can be read; first: {failures[0]}")
+    return samples
 
 
 def answer(detector: ActionDetector, samples: Sequence[Sample]) -> Tensor:
@@ -179,11 +206,11 @@ def main() -> None:
     """Parses the command line, trains, measures, and shows some boxes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--list", type=Path, required=True, help="a CSV of boxes, as above")
-    parser.add_argument("--steps", type=int, default=200, help=f"optimizer steps, of {BATCH} key frames each")
-    parser.add_argument("--model", default="r3d_rs_tiny", help="a name of video_rs.list_models()")
-    parser.add_argument("--frames", type=int, default=8, help=f"of a clip, {STRIDE} apart")
-    parser.add_argument("--size", type=int, default=112, help="height and width of a clip, in pixels")
-    parser.add_argument("--output", type=Path, help="JSON to write: losses, average precision, answers for all boxes")
+    parser.add_argument("--steps", type=int, default=200, help=f"of {BATCH} key frames each (default: %(default)s)")
+    parser.add_argument("--model", default="r3d_rs_tiny", help="one of list_models() (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=8, help=f"of a clip, {STRIDE} apart (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=112, help="pixels of a side (default: %(default)s)")
+    parser.add_argument("--output", type=Path, help="JSON to write: losses, average precision, answers (default: none)")
     args = parser.parse_args()
     for name in ("steps", "frames", "size"):
         if getattr(args, name) < 1:
@@ -197,8 +224,7 @@ def main() -> None:
     # A batch norm that keeps the last batch's statistics (the published recipe) would need an average of the weights.
     backbone = create_backbone(args.model, ("res5",), res5_dilation=2, norm_momentum=0.1)
     detector = ActionDetector(backbone, len(labels)).to("cuda" if torch.cuda.is_available() else "cpu")
-    folder = args.list.parent
-    samples = [Sample(key, read_clip(folder, key, args.frames, args.size), boxes) for key, boxes in found.items()]
+    samples = read_samples(found, args.list.parent, args.frames, args.size)
     training = [sample for sample in samples if sample.key.split == "train"]
     measured = [sample for sample in samples if sample.key.split == "val"] or training
     print(f"{len(training)} key frames to train on, {len(measured)} to measure; labels: {', '.join(labels)}")

@@ -2,15 +2,17 @@
 
 import copy
 import importlib.util
+import logging
 
 import pytest
 import torch
 from networks import NARROW, refusal
 
-from video_rs import create_model
+from video_rs import create_backbone, create_model
 from video_rs.inference import accelerate
 from video_rs.inference import accelerate as accelerate_function
 from video_rs.models.convolution import Conv3d
+from video_rs.models.detection import SingleMap
 
 module = importlib.import_module("video_rs.inference.accelerate")
 SHAPE = (2, 3, 4, 33, 48)
@@ -56,6 +58,11 @@ def test_every_engine_gives_the_models_logits(model, engine):
     other = fast(torch.zeros(SHAPE))
     assert not torch.equal(other, logits)
     assert (logits - expected).abs().max() < 1e-5 * expected.abs().max()
+    # They are plain numbers whatever the clips are, and what is made of them can be trained.
+    of_leaf = fast(clips.clone().requires_grad_())
+    assert torch.equal(of_leaf, logits)
+    assert not of_leaf.requires_grad
+    torch.nn.Linear(5, 2)(of_leaf).sum().backward()
 
 
 def test_torch_compile_gives_the_models_logits():
@@ -119,12 +126,116 @@ def test_auto_runs_without_any_optional_engine(monkeypatch):
     assert accelerate(model_with_statistics(), SHAPE).engine == "eager"
 
 
-def test_a_gpu_gets_torch_compile():
-    assert module.candidates(torch.device("cuda")) == ["compile"]
+def test_a_gpu_gets_torch_compile_and_what_runs_without_a_compiler():
+    assert module.candidates(torch.device("cuda")) == ["compile", "eager"]
     assert module.candidates(torch.device("mps")) == ["eager"]
 
 
+def fails(model, clips):
+    raise RuntimeError("opset 99\nis not known")
+
+
+def is_wrong(model, clips):
+    return lambda batch: model(batch) + 1
+
+
+@pytest.mark.parametrize(("make", "why"), [(fails, "RuntimeError: opset 99"), (is_wrong, "engine 'onnxruntime' gives")])
+def test_auto_leaves_an_engine_out_that_fails(monkeypatch, caplog, make, why):
+    monkeypatch.setattr(module, "ENGINES", {"onnxruntime": (make, ()), "eager": module.ENGINES["eager"]})
+    with caplog.at_level(logging.WARNING):
+        assert accelerate(model_with_statistics(), SHAPE).engine == "eager"
+    (told,) = caplog.messages
+    assert told.startswith(f"engine left out, onnxruntime: {why}")
+    assert "\n" not in told
+    with pytest.raises((RuntimeError, ValueError), match=why.removeprefix("RuntimeError: ")):
+        accelerate(model_with_statistics(), SHAPE, "onnxruntime")
+
+
+def test_auto_says_why_if_no_engine_is_left(monkeypatch):
+    monkeypatch.setattr(module, "ENGINES", {"onnxruntime": (fails, ()), "eager": (fails, ())})
+    why = "onnxruntime: RuntimeError: opset 99; eager: RuntimeError: opset 99"
+    expected = f"no engine runs this model ({why}); allowed: a model that one of them runs"
+    assert refusal(accelerate, model_with_statistics(), SHAPE) == expected
+
+
+@pytest.mark.parametrize("names", ["older", "newer"])
+def test_logits_are_compared_without_tf32_and_the_settings_stay(monkeypatch, names):
+    """With it right logits would differ by more than rounding of float32; there is no GPU here to show that on."""
+    conv, products = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    seen = []
+
+    class Watching(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, clips):
+            seen.append((conv.fp32_precision, products.fp32_precision))
+            return clips.mean((2, 3, 4)) * self.weight
+
+    before = [(part, part.fp32_precision) for part in (products, conv)]
+    try:
+        if names == "older":
+            torch.set_float32_matmul_precision("high")
+        else:
+            products.fp32_precision = "tf32"
+        accelerate(Watching(), SHAPE, "eager")
+        assert (conv.fp32_precision, products.fp32_precision) == ("tf32", "tf32")
+        assert names == "newer" or torch.get_float32_matmul_precision() == "high"
+    finally:
+        if names == "older":
+            torch.set_float32_matmul_precision("highest")
+        for part, value in before:
+            part.fp32_precision = value
+    assert len(seen) == 2  # the model and the engine
+    assert not [precision for call in seen for precision in call if precision == "tf32"]
+
+
+def test_a_head_of_zeros_is_accelerated():
+    """As before training: all logits are 0, and so are the engine's."""
+    model = model_with_statistics()
+    torch.nn.init.zeros_(model.fc.weight)
+    torch.nn.init.zeros_(model.fc.bias)
+    assert not accelerate(model, SHAPE, "eager")(torch.rand(SHAPE)).any()
+
+
+def test_one_map_of_a_backbone_is_accelerated():
+    single = SingleMap(create_backbone("r3d_rs_50", ("res4",), **NARROW)).eval()
+    clips = torch.rand(SHAPE)
+    with torch.no_grad():
+        torch.testing.assert_close(accelerate(single, SHAPE, "eager")(clips), single(clips), rtol=1e-5, atol=1e-5)
+
+
 # -- Refusals
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4, 32, 32), (1, 3, -4, 32, 32)])
+def test_sizes_below_one_are_refused(shape):
+    expected = f"clip_shape is {list(shape)}; allowed: (B, C, T, H, W) of sizes of at least 1"
+    assert refusal(accelerate, model_with_statistics(), shape) == expected
+
+
+def test_clips_elsewhere_are_refused():
+    fast = accelerate(model_with_statistics(), SHAPE, "eager")
+    expected = "clips are on meta; allowed: cpu, where the model was; move them there"
+    assert refusal(fast, torch.rand(SHAPE, device="meta")) == expected
+
+
+def test_a_backbone_is_refused():
+    assert refusal(accelerate, create_backbone("r3d_rs_50", **NARROW), SHAPE) == (
+        "the model answers with a dict; allowed: a tensor of logits; take a classifier, or of a backbone one map by "
+        "video_rs.models.detection.SingleMap"
+    )
+
+
+def test_logits_that_are_not_finite_are_refused():
+    model = model_with_statistics()
+    with torch.no_grad():
+        model.fc.bias[2] = float("nan")
+    assert refusal(accelerate, model, SHAPE) == (
+        "the model's logits for clips in [0, 1] are not all finite; allowed: finite ones, which an engine's can be "
+        "compared with; check the model's weights"
+    )
 
 
 def test_another_shape_or_dtype_is_refused():
@@ -169,8 +280,12 @@ def test_a_shape_that_the_model_does_not_take_is_refused():
 def test_an_engine_that_computes_something_else_is_refused(monkeypatch):
     wrong = {**module.ENGINES, "eager": (lambda model, clips: lambda batch: 1.01 * model(batch), ())}
     monkeypatch.setattr(module, "ENGINES", wrong)
-    message = refusal(accelerate, model_with_statistics(), SHAPE, "eager")
+    model = model_with_statistics()
+    with torch.no_grad():
+        model.fc.weight.zero_()
+        model.fc.bias.copy_(torch.tensor([1.0, -2, 0, 1, 0]))
+    message = refusal(accelerate, model, SHAPE, "eager")
     assert message == (
-        "engine 'eager' gives other logits than the model, by 1.0e-02 of the largest; allowed: 1e-04; take another "
-        "engine"
+        "engine 'eager' gives other logits than the model, by 2.0e-02 where the largest is 2.0e+00; allowed: 1e-04 of "
+        "it; take another engine"
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 from networks import NARROW, refusal
 from torch import nn
@@ -248,7 +249,19 @@ def test_architecture_refuses(overrides, message):
     assert refused == f"architecture field {message}"
 
 
-@pytest.mark.parametrize("num_classes", [0, -3])
-def test_fewer_than_one_class_is_refused(num_classes):
-    expected = f"num_classes is {num_classes}; allowed: at least 1"
+@pytest.mark.parametrize("num_classes", [0, -3, "10", 2.0, True, None])
+def test_classes_are_counted_by_a_whole_number_from_1_on(num_classes):
+    expected = f"num_classes is {num_classes!r}; allowed: a whole number, at least 1"
     assert refusal(create_model, "r3d_rs_tiny", num_classes) == expected
+    assert refusal(create_model("r3d_rs_tiny", np.int64(2)).reset_classifier, num_classes) == expected
+
+
+def test_out_features_are_a_list_of_names():
+    allowed = "allowed: a list of names among stem, res2, res3, res4, res5, for example"
+    assert refusal(create_backbone, "r3d_rs_tiny", "res5") == f"out_features is 'res5'; {allowed} ['res5']"
+    for names in ("maps", 5, [5]):
+        expected = f"out_features is {names!r}; {allowed} ['res4', 'res5']"
+        assert refusal(create_backbone, "r3d_rs_tiny", names) == expected
+    allowed = "allowed: one or more of stem, res2, res3, res4, res5"
+    assert refusal(create_backbone, "r3d_rs_tiny", ["res6"]) == f"out_features ['res6']; {allowed}"
+    assert refusal(create_backbone, "r3d_rs_tiny", ()) == f"out_features []; {allowed}"

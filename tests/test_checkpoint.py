@@ -143,10 +143,43 @@ def test_a_truncated_file(tmp_path, kept):
         assert message.startswith("PATH is damaged")
 
 
-def test_a_text_file(tmp_path):
+NO_CHECKPOINT = "PATH is no checkpoint; give a file that training or torch.save wrote, e.g. RUN/checkpoints/last.pth"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"hello world\n",
+        b"class,label\na,b\n1,2\n",  # to a pickle, "c" names what to import
+        b"path,label\n",
+        b"\x00\x00\x00 ftypisom\x00\x00\x02\x00isomiso2avc1mp41",
+        b"\x1aE\xdf\xa3\x01\x00\x00\x00",  # Matroska
+        b"RIFF\x24\x00\x00\x00AVI LIST",
+        b"\xff\xd8\xff\xe0\x00\x10JFIF",
+        b"{}",
+    ],
+)
+def test_a_file_of_another_kind_is_no_checkpoint(tmp_path, content):
     path = tmp_path / "notes.pth"
-    path.write_text("hello world\n")
-    assert refusal(path).startswith("PATH is damaged, cut short or no checkpoint at all (")
+    path.write_bytes(content)
+    assert refusal(path) == NO_CHECKPOINT
+
+
+def test_an_old_pickle_with_code_is_one(tmp_path):
+    """Protocol 0 is text; it has no mark at its start."""
+    path, trace = tmp_path / "evil.pth", tmp_path / "ran"
+    path.write_bytes(pickle.dumps(Payload(trace), protocol=0))
+    assert refusal(path).startswith("PATH is refused: it holds more than tensors and plain data")
+    assert not trace.exists()
+
+
+def test_a_checkpoint_in_torchs_old_format_is_read(tmp_path):
+    path = tmp_path / "old.pth"
+    torch.save(state(4), path, _use_new_zipfile_serialization=False)
+    assert load_checkpoint(path)["step"] == 4
+    torch.save({**state(), "config": Payload(tmp_path / "ran")}, path, _use_new_zipfile_serialization=False)
+    assert refusal(path).startswith("PATH is refused: ")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_missing_file_and_a_folder(tmp_path):

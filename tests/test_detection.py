@@ -104,6 +104,15 @@ def test_without_boxes_the_logits_are_empty_and_have_a_gradient(boxes):
     assert all(p.grad is not None and not p.grad.any() for p in detector.parameters())
 
 
+def test_without_clips_there_are_no_logits():
+    detector = ActionDetector(tiny("res4"), 3)
+    for boxes in ([], torch.zeros(0, 5)):
+        assert detector(torch.rand(0, 3, 4, 32, 32), boxes).shape == (0, 3)
+    assert refusal(detector, torch.rand(1, 3, 4, 32, 32), []) == (
+        "boxes are a list of 0 for a batch of 1 clips; give one entry for each clip"
+    )
+
+
 def test_every_parameter_gets_a_gradient():
     detector = ActionDetector(tiny("res4"), 3)
     detector(torch.rand(2, 3, 6, 64, 96), ROIS).square().sum().backward()
@@ -247,6 +256,11 @@ def test_a_backbone_of_several_maps_is_refused(make):
 
 
 def test_other_wrong_input_is_refused():
-    assert refusal(ActionDetector, tiny("res4"), 0) == "num_classes is 0; allowed: at least 1"
+    for classes in (0, "2", 2.0, True):
+        message = f"num_classes is {classes!r}; allowed: a whole number, at least 1"
+        assert refusal(ActionDetector, tiny("res4"), classes) == message
+    assert refusal(pool_time, torch.rand(1, 2, 3, 4, 5)) == (
+        "features are a Tensor; allowed: {name: map}, as a backbone returns; of one map take x.mean(2)"
+    )
     message = refusal(ActionDetector(tiny("res4"), 2), torch.rand(3, 2, 32, 48), [BOX])
     assert message == "clips have shape [3, 2, 32, 48]; allowed: [batch, 3, frames, height, width]"

@@ -144,7 +144,8 @@ COLUMNS = "video,frame,x1,y1,x2,y2,label,split"
 HEADER = "{list} has no NAME; allowed: rows under a header video,frame,x1,y1,x2,y2,label"
 LABEL = "; allowed: train or val, and a name"
 FRACTIONS = "; allowed: fractions, 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1"
-RANGE = " of {folder}/0.mp4; allowed: one of its 16 frames at 8 per second"
+NONE_LEFT = "none of the key frames to train on can be read; first: cannot decode {folder}/"
+MOMENT = "; allowed: a number, at least 0"
 GOOD = "0.mp4,8,0.1,0.2,0.3,0.4,bright,train"
 BAD_LISTS = [
     ("", "", HEADER.replace("NAME", "video")),
@@ -155,9 +156,12 @@ BAD_LISTS = [
     (COLUMNS, f"{GOOD}\n0.mp4,8,0.1", f"{{list}}, row 3: split 'train', label None{LABEL}"),
     (COLUMNS, GOOD.replace("train", "test"), f"{{list}}, row 2: split 'test', label 'bright'{LABEL}"),
     (COLUMNS, GOOD.replace("train", "val"), "{list} has no row of split train; add some"),
-    (COLUMNS, GOOD.replace(",8,", ",16,"), f"frame '16'{RANGE}"),
-    (COLUMNS, GOOD.replace(",8,", ",nan,"), f"frame 'nan'{RANGE}"),
-    (COLUMNS, GOOD.replace("0.mp4", "gone.mp4"), "cannot decode {folder}/gone.mp4: no such file"),
+    (COLUMNS, GOOD.replace(",8,", ",nan,"), f"{{list}}, row 2: frame 'nan'{MOMENT}"),
+    (COLUMNS, GOOD.replace(",8,", ",-1,"), f"{{list}}, row 2: frame '-1'{MOMENT}"),
+    (COLUMNS, f"{GOOD}\n{GOOD.replace(',8,', ',,')}", f"{{list}}, row 3: frame ''{MOMENT}"),
+    (COLUMNS, GOOD.replace(",8,", ",16,"), f"{NONE_LEFT}0.mp4: no frame 16; it has 16 frames at 8 per second"),
+    (COLUMNS, GOOD.replace("0.mp4", "gone.mp4"), f"{NONE_LEFT}gone.mp4: no such file"),
+    (COLUMNS, f"{GOOD.replace('train', 'val')}\ngone{GOOD}", f"{NONE_LEFT}gone0.mp4: no such file"),
 ]
 
 
@@ -168,6 +172,30 @@ def test_the_example_refuses_a_bad_list_in_one_line(example, scenes, header, row
     path.write_text(f"{header}\n{rows}\n")
     result = example("--list", path, "--steps", 1, "--size", 32)
     assert (result.code, result.err) == (2, f"error: {message.format(list=path, folder=folder)}\n")
+
+
+def test_the_example_leaves_out_what_cannot_be_read_and_names_it(example, scenes):
+    folder = scenes[0][0].parent
+    (folder / "text.mp4").write_text("no video")
+    path = folder / "some.csv"
+    rows = [GOOD, GOOD.replace("0.mp4", "gone.mp4"), GOOD.replace(",8,", ",99,"), GOOD.replace("0.mp4", "text.mp4")]
+    path.write_text("\n".join([COLUMNS, *rows, GOOD.replace("0.mp4", "1.mp4").replace("train", "val")]))
+    result = example("--list", path, "--steps", 1, "--size", 32)
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.splitlines()
+    assert lines[0] == f"left out, frame 8: cannot decode {folder}/gone.mp4: no such file"
+    assert (
+        lines[1] == f"left out, frame 99: cannot decode {folder}/0.mp4: no frame 99; it has 16 frames at 8 per second"
+    )
+    assert lines[2].startswith(f"left out, frame 8: cannot decode {folder}/text.mp4: ")
+    assert lines[3] == "1 key frames to train on, 1 to measure; labels: bright"
+
+
+def test_the_example_shows_its_defaults(example):
+    text = " ".join(example("--help").out.split())
+    for default in ("--steps STEPS of 8 key frames each (default: 200)", "(default: r3d_rs_tiny)", "(default: 112)"):
+        assert default in text
+    assert "--frames FRAMES of a clip, 2 apart (default: 8)" in text
 
 
 def test_the_example_refuses_other_bad_input(example, scenes, tmp_path):

@@ -175,6 +175,20 @@ def test_a_backbone_has_no_stage_that_no_feature_needs(features):
 # -- Use elsewhere
 
 
+def test_stages_are_called_as_modules():
+    """What acts when a module is called: hooks, ``fully_shard``, ``compile``."""
+    backbone = create_backbone("r3d_rs_tiny", FEATURES, width=0.125).eval()
+    seen = {}
+    for name in FEATURES[1:]:
+        getattr(backbone, name).register_forward_hook(lambda module, args, out, name=name: seen.setdefault(name, out))
+    graphs = []
+    backbone.res5.compile(backend=lambda graph, inputs: graphs.append(graph) or graph.forward)
+    maps = backbone(torch.rand(1, 3, 2, 32, 32))
+    assert list(seen) == list(FEATURES[1:])
+    assert all(seen[name] is maps[name] for name in seen)
+    assert len(graphs) == 1
+
+
 def test_importing_the_networks_loads_nothing_else_and_draws_nothing():
     code = (
         "import sys, torch; state = torch.get_rng_state(); threads = torch.get_num_threads()\n"
@@ -252,6 +266,24 @@ def test_a_trace_gives_the_same_logits(name):
         other = torch.rand(1, 3, 4, 33, 48)
         # A trace holds 3D convolutions, where eager ones go frame by frame: other orders of the same float32 sums.
         assert torch.allclose(traced(other), model(other), rtol=0, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("strides", [(1, 1, 1, 1), (1, 2, 2, 1)], ids=str)
+@pytest.mark.parametrize("name", ["r3d_rs_tiny", "inflated_rs_50"])
+def test_a_trace_of_small_clips_is_right_for_large_ones(name, strides):
+    """Its last maps are smaller than the windows that pool them, theirs are not."""
+    torch.manual_seed(0)
+    overrides = {"temporal_strides": strides, "temporal_kernels": (1, 3, 3, 1), "initialization": "model_garden"}
+    backbone = create_backbone(name, FEATURES, depths=(1, 1, 1, 1), width=0.125, **overrides).double().eval()
+    with torch.no_grad():
+        traced = torch.jit.trace(backbone, torch.rand(1, 3, 2, 16, 16).double(), strict=False, check_trace=False)
+        for size in ((1, 8, 8), (4, 32, 32), (9, 65, 48)):
+            clips = torch.rand(2, 3, *size).double()
+            maps = traced(clips)
+            for feature, expected in backbone(clips).items():
+                # float64 sums in another order.
+                torch.testing.assert_close(maps[feature], expected, rtol=1e-12, atol=1e-12)
 
 
 def test_classes_are_built_from_an_architecture_alone():

@@ -141,3 +141,15 @@ def test_a_backbone_alone_has_as_many_parts_as_it_has_stages():
         assert refusal(freeze_stages, backbone, count) == expected
     freeze_stages(backbone, 3)
     assert not any(p.requires_grad for p in backbone.parameters())
+
+
+def test_hooks_on_a_part_stay_with_it():
+    backbone = create_backbone("r3d_rs_tiny", width=0.125)
+    seen = []
+    handles = [backbone.res2.register_forward_hook(lambda *_: seen.append("res2")) for _ in range(2)]
+    backbone.stem.register_forward_pre_hook(lambda *_: seen.append("stem"))
+    freeze_stages(backbone, 2)
+    handles[0].remove()
+    backbone(torch.rand(2, 3, 2, 32, 32))
+    assert seen == ["stem", "res2"]
+    assert not backbone.train().res2.training

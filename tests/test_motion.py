@@ -192,5 +192,5 @@ def test_script_makes_the_folder_and_refuses_in_one_line(tmp_path):
     (tmp_path / "file").touch()
     refused = script("--out", str(tmp_path / "file"))
     assert refused.returncode == 2
-    assert refused.stderr.startswith("motion_demo: cannot make the motion demo in ")
+    assert refused.stderr.startswith("error: cannot make the motion demo in ")
     assert refused.stderr.count("\n") == 1

@@ -84,6 +84,59 @@ def test_nothing_is_drawn_for_weights_that_a_file_replaces(checkpoint):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def wrapped(state, prefix):
+    return {prefix + name: value for name, value in state.items()}
+
+
+PREFIXED = "without {prefix!r} before their names"
+UNDER = "those under 'state_dict'"
+
+
+@pytest.mark.parametrize("under", [False, True])
+@pytest.mark.parametrize("prefix", ["", "module.", "model."])
+def test_the_layouts_of_other_trainers_are_taken_and_said(checkpoint, tmp_path, caplog, prefix, under):
+    path, state = tmp_path / "other.pth", wrapped(checkpoint.raw, prefix)
+    torch.save({"state_dict": state, "epoch": 3} if under else state, path)
+    assert agrees(create_model("r3d_rs_tiny", 5, pretrained=path), checkpoint.raw)
+    said = [UNDER] * under + [PREFIXED.format(prefix=prefix)] * bool(prefix)
+    assert [r.getMessage() for r in caplog.records] == [f"weights of {path}: taken are {', '.join(said)}"] * bool(said)
+
+
+def test_wrapped_image_weights_and_safetensors_are_taken(image, tmp_path, caplog):
+    path = tmp_path / "image.safetensors"
+    save_file(wrapped(image, "module."), path)
+    model = create_model("inflated_rs_50", 1000, pretrained=path, **SMALL)
+    assert agrees(model, inflate_image_weights(image, model))
+    assert [r.getMessage() for r in caplog.records] == [
+        f"weights of {path}: taken are {PREFIXED.format(prefix='module.')}"
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["module.module.", "net.", "module"])
+def test_other_prefixes_are_refused(checkpoint, tmp_path, prefix):
+    path = tmp_path / "other.pth"
+    torch.save(wrapped(checkpoint.raw, prefix), path)
+    message = refusal(create_model, "r3d_rs_tiny", 5, pretrained=path)
+    assert message.startswith(f"weights in {path} do not fit the model: ")
+
+
+def test_a_prefix_of_some_names_only_is_refused(checkpoint, tmp_path):
+    path = tmp_path / "other.pth"
+    state = wrapped(checkpoint.raw, "module.")
+    state["fc.bias"] = state.pop("module.fc.bias")
+    torch.save(state, path)
+    assert " unknown (module.backbone.stem.0.weight, " in refusal(create_model, "r3d_rs_tiny", 5, pretrained=path)
+
+
+@pytest.mark.parametrize("make", [create_model, create_backbone])
+@pytest.mark.parametrize("pretrained", [True, False, 3])
+def test_weights_are_named_by_a_path(make, pretrained):
+    assert refusal(make, "r3d_rs_tiny", pretrained=pretrained) == (
+        f"pretrained is {pretrained}; allowed: the path of a .pth, .pt or .safetensors file, None, or 'timm' for "
+        "the image weights of an inflated_rs_* network"
+    )
+
+
 # -- Other classes
 
 
@@ -110,6 +163,16 @@ def test_image_weights_for_other_classes_say_so_once(image, tmp_path, caplog):
     assert [r.getMessage() for r in caplog.records] == [
         f"the classifier (fc) in {path} has 1000 classes, the model 7: it starts afresh, all other weights are loaded"
     ]
+
+
+@pytest.mark.parametrize("kind", ["ours", "image"])
+def test_a_fresh_classifier_is_not_said_of_weights_that_are_refused(checkpoint, image, tmp_path, caplog, kind):
+    state = checkpoint.raw if kind == "ours" else image
+    path = tmp_path / "cut.pth"
+    torch.save({name: value for name, value in state.items() if "stem.0" not in name and "conv1.0" not in name}, path)
+    name, overrides = ("r3d_rs_tiny", {}) if kind == "ours" else ("inflated_rs_50", SMALL)
+    assert " do not fit the model: 1 missing (" in refusal(create_model, name, 7, pretrained=path, **overrides)
+    assert not caplog.records
 
 
 # -- Refusals
@@ -169,7 +232,10 @@ def test_only_a_whole_classifier_of_other_classes_is_excepted(checkpoint, caplog
     assert not caplog.records
 
 
-NO_WEIGHTS = "no weights in {path}; allowed: a state dict, or a dict of state dicts 'model' and 'ema'"
+NO_WEIGHTS = (
+    "no weights in {path}; allowed: a state dict, plain or under 'state_dict', or a dict of state dicts "
+    "'model' and 'ema'"
+)
 DAMAGED = "{path} is damaged, cut short or no checkpoint at all ("
 
 
@@ -190,12 +256,29 @@ class RunsCode:
         ([1], NO_WEIGHTS),
         ({}, NO_WEIGHTS),
         ({"model": 3}, NO_WEIGHTS),
+        ({"state_dict": {}}, NO_WEIGHTS),
+        ({"state_dict": 3}, NO_WEIGHTS),
+        ({"state_dict": {"a": 3}}, NO_WEIGHTS),
         ({"ema": {"a": 3}}, NO_WEIGHTS),
         ({"a": torch.ones(1), "b": 3}, NO_WEIGHTS),
         ({1: torch.ones(1)}, NO_WEIGHTS),
         (None, "no weights at {path}; give a .pth, .pt or .safetensors file, or 'timm'"),
     ],
-    ids=["empty", "cut", "code", "list", "nothing", "number", "numbers", "mixed", "no names", "no file"],
+    ids=[
+        "empty",
+        "cut",
+        "code",
+        "list",
+        "nothing",
+        "number",
+        "no state",
+        "state number",
+        "state numbers",
+        "numbers",
+        "mixed",
+        "no names",
+        "no file",
+    ],
 )
 def test_files_that_hold_no_weights_are_refused(tmp_path, capsys, content, reason):
     path = tmp_path / "other.pth"

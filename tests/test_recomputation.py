@@ -191,6 +191,23 @@ def test_an_unknown_part_is_refused():
     backbone = create_backbone("r3d_rs_tiny", ("res3",))
     expected = "cannot checkpoint res4, pool; allowed: stem, res2, res3"
     assert refusal(backbone.checkpoint_activations, ("res4", "stem", "pool")) == expected
+    for parts, example in ((7, ["res4", "res5"]), ("res3", ["res3"]), ([3], ["res4", "res5"])):
+        assert refusal(backbone.checkpoint_activations, parts) == (
+            f"parts is {parts!r}; allowed: a list of names among stem, res2, res3, res4, res5, for example {example}"
+        )
     assert backbone.checkpointed == ()
     backbone.checkpoint_activations(["res3"])
     assert backbone.checkpointed == ("res3",)
+
+
+def test_batch_norms_without_statistics():
+    model = make()
+    for norm in [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm3d)]:
+        norm.track_running_stats = False
+        norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+    other = copy.deepcopy(model)
+    other.backbone.checkpoint_activations()
+    for each in (model, other):
+        step(each)
+    for (name, p), q in zip(model.named_parameters(), other.named_parameters(), strict=True):
+        assert torch.equal(p.grad, q[1].grad), name

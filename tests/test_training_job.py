@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -20,6 +21,8 @@ from video_rs.reports import read_log
 
 # One after the other: a job of several processes takes the cores of the machine as if it were alone.
 pytestmark = pytest.mark.xdist_group("processes")
+
+TRAIN_NET = str(ROOT / "tools" / "train_net.py")
 
 
 def weights(folder, name="last"):
@@ -192,6 +195,114 @@ def test_a_scheduler_that_signals_the_whole_group_finds_the_state_saved(videos, 
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
     assert weights(tmp_path / "run")["step"] >= 3
+    assert err.splitlines()[0] == "stopping after this step and saving"
+
+
+AGAIN = "stopping after this step and saving; press Ctrl-C again to stop at once without saving"
+# Instead of a step, or of the report, something endless; it is announced.
+ENDLESS_STEP = """
+import hashlib
+from video_rs.engine.trainer import Trainer
+whole = Trainer.train_step
+def train_step(self, micro):
+    if self.step == 3:
+        print("here", flush=True)
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+    return whole(self, micro)
+Trainer.train_step = train_step
+"""
+ENDLESS_REPORT = """
+import time
+from video_rs.jobs import training
+def write_outcome_report(*_, **__):
+    print("here", flush=True)
+    time.sleep(600)
+training.write_outcome_report = write_outcome_report
+"""
+
+
+def endless_run(videos, config_file, output, changed="", until="step 3/"):
+    """A run with a reading process, when it has printed ``until``."""
+    keys = {"SOLVER__MAX_STEPS": 100000, "SOLVER__MAX_EPOCH": 1, "DATA__NUM_WORKERS": 1, "TRAIN__EVAL_PERIOD": 1000000}
+    arguments = ["train_net.py", "--cfg", str(config_file), *tiny_run(videos, output, **keys)]
+    script = f"import runpy, sys\nsys.argv = {arguments}\n{changed}\nrunpy.run_path({TRAIN_NET!r}, run_name='__main__')"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(process, until)
+    return process
+
+
+def wait_for(process, start):
+    assert any(line.startswith(start) for line in process.stdout), process.stderr.read()
+
+
+def assert_nothing_is_left(process):
+    """Its reading processes are in its group."""
+    stop = time.monotonic() + 5
+    while time.monotonic() < stop:
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise AssertionError("its reading processes outlive it")
+
+
+def test_ctrl_c_says_what_it_does_and_saves(videos, config_file, tmp_path):
+    process = endless_run(videos, config_file, tmp_path / "run")
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    step = weights(tmp_path / "run")["step"]
+    assert step >= 3
+    said = [AGAIN, f"stopped after step {step}; continue with --resume"]
+    assert (process.returncode, err.splitlines()) == (143, said)
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert_nothing_is_left(process)
+
+
+def test_a_second_ctrl_c_ends_it_at_once_without_saving(videos, config_file, tmp_path):
+    process = endless_run(videos, config_file, tmp_path / "run", ENDLESS_STEP, "here")
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.stderr.readline() == f"{AGAIN}\n"
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) == 130
+    assert time.monotonic() - began < 2
+    assert process.stderr.read() == "interrupted\n"
+    assert not (tmp_path / "run" / "report.html").exists()
+    assert not (tmp_path / "run" / "checkpoints" / "last.pth.partial").exists()
+    assert_nothing_is_left(process)
+
+
+def test_ctrl_c_while_the_report_is_drawn_ends_it(videos, config_file, tmp_path):
+    process = endless_run(videos, config_file, tmp_path / "run", ENDLESS_REPORT)
+    os.killpg(process.pid, signal.SIGINT)
+    wait_for(process, "here")
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) == 130
+    assert time.monotonic() - began < 2
+    assert process.stderr.read() == f"{AGAIN}\ninterrupted\n"
+    assert weights(tmp_path / "run")["step"] >= 3
+    assert_nothing_is_left(process)
+
+
+def test_classes_without_names_are_pointed_out(tool, videos, config_file, tmp_path):
+    keys = {"SOLVER__MAX_STEPS": 1, "TRAIN__EVAL_PERIOD": 9}
+    arguments = tiny_run(videos, tmp_path / "run", MODEL__NUM_CLASSES=7, **keys)
+    result = tool("train_net", "--cfg", config_file, *arguments)
+    note = "note: MODEL.NUM_CLASSES is 7, but only 2 classes have names; the numbers 2 to 6 stand in for the others'"
+    assert result.out.splitlines().count(note) == 1
+    two = tool(
+        "train_net", "--cfg", config_file, "--overwrite", *tiny_run(videos, tmp_path / "run", MODEL__NUM_CLASSES=2)
+    )
+    assert "note:" not in two.out
 
 
 def test_a_run_that_dies_in_its_validation_loses_nothing(tool, videos, config_file, tmp_path, monkeypatch):
@@ -307,6 +418,15 @@ def test_finetune_takes_the_weights_and_leaves_the_classifier_of_other_classes(
     assert refused.code == 2
     assert "holds another model (width: 0.125 -> 0.25); set the same MODEL keys" in refused.err
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("option", ["--finetune", "MODEL.PRETRAINED"])
+def test_a_video_or_a_text_is_no_checkpoint(tool, videos, config_file, tmp_path, option):
+    for path in (videos.parent / "train" / "dark" / "0.mp4", videos):
+        arguments = [option, path, *tiny_run(videos, tmp_path / "run")]
+        result = tool("train_net", "--cfg", config_file, *arguments)
+        expected = "is no checkpoint; give a file that training or torch.save wrote, e.g. RUN/checkpoints/last.pth"
+        assert (result.code, result.err) == (2, f"error: {path} {expected}\n")
 
 
 def test_an_unreadable_video_is_an_empty_slot_named_and_counted(tool, config_file, tmp_path):

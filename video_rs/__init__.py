@@ -1,6 +1,22 @@
 """3D ResNet-RS for video: networks, the published training recipe, and everything between a video file and a label."""
 
-from video_rs.models.zoo import create_backbone, create_model, list_models
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from video_rs.models.zoo import create_backbone, create_model, list_models
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "create_backbone", "create_model", "list_models"]
+
+
+def __getattr__(name: str) -> Any:
+    # With the first use: importing torch takes seconds, which scripts that need none of it must not wait for.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from video_rs.models import zoo
+
+    return getattr(zoo, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,6 +1,7 @@
 """Files that torch.save wrote, read without running code; what is wrong with one is said in our words."""
 
 import pickle
+import pickletools
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,34 @@ def read_torch_file(path: str | Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises nearly anything on foreign bytes, and all of it is the file's fault
-        raise InputError(f"{path} {_why_unreadable(error)}") from error
+        raise InputError(f"{path} {_why_unreadable(path, error)}") from error
 
 
-def _why_unreadable(error: Exception) -> str:
+def _why_unreadable(path: str | Path, error: Exception) -> str:
     """In our words where torch's would advise to read the file with ``weights_only=False``, which runs its code."""
+    if _is_foreign(path):
+        return "is no checkpoint; give a file that training or torch.save wrote, e.g. RUN/checkpoints/last.pth"
     text = str(error)
     if isinstance(error, pickle.UnpicklingError) or "weights_only" in text:
         return "is refused: it holds more than tensors and plain data, and reading it could run its code"
     return f"is damaged, cut short or no checkpoint at all ({first_sentence(error)})"
+
+
+def _is_foreign(path: str | Path) -> bool:
+    """Whether a file that can be read is a video, a text or the like: no zip archive, and no pickle, of any age."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(4)
+            if not start or start == b"PK\x03\x04" or start[:1] == pickle.PROTO:
+                return False
+            file.seek(0)
+            for _ in pickletools.genops(file):  # reads the instructions up to the last one, and follows none
+                pass
+    except OSError:
+        return False
+    except Exception:  # noqa: BLE001 - what pickletools raises on foreign bytes is not said anywhere
+        return True
+    return False
 
 
 def first_sentence(error: Exception) -> str:

@@ -3,16 +3,19 @@
 Optional engines are imported where they are used; ``pip install 'video_rs[accelerate]'`` brings them.
 """
 
+import contextlib
 import copy
 import importlib.util
 import itertools
+import logging
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.backends import cuda, cudnn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from video_rs.errors import InputError
@@ -26,7 +29,8 @@ class Accelerated:
     """Clips -> logits at one shape, with the weights that the model had when this was made.
 
     ``__call__``: float32 ``[B, C, T, H, W]`` of exactly ``clip_shape`` -> float32 ``[B, num_classes]``, equal to the
-    model's to :data:`ROUNDING` of the largest logit.
+    model's to :data:`ROUNDING` of the largest logit (where PyTorch computes in TF32, to what that rounds), and without
+    gradients.
 
     Attributes:
         engine: the engine that runs, where "auto" was asked for the one that it took.
@@ -43,7 +47,11 @@ class Accelerated:
                 f"clips are {clips.dtype} {list(clips.shape)}; allowed: torch.float32 {list(self.clip_shape)}, as "
                 "accelerate was asked for; call it again for another shape"
             )
-        return self.run(clips)
+        if clips.device != self.device:
+            raise InputError(
+                f"clips are on {clips.device}; allowed: {self.device}, where the model was; move them there"
+            )
+        return self.run(clips.detach())
 
 
 def accelerate(model: nn.Module, clip_shape: Sequence[int], engine: str = "auto") -> Accelerated:
@@ -51,39 +59,119 @@ def accelerate(model: nn.Module, clip_shape: Sequence[int], engine: str = "auto"
 
     Args:
         model: clips -> logits, in float32; it is run as in evaluation mode.
-        clip_shape: (B, C, T, H, W).
+        clip_shape: (B, C, T, H, W), each at least 1.
         engine: "eager", "compile" (torch.compile; needs a C++ compiler and a minute), "onnxruntime", "openvino", or
             "auto": the fastest of those installed, timed here and now (all but "compile", which on a CPU takes a minute
-            to build and never was the fastest; on a GPU "compile").
+            to build and never was the fastest; on a GPU "compile" and "eager"). One that cannot be built or is wrong
+            is left out with a warning.
 
     Raises:
-        InputError: an unknown or absent engine, a shape that the model does not take, or an engine whose logits differ
-            from eager ones by more than :data:`ROUNDING`.
+        InputError: an unknown or absent engine, a shape that the model does not take, a model that does not answer with
+            finite logits, or an engine whose logits differ from eager ones by more than :data:`ROUNDING`.
     """
     if engine != "auto" and engine not in ENGINES:
         raise InputError(f"engine is {engine!r}; allowed: auto, {', '.join(ENGINES)}")
     clip_shape = tuple(clip_shape)
+    if any(size < 1 for size in clip_shape):
+        raise InputError(f"clip_shape is {list(clip_shape)}; allowed: (B, C, T, H, W) of sizes of at least 1")
     weight = next(model.parameters())
     if weight.dtype != torch.float32:
         raise InputError(f"the model is in {weight.dtype}; allowed: torch.float32; call model.float() first")
     device = weight.device
     model = copy.deepcopy(model).eval().requires_grad_(False)
     clips = torch.rand(clip_shape, generator=torch.Generator().manual_seed(0)).to(device)
-    with torch.inference_mode():
-        expected = model(clips)
+    expected = logits_of(model, clips)
     fold_batch_norm(model)
-    names = [engine] if engine != "auto" else candidates(device)
-    runs = {name: build(name, model, clips, expected) for name in names}
-    fastest = min(runs, key=lambda name: seconds(runs[name], clips)) if len(runs) > 1 else names[0]
+    if engine != "auto":
+        return Accelerated(build(engine, model, clips, expected), engine, clip_shape, device)
+    runs = build_all(candidates(device), model, clips, expected)
+    fastest = min(runs, key=lambda name: seconds(runs[name], clips)) if len(runs) > 1 else next(iter(runs))
     return Accelerated(runs[fastest], fastest, clip_shape, device)
 
 
 def candidates(device: torch.device) -> list[str]:
     """What "auto" times."""
     if device.type == "cuda":
-        return ["compile"]
+        return ["compile", "eager"]
     absent = [name for name, (_, packages) in ENGINES.items() if missing(packages)]
     return [name for name in ENGINES if name not in ("compile", *absent) and (device.type == "cpu" or name == "eager")]
+
+
+@contextlib.contextmanager
+def without_tf32() -> Iterator[None]:
+    """CUDA convolutions and matrix products in float32 as it is; settings are as before afterwards.
+
+    TF32, cuDNN's default, rounds to 10 bits: folded and unfolded weights, both right, then differ by more than
+    :data:`ROUNDING`.
+    """
+    try:
+        before, change = (torch.get_float32_matmul_precision(), cudnn.allow_tf32), set_tf32
+        exact = ("highest", False)
+    except RuntimeError:  # somebody used the names that PyTorch has since 2.9; older ones then cannot even be read
+        before, change = (cuda.matmul.fp32_precision, cudnn.conv.fp32_precision), set_precisions
+        exact = ("ieee", "ieee")
+    change(*exact)
+    try:
+        yield
+    finally:
+        change(*before)
+
+
+def set_tf32(products: str, convolutions: bool) -> None:
+    """Precision by PyTorch's older names."""
+    if products != torch.get_float32_matmul_precision():  # to set what it is would set more than that
+        torch.set_float32_matmul_precision(products)
+    cudnn.allow_tf32 = convolutions
+
+
+def set_precisions(products: str, convolutions: str) -> None:
+    """Precision by PyTorch's newer names."""
+    cuda.matmul.fp32_precision, cudnn.conv.fp32_precision = products, convolutions
+
+
+def logits_of(model: nn.Module, clips: Tensor) -> Tensor:
+    """The model's own logits, to compare with.
+
+    Raises:
+        InputError: it answers with something else, or with numbers that are not finite.
+    """
+    with torch.no_grad(), without_tf32():
+        expected = model(clips)
+    if not isinstance(expected, Tensor):
+        raise InputError(
+            f"the model answers with a {type(expected).__name__}; allowed: a tensor of logits; take a classifier, or "
+            "of a backbone one map by video_rs.models.detection.SingleMap"
+        )
+    if not expected.isfinite().all():
+        raise InputError(
+            "the model's logits for clips in [0, 1] are not all finite; allowed: finite ones, which an engine's can be "
+            "compared with; check the model's weights"
+        )
+    return expected
+
+
+def build_all(names: Sequence[str], model: nn.Module, clips: Tensor, expected: Tensor) -> dict[str, Run]:
+    """The runs of all engines that can be built and are right; the others are warned of.
+
+    Raises:
+        InputError: none is left.
+    """
+    runs, reasons = {}, []
+    for name in names:
+        try:
+            runs[name] = build(name, model, clips, expected)
+        except Exception as error:  # noqa: BLE001 - engines fail in ways of their own
+            reasons.append(f"{name}: {first_line(error)}")
+            logging.getLogger(__name__).warning("engine left out, %s", reasons[-1])
+    if not runs:
+        raise InputError(f"no engine runs this model ({'; '.join(reasons)}); allowed: a model that one of them runs")
+    return runs
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first, with its type unless it is ours."""
+    text = (str(error).strip().splitlines() or [""])[0]
+    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
 
 
 def build(name: str, model: nn.Module, clips: Tensor, expected: Tensor) -> Run:
@@ -98,12 +186,19 @@ def build(name: str, model: nn.Module, clips: Tensor, expected: Tensor) -> Run:
         raise InputError(
             f"engine {name!r} runs on the CPU, the model is on {clips.device}; allowed there: eager, compile"
         )
-    run = make(model, clips)
-    difference = (run(clips) - expected).abs().max() / expected.abs().max()
-    if not difference <= ROUNDING:
+    with without_tf32():
+        run = make(model, clips)
+        logits = run(clips)
+    if logits.shape != expected.shape:
         raise InputError(
-            f"engine {name!r} gives other logits than the model, by {difference:.1e} of the largest; allowed: "
-            f"{ROUNDING:.0e}; take another engine"
+            f"engine {name!r} gives logits {list(logits.shape)}, the model {list(expected.shape)}; allowed: the same; "
+            "take another engine"
+        )
+    difference, largest = (logits - expected).abs().max(), expected.abs().max()
+    if not difference <= ROUNDING * largest:  # where all are 0 the engine's have to be; NaN is refused
+        raise InputError(
+            f"engine {name!r} gives other logits than the model, by {difference:.1e} where the largest is {largest:.1e}"
+            f"; allowed: {ROUNDING:.0e} of it; take another engine"
         )
     return run
 
@@ -135,7 +230,7 @@ def fold_batch_norm(model: nn.Module) -> None:
 
 def eager(model: nn.Module, _clips: Tensor) -> Run:
     """PyTorch as it is, in the layout that its convolutions are fastest in."""
-    return torch.inference_mode()(model.to(memory_format=torch.channels_last_3d))
+    return torch.no_grad()(model.to(memory_format=torch.channels_last_3d))
 
 
 def compiled(model: nn.Module, _clips: Tensor) -> Run:

@@ -2,7 +2,6 @@
 
 import copy
 import platform
-import signal
 import time
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from video_rs import __version__, builders
+from video_rs.cli import StopSignals
 from video_rs.config import Config
 from video_rs.engine import distributed
 from video_rs.engine.checkpoint import FORMAT, copy_checkpoint, load_checkpoint, save_checkpoint
@@ -116,7 +116,7 @@ class Run:
         self.metrics: dict[str, Any] | None = None
         self.results: list[VideoResult] = []
         self.failures: dict[str, str] = {}
-        self.stop_asked = False
+        self.signals = StopSignals()
         # Built now, so that a bad crop or batch size is refused before anything is written.
         self.loader = builders.build_train_loader(config, self.train_records, self.settings, 0, device.type == "cuda")
 
@@ -157,7 +157,7 @@ class Run:
     def go(self) -> dict[str, Any] | None:
         """The loop and what frames it."""
         started = time.time()
-        handlers = {kind: signal.signal(kind, self._on_signal) for kind in (signal.SIGTERM, signal.SIGINT)}
+        self.signals.start()
         if distributed.rank() == 0:
             (self.folder.path / "config.yaml").write_text(self.config.dump(), encoding="utf-8")
         self.log = RunLog(self.folder.path, self.resumed_step) if distributed.rank() == 0 else None
@@ -176,8 +176,7 @@ class Run:
                 should_stop=self._should_stop,
             )
         finally:
-            for kind, handler in handlers.items():
-                signal.signal(kind, handler)
+            self.signals.close()
             self.progress.close()
             if self.log is not None:
                 self.log.close()
@@ -195,6 +194,12 @@ class Run:
             f"{len(self.train_records)} training videos, {len(self.val_records or ())} for validation; {steps} on "
             f"{distributed.world_size()} x {self.device.type}, output in {self.folder.path}"
         )
+        named = len(self.train_records.label_names)
+        if named < len(self.names):
+            say(
+                f"note: MODEL.NUM_CLASSES is {len(self.names)}, but only {named} classes have names; the numbers "
+                f"{named} to {len(self.names) - 1} stand in for the others'"
+            )
         if settings.warmup_steps >= total:
             say(
                 f"note: the warm-up ({settings.warmup_steps} steps, SOLVER.WARMUP_EPOCHS) is as long as the run, so "
@@ -271,17 +276,11 @@ class Run:
             "versions": versions,
         }
 
-    def _on_signal(self, kind: int, _frame) -> None:
-        """SIGTERM and the first Ctrl-C end the run after the step; the second Ctrl-C ends it at once."""
-        if kind == signal.SIGINT and self.stop_asked:
-            raise KeyboardInterrupt
-        self.stop_asked = True
-
     def _should_stop(self) -> bool:
         """Whether any process has been told to stop: all leave after the same step."""
         if distributed.world_size() == 1:
-            return self.stop_asked
-        return bool(distributed.sum_over_ranks(torch.tensor(int(self.stop_asked), device=self.device)))
+            return self.signals.asked
+        return bool(distributed.sum_over_ranks(torch.tensor(int(self.signals.asked), device=self.device)))
 
     def _write_report(self, seconds: float) -> None:
         metrics = self.metrics or {}

@@ -25,7 +25,8 @@ def recomputed(module: nn.Module, part: Callable[[Tensor], Tensor], x: Tensor) -
 @contextlib.contextmanager
 def _statistics_kept(module: nn.Module) -> Iterator[None]:
     """Batch norm in training takes nothing into its running statistics and does not count the batch."""
-    norms = [(m, m.momentum) for m in module.modules() if isinstance(m, _BatchNorm) and m.training]
+    training = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.training]
+    norms = [(m, m.momentum) for m in training if m.num_batches_tracked is not None]  # others keep no statistics
     counts = [norm.num_batches_tracked.clone() for norm, _ in norms]
     for norm, _ in norms:
         norm.momentum = 0.0

@@ -1,11 +1,19 @@
 """``VideoClassifier``: a backbone with global average pooling, dropout and one linear layer."""
 
+from numbers import Integral
+
 from torch import Tensor, nn
 
 from video_rs.errors import InputError
 from video_rs.models.architecture import Architecture
 from video_rs.models.layers import SelfGating
 from video_rs.models.resnet3d import ResNet3d
+
+
+def require_classes(num_classes: int) -> None:
+    """Raises InputError unless ``num_classes`` is a whole number, at least 1."""
+    if not isinstance(num_classes, Integral) or isinstance(num_classes, bool) or num_classes < 1:
+        raise InputError(f"num_classes is {num_classes!r}; allowed: a whole number, at least 1")
 
 
 class VideoClassifier(nn.Module):
@@ -24,8 +32,7 @@ class VideoClassifier(nn.Module):
 
     def reset_classifier(self, num_classes: int) -> None:
         """A freshly initialised last layer for ``num_classes`` classes (>= 1), where the other weights are."""
-        if num_classes < 1:
-            raise InputError(f"num_classes is {num_classes}; allowed: at least 1")
+        require_classes(num_classes)
         self.num_classes = num_classes
         like = next(self.backbone.parameters())
         self.fc = nn.Linear(self.num_features, num_classes, device=like.device, dtype=like.dtype)

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from video_rs.models.layout import clips_of, default_layout, frames_of, is_eager_channels_last, trains_on_cpu
+from video_rs.models.layout import (
+    clips_of,
+    default_layout,
+    frames_of,
+    is_eager_channels_last,
+    may_need_gradients_on_cpu,
+)
 
 Triple = tuple[int, int, int]
 
@@ -83,7 +89,7 @@ class Conv3d(nn.Conv3d):
         if not eager:
             return super().forward(x)
         if self.kernel_size[0] == self.stride[0] == 1:
-            y = self._frame_by_frame(x, self.weight.squeeze(2))
+            y = self._frame_by_frame(x, kernel_of_images(self.weight))
         elif self.in_channels <= FEW_CHANNELS:
             y = self._frame_by_frame(self._windows(x), self.weight.transpose(1, 2).flatten(1, 2))
         else:
@@ -92,7 +98,7 @@ class Conv3d(nn.Conv3d):
         return y.contiguous(memory_format=torch.channels_last_3d)
 
     def _over_time(self, x: Tensor) -> Tensor:
-        if self.bias is not None or not trains_on_cpu(x):
+        if self.bias is not None or not may_need_gradients_on_cpu(x):
             return super().forward(x)
         weight = self.weight
         if torch.is_autocast_enabled("cpu"):
@@ -112,12 +118,29 @@ class Conv3d(nn.Conv3d):
         return torch.cat([x[:, :, i : last + i + 1 : stride] for i in range(kernel)], 1)
 
 
+def kernel_of_images(weight: Tensor) -> Tensor:
+    """``[C', C, 1, h, w] -> [C', C, h, w]``, a view."""
+    if weight.shape[3:] == (1, 1) and weight.stride(-1) == 1:
+        return matrix_of(weight)[:, :, None, None]
+    return weight.squeeze(2)
+
+
+def matrix_of(weight: Tensor) -> Tensor:
+    """``[C', C, 1, 1, 1] -> [C', C]``, a view whose gradient comes back with the weight's own strides.
+
+    Gradients of other views may have other strides where a size is 1, and DDP would copy each into its buckets.
+    """
+    channels_last = weight.stride(-1) != 1
+    return (weight.permute(0, 2, 3, 4, 1) if channels_last else weight).flatten(1)
+
+
 class ConvolutionOverTime(torch.autograd.Function):
     """``conv3d`` without bias whose weights get their gradient from maps in the default layout.
 
     On a CPU that gradient takes up to 1.7 times as long from channels-last maps where the kernel reaches over time
-    only, and the copies of the maps cost less. Of half-precision maps it is computed in float32: PyTorch 2.14 answers
-    with numbers that are not the gradient.
+    only, and the copies of the maps cost less. Of half-precision maps it is computed in float32: PyTorch 2.14 can
+    answer with numbers that are not the gradient, seen in bfloat16 for kernels of 5x3x3 and 5x7x7 over 3 channels on
+    maps of a few cells. Graphs that compilers, tracers and exporters record hold PyTorch's own operators, without this.
     """
 
     @staticmethod
@@ -139,7 +162,8 @@ class ConvolutionOverTime(torch.autograd.Function):
             # Of the weight only shape and layout matter here.
             like = torch.empty_like(weight, dtype=wide, memory_format=torch.contiguous_format)
             maps = (default_layout(gradient.to(wide)), default_layout(x.to(wide)))
-            of_weight = backward(*maps, like, *rest, (False, True, False))[1].to(weight.dtype)
+            # In the weight's own strides, those of sizes 1 included: DDP compares them.
+            of_weight = torch.empty_like(weight).copy_(backward(*maps, like, *rest, (False, True, False))[1])
         return of_x, of_weight, None, None, None
 
 

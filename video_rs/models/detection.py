@@ -10,12 +10,22 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from video_rs.errors import InputError
+from video_rs.models.classifier import require_classes
 
 Boxes = Tensor | Sequence[Tensor]
 
 
 def pool_time(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Mean over time: maps ``[B, C, T, H, W]`` -> ``[B, C, H, W]``, for an FPN and other 2D detection code."""
+    """Mean over time: maps ``[B, C, T, H, W]`` -> ``[B, C, H, W]``, for an FPN and other 2D detection code.
+
+    Raises:
+        InputError: ``features`` are not what a backbone returns.
+    """
+    if not isinstance(features, Mapping):
+        raise InputError(
+            f"features are a {type(features).__name__}; allowed: {{name: map}}, as a backbone returns; "
+            "of one map take x.mean(2)"
+        )
     return {name: x.mean(2) for name, x in features.items()}
 
 
@@ -60,8 +70,7 @@ class ActionDetector(nn.Module):
 
     def __init__(self, backbone: nn.Module, num_classes: int, dropout: float = 0.5, resolution: int = 7):
         super().__init__()
-        if num_classes < 1:
-            raise InputError(f"num_classes is {num_classes}; allowed: at least 1")
+        require_classes(num_classes)
         self.backbone = backbone
         self.feature = only_feature(backbone)
         shape = backbone.output_shape()[self.feature]
@@ -100,7 +109,7 @@ def rois_of(boxes: Boxes, clips_shape: Sequence[int]) -> Tensor:
     """Boxes as float ``[N, 5]``: index of the clip in its batch, then x1, y1, x2, y2 in pixels.
 
     Args:
-        boxes: one ``[N_i, 4]`` for each clip, or ``[N, 5]``; any number of boxes, 0 included.
+        boxes: one ``[N_i, 4]`` for each clip, or ``[N, 5]``; any number of boxes and of clips, 0 included.
         clips_shape: ``[B, 3, T, H, W]``.
 
     Raises:
@@ -137,6 +146,8 @@ def _joined(boxes: Sequence[Tensor], batch: int) -> Tensor:
             raise InputError(
                 f"boxes of clip {index}: got {got}; allowed: a tensor [boxes, 4] (x1, y1, x2, y2), [0, 4] for none"
             )
+    if not boxes:
+        return torch.zeros(0, 5)
     return torch.cat([nn.functional.pad(b, (1, 0), value=i) for i, b in enumerate(boxes)])
 
 

@@ -1,7 +1,5 @@
 """Fine-tuning with the first parts of a backbone frozen."""
 
-from collections import OrderedDict
-
 from torch import nn
 
 from video_rs.errors import InputError
@@ -11,12 +9,14 @@ from video_rs.models.resnet3d import FEATURES, ResNet3d
 class Frozen(nn.Sequential):
     """A part that training leaves as it is: no gradients, and evaluation mode whatever ``train`` asks for.
 
-    In evaluation mode batch norm keeps its statistics and stochastic depth is off. The names of the weights stay.
+    In evaluation mode batch norm keeps its statistics and stochastic depth is off. The names of the weights stay, and
+    so do the hooks on the part, with their handles.
     """
 
     def __init__(self, part: nn.Sequential):
         assert type(part).forward is nn.Sequential.forward
-        super().__init__(OrderedDict(part.named_children()))
+        super().__init__()
+        self.__dict__.update(part.__dict__)  # its children under their names, and its hooks
         self.requires_grad_(False)
         self.eval()
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from video_rs.errors import InputError
-from video_rs.models.strict import keep_classifier_of_other_classes, require_fit
+from video_rs.models.strict import keep_classifier_of_other_classes, require_fit, warn
 
 INFLATIONS = ("centre", "mean")
 # Replaced one after the other in our names; what is left (fc, and weights that no image network has) stays.
@@ -65,9 +65,10 @@ def inflate_image_weights(
     own = model.state_dict()
     shapes = {image_name(name): _image_shape(value) for name, value in own.items()}
     counters = {name: torch.tensor(0) for name in shapes if name.endswith("num_batches_tracked")}
-    state = keep_classifier_of_other_classes({**counters, **state_dict}, model, source)
+    state, note = keep_classifier_of_other_classes({**counters, **state_dict}, model, source)
     state = _with_input_channels(state, own[INPUT_KERNEL].shape[1])
     require_fit(state, shapes, source)
+    warn(note)
     return {name: _inflated(state[image_name(name)], value, inflation) for name, value in own.items()}
 
 

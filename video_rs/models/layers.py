@@ -11,7 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from video_rs.models.convolution import Conv3d, Triple, same_pad_widths, symmetric_padding, truncated_normal
+from video_rs.models.convolution import (
+    Conv3d,
+    Triple,
+    matrix_of,
+    same_pad_widths,
+    symmetric_padding,
+    truncated_normal,
+)
 from video_rs.models.layout import clips_of, frames_of, is_eager_channels_last
 
 
@@ -78,7 +85,7 @@ class SelfGating(nn.Module):
 
 def pointwise(conv: Conv3d, means: Tensor) -> Tensor:
     """What a 1 x 1 x 1 convolution makes of a map of one cell: ``[B, C] -> [B, C']``."""
-    return functional.linear(means, conv.weight.flatten(1), conv.bias)
+    return functional.linear(means, matrix_of(conv.weight), conv.bias)
 
 
 class StochasticDepth(nn.Module):
@@ -114,6 +121,8 @@ class AveragePool3d(nn.AvgPool3d):
         super().__init__(stride, stride, ceil_mode=True, count_include_pad=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        if torch.jit.is_tracing():
+            return self._at_any_size(x)
         # PyTorch refuses a map smaller than the window; the window of its cells alone has the same mean.
         kernel = tuple(n if n < k else k for n, k in zip(x.shape[2:], self.kernel_size, strict=True))
         how = (0, self.ceil_mode, self.count_include_pad)
@@ -123,6 +132,19 @@ class AveragePool3d(nn.AvgPool3d):
             return clips_of(functional.avg_pool2d(frames_of(x), kernel[1:], self.stride[1:], *how), x)
         # The 3D operator answers in the default layout, in which all that follows would stay.
         return functional.avg_pool3d(x, kernel, self.stride, *how).contiguous(memory_format=torch.channels_last_3d)
+
+    def _at_any_size(self, x: Tensor) -> Tensor:
+        """The same means without a branch on the size, which a trace would not hold; slower in the default layout.
+
+        The 2D operator takes maps smaller than the window. A mean of means is the mean: every frame of a window holds
+        as many cells.
+        """
+        time, *space = self.stride
+        how = {"ceil_mode": True, "count_include_pad": False}
+        y = clips_of(functional.avg_pool2d(frames_of(x), space, space, **how), x)
+        if time == 1:
+            return y
+        return functional.avg_pool2d(y.flatten(3), (time, 1), (time, 1), **how).unflatten(3, y.shape[3:])
 
 
 def average_pool_shortcut(in_channels: int, out_channels: int, stride: Triple, norm) -> nn.Sequential:

@@ -33,8 +33,11 @@ def is_captured() -> bool:
     return _plain or is_recorded()
 
 
-def trains_on_cpu(x: Tensor) -> bool:
-    """Whether what is computed from ``x`` needs a backward pass that may be our own."""
+def may_need_gradients_on_cpu(x: Tensor) -> bool:
+    """Whether what is computed from ``x`` may need a backward pass, and that one may be our own.
+
+    It does not ask whether ``x`` or a weight requires a gradient: where none does, our forward passes cost the same.
+    """
     plain = is_captured() or not torch.is_grad_enabled()
     return not plain and x.device.type == "cpu"
 

@@ -38,12 +38,15 @@ class ScaledResidual(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         y, weights, out = ctx.saved_tensors
-        of_sum, of_y, of_weights = torch.empty_like(y), torch.empty_like(y), torch.zeros_like(weights)
+        of_sum, of_y = torch.empty_like(y), torch.empty_like(y)
+        # In half precision a sum over the frames would lose what the later ones add.
+        wide = torch.promote_types(weights.dtype, torch.float32)
+        of_weights = torch.zeros_like(weights, dtype=wide)
         for b in range(len(y)):
             scale = weights[b, :, None, None]
             for t in range(y.shape[2]):  # a frame stays in the cache from one operator to the next
                 part = of_sum[b, :, t]
                 threshold_backward(gradient[b, :, t], out[b, :, t], 0, grad_input=part)
                 torch.mul(part, scale, out=of_y[b, :, t])
-                of_weights[b] += (part * y[b, :, t]).sum((1, 2))
-        return of_y, of_weights, of_sum
+                of_weights[b] += (part * y[b, :, t]).sum((1, 2), dtype=wide)
+        return of_y, of_weights.to(weights.dtype), of_sum

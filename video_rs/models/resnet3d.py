@@ -1,7 +1,7 @@
 """``ResNet3d``: the one backbone class behind every model of the zoo."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +13,7 @@ from video_rs.models.architecture import STAGE_WIDTHS, STAGES, Architecture
 from video_rs.models.checkpointing import recomputed
 from video_rs.models.convolution import Conv3d, Triple
 from video_rs.models.layers import SHORTCUTS, MaxPool3d, SelfGating, SqueezeExcitation, StochasticDepth
-from video_rs.models.layout import is_captured, is_recorded, trains_on_cpu
+from video_rs.models.layout import is_captured, is_recorded, may_need_gradients_on_cpu
 from video_rs.models.residual import ScaledResidual, WithMeans
 
 FEATURES = ("stem", *STAGES)
@@ -60,7 +60,7 @@ class Block(nn.Module):
         y, shortcut = self.branch(x), self.shortcut(x)
         if self.gating is None and self.se is None:
             return (self.drop(y) + shortcut).relu_()
-        if trains_on_cpu(y) and not torch.is_autocast_enabled("cpu"):
+        if may_need_gradients_on_cpu(y) and not torch.is_autocast_enabled("cpu"):
             y, means = WithMeans.apply(y)
             return ScaledResidual.apply(y, self.drop(self._channel_weights(means)), shortcut)
         weights = self.drop(self._channel_weights(y.mean((2, 3, 4))))
@@ -139,6 +139,16 @@ def conv_norm_relu(arch: Architecture, in_channels: int, out_channels: int, kern
     ]
 
 
+def require_names(argument: str, names: Sequence[str]) -> None:
+    """Raises InputError unless ``names`` is a list (or another collection) of texts, not one text."""
+    is_list = isinstance(names, Collection) and not isinstance(names, str)
+    if not is_list or not all(isinstance(name, str) for name in names):
+        example = [names] if names in FEATURES else ["res4", "res5"]
+        raise InputError(
+            f"{argument} is {names!r}; allowed: a list of names among {', '.join(FEATURES)}, for example {example}"
+        )
+
+
 class ResNet3d(nn.Module):
     """3D ResNet that returns named feature maps.
 
@@ -148,12 +158,14 @@ class ResNet3d(nn.Module):
 
     Stages behind the last feature asked for are not built: no weight is without use, or without a gradient.
 
-    ``forward``: float ``[B, C, T, H, W]`` of any T, H and W -> ``{name: float [B, C', T', H', W']}``, in channels-last
-    memory format, with T', H' and W' the sizes over the strides of :meth:`output_shape`, rounded up.
+    ``forward``: float ``[B, C, T, H, W]`` of any T, H and W -> ``{name: float [B, C', T', H', W']}`` with T', H' and W'
+    the sizes over the strides of :meth:`output_shape`, rounded up. Maps of eager runs lie in channels-last memory
+    format, those of compiled, traced and exported networks as their operators leave them.
     """
 
     def __init__(self, architecture: Architecture, out_features: Sequence[str] = STAGES):
         super().__init__()
+        require_names("out_features", out_features)
         unknown = [name for name in out_features if name not in FEATURES]
         if unknown or not out_features:
             raise InputError(f"out_features {list(out_features)}; allowed: one or more of {', '.join(FEATURES)}")
@@ -185,8 +197,12 @@ class ResNet3d(nn.Module):
         checkpointed = () if is_recorded() else self.checkpointed
         features = {}
         for name in FEATURES[: len(self.stages) + 1]:
-            for step in [self._stem] if name == "stem" else getattr(self, name):
-                x = recomputed(self, step, x) if name in checkpointed else step(x)
+            part = self._stem if name == "stem" else getattr(self, name)
+            if name not in checkpointed:
+                x = part(x)  # the module itself: hooks, fully_shard and compile() on a stage act when it is called
+            else:
+                for step in [part] if name == "stem" else part:
+                    x = recomputed(self, step, x)
             features[name] = x
         return {name: features[name] for name in self.out_features}
 
@@ -200,11 +216,13 @@ class ResNet3d(nn.Module):
             parts: names among "stem", "res2", ... that the backbone has; () keeps everything again. Without effect in
                 a compiled network: compilers choose themselves what they compute again.
 
-        Gradients and batch-norm statistics stay the same to the bit.
+        Gradients and batch-norm statistics stay the same to the bit. A stage among these parts is called block by
+        block: hooks and ``fully_shard`` belong on its blocks then, not on the stage.
 
         Raises:
-            InputError: an unknown name.
+            InputError: an unknown name, or no list of names.
         """
+        require_names("parts", parts)
         allowed = FEATURES[: len(self.stages) + 1]
         if unknown := [name for name in parts if name not in allowed]:
             raise InputError(f"cannot checkpoint {', '.join(unknown)}; allowed: {', '.join(allowed)}")

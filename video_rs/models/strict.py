@@ -48,21 +48,23 @@ def keep_classifier(state: State, module: nn.Module) -> dict[str, Tensor]:
     return {**state, **{name: value for name, value in module.state_dict().items() if name.startswith(CLASSIFIER)}}
 
 
-def keep_classifier_of_other_classes(state: State, module: nn.Module, source: str) -> State:
-    """``state``, but for a classifier of another number of classes: then ``module``'s own stays, and a warning says so.
+def keep_classifier_of_other_classes(state: State, module: nn.Module, source: str) -> tuple[State, str]:
+    """``state``, but for a classifier of another number of classes: then ``module``'s own stays.
 
-    A classifier that differs in anything else is left for :func:`require_fit` to refuse.
+    A classifier that differs in anything else is left for :func:`require_fit` to refuse. Also returns what to
+    :func:`warn` of when all else has been loaded; empty where nothing stays.
     """
     given, own = (_classifier_shapes(values) for values in (state, module.state_dict()))
     if given is None or own is None or given[0] == own[0] or given[1] != own[1]:
-        return state
-    logging.getLogger(__name__).warning(
-        "the classifier (fc) in %s has %d classes, the model %d: it starts afresh, all other weights are loaded",
-        source,
-        given[0],
-        own[0],
-    )
-    return keep_classifier(state, module)
+        return state, ""
+    kept = f"the classifier (fc) in {source} has {given[0]} classes, the model {own[0]}"
+    return keep_classifier(state, module), f"{kept}: it starts afresh, all other weights are loaded"
+
+
+def warn(note: str) -> None:
+    """Logs a warning, if there is one."""
+    if note:
+        logging.getLogger(__name__).warning("%s", note)
 
 
 def _classifier_shapes(state: State) -> tuple[int, int] | None:

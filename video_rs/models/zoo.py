@@ -12,7 +12,7 @@ from torch import nn
 from video_rs.errors import InputError
 from video_rs.models.architecture import DEPTHS, STAGES, Architecture
 from video_rs.models.classifier import VideoClassifier
-from video_rs.models.pretrained import load_pretrained
+from video_rs.models.pretrained import load_pretrained, require_source
 from video_rs.models.resnet3d import ResNet3d
 
 # Model Garden's R3D-RS (FACTS b) is Architecture's own default.
@@ -80,7 +80,7 @@ def create_model(
     Args:
         name: one of :func:`list_models`.
         num_classes: width of the last layer.
-        pretrained: path of a checkpoint of this project (its EMA weights are taken), of a plain state dict (``.pth``,
+        pretrained: path of a checkpoint of this project (its EMA weights are taken), of a state dict (``.pth``,
             ``.safetensors``), or "timm". Weights of timm's ``resnetrs*``, which "timm" downloads, are inflated for
             ``inflated_rs_*``. All must fit, but for a classifier of another number of classes: that starts afresh, with
             a warning.
@@ -92,6 +92,7 @@ def create_model(
     arch = architecture(name, **overrides)
     if pretrained is None:
         return VideoClassifier(arch, num_classes)
+    require_source(pretrained)
     model = _without_weights(VideoClassifier, arch, num_classes)
     model.reset_classifier(num_classes)
     load_pretrained(model, pretrained)
@@ -109,6 +110,7 @@ def create_backbone(
     arch = architecture(name, **overrides)
     if pretrained is None:
         return ResNet3d(arch, out_features)
+    require_source(pretrained)
     backbone = _without_weights(ResNet3d, arch, out_features)
     left_out = [f"backbone.{name}." for name in STAGES if name not in backbone.stages]
     load_pretrained(nn.ModuleDict({"backbone": backbone}), pretrained, skip=("fc.", *left_out))
