@@ -17,6 +17,7 @@ from matplotlib.text import Text
 from networks import on_meta, refusal
 
 from video_rs import create_model
+from video_rs.errors import InputError
 from video_rs.models.table import gmac
 from video_rs.reports.speed_plot import speed_plot
 from video_rs.studies import benchmark, calls, process, subjects
@@ -204,7 +205,7 @@ def test_subjects_take_turns(monkeypatch):
 
         def __getattr__(self, what):
             told.append(f"{what} {self.name}")
-            answers = {"measure": {"seconds": [float(len(told))]}, "end": 5.0}
+            answers = {"measure": {"seconds": [float(len(told))]}, "end": {"peak_memory_mb": 5.0}}
             return lambda: answers.get(what)
 
     monkeypatch.setattr(process, "Process", Fake)
@@ -231,6 +232,34 @@ def test_memory_per_clip_is_that_of_ours_and_the_main_peer(monkeypatch):
     names = ["r3d_50 eager", "r3d_50 plain", "r3d_50 checkpointed", "pytorchvideo slow_r50"]
     assert known == dict.fromkeys(names, 7.0)
     assert said == [f"building {name}, 8 clips" for name in names]
+
+
+def test_a_larger_batch_that_fails_leaves_the_rows(monkeypatch):
+    real = benchmark.started
+
+    def started(subjects, say):
+        if subjects[0].name.endswith("8 clips"):
+            raise InputError("r3d_rs_tiny eager, 8 clips cannot be measured: its process was killed")
+        return real(subjects, say)
+
+    monkeypatch.setattr(benchmark, "started", started)
+    said = []
+    (row,) = benchmark.measure_rows([like(kind="train")], 1, said.append)
+    assert row["clips_per_s"] > 0
+    assert row["memory_per_clip_mb"] is None
+    why = "r3d_rs_tiny eager, 8 clips cannot be measured: its process was killed"
+    assert said[-1] == f"no memory per clip for r3d_rs_tiny eager: {why}"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere the peak is that of getrusage")
+def test_peak_memory_is_that_of_the_process_and_not_of_its_parent():
+    child = "from video_rs.studies.worker import peak_memory_mb; print(peak_memory_mb('cpu'))"
+    parent = (
+        "import subprocess, sys; x = b'x' * 2**31; del x\n"  # 2 GiB, more than the libraries take
+        f"subprocess.run([sys.executable, '-c', {child!r}], check=True)"
+    )
+    told = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True)
+    assert 50 < float(told.stdout) < 1500
 
 
 def test_processes_start_without_settings(monkeypatch):

@@ -1,4 +1,4 @@
-"""Speed and memory: ``python tools/benchmark.py {model,train} [--peers] --json OUT``. Leave the machine to it alone."""
+"""Speed and memory: ``benchmark.py {model,train,data} [--peers] --json OUT``. Leave the machine to it alone."""
 
 import argparse
 import os
@@ -15,7 +15,18 @@ def main() -> None:
     args = arguments()
     # Processes are ended on the way out, so SIGTERM has to take it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(cli.TERMINATED))
-    from video_rs.reports.atomic import write_json
+    for option, path in (("--json", args.json), ("--plot", args.plot)):
+        check_output(option, path)
+    result, text = data(args) if args.what == "data" else networks(args)
+    print(text)
+    if args.json:
+        from video_rs.reports.atomic import write_json
+
+        write_json(args.json, result)
+
+
+def networks(args: argparse.Namespace) -> tuple[dict, str]:
+    """Forward passes, or optimizer steps: the JSON and the table; the plot is written here."""
     from video_rs.reports.plots import png
     from video_rs.reports.speed_plot import speed_plot
     from video_rs.studies import benchmark, machine
@@ -24,37 +35,61 @@ def main() -> None:
 
     clip = clip_of(args)
     subjects = subjects_of(args.what, args.network, args.peers, engines_of(args, clip), clip)
-    for option, path in (("--json", args.json), ("--plot", args.plot)):
-        check_output(option, path)
     rows = benchmark.measure_rows(subjects, args.rounds, say)
     result = {"machine": machine.machine(clip["device"]), "rows": rows, "ratios": ratios(rows, args.network)}
     if args.what == "model":
         result["create_seconds"] = machine.creation_seconds(args.network, args.rounds)
-    print(table(result))
-    if args.json:
-        write_json(args.json, result)
     if args.plot:
         args.plot.write_bytes(png(speed_plot(rows, best_layer(rows))))
+    return result, table(result)
+
+
+def data(args: argparse.Namespace) -> tuple[dict, str]:
+    """Reading training clips: the JSON and the table."""
+    from video_rs.errors import InputError
+    from video_rs.studies import data_benchmark, machine
+    from video_rs.studies.data_subjects import data_ratios, data_table
+
+    if not args.list:
+        raise InputError("data needs --list: a list file, or a folder of class folders, with the videos to read")
+    if args.plot:
+        raise InputError("--plot is for model and train; leave it out")
+    files = data_benchmark.data_files(args.list, args.prepared, args.short_side)
+    rows = data_benchmark.measure_data(files, args.frames, args.size, args.peers, args.rounds, say)
+    ratios = data_ratios(rows)
+    result = {"machine": machine.machine("cpu"), "rows": rows, "ratios": ratios}
+    if args.clips:
+        from video_rs.studies.data_endurance import endure
+
+        result["endurance"] = endure(
+            **files["prepared"], clips=args.clips, frames=args.frames[0], size=args.size, say=say
+        )
+    return result, data_table(result)
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("model", "train"), help="forward passes, or optimizer steps")
+    parser.add_argument("what", choices=("model", "train", "data"), help="forward passes, steps, or reading")
     parser.add_argument("--peers", action="store_true", help="also networks of pytorchvideo and torchvision")
     parser.add_argument("--network", default="r3d_rs_50", help="one of video_rs.list_models()")
     parser.add_argument("--batch", type=int, help="clips per call; default 1 forward, 2 in training")
-    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--frames", type=int, nargs="+", help="of a clip; default 8, and for data 8 16 32")
     parser.add_argument("--size", type=int, default=224, help="pixels of a side")
     parser.add_argument("--rounds", type=int, default=5, help="all subjects in turn, so many times")
     parser.add_argument("--engines", help="of accelerate, for model on a CPU, comma-separated; default all installed")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
+    parser.add_argument("--list", default="", help="for data: videos to read; one recording's worth each, not shards")
+    parser.add_argument("--prepared", type=Path, default="data/benchmark", help="for data: prepared ones, made once")
+    parser.add_argument("--short-side", type=int, default=256, help="for data: of the prepared ones, in pixels")
+    parser.add_argument("--clips", type=int, default=0, help="for data: so many more through two workers, for memory")
     parser.add_argument("--json", type=Path, metavar="OUT", help="machine, rows and ratios")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="clips per second over GFLOP per clip")
     args = parser.parse_args()
     if args.batch is None:
-        args.batch = {"model": 1, "train": 2}[args.what]
+        args.batch = {"model": 1, "train": 2, "data": 4}[args.what]
+    args.frames = args.frames or {"data": [8, 16, 32]}.get(args.what, [8])
     return args
 
 
@@ -64,16 +99,19 @@ def clip_of(args: argparse.Namespace) -> dict:
 
     from video_rs.errors import InputError
 
-    for name in ("batch", "frames", "size", "rounds"):
-        if vars(args)[name] < 1:
-            raise InputError(f"--{name} is {vars(args)[name]}; allowed: 1 or more")
+    if len(args.frames) > 1:
+        raise InputError(f"--frames has {len(args.frames)} values; {args.what} takes one")
+    frames = args.frames[0]
+    for name, value in (("batch", args.batch), ("frames", frames), ("size", args.size), ("rounds", args.rounds)):
+        if value < 1:
+            raise InputError(f"--{name} is {value}; allowed: 1 or more")
     cuda = torch.cuda.is_available()
     if args.device == "cuda" and not cuda:
         raise InputError("--device is cuda, and PyTorch finds no such GPU here; allowed: auto, cpu")
     device = "cuda" if cuda and args.device != "cpu" else "cpu"
     default = "bfloat16" if device == "cuda" else "float32"
     precision = default if args.precision == "auto" else args.precision
-    return {"batch": args.batch, "frames": args.frames, "size": args.size, "device": device, "precision": precision}
+    return {"batch": args.batch, "frames": frames, "size": args.size, "device": device, "precision": precision}
 
 
 def engines_of(args: argparse.Namespace, clip: dict) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from video_rs.errors import InputError
 from video_rs.studies.process import started
 from video_rs.studies.subjects import PEER, PEERS, Subject, gflop_per_clip
 
@@ -60,7 +61,7 @@ def measure(subjects: Sequence[Subject], rounds: int, say: Callable[[str], None]
                 one.seconds += answer.get("seconds", [])
                 one.rates += answer.get("rates", [])
         for one, process in zip(measured, processes, strict=True):
-            one.warm_memory_mb, one.peak_memory_mb = process.warm_memory_mb, process.end()
+            one.warm_memory_mb, one.peak_memory_mb = process.warm_memory_mb, process.end()["peak_memory_mb"]
     return measured
 
 
@@ -86,12 +87,16 @@ def add_memory_per_clip(measured: Sequence[Measured], say: Callable[[str], None]
     """What one more clip in the batch takes in training ours and the main peer.
 
     It is the difference between the peaks at four times the batch and at the batch, per clip, both after two calls:
-    what a process holds besides (libraries, weights, optimizer) falls out.
+    what a process holds besides (libraries, weights, optimizer) falls out. Where the larger batch cannot be run, most
+    likely for want of memory, that is said, and the row stays without it.
     """
     for one in measured:
         if one.subject.kind != "train" or one.subject.network in set(PEERS) - {PEER} or one.warm_memory_mb is None:
             continue
         clips = 4 * one.subject.batch
         larger = dataclasses.replace(one.subject, batch=clips, name=f"{one.subject.name}, {clips} clips")
-        with started([larger], say) as (process,):
-            one.memory_per_clip_mb = (process.warm_memory_mb - one.warm_memory_mb) / (3 * one.subject.batch)
+        try:
+            with started([larger], say) as (process,):
+                one.memory_per_clip_mb = (process.warm_memory_mb - one.warm_memory_mb) / (3 * one.subject.batch)
+        except InputError as error:
+            say(f"no memory per clip for {one.subject.name}: {error}")

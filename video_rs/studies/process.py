@@ -70,10 +70,10 @@ class Process:
             self.process.stdin.flush()
         return self._answer()
 
-    def end(self) -> float | None:
-        """Ends the process: -> its peak memory in MiB, None where the system hides it."""
+    def end(self) -> dict[str, float | None]:
+        """Ends the process: -> ``peak_memory_mb``, None where the system hides it; for data also ``first_clip_s``."""
         self.process.stdin.close()
-        return self._answer()["peak_memory_mb"]
+        return self._answer()
 
     def close(self) -> None:
         """Kills the process and what it started, whatever they do."""
