@@ -135,6 +135,13 @@ def test_the_probe_cache_reaches_both_readers(two, tmp_path):
     assert run.loader.read.source.cache == views.read.source.cache == str(tmp_path / "probes.sqlite")
 
 
+def test_the_time_limit_is_for_each_clip_of_a_video(two):
+    run = build(two, {"DATA.TIME_LIMIT": "7", "DATA.CLIPS_PER_VIDEO": "2", "TEST.NUM_ENSEMBLE_VIEWS": "10"})
+    views = builders.build_view_loader(run.config, run.val_records, run.preprocessing)
+    assert run.loader.workers.time_limit == 14
+    assert views.workers.time_limit == 70
+
+
 def test_a_missing_probe_cache_is_refused_when_the_run_is_built(two):
     with pytest.raises(InputError) as caught:
         build(two, {"DATA.CACHE": "/nowhere/probes.sqlite"})

@@ -211,12 +211,15 @@ def build_settings(config: Config, num_samples: int) -> TrainSettings:
     )
 
 
-def build_workers(config: Config) -> Workers:
-    """DATA.NUM_WORKERS; -1 divides the cores that this process may use among the machine's training processes."""
+def build_workers(config: Config, clips: int = 1) -> Workers:
+    """DATA.NUM_WORKERS; -1 divides the cores that this process may use among the machine's training processes.
+
+    A video of which ``clips`` clips are read has so many times DATA.TIME_LIMIT.
+    """
     count = config.DATA.NUM_WORKERS
     if count < 0:
         count = max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    return Workers(count, config.DATA.TIME_LIMIT)
+    return Workers(count, config.DATA.TIME_LIMIT * clips)
 
 
 def share() -> Share:
@@ -254,13 +257,13 @@ def build_train_loader(
         settings.total_steps,
         data.CLIPS_PER_VIDEO,
     )
-    return ClipLoader(records.records, read, order, build_workers(config), pin)
+    return ClipLoader(records.records, read, order, build_workers(config, data.CLIPS_PER_VIDEO), pin)
 
 
 def build_view_loader(config: Config, records: RecordList, preprocessing: Preprocessing) -> ViewLoader:
     """Test videos of this process."""
     read = ViewReader(preprocessing, build_source(config))
-    return ViewLoader(records.records, read, share(), build_workers(config))
+    return ViewLoader(records.records, read, share(), build_workers(config, preprocessing.num_clips))
 
 
 def build_source(config: Config) -> VideoSource:

@@ -58,7 +58,7 @@ OPTIONS = (
     Option("DATA.NUM_WORKERS", -1, "reading processes per training process; -1 its share of the cores, 0 none", low=-1),
     Option("DATA.CACHE", "", "probes.sqlite of tools/check_dataset.py: its files are not scanned again"),
     Option("DATA.PATH_HANDLERS", "", "iopath handlers of URLs other than http: module:Class, several joined by commas"),
-    Option("DATA.TIME_LIMIT", 60.0, "seconds for reading one video; needs NUM_WORKERS above 0", low=0.1),
+    Option("DATA.TIME_LIMIT", 60.0, "seconds for reading one clip of a video; needs NUM_WORKERS above 0", low=0.1),
     Option("DATA.CLIPS_PER_VIDEO", 1, "training clips of each video read (repeated augmentation)", low=1),
     Option("DATA.CLASS_BALANCE", 0.0, "0 trains on the list as it is, 1 on every class equally often", low=0, high=1),
     Option("DATA.NUM_FRAMES", 32, "frames of a clip", low=1),
