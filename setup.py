@@ -1,6 +1,7 @@
 """Packaging. Each dependency is named with its reason in the commit that added it."""
 
 import re
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -11,6 +12,10 @@ VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "video_rs" / "__init__.py"
 # decord has wheels for x86-64 Linux and Windows and for old macOS only, and is optional at run time.
 DECORD = 'decord>=0.6; platform_machine == "x86_64" and sys_platform == "linux" or sys_platform == "win32"'
 
+# A checkout finds configs/ where it is. Without that package, and with one root for all, setuptools makes an editable
+# install a path in a .pth file; a finder would come after a folder called video_rs in the working directory: the clone.
+CONFIGS = {} if "editable_wheel" in sys.argv else {"video_rs.configs": "configs"}
+
 setup(
     name="video_rs",
     version=VERSION,
@@ -20,8 +25,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     # find_packages must see video_rs only, or tools, tests and datasets would be installed at top level.
-    packages=[*find_packages(include=["video_rs", "video_rs.*"]), "video_rs.configs"],
-    package_dir={"video_rs.configs": "configs"},
+    packages=[*find_packages(include=["video_rs", "video_rs.*"]), *CONFIGS],
+    package_dir={"": ".", **CONFIGS},
     package_data={"video_rs": ["**/*.j2"], "video_rs.configs": ["**/*.yaml"]},
     install_requires=[
         "torch>=2.6",
@@ -44,8 +49,19 @@ setup(
         "images": ["timm>=1.0.9", "safetensors"],
         # Engines of video_rs.inference.accelerate; torch.onnx.export needs onnx and onnxscript.
         "accelerate": ["openvino>=2025.0", "onnxruntime>=1.20", "onnx>=1.17", "onnxscript>=0.3"],
+        # For datasets/pack_shards.py only: shards are read without it.
+        "shards": ["webdataset>=0.2.86"],
         # For tools/convert_weights.py --source model_garden only: tensorboard would import it in every training run.
         "tensorflow": ["tensorflow>=2.16"],
-        "dev": ["pytest>=8", "pytest-xdist", "ruff", "pre-commit", "build", "setuptools>=70.1", "timm>=1.0.9"],
+        "dev": [
+            "pytest>=8",
+            "pytest-xdist",
+            "ruff",
+            "pre-commit",
+            "build",
+            "setuptools>=70.1",
+            "timm>=1.0.9",
+            "webdataset",
+        ],
     },
 )

@@ -7,13 +7,13 @@ Running it again brings all up to date; most videos keep their split when others
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from video_rs import cli
 from video_rs.config import find_config
 from video_rs.data.sources.folder import mirrored_names, read_folder
-from video_rs.data.sources.prepare import run, train_command
+from video_rs.data.sources.prepare import train_command
 from video_rs.data.sources.writing import config_text, write_label_map, write_list, write_text
 
 COMMENT = """\
@@ -28,7 +28,7 @@ Expected:  not measured.
 
 
 def main() -> list[str]:
-    """Parses the command line and writes; returns the report."""
+    """Parses the command line and writes; returns the lines of the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("videos", help="a folder of class folders, or of train and val with class folders in them")
     parser.add_argument("--out", help="default: data/NAME of the folder")
@@ -67,4 +67,4 @@ def write_config(out: Path, videos: str, mirrored: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run("folder", main))
+    cli.run(lambda: print(*main(), sep="\n"))

@@ -7,15 +7,15 @@ Running it again brings both up to date.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from video_rs import cli
 from video_rs.data.sources import hmdb51
-from video_rs.data.sources.prepare import class_count_note, prepare, run, train_command
+from video_rs.data.sources.prepare import class_count_note, prepare, train_command
 
 
 def main() -> list[str]:
-    """Parses the command line and writes; returns the report."""
+    """Parses the command line and writes; returns the lines of the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("videos", help="folder of the videos, with or without class folders")
     parser.add_argument("--lists", required=True, help="the folder testTrainMulti_7030_splits")
@@ -31,4 +31,4 @@ def main() -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(run("hmdb51", main))
+    cli.run(lambda: print(*main(), sep="\n"))

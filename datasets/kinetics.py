@@ -7,15 +7,15 @@ found. Running it again brings both up to date.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from video_rs import cli
 from video_rs.data.sources import kinetics
-from video_rs.data.sources.prepare import class_count_note, prepare, run, train_command
+from video_rs.data.sources.prepare import class_count_note, prepare, train_command
 
 
 def main() -> list[str]:
-    """Parses the command line and writes; returns the report."""
+    """Parses the command line and writes; returns the lines of the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("videos", help="folder of the videos, with or without folders of splits and classes")
     parser.add_argument("--classes", type=int, choices=kinetics.VERSIONS, required=True, help="which Kinetics")
@@ -35,4 +35,4 @@ def main() -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(run("kinetics", main))
+    cli.run(lambda: print(*main(), sep="\n"))

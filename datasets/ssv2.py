@@ -7,12 +7,12 @@ the classes differ in left and right only. Running it again brings all up to dat
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from video_rs import cli
 from video_rs.config import find_config
 from video_rs.data.sources import ssv2
-from video_rs.data.sources.prepare import class_count_note, prepare, run, train_command
+from video_rs.data.sources.prepare import class_count_note, prepare, train_command
 from video_rs.data.sources.writing import config_text, write_text
 
 COMMENT = """\
@@ -30,7 +30,7 @@ SAMPLING_RATE is 1: the videos have 12 frames a second and last about four secon
 
 
 def main() -> list[str]:
-    """Parses the command line and writes; returns the report."""
+    """Parses the command line and writes; returns the lines of the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("videos", help="folder of the videos, ID.webm")
     parser.add_argument("--labels", required=True, help="folder of labels.json, train.json and validation.json")
@@ -64,4 +64,4 @@ def write_config(list_path: Path, num_classes: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run("ssv2", main))
+    cli.run(lambda: print(*main(), sep="\n"))

@@ -59,9 +59,9 @@ def refused(name, *arguments):
     assert result.code == 2
     assert result.out == ""
     (line,) = result.err.splitlines()
-    assert line.startswith(f"{name}: ")
+    assert line.startswith("error: ")
     assert ";" in line  # what to do next follows
-    return line.removeprefix(f"{name}: ")
+    return line.removeprefix("error: ")
 
 
 def snapshot(folder):

@@ -133,6 +133,40 @@ def test_image_weights_are_inflated(convert, tmp_path):
     create_model("inflated_rs_50", 5, pretrained=tmp_path / "out.pth", **SMALL)
 
 
+@pytest.mark.parametrize("style", [str, str.upper, lambda name: f"MODEL.{name.upper()}"], ids=["a", "A", "MODEL.A"])
+def test_fields_are_written_as_in_python_or_as_in_a_config(convert, saved, variables, tmp_path, style):
+    changes = ("norm_eps", "1e-5", "se_ratio", "0.25", "norm_momentum", "1e-1", "self_gating", "true")
+    pairs = [(style(name), value) for name, value in zip(changes[::2], changes[1::2], strict=True)]
+    result = convert(saved(checkpoint(variables)), *OVERRIDES, *(text for pair in pairs for text in pair))
+    assert (result.code, result.err) == (0, "")
+    stored = torch.load(tmp_path / "out.pth", weights_only=True)["architecture"]
+    assert (stored["norm_eps"], stored["se_ratio"], stored["norm_momentum"]) == (1e-5, 0.25, 0.1)
+
+
+def test_image_weights_for_other_channels_are_converted(convert, tmp_path):
+    torch.save(small_image_network(torch.float32, num_classes=5).state_dict(), tmp_path / "image.pth")
+    arguments = ("depths", list(SMALL["depths"]), "in_channels", 2)
+    assert convert(tmp_path / "image.pth", *arguments, arch="inflated_rs_50", source="timm").code == 0
+    stored = torch.load(tmp_path / "out.pth", weights_only=True)["model"]
+    assert stored["backbone.stem.0.weight"].shape[1] == 2
+
+
+def test_timms_own_weights_are_converted_by_their_word(hub, tmp_path):
+    """In another process: where Hugging Face looks, and whether it may use a network, is settled at its import."""
+    environment = {**os.environ, "HF_HOME": str(hub), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "tools/convert_weights.py", "--source", "timm", "timm", "--arch", "inflated_rs_50"]
+    command += ["--output", tmp_path / "out.pth"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("read timm's resnetrs50: ")
+    assert done.stdout.endswith(f"wrote {tmp_path}/out.pth: inflated_rs_50, 1000 classes\n")
+    missing = subprocess.run(
+        [*command, "--arch", "inflated_rs_101"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100
+    )
+    assert missing.returncode == 2
+    assert missing.stderr.startswith("error: timm cannot get the weights of resnetrs101 (")
+
+
 # -- What it refuses
 
 
@@ -186,11 +220,13 @@ def test_a_checkpoint_of_another_network_is_refused(convert, saved, variables, t
     [
         (("width",), "overrides come as KEY VALUE pairs; 'width' has no value"),
         (("se_ration", "0.2"), "unknown architecture override 'se_ration'; did you mean 'se_ratio'?"),
-        (("depths", "[1, 2"), "an override's value is no YAML: depths [1, 2"),
+        (("MODEL.SE_RATION", "0.2"), "unknown architecture override 'se_ration'; did you mean 'se_ratio'?"),
+        (("depths", "[1, 2"), "architecture field 'depths' is '[1, 2'; allowed: a list"),
+        (("in_channels", "two"), "architecture field 'in_channels' is 'two'; allowed: one value of type int"),
     ],
 )
-def test_overrides_that_cannot_be_are_refused(convert, saved, variables, arguments, message):
-    result = convert(saved(checkpoint(variables)), *arguments)
+def test_overrides_that_cannot_be_are_refused_before_a_checkpoint_is_read(convert, tmp_path, arguments, message):
+    result = convert(tmp_path / "none-1", *arguments)
     assert (result.code, result.err) == (2, f"error: {message}\n")
 
 
@@ -199,6 +235,22 @@ def test_an_output_that_cannot_be_written_is_refused(convert, saved, variables, 
     output = tmp_path / "file" / "out.pth"
     result = convert(saved(checkpoint(variables)), output=output)
     assert (result.code, result.err) == (2, f"error: cannot write {output}: {tmp_path}/file: File exists\n")
+
+
+def test_an_output_that_is_a_folder_is_refused_first(convert, tmp_path):
+    result = convert(tmp_path / "none-1", output=tmp_path)
+    expected = f"error: --output {tmp_path} is a folder; give a file in it, e.g. {tmp_path}/out.pth\n"
+    assert (result.code, result.err) == (2, expected)
+
+
+@pytest.mark.parametrize(("key", "value"), [("padding", "same"), ("norm_eps", "1e-3")])
+def test_image_weights_for_a_network_that_computes_something_else_are_refused(convert, tmp_path, key, value):
+    torch.save(small_image_network(torch.float32, num_classes=5).state_dict(), tmp_path / "image.pth")
+    arguments = ("depths", list(SMALL["depths"]), key, value)
+    result = convert(tmp_path / "image.pth", *arguments, arch="inflated_rs_50", source="timm")
+    assert result.code == 2
+    assert f"image.pth are an image network's and do not fit the model: {key} " in result.err
+    assert not (tmp_path / "out.pth").exists()
 
 
 def test_image_weights_without_classifier_need_a_number_of_classes(convert, tmp_path):

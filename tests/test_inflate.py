@@ -8,7 +8,7 @@ from image_networks import SMALL, image_network, small_image_network
 from networks import on_meta, refusal
 from torch.nn import functional
 
-from video_rs import create_model
+from video_rs import create_backbone, create_model
 from video_rs.models.inflate import inflate_image_weights
 
 NO_TIME = {"temporal_kernels": (1, 1, 1, 1), "stem_temporal_kernel": 1}
@@ -183,7 +183,62 @@ def test_the_image_weights_stay_as_they_are(network):
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+# -- A backbone alone
+
+
+def test_a_bare_backbone_takes_its_part(network):
+    whole = inflate_image_weights(network.state_dict(), on_meta("inflated_rs_50", 1000, **SMALL), "mean")
+    for features in (("res5",), ("res3", "stem")):
+        backbone = create_backbone("inflated_rs_50", features, **SMALL)
+        state = inflate_image_weights(network.state_dict(), backbone, "mean")
+        assert list(state) == list(backbone.state_dict())
+        assert all(torch.equal(value, whole[f"backbone.{name}"]) for name, value in state.items())
+
+
+def test_a_bare_backbone_is_refused_what_does_not_fit(network):
+    state = {**network.state_dict(), "layer5.0.bn1.bias": torch.ones(2)}
+    del state["conv1.0.weight"]
+    expected = (
+        "weights in the image weights do not fit the model: 1 missing (conv1.0.weight); 1 unknown (layer5.0.bn1.bias); "
+        "build the model that they were made for"
+    )
+    assert refusal(inflate_image_weights, state, create_backbone("inflated_rs_50", **SMALL)) == expected
+
+
 # -- Refusals
+
+
+@pytest.mark.parametrize(
+    ("overrides", "problem", "advice"),
+    [
+        (
+            {"padding": "same"},
+            "padding 'symmetric' there, 'same' here",
+            "padding='symmetric' (in a config: MODEL.PADDING symmetric)",
+        ),
+        (
+            {"padding": "same", "norm_eps": 1e-3},
+            "padding 'symmetric' there, 'same' here; norm_eps 1e-05 there, 0.001 here",
+            "padding='symmetric', norm_eps=1e-05 (in a config: MODEL.PADDING symmetric MODEL.NORM_EPS 1e-05)",
+        ),
+    ],
+    ids=["padding", "both"],
+)
+@pytest.mark.parametrize("make", [on_meta, create_backbone])
+def test_networks_that_compute_something_else_are_refused(network, make, overrides, problem, advice):
+    model = make("inflated_rs_50", **SMALL, **overrides)
+    assert refusal(inflate_image_weights, network.state_dict(), model, source="x.pth") == (
+        f"weights in x.pth are an image network's and do not fit the model: {problem}; "
+        f"take an inflated_rs_* model as it is, or set {advice}"
+    )
+
+
+def test_res5_may_be_dilated_and_its_map_alone_is_another_one(network):
+    pictures = images(1, 3, 64, 64)
+    dilated, plain = (inflated(network, **SMALL, res5_dilation=d).backbone(still(pictures, 2)) for d in (2, 1))
+    assert torch.equal(dilated["res4"], plain["res4"])
+    assert dilated["res5"].shape[3:] == dilated["res4"].shape[3:]
+    assert distance(dilated["res5"][..., ::2, ::2], plain["res5"]) > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,11 @@ def test_the_command_prints_a_part_of_the_table_for_another_clip():
     answer = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert answer.stdout.strip() == model_table("r3d_rs_t*", 3, 8, 64)
     assert answer.stdout.count("\n") == 3
+    nothing = subprocess.run([*command[:3], "nosuch*"], capture_output=True, text=True, timeout=100)
+    assert (nothing.returncode, nothing.stdout, nothing.stderr.count("\n")) == (2, "", 1)
+    assert nothing.stderr.startswith(
+        "error: no model's name matches 'nosuch*'; allowed: names and shell-style patterns"
+    )
     refused = subprocess.run([*command[:-1], "0"], capture_output=True, text=True, timeout=100)
     assert refused.returncode == 2
     assert refused.stderr.splitlines()[-1].endswith("error: --classes, --frames and --size must be at least 1")

@@ -28,13 +28,17 @@ def tree_files():
     return [name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
+def copy_tree(copy):
+    for name in tree_files():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, copy / name)
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """Path of the wheel."""
     copy, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
-    for name in tree_files():
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, copy / name)
+    copy_tree(copy)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--skip-dependency-check"]
     built = subprocess.run([*command, "--outdir", str(out), str(copy)], capture_output=True, text=True, timeout=100)
     assert built.returncode == 0, built.stdout + built.stderr
@@ -98,6 +102,24 @@ def test_configs_are_found_from_an_unpacked_wheel(wheel, tmp_path):
     assert answer.stdout == expected, answer.stderr
 
 
+def test_an_editable_install_finds_the_package_from_the_folder_above_the_clone(tmp_path):
+    """A clone is called video_rs too: Python started above it must not take the folder for the package."""
+    clone, site = tmp_path / "video_rs", tmp_path / "site"
+    copy_tree(clone)
+    build = "import sys, setuptools.build_meta as b; print(b.build_editable(sys.argv[1]))"
+    built = subprocess.run([sys.executable, "-c", build, str(site)], cwd=clone, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    with zipfile.ZipFile(site / built.stdout.split()[-1]) as archive:
+        archive.extractall(site)
+    # What pip does with it; without the site-packages of this Python, which have an install of their own.
+    code = (
+        "import importlib.util as i, site, sys; sys.path.insert(0, ''); site.addsitedir('site')\n"
+        "print(i.find_spec('video_rs').origin)"
+    )
+    found = subprocess.run([sys.executable, "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert found.stdout.strip() == str(clone / "video_rs" / "__init__.py"), found.stderr
+
+
 def test_metadata_states_name_version_and_pythons(metadata):
     assert (metadata["Name"], metadata["Version"]) == ("video_rs", video_rs.__version__)
     assert SpecifierSet(metadata["Requires-Python"]) == SpecifierSet(">=3.11,<3.14")
@@ -114,7 +136,14 @@ def requirements(metadata, extra=""):
 
 def test_metadata_states_what_is_needed(metadata):
     assert {"torch", "torchvision", "pytorchvideo", "decord", "av", "fvcore", "iopath"} <= set(requirements(metadata))
-    assert set(metadata.get_all("Provides-Extra")) == {"dev", "torchcodec", "images", "accelerate", "tensorflow"}
+    assert set(metadata.get_all("Provides-Extra")) == {
+        "accelerate",
+        "dev",
+        "images",
+        "shards",
+        "tensorflow",
+        "torchcodec",
+    }
     assert set(requirements(metadata, "torchcodec")) == {"torchcodec"}
     assert set(requirements(metadata, "images")) == {"timm", "safetensors"}
     assert set(requirements(metadata, "accelerate")) == {"openvino", "onnxruntime", "onnx", "onnxscript"}

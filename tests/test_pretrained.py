@@ -1,7 +1,9 @@
 """Weights from files and from timm into models: what is taken, what is said, and what is refused."""
 
+import dataclasses
 import logging
 import os
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -9,11 +11,14 @@ import textwrap
 import pytest
 import torch
 from image_networks import SMALL, image_network, small_image_network
-from networks import refusal
+from networks import on_meta, refusal
 from safetensors.torch import save_file
 
 from video_rs import create_backbone, create_model
+from video_rs.builders import build_architecture
+from video_rs.config import load_config
 from video_rs.models import architecture
+from video_rs.models.architecture import TRAINING_ONLY, Architecture
 from video_rs.models.inflate import inflate_image_weights
 from video_rs.models.pretrained import TIMM_NAMES, load_pretrained, read_weights, timm_name
 
@@ -55,6 +60,24 @@ def test_pretrained_takes_the_average_else_the_raw_weights(checkpoint):
 def test_a_backbone_takes_a_classifiers_checkpoint(checkpoint, features):
     backbone = create_backbone("r3d_rs_tiny", features, pretrained=checkpoint())
     assert agrees(backbone, checkpoint.average, "backbone.")
+
+
+@pytest.mark.parametrize(
+    ("kept", "features"), [(("res5", "stem"), ("res5",)), (("res4",), ("res3", "stem"))], ids=["all", "some"]
+)
+def test_a_backbone_takes_what_a_backbone_saved(tmp_path, kept, features):
+    saved = create_backbone("r3d_rs_tiny", kept)
+    for prefix in ("", "module."):
+        torch.save(wrapped(saved.state_dict(), prefix), tmp_path / "backbone.pth")
+        backbone = create_backbone("r3d_rs_tiny", features, pretrained=tmp_path / "backbone.pth")
+        assert agrees(backbone, saved.state_dict())
+
+
+def test_a_classifier_lacks_its_last_layer_in_what_a_backbone_saved(tmp_path):
+    path = tmp_path / "backbone.pth"
+    torch.save(create_backbone("r3d_rs_tiny").state_dict(), path)
+    expected = f"weights in {path} do not fit the model: 2 missing (fc.weight, fc.bias){ADVICE}"
+    assert refusal(create_model, "r3d_rs_tiny", 5, pretrained=path) == expected
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors"])
@@ -175,7 +198,138 @@ def test_a_fresh_classifier_is_not_said_of_weights_that_are_refused(checkpoint, 
     assert not caplog.records
 
 
+# -- The network that a checkpoint says its weights were made for
+
+
+def described(**overrides):
+    """The entry of a checkpoint of ``r3d_rs_tiny`` with some fields changed."""
+    return {"architecture": dataclasses.asdict(architecture("r3d_rs_tiny", **overrides))}
+
+
+# Another value of every field that weights may keep their names and shapes under.
+OTHER_VALUES = {
+    "stem_temporal_stride": 1,
+    "stem_pool_temporal_stride": 2,
+    "temporal_strides": (1, 2, 1, 1),
+    "res5_dilation": 2,
+    "padding": "symmetric",
+    "norm_eps": 1e-3,
+    "stochastic_depth": 0.3,
+    "stochastic_depth_rule": "block",
+    "dropout": 0.3,
+    "norm_momentum": 0.3,
+    "initialization": "tpu",
+}
+
+
+@pytest.mark.parametrize("field", sorted(OTHER_VALUES))
+def test_fields_of_training_alone_do_not_change_what_a_network_computes(field):
+    """And all others do: the list of what may differ is neither too long nor too short."""
+    torch.manual_seed(0)
+    model = create_model("r3d_rs_tiny", 5).eval()
+    other = create_model("r3d_rs_tiny", 5, **{field: OTHER_VALUES[field]}).eval()
+    other.load_state_dict(model.state_dict())
+    clips = torch.rand(2, 3, 8, 48, 48)
+    with torch.no_grad():
+        assert torch.equal(model(clips), other(clips)) == (field in TRAINING_ONLY)
+    assert set(TRAINING_ONLY) < set(OTHER_VALUES)
+
+
+def test_no_other_field_keeps_the_names_and_shapes():
+    """Those that OTHER_VALUES lacks: strict loading sees them by itself."""
+    others = {
+        "depths": (2, 1, 1, 1), "block": "bottleneck", "width": 0.5, "in_channels": 2, "stem": "plain",
+        "stem_temporal_kernel": 3, "stem_pool": "conv", "temporal_kernels": (1, 3, 3, 3), "shortcut": "avgpool",
+        "se_ratio": 0.5, "self_gating": True,
+    }  # fmt: skip
+    assert set(others) | set(OTHER_VALUES) == {field.name for field in dataclasses.fields(Architecture)}
+    shapes = {name: value.shape for name, value in on_meta("r3d_rs_tiny").state_dict().items()}
+    for field, value in others.items():
+        changed = on_meta("r3d_rs_tiny", **{field: value}).state_dict()
+        assert {name: value.shape for name, value in changed.items()} != shapes, field
+
+
+@pytest.mark.parametrize("make", [create_model, create_backbone])
+@pytest.mark.parametrize("field", sorted(OTHER_VALUES))
+def test_a_checkpoint_of_another_network_is_refused_by_its_fields(checkpoint, make, field):
+    args = (5,) if make is create_model else ()
+    path = checkpoint(**described(**{field: OTHER_VALUES[field]}))
+    if field in TRAINING_ONLY:
+        assert agrees(make("r3d_rs_tiny", *args, pretrained=path), checkpoint.average, "backbone." * (not args))
+        return
+    there, here = OTHER_VALUES[field], getattr(architecture("r3d_rs_tiny"), field)
+    typed = "'[1, 2, 1, 1]'" if field == "temporal_strides" else there
+    expected = (
+        f"weights in {path} were made for another network: {field} {there!r} there, {here!r} here; "
+        f"set {field}={there!r} (in a config: MODEL.{field.upper()} {typed}), or make the model that they were made for"
+    )
+    assert refusal(make, "r3d_rs_tiny", *args, pretrained=path) == expected
+    made = make("r3d_rs_tiny", *args, pretrained=path, **{field: there})
+    assert agrees(made, checkpoint.average, "backbone." * (not args))
+
+
+def test_the_advice_for_another_network_can_be_followed_to_the_letter(checkpoint):
+    path = checkpoint(**described(norm_eps=1e-3, temporal_strides=(1, 2, 1, 1), padding="symmetric"))
+    message = refusal(create_model, "r3d_rs_tiny", 5, pretrained=path)
+    keys = shlex.split(message.split("(in a config: ")[1].split("), or ")[0])
+    found = build_architecture(load_config("", ["MODEL.ARCH", "r3d_rs_tiny", *keys]))
+    create_model("r3d_rs_tiny", 5, pretrained=path, **dataclasses.asdict(found))
+
+
+def test_a_trained_res5_may_be_dilated_on_purpose_but_not_undone_by_forgetting(checkpoint):
+    backbone = create_backbone("r3d_rs_tiny", ("res5",), pretrained=checkpoint(**described()), res5_dilation=2)
+    assert backbone.output_shape()["res5"].spatial_stride == 16
+    path = checkpoint(**described(res5_dilation=2))
+    assert "; set res5_dilation=2 (" in refusal(create_backbone, "r3d_rs_tiny", ("res5",), pretrained=path)
+
+
+def test_a_network_that_cannot_take_the_file_at_all_is_told_which_one_can(checkpoint):
+    path = checkpoint(**described())
+    message = refusal(create_model, "r3d_rs_tiny", 5, pretrained=path, in_channels=2, width=0.5)
+    assert message == (
+        f"weights in {path} were made for another network: width 0.25 there, 0.5 here; in_channels 3 there, 2 here; "
+        "set width=0.25, in_channels=3 (in a config: MODEL.WIDTH 0.25), or make the model that they were made for"
+    )
+    message = refusal(create_model, "r3d_rs_tiny", 5, pretrained=path, in_channels=2)
+    assert message.endswith(" 2 here; set in_channels=3, or make the model that they were made for")
+
+
+@pytest.mark.parametrize("entry", ["resnet50", None, {}, {"name": "resnet50"}, ["depths"]])
+def test_what_another_project_calls_an_architecture_is_let_be(checkpoint, entry):
+    model = create_model("r3d_rs_tiny", 5, pretrained=checkpoint(architecture=entry))
+    assert agrees(model, checkpoint.average)
+
+
+@pytest.mark.parametrize(("field", "value"), [("attention", True), ("padding", "mirrored")])
+def test_a_network_of_a_later_version_is_refused(checkpoint, field, value):
+    entry = described()["architecture"]
+    path = checkpoint(architecture={**entry, field: value})
+    message = refusal(create_model, "r3d_rs_tiny", 5, pretrained=path)
+    assert message.startswith(f"{path} describes a network that this version does not know (")
+    assert repr(field) in message
+    assert message.endswith("); take the version of video_rs that wrote it")
+    older = checkpoint(architecture={name: value for name, value in entry.items() if name != "res5_dilation"})
+    assert agrees(create_model("r3d_rs_tiny", 5, pretrained=older), checkpoint.average)
+
+
 # -- Refusals
+
+
+def test_classes_are_counted_before_weights_are_drawn():
+    before = torch.get_rng_state()
+    refusal(create_model, "r3d_rs_tiny", 0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("field", ["padding", "norm_eps"])
+@pytest.mark.parametrize("make", [create_model, create_backbone])
+def test_image_weights_are_refused_by_a_network_that_computes_something_else(image, tmp_path, make, field):
+    path = tmp_path / "rs.pth"
+    torch.save(image, path)
+    args = (1000,) if make is create_model else ()
+    other = {"padding": "same", "norm_eps": 1e-3}[field]
+    message = refusal(make, "inflated_rs_50", *args, pretrained=path, **SMALL, **{field: other})
+    assert message.startswith(f"weights in {path} are an image network's and do not fit the model: {field} ")
 
 
 def without(name):
@@ -319,6 +473,7 @@ def test_every_inflated_network_knows_its_image_network(depth):
     name = f"inflated_rs_{depth}"
     assert timm_name(architecture(name)) == f"resnetrs{depth}"
     with_time = {"temporal_kernels": (3, 1, 3, 3), "in_channels": 2, "dropout": 0.1, "temporal_strides": (1, 2, 1, 1)}
+    with_time["res5_dilation"] = 2  # for detection, on purpose
     assert timm_name(architecture(name, **with_time)) == f"resnetrs{depth}"
     assert len(TIMM_NAMES) == 7
 
@@ -329,9 +484,11 @@ def test_every_inflated_network_knows_its_image_network(depth):
         (
             "r3d_rs_50",
             {},
-            "stem_pool 'max' (timm: 'conv'); shortcut 'projection' (timm: 'avgpool'); self_gating True (timm: False)",
+            "stem_pool 'max' (timm: 'conv'); shortcut 'projection' (timm: 'avgpool'); self_gating True (timm: False); "
+            "padding 'same' (timm: 'symmetric')",
         ),
         ("inflated_rs_50", {"width": 0.5, "se_ratio": 0.0}, "width 0.5 (timm: 1.0); se_ratio 0.0 (timm: 0.25)"),
+        ("inflated_rs_50", {"norm_eps": 1e-3}, "norm_eps 0.001 (timm: 1e-05)"),
         (
             "inflated_rs_50",
             {"depths": (1, 2, 1, 1), "block": "basic", "stem": "plain"},
@@ -339,7 +496,7 @@ def test_every_inflated_network_knows_its_image_network(depth):
             "resnetrs350, resnetrs420); block 'basic' (timm: 'bottleneck'); stem 'plain' (timm: 'deep')",
         ),
     ],
-    ids=["r3d", "narrow", "basic"],
+    ids=["r3d", "narrow", "epsilon", "basic"],
 )
 def test_a_network_without_a_counterpart_is_refused_before_anything_is_downloaded(name, overrides, others):
     expected = f"timm has no image network like this one: {others}; take an inflated_rs_* model"

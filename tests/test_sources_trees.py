@@ -11,7 +11,7 @@ from video_rs.config import load_config
 from video_rs.data.listing import Row
 from video_rs.data.records import read_records
 from video_rs.data.sources.coverage import Listed, match, summary
-from video_rs.data.sources.prepare import prepare, run
+from video_rs.data.sources.prepare import prepare
 from video_rs.data.sources.trees import VideoIndex, find_videos, normalised, stem_of
 from video_rs.data.sources.writing import config_text, write_label_map, write_list, write_text
 from video_rs.errors import InputError
@@ -202,11 +202,3 @@ def test_nothing_found_is_refused_and_writes_nothing(tmp_path):
     with pytest.raises(InputError, match="the official lists name no videos; give the complete files"):
         prepare([], ["run"], other, out)
     assert not out.parent.exists()
-
-
-def test_refusals_are_one_line_and_exit_code_2(capsys):
-    def refuse():
-        raise InputError("bad\nname; mend it")
-
-    assert run("thing", refuse) == 2
-    assert capsys.readouterr() == ("", "thing: bad name; mend it\n")

@@ -3,7 +3,8 @@
 ``python tools/convert_weights.py --source model_garden CHECKPOINT --arch r3d_rs_50 --output OUT.pth [KEY VALUE ...]``:
 a TensorFlow checkpoint of Model Garden's 3D ResNets (needs TensorFlow), CHECKPOINT without its .index ending.
 ``python tools/convert_weights.py --source timm WEIGHTS --arch inflated_rs_50 --output OUT.pth``: weights of timm's
-resnetrs50, inflated in time. KEY VALUE sets a field of the architecture, ``se_ratio 0.2``.
+resnetrs50, inflated in time; WEIGHTS is a file, or the word timm, which downloads them.
+KEY VALUE sets a field of the architecture: ``se_ratio 0.2``, or as in a config ``MODEL.SE_RATIO 0.2``.
 ``video_rs.create_model(arch, num_classes, pretrained="OUT.pth", KEY=VALUE)`` loads the result.
 """
 
@@ -36,9 +37,14 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="fields of the architecture to set")
     args = parser.parse_intermixed_args()
 
+    if Path(args.output).is_dir():
+        raise InputError(f"--output {args.output} is a folder; give a file in it, e.g. {Path(args.output) / 'out.pth'}")
     from video_rs.engine.checkpoint import save_checkpoint
+    from video_rs.models.zoo import architecture as architecture_of
 
-    model, state = SOURCES[args.source](args, fields_of(args.overrides))
+    fields = fields_of(args.overrides)
+    architecture_of(args.arch, **fields)  # refused before a large checkpoint is read
+    model, state = SOURCES[args.source](args, fields)
     architecture = dataclasses.asdict(model.backbone.architecture)
     result = {"model": state, "ema": None, "architecture": architecture, "num_classes": model.num_classes}
     try:
@@ -72,6 +78,7 @@ def read_tensorflow_checkpoint(path: str) -> dict[str, Any]:
         InputError: there is no checkpoint, it cannot be read, or TensorFlow is not installed.
     """
     from video_rs.models.convert import is_bookkeeping
+    from video_rs.torch_files import first_sentence
 
     if not Path(f"{path}.index").is_file():
         raise InputError(f"no TensorFlow checkpoint at {path}: no file {path}.index; give the path without .index")
@@ -83,9 +90,11 @@ def read_tensorflow_checkpoint(path: str) -> dict[str, Any]:
             keys = [key for key in reader.get_variable_to_shape_map() if not is_bookkeeping(key)]
             return {key: reader.get_tensor(key) for key in keys}
     except ImportError as error:
-        raise InputError(f"reading {path} needs TensorFlow: pip install tensorflow ({first_line(error)})") from error
+        why = first_sentence(error)
+        raise InputError(f"reading {path} needs TensorFlow: pip install tensorflow ({why})") from error
     except Exception as error:  # TensorFlow raises nearly anything on foreign bytes, and all of it is the file's fault
-        raise InputError(f"{path} is damaged, incomplete or no TensorFlow checkpoint ({first_line(error)})") from error
+        why = first_sentence(error)
+        raise InputError(f"{path} is damaged, incomplete or no TensorFlow checkpoint ({why})") from error
 
 
 @contextlib.contextmanager
@@ -103,24 +112,20 @@ def silent_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def first_line(error: Exception) -> str:
-    """``ValueError: what it says``, without what follows in further lines."""
-    return f"{type(error).__name__}: {error}".split("\n")[0]
-
-
 def convert_timm(args: argparse.Namespace, fields: dict[str, Any]):
-    """The model and its state dict from a file of timm's image weights."""
+    """The model and its state dict from timm's image weights, in a file or downloaded."""
     import video_rs
     from video_rs.models.inflate import inflate_image_weights
-    from video_rs.models.pretrained import read_weights
+    from video_rs.models.pretrained import find_weights
+    from video_rs.models.zoo import architecture
 
-    image = read_weights(args.checkpoint)
+    image, _, source = find_weights(args.checkpoint, architecture(args.arch, **fields))
     if args.num_classes is None and "fc.weight" not in image:
-        raise InputError(f"{args.checkpoint} has no classifier (fc.weight); give --num-classes")
+        raise InputError(f"{source} has no classifier (fc.weight); give --num-classes")
     classes = len(image["fc.weight"]) if args.num_classes is None else args.num_classes
     model = video_rs.create_model(args.arch, classes, **fields)
-    state = inflate_image_weights(image, model, source=args.checkpoint)
-    print(f"read {args.checkpoint}: {len(image)} tensors of an image network, inflated in time")
+    state = inflate_image_weights(image, model, source=source)
+    print(f"read {source}: {len(image)} tensors of an image network, inflated in time")
     return model, state
 
 
@@ -128,15 +133,21 @@ SOURCES = {"model_garden": convert_model_garden, "timm": convert_timm}
 
 
 def fields_of(overrides: Sequence[str]) -> dict[str, Any]:
-    """``["se_ratio", "0.2"]`` -> ``{"se_ratio": 0.2}``, values read as YAML."""
-    import yaml
-
+    """``["MODEL.SE_RATIO", "0.2"]`` -> ``{"se_ratio": 0.2}``; MODEL. and capitals may be left out."""
     if len(overrides) % 2:
         raise InputError(f"overrides come as KEY VALUE pairs; {overrides[-1]!r} has no value")
-    try:
-        return {key: yaml.safe_load(value) for key, value in zip(overrides[::2], overrides[1::2], strict=True)}
-    except yaml.YAMLError as error:
-        raise InputError(f"an override's value is no YAML: {' '.join(overrides)}") from error
+    names = [key.lower().removeprefix("model.") for key in overrides[::2]]
+    return {name: value_of(name, text) for name, text in zip(names, overrides[1::2], strict=True)}
+
+
+def value_of(name: str, text: str) -> Any:
+    """What ``text`` means as a field's value, as a config reads it; names of no field are refused later."""
+    from video_rs.config import BY_KEY, flat, load_config
+
+    key = f"MODEL.{name.upper()}"
+    if key in BY_KEY:
+        return flat(load_config(overrides={key: text}))[key]
+    return int(text) if text.isdecimal() else text  # in_channels, which no config has
 
 
 if __name__ == "__main__":

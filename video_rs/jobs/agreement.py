@@ -9,9 +9,6 @@ from video_rs.errors import InputError
 from video_rs.jobs.run_folder import RunFolder
 from video_rs.models import Architecture
 
-# Fields of an architecture that change neither the names and shapes of its weights nor what they compute in evaluation.
-TRAINING_ONLY = ("dropout", "stochastic_depth", "stochastic_depth_rule", "norm_momentum", "initialization")
-
 
 def refuse_two_starts(config: Config, finetune: str) -> None:
     """Raises InputError where the command line and the config both name weights to start from."""
@@ -62,5 +59,5 @@ def refuse_other_model(state: dict[str, Any], ours: dict[str, Any], folder: RunF
 
 def model_differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
     """``field: theirs -> ours`` for what makes two checkpoints' networks different ones."""
-    there, here = (vars(Architecture(**identity["architecture"])) for identity in (theirs, ours))
-    return changed_keys(there, here, TRAINING_ONLY)
+    there, here = (Architecture(**identity["architecture"]) for identity in (theirs, ours))
+    return [f"{name}: {getattr(there, name)!r} -> {getattr(here, name)!r}" for name in there.differing_fields(here)]

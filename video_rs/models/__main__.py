@@ -14,8 +14,15 @@ def main() -> None:
     if min(args.classes, args.frames, args.size) < 1:
         parser.error("--classes, --frames and --size must be at least 1")
 
+    from video_rs.errors import InputError
     from video_rs.models.table import model_table
+    from video_rs.models.zoo import list_models
 
+    if not list_models(args.pattern):
+        raise InputError(
+            f"no model's name matches {args.pattern!r}; allowed: names and shell-style patterns, such as 'r3d_rs_*'; "
+            f"there are {', '.join(list_models())}"
+        )
     print(model_table(args.pattern, args.classes, args.frames, args.size))
 
 

@@ -2,9 +2,12 @@
 
 import dataclasses
 import difflib
+import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from video_rs.errors import InputError
 from video_rs.models.convolution import PADDINGS
@@ -32,6 +35,10 @@ CHOICES = {
     "stochastic_depth_rule": ("stage", "block"),
     "initialization": ("model_garden", "tpu"),
 }
+# Fields that change neither the names and shapes of the weights nor what they compute in evaluation, so that trained
+# weights may go into a network that differs in them: dropout and stochastic depth act in training alone, norm_momentum
+# says how fast statistics follow from here on, and initialization how fresh weights start and which ones decay.
+TRAINING_ONLY = ("dropout", "stochastic_depth", "stochastic_depth_rule", "norm_momentum", "initialization")
 
 
 @dataclass(frozen=True)
@@ -141,6 +148,11 @@ class Architecture:
                 raise InputError(f"unknown architecture override {name!r}{hint}")
         return dataclasses.replace(self, **overrides)
 
+    def differing_fields(self, other: "Architecture") -> list[str]:
+        """Names of the fields, but for those of training alone, in which ``other`` is another network."""
+        names = [name for name in vars(self) if name not in TRAINING_ONLY]
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
+
     def channels(self, base: int) -> int:
         """``base`` channels times the width factor, at least 1."""
         return max(1, round(base * self.width))
@@ -175,6 +187,22 @@ class Architecture:
         last = max(1, sum(self.depths) - 1)
         rates = iter([self.stochastic_depth * i / last for i in range(sum(self.depths))])
         return [[next(rates) for _ in range(depth)] for depth in self.depths]
+
+
+def differences(theirs: Mapping[str, Any], ours: Architecture) -> str:
+    """``padding 'same' there, 'symmetric' here``, for a refusal."""
+    return "; ".join(f"{name} {value!r} there, {getattr(ours, name)!r} here" for name, value in theirs.items())
+
+
+def settings(fields: Mapping[str, Any]) -> str:
+    """Fields as arguments and as config keys to copy: ``padding='same' (in a config: MODEL.PADDING same)``."""
+    arguments = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+    keys = [
+        f"MODEL.{name.upper()} {value if isinstance(value, str) else shlex.quote(json.dumps(value))}"
+        for name, value in fields.items()
+        if name != "in_channels"  # 3 in a config
+    ]
+    return f"{arguments} (in a config: {' '.join(keys)})" if keys else arguments
 
 
 def _flat(value) -> list:

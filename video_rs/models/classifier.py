@@ -25,6 +25,7 @@ class VideoClassifier(nn.Module):
 
     def __init__(self, architecture: Architecture, num_classes: int):
         super().__init__()
+        require_classes(num_classes)  # before the backbone's weights are drawn, which takes seconds
         self.backbone = ResNet3d(architecture)
         self.dropout = nn.Dropout(architecture.dropout)
         self.num_features = self.backbone.output_shape()["res5"].channels

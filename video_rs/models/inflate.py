@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from video_rs.errors import InputError
-from video_rs.models.strict import keep_classifier_of_other_classes, require_fit, warn
+from video_rs.models.architecture import Architecture, differences, settings
+from video_rs.models.resnet3d import ResNet3d
+from video_rs.models.strict import keep_classifier_of_other_classes, names_left_out, require_fit, warn
 
 INFLATIONS = ("centre", "mean")
 # Replaced one after the other in our names; what is left (fc, and weights that no image network has) stays.
@@ -34,6 +36,8 @@ IMAGE_NAMES = {
     ".shortcut.": ".downsample.",
 }
 INPUT_KERNEL = "backbone.stem.0.weight"
+# What image networks have and neither names nor shapes of weights show.
+IMAGE_FIELDS = {"padding": "symmetric", "norm_eps": 1e-5}
 
 
 def inflate_image_weights(
@@ -51,17 +55,28 @@ def inflate_image_weights(
     factor 3 / channels that keeps this scale. A classifier of another number of classes is left out with a warning: the
     model's own takes its place. Missing batch counters (``num_batches_tracked``) count from 0.
 
+    ``padding`` and ``norm_eps`` must be an image network's. ``res5_dilation`` may be 2 nevertheless, as detection wants
+    it: res5's maps are then other ones than the image network's, and what follows has to be trained.
+
     Args:
         state_dict: float ``[out, in, height, width]`` kernels and the rest under timm's names.
-        model: a VideoClassifier of ``inflated_rs_*``, or a module with such a ``backbone`` alone.
+        model: a VideoClassifier of ``inflated_rs_*``, a module with such a ``backbone`` alone, or a ResNet3d: for that
+            one the classifier and the stages it lacks are left out.
         inflation: "centre" or "mean".
         source: where the weights are from, for messages.
 
     Raises:
-        InputError: another inflation, or a weight is missing, unknown or of another shape.
+        InputError: another inflation, another padding or epsilon than an image network's, or a weight is missing,
+            unknown or of another shape.
     """
     if inflation not in INFLATIONS:
         raise InputError(f"inflation is {inflation!r}; allowed: {', '.join(INFLATIONS)}")
+    if isinstance(model, ResNet3d):
+        left_out = tuple(map(image_name, names_left_out(model.stages)))
+        state_dict = {name: value for name, value in state_dict.items() if not name.startswith(left_out)}
+        state = inflate_image_weights(state_dict, nn.ModuleDict({"backbone": model}), inflation, source)
+        return {name.removeprefix("backbone."): value for name, value in state.items()}
+    _require_image_fields(model.backbone.architecture, source)
     own = model.state_dict()
     shapes = {image_name(name): _image_shape(value) for name, value in own.items()}
     counters = {name: torch.tensor(0) for name in shapes if name.endswith("num_batches_tracked")}
@@ -70,6 +85,16 @@ def inflate_image_weights(
     require_fit(state, shapes, source)
     warn(note)
     return {name: _inflated(state[image_name(name)], value, inflation) for name, value in own.items()}
+
+
+def _require_image_fields(arch: Architecture, source: str) -> None:
+    others = [name for name, value in IMAGE_FIELDS.items() if getattr(arch, name) != value]
+    if others:
+        theirs = {name: IMAGE_FIELDS[name] for name in others}
+        raise InputError(
+            f"weights in {source} are an image network's and do not fit the model: {differences(theirs, arch)}; "
+            f"take an inflated_rs_* model as it is, or set {settings(theirs)}"
+        )
 
 
 def is_image_state(state_dict: Mapping[str, Tensor]) -> bool:

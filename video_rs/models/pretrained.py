@@ -2,20 +2,24 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from video_rs.errors import InputError
-from video_rs.models.architecture import DEPTHS, Architecture
-from video_rs.models.inflate import image_name, inflate_image_weights, is_image_state
-from video_rs.models.strict import keep_classifier_of_other_classes, load_strictly, warn
+from video_rs.models.architecture import DEPTHS, STAGES, Architecture, differences, settings
+from video_rs.models.inflate import IMAGE_FIELDS, image_name, inflate_image_weights, is_image_state
+from video_rs.models.strict import CLASSIFIER, keep_classifier_of_other_classes, load_strictly, warn
 from video_rs.torch_files import first_sentence, read_torch_file
 
-__all__ = ["load_pretrained", "load_strictly", "read_weights"]
+__all__ = ["find_weights", "load_pretrained", "load_strictly", "read_weights"]
 
 TIMM_NAMES = {DEPTHS[depth]: f"resnetrs{depth}" for depth in (50, 101, 152, 200, 270, 350, 420)}
 # What DistributedDataParallel and Lightning put before all names; none of ours, and none of timm's, starts so.
 WRAPPERS = ("module.", "model.")
+BACKBONE = "backbone."
+# How all names in the state dict of a backbone alone start.
+PARTS = ("stem.", "stem_pool.", *(f"{name}." for name in STAGES))
 # What all of timm's resnetrs* have in common; fields of time and of training are free.
 TIMM_FIELDS = {
     "block": "bottleneck",
@@ -25,7 +29,22 @@ TIMM_FIELDS = {
     "shortcut": "avgpool",
     "se_ratio": 0.25,
     "self_gating": False,
+    **IMAGE_FIELDS,
 }
+
+
+class Weights(NamedTuple):
+    """Weights from somewhere.
+
+    Attributes:
+        state: names and tensors, on the CPU.
+        architecture: what a checkpoint says of the network that they were made for; None where it says nothing.
+        source: where they are from, for messages.
+    """
+
+    state: dict[str, Tensor]
+    architecture: Any
+    source: str
 
 
 def load_pretrained(
@@ -33,29 +52,74 @@ def load_pretrained(
 ) -> None:
     """Loads weights into ``module``, strictly but for a classifier of another number of classes, which is said.
 
+    A checkpoint of this project says which network its weights were made for. ``module`` must be that one, but for
+    fields of training alone (``architecture.TRAINING_ONLY``), and for ``res5_dilation=2``, which has to be asked for:
+    detection dilates a trained network's res5 on purpose, and trains it further. A state dict says nothing, and is
+    taken where names and shapes fit.
+
     Args:
         module: a VideoClassifier, or a module with a ``backbone`` alone.
         source: "timm" (the ``resnetrs*`` of the same depth, downloaded or from timm's cache), or a file that
-            :func:`read_weights` reads. Image weights are known by their names and inflated.
+            :func:`read_weights` reads. Image weights are known by their names and inflated; names of a backbone alone
+            get "backbone." before them.
         inflation: "centre" or "mean", for image weights; see :func:`inflate_image_weights`.
         skip: weights whose names (ours) start so are left out; all others must be in ``module``.
 
     Raises:
         InputError: the weights cannot be had or read, or they do not fit.
     """
-    if str(source) == "timm":
-        name = timm_name(module.backbone.architecture)
-        state, source = _timm_weights(name), f"timm's {name}"
-    else:
-        state = read_weights(source)
+    state, stored, source = find_weights(source, module.backbone.architecture)
     is_image = is_image_state(state)
+    if not is_image:
+        _require_same_network(stored, module.backbone.architecture, source)
+        state = _with_backbone_prefix(state)
     left_out = tuple(map(image_name, skip)) if is_image else skip
     state = {name: value for name, value in state.items() if not name.startswith(left_out)}
     if is_image:
-        state = inflate_image_weights(state, module, inflation, str(source))
-    state, note = keep_classifier_of_other_classes(state, module, str(source))
-    load_strictly(module, state, str(source))
+        state = inflate_image_weights(state, module, inflation, source)
+    state, note = keep_classifier_of_other_classes(state, module, source)
+    load_strictly(module, state, source)
     warn(note)
+
+
+def find_weights(source: str | Path, architecture: Architecture) -> Weights:
+    """The weights in a file, or with "timm" those of timm's image network like ``architecture``.
+
+    Raises:
+        InputError: there are none, or they cannot be read.
+    """
+    if str(source) != "timm":
+        return _read_file(Path(source))
+    name = timm_name(architecture)
+    return Weights(_timm_weights(name), None, f"timm's {name}")
+
+
+def _require_same_network(stored: Any, ours: Architecture, source: str) -> None:
+    """Raises InputError, naming the fields, where a checkpoint's network is another one than ``ours``."""
+    if not isinstance(stored, Mapping) or "depths" not in stored:
+        return  # nothing, or what another project has under this name
+    try:
+        theirs = Architecture(**stored)
+    except (TypeError, InputError) as error:
+        raise InputError(
+            f"{source} describes a network that this version does not know ({first_sentence(error)}); take the version "
+            "of video_rs that wrote it"
+        ) from error
+    others = {name: getattr(theirs, name) for name in theirs.differing_fields(ours)}
+    if ours.res5_dilation == 2:
+        others.pop("res5_dilation", None)
+    if others:
+        raise InputError(
+            f"weights in {source} were made for another network: {differences(others, ours)}; set {settings(others)}, "
+            "or make the model that they were made for"
+        )
+
+
+def _with_backbone_prefix(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """``state`` with a classifier's names where it is that of a backbone alone."""
+    if any(name.startswith((BACKBONE, CLASSIFIER)) for name in state):
+        return state
+    return {BACKBONE * name.startswith(PARTS) + name: value for name, value in state.items()}
 
 
 def require_source(pretrained: str | Path) -> None:
@@ -78,13 +142,17 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Raises:
         InputError: the file cannot be read, or holds something else.
     """
-    path = Path(path)
+    return _read_file(Path(path)).state
+
+
+def _read_file(path: Path) -> Weights:
     if not path.is_file():
         raise InputError(f"no weights at {path}; give a .pth, .pt or .safetensors file, or 'timm'")
     if path.suffix == ".safetensors":
-        return _without_prefix(_read_safetensors(path), path)
-    content, where = read_torch_file(path), ""
+        return Weights(_without_prefix(_read_safetensors(path), path), None, str(path))
+    content, where, architecture = read_torch_file(path), "", None
     if isinstance(content, dict) and ("model" in content or "ema" in content):
+        architecture = content.get("architecture")
         content = content.get("ema") or content.get("model")
     elif isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content, where = content["state_dict"], "those under 'state_dict'"
@@ -96,7 +164,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             f"no weights in {path}; allowed: a state dict, plain or under 'state_dict', or a dict of state dicts "
             "'model' and 'ema'"
         )
-    return _without_prefix(content, path, where)
+    return Weights(_without_prefix(content, path, where), architecture, str(path))
 
 
 def _without_prefix(state: Mapping[str, Tensor], path: Path, where: str = "") -> dict[str, Tensor]:

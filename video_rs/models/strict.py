@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from video_rs.errors import InputError
+from video_rs.models.architecture import STAGES
 
 State = Mapping[str, Tensor]
 LISTED = 4
@@ -41,6 +42,11 @@ def listed(kind: str, entries: Sequence[str]) -> str:
     rest = len(entries) - LISTED
     some = ", ".join(entries[:LISTED]) + (f" and {rest} more" if rest > 0 else "")
     return f"{len(entries)} {kind} ({some})" if entries else ""
+
+
+def names_left_out(stages: Sequence[str]) -> tuple[str, ...]:
+    """How the names of a classifier's weights start that a backbone of ``stages`` has no place for."""
+    return (CLASSIFIER, *(f"backbone.{name}." for name in STAGES if name not in stages))
 
 
 def keep_classifier(state: State, module: nn.Module) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from video_rs.models.architecture import DEPTHS, STAGES, Architecture
 from video_rs.models.classifier import VideoClassifier
 from video_rs.models.pretrained import load_pretrained, require_source
 from video_rs.models.resnet3d import ResNet3d
+from video_rs.models.strict import names_left_out
 
 # Model Garden's R3D-RS (FACTS b) is Architecture's own default.
 R3D_RS = Architecture(depths=DEPTHS[50])
@@ -83,7 +84,8 @@ def create_model(
         pretrained: path of a checkpoint of this project (its EMA weights are taken), of a state dict (``.pth``,
             ``.safetensors``), or "timm". Weights of timm's ``resnetrs*``, which "timm" downloads, are inflated for
             ``inflated_rs_*``. All must fit, but for a classifier of another number of classes: that starts afresh, with
-            a warning.
+            a warning. A checkpoint says which network its weights were made for, and that must be this one; see
+            :func:`load_pretrained` for what may differ.
         **overrides: fields of :class:`Architecture`.
 
     Raises:
@@ -105,15 +107,14 @@ def create_backbone(
     """A backbone that returns the named feature maps, without the stages behind the last of them.
 
     Arguments and errors as for :func:`create_model`; of a classifier's weights the classifier and the stages left out
-    are skipped.
+    are skipped. The state dict of a backbone alone is taken too.
     """
     arch = architecture(name, **overrides)
     if pretrained is None:
         return ResNet3d(arch, out_features)
     require_source(pretrained)
     backbone = _without_weights(ResNet3d, arch, out_features)
-    left_out = [f"backbone.{name}." for name in STAGES if name not in backbone.stages]
-    load_pretrained(nn.ModuleDict({"backbone": backbone}), pretrained, skip=("fc.", *left_out))
+    load_pretrained(nn.ModuleDict({"backbone": backbone}), pretrained, skip=names_left_out(backbone.stages))
     return backbone
 
 

@@ -1,8 +1,7 @@
 """The steps that all official data sets share: walk, match, write, report."""
 
 import shlex
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from video_rs.data.listing import VIDEO_EXTENSIONS
@@ -10,21 +9,6 @@ from video_rs.data.sources.coverage import Listed, match, summary
 from video_rs.data.sources.trees import VideoIndex, find_videos
 from video_rs.data.sources.writing import write_label_map, write_lines, write_list
 from video_rs.errors import InputError
-
-REFUSED = 2  # exit code
-
-
-def run(name: str, work: Callable[[], Iterable[str]]) -> int:
-    """Print the lines of ``work``; returns the exit code, 2 after a refusal in one line on stderr."""
-    # A file name may hold bytes that are no text; naming it must not end a run.
-    sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        for line in work():
-            print(line)
-    except InputError as error:
-        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
-        return REFUSED
-    return 0
 
 
 def prepare(
