@@ -119,7 +119,7 @@ def ours(subject: DataSubject) -> tuple[Iterator[int], int]:
     if subject.how == "ours, DataLoader":
         return through_dataloader(loader), 4 * BATCH
     if subject.how == "ours, threads":
-        return through_threads(loader), 4 * BATCH
+        return through_threads(loader), 16 * BATCH  # each of its stages has a queue
     return (len(batch.labels) for batch in loader), 4 * BATCH
 
 
@@ -160,9 +160,10 @@ def _clips(samples: list[ClipSample]) -> Tensor:
 
 
 def through_threads(loader: ClipLoader) -> Iterator[int]:
-    """One reading thread of the spdl library."""
+    """One reading thread of the spdl library, which like a worker process has one core for its operators."""
     from spdl.pipeline import PipelineBuilder
 
+    torch.set_num_threads(1)
     samples = Samples(loader)
     keys = (key for batch in loader.order for key in batch)
     pipeline = PipelineBuilder().add_source(keys).pipe(samples.__getitem__, concurrency=1).aggregate(BATCH)
