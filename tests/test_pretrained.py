@@ -273,7 +273,8 @@ def test_the_advice_for_another_network_can_be_followed_to_the_letter(checkpoint
     message = refusal(create_model, "r3d_rs_tiny", 5, pretrained=path)
     keys = shlex.split(message.split("(in a config: ")[1].split("), or ")[0])
     found = build_architecture(load_config("", ["MODEL.ARCH", "r3d_rs_tiny", *keys]))
-    create_model("r3d_rs_tiny", 5, pretrained=path, **dataclasses.asdict(found))
+    made = create_model("r3d_rs_tiny", 5, pretrained=path, **dataclasses.asdict(found))
+    assert agrees(made, checkpoint.average)
 
 
 def test_a_trained_res5_may_be_dilated_on_purpose_but_not_undone_by_forgetting(checkpoint):

@@ -19,6 +19,7 @@ from torch.backends import cuda, cudnn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from video_rs.errors import InputError
+from video_rs.torch_files import first_sentence
 
 Run = Callable[[Tensor], Tensor]
 # Largest difference from eager logits, over the largest logit: float32 sums in another order. More is a wrong result.
@@ -161,17 +162,11 @@ def build_all(names: Sequence[str], model: nn.Module, clips: Tensor, expected: T
         try:
             runs[name] = build(name, model, clips, expected)
         except Exception as error:  # noqa: BLE001 - engines fail in ways of their own
-            reasons.append(f"{name}: {first_line(error)}")
+            reasons.append(f"{name}: {error if isinstance(error, InputError) else first_sentence(error)}")
             logging.getLogger(__name__).warning("engine left out, %s", reasons[-1])
     if not runs:
         raise InputError(f"no engine runs this model ({'; '.join(reasons)}); allowed: a model that one of them runs")
     return runs
-
-
-def first_line(error: Exception) -> str:
-    """What an error says first, with its type unless it is ours."""
-    text = (str(error).strip().splitlines() or [""])[0]
-    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
 
 
 def build(name: str, model: nn.Module, clips: Tensor, expected: Tensor) -> Run:

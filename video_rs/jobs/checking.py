@@ -1,7 +1,5 @@
 """Check a data set: probe every file once, say what is wrong, and write the list without it."""
 
-import csv
-import io
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +17,7 @@ from video_rs.data.processes import Lost, in_processes
 from video_rs.data.records import read_label_map, read_splits
 from video_rs.errors import InputError
 from video_rs.jobs.progress import say, videos_with_progress
-from video_rs.reports.atomic import replace_text, write_json
+from video_rs.reports.atomic import write_csv, write_json
 from video_rs.reports.check_page import Kind, Picture, Spread, write_check_page
 
 _STORED_AT_ONCE = 500  # probes that a killed check may lose
@@ -136,9 +134,9 @@ def write_lists(folder: Path, rows: Sequence[Row], names: Sequence[str], diagnos
     columns += [name for name in ("start", "end") if any(getattr(row.record, name) is not None for row in rows)]
     columns.append("id")
     kept = [_cells(row, names, columns) for i, row in enumerate(rows) if i not in quarantined]
-    replace_text(folder / "clean.csv", _as_csv([columns, *kept]))
+    write_csv(folder / "clean.csv", columns, kept)
     lost = [[*_cells(rows[i], names, columns), problem.kind, problem.detail] for i, problem in quarantined.items()]
-    replace_text(folder / "quarantine.csv", _as_csv([[*columns, "problem", "reason"], *lost]))
+    write_csv(folder / "quarantine.csv", [*columns, "problem", "reason"], lost)
 
 
 def _cells(row: Row, names: Sequence[str], columns: Sequence[str]) -> list[str]:
@@ -152,12 +150,6 @@ def _cells(row: Row, names: Sequence[str], columns: Sequence[str]) -> list[str]:
         "id": record.id,
     }
     return [values[column] for column in columns]
-
-
-def _as_csv(rows: Iterable[Sequence[str]]) -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 def as_data(rows: Sequence[Row], names: Sequence[str], probes: dict[str, Probe], diagnosis: Diagnosis) -> dict:

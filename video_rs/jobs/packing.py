@@ -1,19 +1,15 @@
 """Pack the files of a list into shards: tar archives in WebDataset's layout, which our list reads in place."""
 
 import csv
-import fcntl
 import hashlib
-import io
 import json
 import math
 import os
 import re
 import shlex
-import shutil
 import tarfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -27,11 +23,11 @@ from video_rs.data.probe_cache import Stamp
 from video_rs.data.records import VideoRecord, read_records
 from video_rs.errors import InputError
 from video_rs.jobs.progress import say, videos_with_progress
-from video_rs.reports.atomic import replace_text, write_json
+from video_rs.jobs.work_folder import UNFINISHED, refuse_foreign, taken
+from video_rs.reports.atomic import write_csv, write_json
 
 PLAN = "shards.json"
 _LISTS = ("list.csv", "failures.csv")
-_UNFINISHED = ".unfinished"  # folder of the shard that is being written
 _NO_SPLIT = "all"  # what the shards of rows without a split are called
 _SPLIT = re.compile(r"[A-Za-z0-9_-]+")
 _LARGEST = 8 * 2**30 - 1  # bytes: what the header of a tar archive can state
@@ -124,9 +120,10 @@ def run_packing(
     shards = _divide(files, shard_size, seed)
     plan = _plan(source, shard_size, seed, rows, records, shards)
     folder = Path(os.path.abspath(output))
-    _refuse_folder(folder, [plan.list, *(Location.of(file.path).file for file in files)], shards)
+    sources = [plan.list, *(Location.of(file.path).file for file in files)]
+    refuse_foreign(folder, [*_LISTS, *(shard.name for shard in shards)], PLAN, sources)
     try:
-        with _taken(folder, plan, overwrite):
+        with taken(folder, "packing into", lambda: _settle(folder, plan, overwrite)):
             packed = _pack(shards, folder, writer, failures)
             _write_lists(folder, rows, records, packed, failures)
     except OSError as error:
@@ -239,24 +236,6 @@ def _plan(
 # The folder
 
 
-@contextmanager
-def _taken(folder: Path, plan: Plan, overwrite: bool) -> Iterator[None]:
-    """Inside, the folder is this run's alone and holds nothing of another plan."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"another run is packing into {folder}; wait for it, or choose another") from None
-        _settle(folder, plan, overwrite)
-        shutil.rmtree(folder / _UNFINISHED, ignore_errors=True)  # of a run that was killed
-        (folder / _UNFINISHED).mkdir()
-        try:
-            yield
-        finally:
-            shutil.rmtree(folder / _UNFINISHED, ignore_errors=True)
-
-
 def _settle(folder: Path, plan: Plan, overwrite: bool) -> None:
     """Compares the plan with the folder's, or makes it the folder's."""
     before = _plan_of(folder)
@@ -302,18 +281,6 @@ def _refuse_another(folder: Path, before: Plan, now: Plan) -> None:
             f"{folder} was packed with {'; '.join(changed)}: give what it was, another folder, or --overwrite to pack "
             "all again"
         )
-
-
-def _refuse_folder(folder: Path, sources: Iterable[str], shards: Iterable[Shard]) -> None:
-    """What is read must not lie where is written, and nothing of others may be written over."""
-    ours = [*_LISTS, *(shard.name for shard in shards)]
-    foreign = [name for name in ours if os.path.lexists(folder / name)]
-    if foreign and not (folder / PLAN).exists():
-        raise InputError(f"{folder / foreign[0]} is there, but not of this command; choose another folder")
-    places = {f"{folder}/", f"{os.path.realpath(folder)}/"}
-    for source in sources:
-        if any(source.startswith(place) for place in places):
-            raise InputError(f"{source} lies in {folder}, which is written to; choose another folder")
 
 
 # The work
@@ -373,7 +340,7 @@ def _is_whole(shard: Shard, members: Mapping[str, tuple[int, int]], lost: Mappin
 def _write_shard(shard: Shard, folder: Path, writer: Callable, failures: Mapping[str, str]) -> dict[str, str]:
     """Writes it whole or not at all; path and reason of each file that could not be read."""
     lost: dict[str, str] = {}
-    temporary = folder / _UNFINISHED / shard.name
+    temporary = folder / UNFINISHED / shard.name
     with open(temporary, "wb") as stream:
         with writer(stream, encoder=False, mtime=0) as archive:  # a fixed time: equal shards have equal bytes
             for file in shard.files:
@@ -386,7 +353,7 @@ def _write_shard(shard: Shard, folder: Path, writer: Callable, failures: Mapping
         stream.flush()
         os.fsync(stream.fileno())
     if lost:  # kept before the shard is: a later run must know why it has not all its files
-        _write_csv(folder / "failures.csv", ["path", "reason"], (failures | lost).items())
+        write_csv(folder / "failures.csv", ["path", "reason"], (failures | lost).items())
     os.replace(temporary, folder / shard.name)
     return lost
 
@@ -440,15 +407,9 @@ def _write_lists(
         for row, record in zip(rows, records, strict=True)
         if _path(record) in packed
     ]
-    _write_csv(folder / "list.csv", columns, ([getattr(row, name) for name in columns] for row in kept))
+    write_csv(folder / "list.csv", columns, ([getattr(row, name) for name in columns] for row in kept))
     paths = dict.fromkeys(map(_path, records))
-    _write_csv(folder / "failures.csv", ["path", "reason"], ((p, failures[p]) for p in paths if p in failures))
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    replace_text(path, text.getvalue())
+    write_csv(folder / "failures.csv", ["path", "reason"], ((p, failures[p]) for p in paths if p in failures))
 
 
 def _summarize(outcome: Outcome, files: Sequence[File], shards: Sequence[Shard], folder: Path, labelled: bool) -> None:

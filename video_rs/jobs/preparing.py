@@ -1,15 +1,12 @@
 """Prepare videos for training: each file of a list once more, small, and quick to read from anywhere inside it."""
 
-import csv
-import fcntl
-import io
 import json
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,11 +18,12 @@ from video_rs.data.processes import Lost, in_processes
 from video_rs.data.records import read_records
 from video_rs.errors import InputError
 from video_rs.jobs.progress import say, videos_with_progress
-from video_rs.reports.atomic import replace_text, write_json
+from video_rs.jobs.work_folder import UNFINISHED, refuse_foreign, taken
+from video_rs.reports.atomic import write_csv, write_json
 
 SETTINGS = "prepared.json"
-# What stands in the folder besides: videos of the root, videos from elsewhere, and files being written.
-_INSIDE, _OUTSIDE, _UNFINISHED = "videos", "outside", ".unfinished"
+# What stands in the folder besides: videos of the root, and videos from elsewhere.
+_INSIDE, _OUTSIDE = "videos", "outside"
 _OURS = (_INSIDE, _OUTSIDE, "list.csv", "failures.csv")
 
 
@@ -83,10 +81,10 @@ def run_preparation(
     settings = Settings(os.path.abspath(source), base, short_side, keyframe_interval, crf, program)
     folder = Path(os.path.abspath(output))
     targets = _targets(paths, base, folder)
-    _refuse_folder(folder, [settings.list, *targets])
+    refuse_foreign(folder, _OURS, SETTINGS, [settings.list, *targets])
     started = time.perf_counter()
     try:
-        with _taken(folder, settings, overwrite):
+        with taken(folder, "preparing videos in", lambda: _settle(folder, settings, overwrite)):
             wanted = {path: target for path, target in targets.items() if not _is_done(path, target)}
             failures = dict(_prepare(wanted, folder, settings, processes, time_limit))
             _write_lists(folder, rows, paths, targets, failures)
@@ -158,24 +156,6 @@ def _is_done(path: str, target: str) -> bool:
 # The folder
 
 
-@contextmanager
-def _taken(folder: Path, settings: Settings, overwrite: bool) -> Iterator[None]:
-    """Inside, the folder is this run's alone and has these settings."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"another run is preparing videos in {folder}; wait for it, or choose another") from None
-        _settle(folder, settings, overwrite)
-        shutil.rmtree(folder / _UNFINISHED, ignore_errors=True)  # of a run that was killed
-        (folder / _UNFINISHED).mkdir()
-        try:
-            yield
-        finally:
-            shutil.rmtree(folder / _UNFINISHED, ignore_errors=True)
-
-
 def _settle(folder: Path, settings: Settings, overwrite: bool) -> None:
     """Compares the settings with the folder's, or makes them its own."""
     before = _settings_of(folder)
@@ -209,17 +189,6 @@ def _refuse_others(folder: Path, before: Mapping, now: Mapping) -> None:
         )
 
 
-def _refuse_folder(folder: Path, sources: Iterable[str]) -> None:
-    """What is read must not lie where is written, and nothing of others may be written over."""
-    foreign = [name for name in _OURS if os.path.lexists(folder / name)]
-    if foreign and not (folder / SETTINGS).exists():
-        raise InputError(f"{folder / foreign[0]} is there, but not of this command; choose another folder")
-    places = {f"{folder}/", f"{os.path.realpath(folder)}/"}
-    for source in sources:
-        if any(source.startswith(place) for place in places):
-            raise InputError(f"{source} lies in {folder}, which is written to; choose another folder")
-
-
 # The work
 
 
@@ -227,7 +196,7 @@ def _prepare(
     targets: Mapping[str, str], folder: Path, settings: Settings, processes: int, time_limit: float
 ) -> Iterator[tuple[str, str]]:
     """Path and reason of each file that could not be prepared."""
-    work = partial(prepare_file, unfinished=str(folder / _UNFINISHED), settings=settings)
+    work = partial(prepare_file, unfinished=str(folder / UNFINISHED), settings=settings)
     stream = in_processes(work, targets.items(), processes=processes, time_limit=time_limit, ahead=64 * processes)
     with closing(stream) as results:
         shown = videos_with_progress(results, len(targets), "preparing")
@@ -274,14 +243,8 @@ def _write_lists(
         for row, path in zip(rows, paths, strict=True)
         if path not in failures
     ]
-    _write_csv(folder / "list.csv", columns, ([getattr(row, name) for name in columns] for row in kept))
-    _write_csv(folder / "failures.csv", ["path", "reason"], failures.items())
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    replace_text(path, text.getvalue())
+    write_csv(folder / "list.csv", columns, ([getattr(row, name) for name in columns] for row in kept))
+    write_csv(folder / "failures.csv", ["path", "reason"], failures.items())
 
 
 def _summarize(

@@ -1,8 +1,10 @@
 """Whole-file writes that a reader, or a killed run, never sees half done."""
 
+import csv
+import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +31,15 @@ def replace_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Mapping[str, Any] | list) -> None:
     """Write ``value`` as indented JSON, whole or not at all."""
     replace_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A CSV with a header, its lines ended by a line feed."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    return text.getvalue()
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a CSV with a header, whole or not at all."""
+    replace_text(path, csv_text(columns, rows))

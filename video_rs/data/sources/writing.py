@@ -1,7 +1,5 @@
 """What a script leaves: a list file, a label map, ids; whole files, and none touched that would not change."""
 
-import csv
-import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +9,7 @@ import yaml
 
 from video_rs.data.listing import Row, short
 from video_rs.errors import InputError
-from video_rs.reports.atomic import replace_text
+from video_rs.reports.atomic import csv_text, replace_text
 
 
 def write_text(path: Path, text: str) -> str:
@@ -56,11 +54,7 @@ def write_list(path: Path, rows: Iterable[Row], root: str) -> str:
     rows = [row._replace(path=_listable(os.path.join(prefix, row.path))) for row in rows]
     extra = [name for name in ("start", "end", "id") if any(getattr(row, name) for row in rows)]
     columns = ["path", "label", "split", *extra]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([getattr(row, name) for name in columns] for row in rows)
-    return write_text(path, text.getvalue())
+    return write_text(path, csv_text(columns, ([getattr(row, name) for name in columns] for row in rows)))
 
 
 def config_text(comment: Iterable[str], base: Path, values: Mapping[str, Any]) -> str:
