@@ -32,13 +32,16 @@ test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # TensorFlow has a folder of its own: in .venv, tensorboard would import it in every training run.
+# Of the Model Garden only the video networks are used, which need none of its many dependencies but tf-keras.
 $(VENV)/.installed-tensorflow: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/tensorflow tensorflow-cpu
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/tensorflow --no-deps \
+		tf-keras tf-models-official
 	@touch $@
 
-# Reads checkpoints that TensorFlow itself has written.
+# Reads checkpoints that TensorFlow itself has written, and compares with the Model Garden's own code.
 test-tensorflow: $(VENV)/.installed-tensorflow
-	PYTHONPATH=$(VENV)/tensorflow $(BIN)/python -m pytest tests/test_convert_weights.py
+	PYTHONPATH=$(VENV)/tensorflow $(BIN)/python -m pytest -rP tests/test_convert_weights.py tests/test_model_garden.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
