@@ -25,10 +25,10 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
 from video_rs import cli, create_backbone
+from video_rs.atomic import write_json
 from video_rs.data.decoding import DecodeError, open_video
 from video_rs.errors import InputError
 from video_rs.models.detection import ActionDetector
-from video_rs.reports.atomic import write_json
 
 STRIDE = 2  # frames of the video from one frame of a clip to the next
 BATCH = 8  # key frames of a step

@@ -11,6 +11,7 @@ from video_rs.data.probe_cache import ProbeCache
 from video_rs.errors import InputError
 from video_rs.studies import data_benchmark, data_calls
 from video_rs.studies.data_calls import DataCall, decode_decord, decode_pyav, decode_torchcodec, loader_of, needed
+from video_rs.studies.data_doctor import probing_rates
 from video_rs.studies.data_endurance import endure
 from video_rs.studies.data_subjects import DECODING, DataSubject, data_ratios, data_subjects, data_table
 
@@ -105,6 +106,14 @@ def test_many_clips_leave_nothing_behind(folder, monkeypatch):
     assert os.path.exists(folder / "0.mp4")
 
 
+def test_the_doctor_is_measured_with_each_number_of_processes(folder):
+    said = []
+    rows = probing_rates([str(folder / f"{i}.mp4") for i in range(2)], 1, said.append)
+    assert [(row["processes"], row["files"], row["spread"]) for row in rows] == [(1, 2, 0), (2, 2, 0), (4, 2, 0)]
+    assert all(0 < row["files_per_s"] < 1000 for row in rows)
+    assert said == ["checking 2 files, round 1 of 1"]
+
+
 def row(how, files, speed):
     where = {"how": how, "files": files, "frames": 8}
     numbers = {"clips_per_s": speed, "first_clip_s": 0.5, "peak_memory_mb": 1000.4, "spread": 0.031}
@@ -144,6 +153,7 @@ def test_the_table_is_text():
         "rows": ROWS[2:3],
         "ratios": {"a / b": 0.9},
         "endurance": {**many, "clips_per_s": 77.7, "files_left": 0, "processes_left": 0},
+        "doctor": [{"processes": 2, "files": 300, "files_per_s": 67.25, "spread": 0.1}],
         "machine": {"processor": "AMD EPYC", "cores": 2, "torch": "2.14.1"},
     }
     assert data_table(result).splitlines() == [
@@ -154,6 +164,9 @@ def test_the_table_is_text():
         "",
         "40 clips, 2 workers: 900 MiB after the first thousand, 909 at the end (+1.0%), at most 910; 78 clips/s; "
         "left behind: 0 files, 0 processes",
+        "",
+        "checking 300 files, first and last frame decoded:",
+        "  67.2 files/s, 2 processes",
         "",
         "AMD EPYC, 2 cores, torch 2.14.1",
     ]

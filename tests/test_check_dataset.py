@@ -70,6 +70,34 @@ def test_a_broken_data_set_is_told_what_is_wrong_and_trained_without_it(tool, fo
     assert len(read_records(out / "clean.csv", split="val")) == 4
 
 
+def test_rows_that_cannot_be_used_are_quarantined_one_by_one(tool, videos, tmp_path):
+    (tmp_path / "labels.txt").write_text("dark\nlight\n")
+    good = f"{videos.parent}/train/dark/0.mp4"
+    rows = [f"{good},dark,0,0.3", f"{good},lihgt,,", "../../secret.mp4,dark,,", f"{good},light,3,1", f"{good},;dark,,"]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,start,end", *rows, ""]))
+    out = tmp_path / "out"
+    told = tool("check_dataset", tmp_path / "list.csv", "--label-map", tmp_path / "labels.txt", "--out", out)
+    assert (told.code, told.err) == (1, "")
+    assert "problems: 4 row its label, path or times cannot be used" in " ".join(told.out.split())
+    lost = [
+        (row["label"], row["problem"], row["reason"].split("list.csv, ")[1]) for row in table(out / "quarantine.csv")
+    ]
+    expected = (
+        "expected one of the 2 known names, nearest 'light'; correct it, or add it to the label map or the train rows"
+    )
+    instead = "write it as an absolute path, or choose a root that holds all videos"
+    assert lost == [
+        ("lihgt", "row", f"line 3: label 'lihgt', {expected}"),
+        ("dark", "row", f"line 4: path '../../secret.mp4' leaves its root {tmp_path}; {instead}"),
+        ("light", "row", "line 5: end 1 is not after start 3; give both in seconds"),
+        (";dark", "row", "line 6: label ';dark', expected a label, or several joined by ;; fill it in"),
+    ]
+    assert [(row["path"], row["label"]) for row in table(out / "clean.csv")] == [(good, "dark")]
+    page = (out / "check.html").read_text()
+    assert "its label, path or times cannot be used" in page
+    assert "lihgt" in page
+
+
 def test_json_and_page_say_the_same(tool, folder):
     out = folder / "out"
     tool("check_dataset", folder / "list.csv", "--out", out, "--processes", 1, "--min-frames", 13)

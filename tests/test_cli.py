@@ -13,6 +13,7 @@ from conftest import ROOT
 from video_rs import cli
 from video_rs.errors import InputError
 from video_rs.options import OPTIONS
+from video_rs.signals import StopSignals
 
 STOPPING = "stopping after this step and saving"
 AGAIN = f"{STOPPING}; press Ctrl-C again to stop at once without saving"
@@ -127,12 +128,19 @@ def test_other_exceptions_keep_their_traceback():
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
 
 
+def test_output_that_nobody_reads_any_more_ends_the_tool_without_a_traceback():
+    process = start("from video_rs import cli; cli.run(lambda: [print('ready') for _ in range(100_000)])")
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(60) == 141
+
+
 # -- Signals that ask for a stop
 
 BUSY = """
     import hashlib
-    from video_rs import cli
-    signals = cli.StopSignals()
+    from video_rs.signals import StopSignals
+    signals = StopSignals()
     signals.start()
     print("ready", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # one call of minutes, in which Python runs no signal handler
@@ -169,13 +177,13 @@ def test_other_ranks_are_silent():
 
 
 def test_the_signals_are_given_back(capfd):
-    before = [signal.getsignal(kind) for kind in cli.StopSignals.KINDS]
-    signals = cli.StopSignals()
+    before = [signal.getsignal(kind) for kind in StopSignals.KINDS]
+    signals = StopSignals()
     signals.start()
     os.kill(os.getpid(), signal.SIGTERM)
     assert signals.asked
     signals.close()
-    assert [signal.getsignal(kind) for kind in cli.StopSignals.KINDS] == before
+    assert [signal.getsignal(kind) for kind in StopSignals.KINDS] == before
     assert signal.set_wakeup_fd(-1) == -1
     assert capfd.readouterr().err == f"{STOPPING}\n"
 

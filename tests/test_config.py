@@ -290,7 +290,7 @@ def test_a_value_without_its_key_is_refused():
         ("DATA.TRAIN_JITTER_AREA", "[0.1, 0.2, 0.3]", "a list of 2 values like [0.08, 1.0]"),
         ("DATA.TRAIN_JITTER_AREA", [0.08, 1.5], "0 to 1"),
         ("DATA.TRAIN_JITTER_SCALES", [256, 320.5], "a list of 2 values like [256, 320]"),
-        ("DATA.DECODER", "opencv", "'auto', 'pyav', 'decord', 'torchcodec'"),
+        ("DATA.DECODER", "opencv", "'auto', 'pyav', 'decord', 'torchcodec', 'torchcodec_cuda'"),
         ("TEST.NUM_SPATIAL_CROPS", 2, "1, 3"),
         ("DATA.ROOT", ["a"], "text"),
         ("DATA.ROOT", None, "text"),

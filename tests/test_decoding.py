@@ -361,7 +361,7 @@ def test_the_error_crosses_processes():
 
 
 def test_an_unknown_decoder_is_refused(tmp_path):
-    message = "unknown decoder 'opencv'; allowed: auto, pyav, decord, torchcodec"
+    message = "unknown decoder 'opencv'; allowed: auto, pyav, decord, torchcodec, torchcodec_cuda"
     with pytest.raises(InputError, match=message):
         open_video(tmp_path / "a.mp4", "opencv")
 
@@ -399,8 +399,29 @@ def test_a_package_that_cannot_load_its_libraries_is_told_apart(monkeypatch, fil
         open_video(files("closed.mp4"), "torchcodec")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_decoding_on_a_gpu_that_is_not_there_is_refused(files, decoder):
+    if decoder != "torchcodec":
+        pytest.skip("a matter of torchcodec")
+    message = (
+        "decoder 'torchcodec_cuda' needs an NVIDIA GPU, and torch finds none; allowed here: auto, pyav, decord, torc"
+    )
+    with pytest.raises(InputError, match=message):
+        open_video(files("closed.mp4"), "torchcodec_cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_gpu_gives_the_same_frames_but_for_rounding(files):
+    wanted = [3, 40, 41, 99]
+    with open_video(files("closed.mp4"), "torchcodec_cuda") as gpu, open_video(files("closed.mp4")) as cpu:
+        ours, expected = gpu.frames(wanted), cpu.frames(wanted)
+    assert (ours.device.type, ours.dtype, ours.shape) == ("cpu", torch.uint8, expected.shape)
+    assert numbers(ours) == wanted
+    assert (ours.int() - expected.int()).abs().max() <= 4
+
+
 def test_auto_is_pyav(files):
-    assert DECODERS == ("auto", "pyav", "decord", "torchcodec")
+    assert DECODERS == ("auto", "pyav", "decord", "torchcodec", "torchcodec_cuda")
     with open_video(files("closed.mp4")) as auto, open_video(files("closed.mp4"), "pyav") as pyav:
         assert type(auto) is type(pyav)
 

@@ -20,8 +20,9 @@ from conftest import ROOT, ToolResult
 from test_decoding import numbered, numbers
 
 from video_rs.data.decoding import DecodeError, open_video
-from video_rs.data.encoding import reencode, shrunk, write_video
+from video_rs.data.encoding import write_video
 from video_rs.data.records import read_records
+from video_rs.data.reencoding import reencode, shrunk
 from video_rs.errors import InputError
 
 EDGE = Path(__file__).parents[2] / "shared" / "videos"
@@ -460,7 +461,7 @@ def test_a_copy_with_other_frames_is_no_copy(tmp_path, monkeypatch, pts, message
         film(path, numbered(len(pts)), pts)
 
     film(tmp_path / "a.mp4", numbered(10))
-    monkeypatch.setattr("video_rs.data.encoding._encode_again", other)
+    monkeypatch.setattr("video_rs.data.reencoding._encode_again", other)
     with pytest.raises(InputError, match=message):
         reencode(tmp_path / "a.mp4", tmp_path / "copy.mp4", short_side=24)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
@@ -507,7 +508,7 @@ def test_what_hangs_or_crashes_costs_one_file(data_set, tmp_path):
 def test_a_killed_run_is_gone_on_with(prepare, videos, tmp_path, moment, program):
     code = "import time\n"
     if moment == "writing":  # two files stay unfinished
-        code += "import video_rs.data.encoding as e\ncheck = e._compare_times\n"
+        code += "import video_rs.data.reencoding as e\ncheck = e._compare_times\n"
         code += "def slow(plan, *a):\n    check(plan, *a)\n    time.sleep(60 * plan.source.endswith('light/0.mp4'))\n"
         code += "e._compare_times = slow\n"
     out = tmp_path / "out"
@@ -552,7 +553,7 @@ def test_an_ffmpeg_that_hangs_ends_with_its_worker(prepare, videos, tmp_path, mo
 
 def test_a_full_disk_ends_the_run(videos, tmp_path):
     code = (
-        "import video_rs.data.encoding as e\n"
+        "import video_rs.data.reencoding as e\n"
         "def full(*_): raise OSError(28, 'No space left on device')\n"
         "e._compare_times = full\n"
     )

@@ -156,6 +156,19 @@ def test_path_label_lines_keep_order_and_skip_blank_lines(write):
     assert [(record.id, record.labels) for record in got.records] == [("b.mp4", (1,)), ("a.mp4", (0,))]
 
 
+def test_lines_of_frame_folders_may_count_the_frames(write, tmp_path):
+    touch(tmp_path / "frames", "a/img_00001.jpg", "b c 7/img_00001.jpg", "d 5/img_00001.jpg", "d/img_00001.jpg")
+    lines = "frames/a 120 3\nframes/b c 7 64 0;2\nframes/d 5 1\nframes/none 8 1\nclip 2.mp4 4\n"
+    got = read_records(write(lines, "l.txt"))
+    assert [(record.id, record.labels) for record in got.records] == [
+        ("frames/a", (3,)),
+        ("frames/b c 7", (0, 2)),
+        ("frames/d 5", (1,)),  # a folder of that name is there
+        ("frames/none 8", (1,)),
+        ("clip 2.mp4", (4,)),
+    ]
+
+
 def test_class_folders(tmp_path):
     names = "run/b.MP4", "run/a.avi", "walk/c.webm", "walk/.hidden.mp4", "walk/notes.txt", ".git/x.mp4", "top.mp4"
     source = touch(tmp_path / "data", *names, "empty/readme.md")

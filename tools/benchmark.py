@@ -20,7 +20,7 @@ def main() -> None:
     result, text = data(args) if args.what == "data" else networks(args)
     print(text)
     if args.json:
-        from video_rs.reports.atomic import write_json
+        from video_rs.atomic import write_json
 
         write_json(args.json, result)
 
@@ -64,6 +64,10 @@ def data(args: argparse.Namespace) -> tuple[dict, str]:
         result["endurance"] = endure(
             **files["prepared"], clips=args.clips, frames=args.frames[0], size=args.size, say=say
         )
+    if args.doctor:
+        from video_rs.studies.data_doctor import probing_rates
+
+        result["doctor"] = probing_rates(files["originals"]["videos"], args.rounds, say)
     return result, data_table(result)
 
 
@@ -84,6 +88,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--prepared", type=Path, default="data/benchmark", help="for data: prepared ones, made once")
     parser.add_argument("--short-side", type=int, default=256, help="for data: of the prepared ones, in pixels")
     parser.add_argument("--clips", type=int, default=0, help="for data: so many more through two workers, for memory")
+    parser.add_argument("--doctor", action="store_true", help="for data: also files checked per second, by processes")
     parser.add_argument("--json", type=Path, metavar="OUT", help="machine, rows and ratios")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="clips per second over GFLOP per clip")
     args = parser.parse_args()

@@ -13,12 +13,12 @@ def main() -> None:
     parser.add_argument("videos", nargs="+", metavar="VIDEO")
     parser.add_argument("--json", default="", metavar="OUT", help="also write the answers as a JSON array")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    parser.add_argument("--decoder", default="auto", help="auto, pyav, decord or torchcodec")
+    parser.add_argument("--decoder", default="auto", help="auto, pyav, decord, torchcodec or torchcodec_cuda")
     args = parser.parse_args()
 
+    from video_rs.atomic import write_json
     from video_rs.errors import InputError
     from video_rs.inference import Predictor
-    from video_rs.reports.atomic import write_json
 
     predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder)
     answers = []

@@ -1,23 +1,23 @@
-"""What the command-line tools share: exit codes, signals, and settings of the process."""
+"""What the command-line tools share: exit codes, and settings of the process."""
 
 import contextlib
 import ctypes
 import logging
 import os
+import select
 import signal
-import socket
 import sys
-import threading
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
 from video_rs.errors import InputError
+from video_rs.signals import end_interrupted, is_first_process
 
-REFUSED, INTERRUPTED, TERMINATED = 2, 130, 143
+REFUSED, UNREAD, TERMINATED = 2, 141, 143
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs ``main`` and exits: 0 done, 2 input refused in one line, 130 interrupted, 143 stopped with state saved.
+    """Runs ``main`` and exits: 0 done, 2 input refused in one line, 130 interrupted, 143 stopped with state saved, 141
+    where whoever read the output has closed it (``| head``).
 
     Anything else keeps its traceback and exits 1. Under torchrun only rank 0 prints the line.
     """
@@ -29,13 +29,14 @@ def run(main: Callable[[], None]) -> None:
     code = 0
     try:
         main()
+        sys.stdout.flush()
     except BaseException as error:
         if was_interrupted(error):
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             with contextlib.suppress(OSError):
                 sys.stdout.flush()
             end_interrupted()
-        code = told(error)
+        code = UNREAD if _is_unread(error) else told(error)
         if code is None:
             raise
     if "torch" in sys.modules:
@@ -43,6 +44,18 @@ def run(main: Callable[[], None]) -> None:
 
         distributed.stop()
     sys.exit(code)
+
+
+def _is_unread(error: BaseException) -> bool:
+    """Whether nobody reads stdout any more; what is still to be written goes nowhere then."""
+    if not isinstance(error, BrokenPipeError):
+        return False
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    unread = any(event & select.POLLERR for _, event in poll.poll(0))
+    if unread:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return unread
 
 
 def told(error: BaseException) -> int | None:
@@ -76,11 +89,6 @@ def misspelt_override(arguments: Sequence[str]) -> str:
     return ""
 
 
-def is_first_process() -> bool:
-    """Whether this is rank 0, or the only process."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def was_interrupted(error: BaseException | None) -> bool:
     """Whether ``error`` is a Ctrl-C, or comes from one: an import that it breaks off may raise something else."""
     while error is not None:
@@ -88,68 +96,6 @@ def was_interrupted(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def end_interrupted() -> NoReturn:
-    """Says so and ends the process at once, whatever its threads do or wait for; its reading processes end with it."""
-    tell_at_once("interrupted")
-    os._exit(INTERRUPTED)
-
-
-def tell_at_once(text: str) -> None:
-    """A line on stderr, of rank 0, past all buffers and locks; on a terminal it leaves the line of a progress bar."""
-    if is_first_process():
-        with contextlib.suppress(OSError):
-            os.write(2, ("\n" * os.isatty(2) + text + "\n").encode())
-
-
-class StopSignals:
-    """SIGTERM and the first Ctrl-C ask for a stop, and are answered at once; a second Ctrl-C ends the process.
-
-    A thread takes them: the main one runs no handlers within a long operation, or while it waits for another process.
-
-    Attributes:
-        asked: whether to stop.
-    """
-
-    KINDS = (signal.SIGTERM, signal.SIGINT)
-    ANSWER = "stopping after this step and saving"
-
-    def __init__(self):
-        self.asked = False
-
-    def start(self) -> None:
-        """Takes the signals, from the main thread, until :meth:`close`."""
-        self.ear, self.bell = socket.socketpair()
-        self.bell.setblocking(False)
-        self.former_bell = signal.set_wakeup_fd(self.bell.fileno(), warn_on_full_buffer=False)
-        self.former = {kind: signal.signal(kind, self._ask) for kind in self.KINDS}
-        self.thread = threading.Thread(target=self._answer, daemon=True, name="video_rs signals")
-        self.thread.start()
-
-    def close(self) -> None:
-        """Gives the signals back to whom they were taken from."""
-        for kind, handler in self.former.items():
-            signal.signal(kind, handler)
-        signal.set_wakeup_fd(self.former_bell)
-        self.bell.close()
-        self.thread.join()
-        self.ear.close()
-
-    def _ask(self, *_) -> None:
-        self.asked = True
-
-    def _answer(self) -> None:
-        seen = []
-        while byte := self.ear.recv(1):
-            kind = byte[0]
-            if kind == signal.SIGINT and kind in seen:
-                end_interrupted()
-            if kind == signal.SIGINT:
-                tell_at_once(f"{self.ANSWER}; press Ctrl-C again to stop at once without saving")
-            elif kind == signal.SIGTERM and not seen:
-                tell_at_once(self.ANSWER)
-            seen += [kind] * (kind in self.KINDS)
 
 
 def keep_large_blocks() -> None:

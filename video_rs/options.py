@@ -54,7 +54,7 @@ OPTIONS = (
     Option("DATA.ROOT", "", "folder that relative paths start from; empty: the list's own"),
     Option("DATA.LABEL_MAP", "", "file with one class name a line; empty: sorted names of the training list"),
     Option("DATA.DEMO", "", "motion: write the demo clips beside TRAIN_LIST where they are missing", ("", "motion")),
-    Option("DATA.DECODER", "auto", "what reads video", ("auto", "pyav", "decord", "torchcodec")),
+    Option("DATA.DECODER", "auto", "what reads video", ("auto", "pyav", "decord", "torchcodec", "torchcodec_cuda")),
     Option("DATA.NUM_WORKERS", -1, "reading processes per training process; -1 its share of the cores, 0 none", low=-1),
     Option("DATA.CACHE", "", "probes.sqlite of tools/check_dataset.py: its files are not scanned again"),
     Option("DATA.PATH_HANDLERS", "", "iopath handlers of URLs other than http: module:Class, several joined by commas"),

@@ -13,6 +13,7 @@ from video_rs.errors import InputError
 
 # Rows with one of these go to quarantine.
 PROBLEMS = {
+    "row": "its label, path or times cannot be used",
     "missing": "there is no such file",
     "empty": "nothing is in the file",
     "truncated": "the file ends before its own index says",
@@ -36,10 +37,16 @@ NOTES = {
 
 
 class Row(NamedTuple):
-    """One row of the data set."""
+    """One row of the data set.
+
+    One that cannot be used says why as ``fault``; its record has the path as listed and nothing else, and ``label`` is
+    what the list says.
+    """
 
     split: str  # as listed; "" where the list has no splits
     record: VideoRecord
+    fault: str = ""
+    label: str = ""
 
 
 class Finding(NamedTuple):
@@ -88,13 +95,17 @@ def diagnose(rows: Sequence[Row], probes: Mapping[str, Probe], names: Sequence[s
 
     Args:
         rows: of all splits.
-        probes: by the records' path.
+        probes: by the records' path; none of rows with a fault.
         names: of the classes.
         clip_reach: frames that a training clip spans; a video with fewer is "short".
     """
     findings = [
-        finding for i, row in enumerate(rows) for finding in _of_file(i, row, probes[row.record.path], clip_reach)
+        finding
+        for i, row in enumerate(rows)
+        if not row.fault
+        for finding in _of_file(i, row, probes[row.record.path], clip_reach)
     ]
+    findings += [Finding("row", i, row.fault) for i, row in enumerate(rows) if row.fault]
     findings += _of_content(rows, probes)
     counts: dict[str, Counter] = defaultdict(Counter)
     for row in rows:
@@ -128,8 +139,8 @@ def _of_content(rows: Sequence[Row], probes: Mapping[str, Probe]) -> Iterable[Fi
     """Findings on rows that show the same file, or files of equal content."""
     same: dict[str, list[int]] = defaultdict(list)
     for i, row in enumerate(rows):
-        probe = probes[row.record.path]
-        if probe.kind == "ok":
+        probe = None if row.fault else probes[row.record.path]
+        if probe and probe.kind == "ok":
             same[probe.fingerprint or row.record.path].append(i)
     for group in same.values():
         if len(group) > 1:

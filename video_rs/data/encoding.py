@@ -1,16 +1,10 @@
-"""Writing videos: the only module that does. Frames from memory, or a file's own frames again, smaller."""
+"""Writing videos from frames in memory; :mod:`video_rs.data.reencoding` writes a file's own frames again."""
 
-import ctypes
 import os
 import platform
-import re
-import signal
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -18,18 +12,8 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from av.video.frame import PictureType
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from video_rs.data.decoding import DecodeError
-from video_rs.data.decoding.index import FrameIndex
-from video_rs.data.decoding.packets import ffmpeg_reason, open_container, scan, video_stream
-from video_rs.data.decoding.pyav import PyAVReader
-from video_rs.data.decoding.reader import check_file
 from video_rs.errors import InputError
-
-PROGRAMS = ("pyav", "ffmpeg")
-"""What :func:`reencode` works with: PyAV in this process, or the program of that name, 5.1 or newer."""
 
 Frames = torch.Tensor | np.ndarray | Iterable[torch.Tensor | np.ndarray]
 
@@ -67,13 +51,13 @@ def write_video(
     first = next(checked, None)
     if first is None:
         raise InputError(f"no frames to write to {path}; give at least one")
-    settings = _encoder_options(codec, {"crf": str(crf), **(options or {})})
-    with _whole_file(path, codec) as temporary:
+    settings = encoder_options(codec, {"crf": str(crf), **(options or {})})
+    with whole_file(path, codec) as temporary:
         _encode(temporary, chain([first], checked), first.shape, fps, codec, keyframe_interval, settings)
 
 
 @contextmanager
-def _whole_file(path: Path, codec: str) -> Iterator[Path]:
+def whole_file(path: Path, codec: str) -> Iterator[Path]:
     """A name to write to; the file takes its place at ``path`` if no exception comes."""
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
     try:
@@ -89,7 +73,7 @@ def _whole_file(path: Path, codec: str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _encoder_options(codec: str, options: dict[str, str]) -> dict[str, str]:
+def encoder_options(codec: str, options: dict[str, str]) -> dict[str, str]:
     """``options`` with x264 held to SSE2, which every x86-64 processor has.
 
     With AVX-512 the x264 inside PyAV 18.1 wrote 9 and 16 different files in 60 runs over the same 96x96 frames; with
@@ -137,226 +121,3 @@ def _checked(frames: Frames) -> Iterator[np.ndarray]:
         if height % 2 or width % 2 or not picture.size:
             raise InputError(f"height and width must be even for yuv420p, got {height}x{width}; crop or pad by a pixel")
         yield picture
-
-
-# A file's own frames again
-
-
-def reencode(
-    source: str | os.PathLike,
-    path: str | os.PathLike,
-    *,
-    short_side: int,
-    keyframe_interval: int = 12,
-    crf: int = 18,
-    program: str = "pyav",
-) -> None:
-    """Writes each frame that a reader of ``source`` shows to ``path`` (MP4), once, in its order and at its own time.
-
-    H.264, yuv420p, limited range, without sound, B-frames or rotation metadata: frames come as shown, turned. The first
-    frame's time becomes 0. Colour matrix and pixel aspect ratio stay what they were. The file appears whole or not at
-    all, and only if its frames and times are found to be the source's.
-
-    Args:
-        short_side: pixels, even; no video is enlarged, and an odd side loses a pixel (a single pixel becomes two).
-        keyframe_interval: frames from a key frame to the next, at most.
-        crf: constant rate factor of x264; lower is better and bigger.
-        program: one of :data:`PROGRAMS`.
-
-    Raises:
-        DecodeError: a frame of the source cannot be decoded.
-        InputError: the encoder refuses the frames, or the program lost some.
-        OSError: the folder is missing or cannot be written.
-    """
-    plan, path = _Plan.of(os.fspath(source), short_side), Path(path)
-    with _whole_file(path, "libx264") as temporary:
-        if program == "ffmpeg":
-            _run_ffmpeg(plan, temporary, keyframe_interval, crf)
-        else:
-            _encode_again(plan, temporary, keyframe_interval, crf)
-        _compare_times(plan, temporary, program)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What the copy of ``source`` will be: ``times`` int64 [N] in units of ``time_base``, from 0; even sides."""
-
-    source: str
-    index: FrameIndex
-    quarter_turns: int
-    height: int
-    width: int
-    aspect: Fraction
-    times: np.ndarray
-    time_base: Fraction
-
-    @classmethod
-    def of(cls, source: str, short_side: int) -> "_Plan":
-        check_file(source)
-        index = scan(source)
-        with PyAVReader(source, index) as reader:
-            turns = reader.quarter_turns
-            height, width = shrunk(reader.height, reader.width, short_side)
-        with open_container(source) as container:
-            aspect = video_stream(container, source).sample_aspect_ratio or Fraction(1)
-        aspect = 1 / aspect if turns % 2 else aspect
-        return cls(source, index, turns, height, width, aspect, *_times(index))
-
-
-def shrunk(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """The nearest even size of that short side and about the same aspect; no side longer than it was, none below 2."""
-    factor = min(1.0, short_side / min(height, width))
-    return tuple(max(2, min(2 * round(side * factor / 2), side // 2 * 2)) for side in (height, width))
-
-
-def _times(index: FrameIndex) -> tuple[np.ndarray, Fraction]:
-    """When each frame is shown, from 0; evenly where the file's own times are unknown or do not increase."""
-    if (np.diff(index.pts) > 0).all():
-        return index.pts - index.pts[0], index.time_base
-    return np.arange(len(index.pts)), 1 / Fraction(index.fps).limit_denominator(1001)
-
-
-def _shown(plan: _Plan) -> Iterator[av.VideoFrame]:
-    """The frames of the index, none left out. DecodeError at the first that is damaged or does not come."""
-    numbers = {int(pts): i for i, pts in enumerate(plan.index.pts)}
-    total, done, reason = len(plan.times), 0, "the decoder does not give it"
-    with open_container(plan.source) as container:
-        try:
-            for frame in container.decode(video_stream(container, plan.source)):
-                number = numbers.get(frame.pts) if plan.index.seekable else done
-                if number is None:
-                    continue  # shown by no reader: what an edit list discards
-                if frame.is_corrupt:
-                    reason = "its data is damaged"
-                if number != done or done == total or frame.is_corrupt:
-                    break
-                yield frame
-                done += 1
-        except av.FFmpegError as error:
-            reason = ffmpeg_reason(error)
-    if done < total:
-        raise DecodeError(plan.source, f"frame {done} of {total}: {reason}", "damaged")
-
-
-def _encode_again(plan: _Plan, path: Path, keyframe_interval: int, crf: int) -> None:
-    """Decodes, scales and encodes one frame after the other, in one thread each."""
-    frames = _scaled(plan)
-    first = next(frames)
-    options = _encoder_options("libx264", _quick_to_read(crf))
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
-        rate = Fraction(plan.index.fps).limit_denominator(1001)
-        stream = container.add_stream("libx264", rate=rate, options=options)
-        context = stream.codec_context
-        stream.height, stream.width, stream.pix_fmt = plan.height, plan.width, "yuv420p"
-        stream.time_base = context.time_base = plan.time_base
-        context.sample_aspect_ratio = plan.aspect
-        context.colorspace, context.color_range = first.colorspace, first.color_range
-        context.gop_size, context.thread_count = keyframe_interval, 1
-        for time, frame in zip(plan.times.tolist(), chain([first], frames), strict=True):
-            if plan.quarter_turns:
-                frame = _turned(frame, plan.quarter_turns)
-            # Else x264 would take over the source's key frames and B-frames.
-            frame.pict_type = PictureType.NONE
-            frame.pts, frame.time_base = time, plan.time_base
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-
-
-def _quick_to_read(crf: int) -> dict[str, str]:
-    """Options of x264. ``fastdecode`` (no CABAC, no deblocking) doubles the clips per second for a seventh more bytes.
-
-    Measured on 10 s of 340x256, random 32-frame clips of stride 2: 37.3 clips/s with it, 21.4 without, 16.7 from the
-    usual long groups. Beside that, B-frames (36.3) and key-frame intervals from 8 to 32 (38.2 to 34.4) matter little.
-    ``faster`` takes half of the time of the default preset, and 7 % more bytes for an equal PSNR.
-    """
-    return {"crf": str(crf), "bf": "0", "tune": "fastdecode", "preset": "faster"}
-
-
-def _scaled(plan: _Plan) -> Iterator[av.VideoFrame]:
-    """The frames as yuv420p of limited range in the size of the copy, not yet turned."""
-    reformatter = VideoReformatter()
-    height, width = (plan.height, plan.width)[:: -1 if plan.quarter_turns % 2 else 1]
-    options = {"interpolation": Interpolation.BICUBIC, "dst_color_range": ColorRange.MPEG, "threads": 1}
-    for frame in _shown(plan):
-        matrix = {"dst_colorspace": Colorspace.ITU601} if frame.format.is_rgb else {}
-        yield reformatter.reformat(frame, width, height, "yuv420p", **options, **matrix)
-
-
-def _turned(frame: av.VideoFrame, quarter_turns: int) -> av.VideoFrame:
-    """A yuv420p frame turned counter-clockwise, each of its planes."""
-    rows, (height, width) = frame.to_ndarray(), (frame.height, frame.width)
-    planes = [rows[:height], *rows[height:].reshape(2, height // 2, width // 2)]
-    turned = np.concatenate([np.rot90(plane, quarter_turns).ravel() for plane in planes])
-    width = width if quarter_turns % 2 == 0 else height
-    return av.VideoFrame.from_ndarray(turned.reshape(-1, width), "yuv420p")
-
-
-def _run_ffmpeg(plan: _Plan, path: Path, keyframe_interval: int, crf: int) -> None:
-    """Lets the program do it; it turns frames by itself."""
-    first = next(_shown(plan))
-    _refuse_other_turns(first, plan)
-    steps = np.unique(np.diff(plan.times))
-    # Where a container stores no times, this ffmpeg may reckon other ones than PyAV's.
-    times = "PTS-STARTPTS" if len(steps) > 1 else f"N*{steps.sum()}"
-    scale = f"scale={plan.width}:{plan.height}:flags=bicubic:out_range=tv"
-    scale += ":out_color_matrix=bt601" if first.format.is_rgb else ""
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-threads", "1", "-i", f"file:{plan.source}"]
-    command += ["-map", f"0:{plan.index.stream}", "-an", "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1"]
-    command += [
-        "-vf",
-        f"settb={plan.time_base},setpts={times},{scale},setsar={plan.aspect},format=yuv420p",
-        "-fps_mode",
-        "passthrough",
-    ]
-    command += ["-enc_time_base", str(plan.time_base), "-c:v", "libx264", "-g", str(keyframe_interval), "-threads", "1"]
-    command += [part for name, value in _quick_to_read(crf).items() for part in (f"-{name}", value)]
-    command += ["-movflags", "faststart", "-f", "mp4", f"file:{path}"]
-    done = subprocess.run(command, capture_output=True, check=False, preexec_fn=_end_with_parent)
-    if done.returncode:
-        raise InputError(f"ffmpeg: {_last_line(done.stderr)}")
-
-
-def check_ffmpeg() -> None:
-    """Raises InputError unless the program is there, is new enough for us and can encode H.264."""
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "color=size=32x32:duration=0.1"]
-    command += ["-fps_mode", "passthrough", "-c:v", "libx264", "-f", "null", "-"]
-    try:
-        done = subprocess.run(command, capture_output=True, check=False)
-    except OSError as error:
-        raise InputError(f"cannot run ffmpeg ({error.strerror}); install it, or use --program pyav") from error
-    if done.returncode:
-        needs = "5.1 or newer with libx264 is needed; install it, or use --program pyav"
-        raise InputError(f"this ffmpeg does not do ({_last_line(done.stderr)}): {needs}")
-
-
-def _last_line(output: bytes) -> str:
-    """The program's last words without the part and the address that they come from ("[h264 @ 0x55] message")."""
-    lines = output.decode(errors="backslashreplace").strip().splitlines()
-    return re.sub(r"^(\[[^\]]*\] )+", "", lines[-1]) if lines else "it gives no reason"
-
-
-def _end_with_parent() -> None:
-    """The program ends with a worker that is killed; elsewhere than on Linux, when it is done."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG of <sys/prctl.h>
-
-
-def _refuse_other_turns(first: av.VideoFrame, plan: _Plan) -> None:
-    """InputError for a display matrix that mirrors or skews: ffmpeg would apply it, readers do not."""
-    data = first.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return
-    a, b, _, c, d, *_ = np.frombuffer(data, np.int32).astype(float)
-    if a * d - b * c <= 0 or (first.rotation % 90 and not plan.quarter_turns):
-        raise InputError("its display matrix mirrors or skews, which ffmpeg would apply; use --program pyav")
-
-
-def _compare_times(plan: _Plan, path: Path, program: str) -> None:
-    """InputError unless the file shows as many frames as the source, at the same times."""
-    copy = scan(path)
-    if len(copy.pts) != len(plan.times):
-        raise InputError(f"{program} wrote {len(copy.pts)} frames of {len(plan.times)}")
-    ours = (copy.pts - copy.pts[0]) * float(copy.time_base)
-    late = np.abs(ours - plan.times * float(plan.time_base))
-    if late.max() > float(plan.time_base) / 2:
-        raise InputError(f"{program} wrote frame {late.argmax()} of {len(late)} {late.max():.4g} s from its time")

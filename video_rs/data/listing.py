@@ -63,7 +63,7 @@ def read_listing(source: str, root: str, require_labels: bool) -> Listing:
         )
     if "path" in header or "file" in header:
         return _read_csv(text, root, source, require_labels)
-    return Listing(list(_lines(text, source, require_labels)), root, has_splits=False)
+    return Listing(list(_lines(text, source, root, require_labels)), root, has_splits=False)
 
 
 def read_text(path: str, what: str, how_to: str) -> str:
@@ -119,10 +119,11 @@ def _refuse_columns(header: list[str], row: list[str], where: str) -> None:
     raise InputError(f"{where}: {len(row)} columns, but the header has {len(header)} ({','.join(header)}); {hint}")
 
 
-def _lines(text: str, source: str, require_labels: bool) -> Iterator[Row]:
+def _lines(text: str, source: str, root: str, require_labels: bool) -> Iterator[Row]:
     for number, line in enumerate(io.StringIO(text), 1):
         if match := _LINE.fullmatch(line):
-            yield Row(number, match[1].rstrip(", \t").strip(' \t"'), match[2])
+            path = match[1].rstrip(", \t").strip(' \t"')
+            yield Row(number, _without_frame_count(path, root), match[2])
         elif not line.strip():
             continue
         elif require_labels:
@@ -132,6 +133,13 @@ def _lines(text: str, source: str, require_labels: bool) -> Iterator[Row]:
             )
         else:
             yield Row(number, line.strip())
+
+
+def _without_frame_count(path: str, root: str) -> str:
+    """The folder of a line ``FOLDER FRAMES LABEL``, as MMAction2 and TSN list folders of frames; other paths as is."""
+    folder, _, count = path.rpartition(" ")
+    is_count = count.isdecimal() and os.path.isdir(os.path.join(root, folder.strip()))
+    return folder.strip() if is_count and not os.path.exists(os.path.join(root, path)) else path
 
 
 def _read_folder(source: str) -> Listing:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from video_rs.data.listing import HOW_TO, Listing, Row, read_listing, read_text, short
 from video_rs.errors import InputError
@@ -41,6 +42,13 @@ class RecordList:
 
     def __len__(self) -> int:
         return len(self.records)
+
+
+class Fault(NamedTuple):
+    """A row that cannot be used, as written, and why: its label, its path or its times."""
+
+    row: Row
+    reason: str
 
 
 @contextmanager
@@ -82,12 +90,19 @@ def read_records(
 @_collector_paused()
 def read_splits(
     source: str, *, root: str = "", label_names: Sequence[str] | None = None, require_labels: bool = True
-) -> dict[str, RecordList]:
-    """Every split of a list, by its name; a list without splits has one, called "". Arguments as for read_records."""
+) -> dict[str, tuple[RecordList, list[Fault]]]:
+    """Every split of a list, by its name, and what cannot be used of it; a list without splits has one, called "".
+
+    Arguments and errors as for :func:`read_records`, but that a row's own fault refuses that row alone.
+    """
     source = os.fspath(source)
     listing = read_listing(source, root, require_labels)
     splits = sorted({row.split for row in listing.rows}) if listing.has_splits else [None]
-    return {split or "": _read(listing, source, split, label_names, None, require_labels) for split in splits}
+    found = {}
+    for split in splits:
+        faults: list[Fault] = []
+        found[split or ""] = _read(listing, source, split, label_names, None, require_labels, faults), faults
+    return found
 
 
 def _read(
@@ -97,16 +112,24 @@ def _read(
     label_names: Sequence[str] | None,
     num_classes: int | None,
     require_labels: bool,
+    faults: list[Fault] | None = None,
 ) -> RecordList:
+    """Where ``faults`` are collected, a row with one is left out instead of refusing the list."""
     rows = _rows_of_split(listing, split, source)
     classes = _Classes.of(listing.rows, rows, label_names, num_classes, source)
     cache: dict[str, tuple[int, ...]] = {}
     records = []
     for row in rows:
-        if (labels := cache.get(row.label)) is None:
-            labels = cache[row.label] = classes.ids(row, require_labels)
-        path = _resolve(row, listing.root, source)
-        start, end = _segment(row, source)
+        try:
+            if (labels := cache.get(row.label)) is None:
+                labels = cache[row.label] = classes.ids(row, require_labels)
+            path = _resolve(row, listing.root, source)
+            start, end = _segment(row, source)
+        except InputError as error:
+            if faults is None:
+                raise
+            faults.append(Fault(row, str(error)))
+            continue
         records.append(VideoRecord(path, labels, start, end, row.id or _default_id(row)))
     return RecordList(tuple(records), classes.names, source)
 

@@ -48,7 +48,7 @@ class Predictor:
         preprocessing: as the checkpoint stores it.
         label_names: one per class.
         device: where the model is.
-        decoder: "auto", "pyav", "decord" or "torchcodec".
+        decoder: one of :data:`video_rs.data.decoding.DECODERS`.
         batch: views per forward pass.
     """
 

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
+from video_rs.atomic import write_csv, write_json
 from video_rs.data.decoding.probing import DEPTHS, Probe, probe, stills
 from video_rs.data.doctor import NOTES, PROBLEMS, Diagnosis, Row, diagnose
+from video_rs.data.listing import Row as ListedRow
 from video_rs.data.probe_cache import ProbeCache, Probed, Stamp
 from video_rs.data.processes import Lost, in_processes
-from video_rs.data.records import read_label_map, read_splits
+from video_rs.data.records import VideoRecord, read_label_map, read_splits
 from video_rs.errors import InputError
 from video_rs.jobs.progress import say, videos_with_progress
-from video_rs.reports.atomic import write_csv, write_json
 from video_rs.reports.check_page import Kind, Picture, Spread, write_check_page
 
 _STORED_AT_ONCE = 500  # probes that a killed check may lose
@@ -62,7 +63,8 @@ def run_check(
         raise InputError(f"cannot write to {folder}: {error.strerror}; name another with --out") from error
     started = time.perf_counter()
     with ProbeCache(cache or folder / "probes.sqlite") as probed:
-        probes, fresh = probe_all([row.record.path for row in rows], probed, depth, processes, time_limit)
+        usable = [row.record.path for row in rows if not row.fault]
+        probes, fresh = probe_all(usable, probed, depth, processes, time_limit)
     seconds = time.perf_counter() - started
     diagnosis = diagnose(rows, probes, names, clip_reach)
     rate = f", {fresh} of them now, {fresh / seconds:.1f} files/s" if fresh else ", none of them anew"
@@ -80,11 +82,17 @@ def read_rows(lists: Sequence[str], root: str, label_map: str) -> tuple[list[Row
     names = read_label_map(label_map) if label_map else None
     rows: list[Row] = []
     for source in lists:
-        for split, records in read_splits(source, root=root, label_names=names, require_labels=False).items():
+        splits = read_splits(source, root=root, label_names=names, require_labels=False)
+        for split, (records, faults) in splits.items():
             names = names or records.label_names
             named = split or (Path(source).stem if len(lists) > 1 else "")
             rows += [Row(named, record) for record in records.records]
+            rows += [Row(named, _unusable(row), reason, row.label) for row, reason in faults]
     return rows, tuple(names or ())
+
+
+def _unusable(row: ListedRow) -> VideoRecord:
+    return VideoRecord(row.path, (), None, None, row.id or row.path)
 
 
 def probe_all(
@@ -143,7 +151,7 @@ def _cells(row: Row, names: Sequence[str], columns: Sequence[str]) -> list[str]:
     record = row.record
     values = {
         "path": record.path,
-        "label": ";".join(names[label] for label in record.labels),
+        "label": row.label or ";".join(names[label] for label in record.labels),
         "split": row.split,
         "start": "" if record.start is None else repr(record.start),
         "end": "" if record.end is None else repr(record.end),
@@ -189,12 +197,13 @@ def take_pictures(
     some = sorted(random.Random(0).sample(sound, min(len(sound), _PICTURES_OF_SOUND)))
     chosen += [("", row, "") for row in some]
     pictures: dict[str, list[Picture]] = {}
-    tasks = ((rows[row].record.path,) for _, row, _ in chosen)
+    tasks = ((rows[row].record.path,) for _, row, _ in chosen if not rows[row].fault)
     with closing(in_processes(stills, tasks, processes=processes, time_limit=time_limit, ahead=8)) as results:
-        for (kind, row, detail), frames in zip(chosen, results, strict=True):
+        for kind, row, detail in chosen:
+            frames = None if rows[row].fault else next(results)
             record = rows[row].record
-            label = "; ".join(names[label] for label in record.labels)
-            shown = np.empty((0, 1, 1, 3), np.uint8) if isinstance(frames, Lost) else frames
+            label = rows[row].label or "; ".join(names[label] for label in record.labels)
+            shown = frames if isinstance(frames, np.ndarray) else np.empty((0, 1, 1, 3), np.uint8)
             pictures.setdefault(kind, []).append(Picture(record.id, label, rows[row].split, detail, shown))
     return pictures
 

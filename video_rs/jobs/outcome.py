@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from video_rs.atomic import replace_text
 from video_rs.data.dataset import segment
 from video_rs.data.decoding import open_video
 from video_rs.data.preprocessing import ClipSpec
@@ -13,7 +14,6 @@ from video_rs.data.sampling import center_clip
 from video_rs.engine.metrics import VideoResult, confusion_matrix, top_labels
 from video_rs.errors import InputError
 from video_rs.reports import Example, write_report
-from video_rs.reports.atomic import replace_text
 
 EXAMPLES = 8
 EXAMPLE_FRAMES = 6

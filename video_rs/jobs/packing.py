@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from video_rs.atomic import write_csv, write_json
 from video_rs.data.decoding import DecodeError
 from video_rs.data.decoding.fetching import is_url
 from video_rs.data.decoding.location import Location
@@ -24,7 +25,6 @@ from video_rs.data.records import VideoRecord, read_records
 from video_rs.errors import InputError
 from video_rs.jobs.progress import say, videos_with_progress
 from video_rs.jobs.work_folder import UNFINISHED, refuse_foreign, taken
-from video_rs.reports.atomic import write_csv, write_json
 
 PLAN = "shards.json"
 _LISTS = ("list.csv", "failures.csv")

@@ -11,15 +11,15 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from video_rs.atomic import write_csv, write_json
 from video_rs.data.decoding import DecodeError
-from video_rs.data.encoding import PROGRAMS, check_ffmpeg, reencode
 from video_rs.data.listing import Row, read_listing
 from video_rs.data.processes import Lost, in_processes
 from video_rs.data.records import read_records
+from video_rs.data.reencoding import PROGRAMS, check_ffmpeg, reencode
 from video_rs.errors import InputError
 from video_rs.jobs.progress import say, videos_with_progress
 from video_rs.jobs.work_folder import UNFINISHED, refuse_foreign, taken
-from video_rs.reports.atomic import write_csv, write_json
 
 SETTINGS = "prepared.json"
 # What stands in the folder besides: videos of the root, and videos from elsewhere.
@@ -67,7 +67,7 @@ def run_preparation(
         source: list file, or folder of class folders.
         output: the folder.
         root: as DATA.ROOT.
-        short_side, keyframe_interval, crf, program: as for :func:`video_rs.data.encoding.reencode`.
+        short_side, keyframe_interval, crf, program: as for :func:`video_rs.data.reencoding.reencode`.
         processes: files prepared at once.
         time_limit: seconds for one file.
         overwrite: makes all files of the folder again where it was prepared with other settings, or with these.

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from video_rs import builders
+from video_rs.atomic import write_json
 from video_rs.config import Config, config_from_text
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.data.records import RecordList, read_records
@@ -20,7 +21,6 @@ from video_rs.inference.predictor import load_classifier
 from video_rs.jobs.outcome import write_outcome_report, write_predictions
 from video_rs.jobs.progress import say, videos_with_progress
 from video_rs.jobs.run_folder import RunFolder
-from video_rs.reports.atomic import write_json
 
 
 def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str] = ()) -> dict[str, Any]:

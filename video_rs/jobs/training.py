@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from video_rs import __version__, builders
-from video_rs.cli import StopSignals
+from video_rs.atomic import write_json
 from video_rs.config import Config
 from video_rs.engine import distributed
 from video_rs.engine.checkpoint import FORMAT, copy_checkpoint, load_checkpoint, save_checkpoint
@@ -26,7 +26,7 @@ from video_rs.jobs.run_folder import RunFolder
 from video_rs.jobs.testing import describe, metrics_of, score_videos
 from video_rs.models.strict import keep_classifier, load_strictly
 from video_rs.reports import RunLog, read_log
-from video_rs.reports.atomic import write_json
+from video_rs.signals import StopSignals
 
 
 def run_training(

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from video_rs.atomic import replace_text
 from video_rs.reports import plots
-from video_rs.reports.atomic import replace_text
 from video_rs.reports.confusion import ClassAccuracy, checked, class_accuracies, most_confused
 from video_rs.reports.page import data_uri, template
 

@@ -109,5 +109,8 @@ def data_table(result: Mapping[str, Any]) -> str:
             f"{many['clips_per_s']:.0f} clips/s; left behind: {many['files_left']} files, "
             f"{many['processes_left']} processes",
         ]
+    if checked := result.get("doctor"):
+        text += ["", f"checking {checked[0]['files']} files, first and last frame decoded:"]
+        text += [f"{row['files_per_s']:6.1f} files/s, {row['processes']} processes" for row in checked]
     machine = result["machine"]
     return "\n".join([*text, "", f"{machine['processor']}, {machine['cores']} cores, torch {machine['torch']}"])

@@ -7,10 +7,11 @@ from video_rs.data.decoding.index import FrameIndex
 from video_rs.data.decoding.reader import VideoReader, check_file
 from video_rs.errors import InputError
 
-DECODERS = ("auto", "pyav", "decord", "torchcodec")
+DECODERS = ("auto", "pyav", "decord", "torchcodec", "torchcodec_cuda")
 """Names for ``open_video``. ``auto`` is PyAV: it read every sound file of our collection, it is a dependency of the
 package and so the same everywhere, and a random 32-frame, stride-2 clip of 340x256 H.264 takes it 0.5 to 0.9 of the
-time that TorchCodec 0.17 or decord 0.6 take, because it leaves out frames that nobody asked for or refers to."""
+time that TorchCodec 0.17 or decord 0.6 take, because it leaves out frames that nobody asked for or refers to.
+``torchcodec_cuda`` decodes on this rank's NVIDIA GPU, and gives frames in main memory like the others."""
 
 
 def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex | None = None) -> VideoReader:
@@ -39,7 +40,7 @@ def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex
         return ImageFolderReader(path)
     check_file(path)
     index = index or scan(path)
-    if decoder == "torchcodec" and not index.addressable:
+    if decoder.startswith("torchcodec") and not index.addressable:
         reader = reader_class("pyav")
     return reader(path, index)
 
@@ -48,25 +49,38 @@ def reader_class(decoder: str) -> type:
     """The reader behind a decoder's name; its package is imported here, and nowhere before.
 
     Raises:
-        InputError: the name is unknown, or the package is missing or cannot load its libraries.
+        InputError: the name is unknown, the package is missing or cannot load its libraries, or there is no GPU.
     """
     if decoder not in DECODERS:
         raise InputError(f"unknown decoder {decoder!r}; allowed: {', '.join(DECODERS)}")
     try:
         if decoder == "torchcodec":
             from video_rs.data.decoding.torchcodec import TorchCodecReader as Reader
+        elif decoder == "torchcodec_cuda":
+            from video_rs.data.decoding.torchcodec import TorchCodecCudaReader as Reader
         elif decoder == "decord":
             from video_rs.data.decoding.decord import DecordReader as Reader
         else:
             from video_rs.data.decoding.pyav import PyAVReader as Reader
     except (ImportError, OSError, RuntimeError) as error:  # torchcodec without FFmpeg's libraries: RuntimeError
         raise InputError(_missing_package(decoder, error)) from error
+    if decoder == "torchcodec_cuda":
+        _require_cuda(decoder)
     return Reader
+
+
+def _require_cuda(decoder: str) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise InputError(
+            f"decoder {decoder!r} needs an NVIDIA GPU, and torch finds none; allowed here: {', '.join(DECODERS[:-1])}"
+        )
 
 
 def _missing_package(decoder: str, error: Exception) -> str:
     """One line: a missing package and a package that cannot load its libraries have different next steps."""
-    package = "av" if decoder in ("auto", "pyav") else decoder
+    package = "av" if decoder in ("auto", "pyav") else decoder.removesuffix("_cuda")
     if isinstance(error, ModuleNotFoundError):
         install = "pip install 'video_rs[torchcodec]'" if package == "torchcodec" else f"pip install {package}"
         return f"decoder {decoder!r} needs the package {error.name!r}, which is not installed: {install}"

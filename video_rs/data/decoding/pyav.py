@@ -143,7 +143,7 @@ class PyAVReader(VideoReader):
         options = {"interpolation": Interpolation.BICUBIC, "threads": 1}
         rgb = self._reformatter.reformat(frame, width, height, "rgb24", **options).planes[0]
         rows = np.frombuffer(rgb, np.uint8).reshape(-1, rgb.line_size)[:height, : width * 3]
-        picture = torch.from_numpy(rows.reshape(height, width, 3).copy())
+        picture = torch.from_numpy(rows.reshape(height, width, 3))
         return torch.rot90(picture, self.quarter_turns) if self.quarter_turns else picture
 
 

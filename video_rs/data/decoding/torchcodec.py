@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,13 +17,15 @@ from video_rs.data.decoding.reader import DecodeError, VideoReader, check_indice
 class TorchCodecReader(VideoReader):
     """A :class:`VideoReader` for files whose index is ``addressable``; one decoding thread."""
 
+    device = "cpu"
+
     def __init__(self, path: str, index: FrameIndex):
         assert index.addressable, "open_video reads such files with PyAV"
         self._path = path
         self.num_frames, self.fps = len(index.pts), index.fps
         self._seconds = index.pts * float(index.time_base)
         self._tolerance = float(index.time_base) / 2
-        self._decoder = _opened(path, index)
+        self._decoder = _opened(path, index, self.device)
         # The header may state another size than the frames have; a file without one readable frame is no video.
         _, self.height, self.width, _ = self.frames([0]).shape
 
@@ -37,16 +40,27 @@ class TorchCodecReader(VideoReader):
         except (RuntimeError, IndexError) as error:  # IndexError: the file shows fewer frames than its packets say
             raise DecodeError(self._path, f"{span}: {_reason(error)}") from error
         # In place of a frame that does not decode, TorchCodec gives a neighbour, with the neighbour's time.
-        late = np.abs(batch.pts_seconds.numpy() - self._seconds[indices])
+        late = np.abs(batch.pts_seconds.cpu().numpy() - self._seconds[indices])
         if late.max() > self._tolerance:
             raise DecodeError(self._path, f"frame {indices[late.argmax()]} of {self.num_frames}: torchcodec skips it")
-        return batch.data
+        return batch.data.cpu()
 
     def close(self) -> None:
         self._decoder = None  # frees the file; TorchCodec has no close
 
 
-def _opened(path: str, index: FrameIndex) -> VideoDecoder:
+class TorchCodecCudaReader(TorchCodecReader):
+    """The same with the decoder of an NVIDIA GPU, the one of this rank; its colours are rounded otherwise.
+
+    Not tested on a GPU yet.
+    """
+
+    def __init__(self, path: str, index: FrameIndex):
+        self.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        super().__init__(path, index)
+
+
+def _opened(path: str, index: FrameIndex, device: str) -> VideoDecoder:
     """A decoder that knows the frames from our index; where it does not count them alike, one that scans the packets.
 
     So it is with FLV and some WebM; WebM without a duration raises. For ten seconds of MP4 our index saves it half of
@@ -58,11 +72,11 @@ def _opened(path: str, index: FrameIndex) -> VideoDecoder:
         for pts, step, key in zip(index.pts, steps, index.key, strict=True)
     ]
     with contextlib.suppress(RuntimeError, ValueError):
-        decoder = _decoder(path, index, custom_frame_mappings=json.dumps({"frames": frames}))
+        decoder = _decoder(path, index, device, custom_frame_mappings=json.dumps({"frames": frames}))
         if len(decoder) == len(index.pts):
             return decoder
     try:
-        decoder = _decoder(path, index, seek_mode="exact")
+        decoder = _decoder(path, index, device, seek_mode="exact")
         counted = len(decoder)
     except (RuntimeError, ValueError) as error:
         raise DecodeError(path, _reason(error)) from error
@@ -71,8 +85,8 @@ def _opened(path: str, index: FrameIndex) -> VideoDecoder:
     return decoder
 
 
-def _decoder(path: str, index: FrameIndex, **seeking: str) -> VideoDecoder:
-    settings = {"dimension_order": "NHWC", "num_ffmpeg_threads": 1, "device": "cpu"}
+def _decoder(path: str, index: FrameIndex, device: str, **seeking: str) -> VideoDecoder:
+    settings = {"dimension_order": "NHWC", "num_ffmpeg_threads": 1, "device": device}
     return VideoDecoder(Location.of(path).url(), stream_index=index.stream, **settings, **seeking)
 
 

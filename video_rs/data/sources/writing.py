@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
+from video_rs.atomic import csv_text, replace_text
 from video_rs.data.listing import Row, short
 from video_rs.errors import InputError
-from video_rs.reports.atomic import csv_text, replace_text
 
 
 def write_text(path: Path, text: str) -> str:
