@@ -98,12 +98,12 @@ def test_what_is_wrong_has_a_kind(video, tmp_path):
     assert kind(b"") == ("empty", "empty file")
     assert kind(b"no video" * 20) == ("unreadable", "invalid data found when processing input")
     with av.open(video) as container:
-        entries = list(container.streams.video[0].index_entries)
-    middle = entries[15]
+        entry = container.streams.video[0].index_entries[15]
+        at, end = entry.pos, entry.pos + entry.size  # now: an entry points into the open container
     # The index of this file stands at its end: without it, nothing opens.
-    assert kind(whole[: middle.pos])[0] == "unreadable"
+    assert kind(whole[:at])[0] == "unreadable"
     # A frame in the middle is lost: only a full decode sees it.
-    lost = whole[: middle.pos + 4] + bytes(middle.size - 4) + whole[middle.pos + middle.size :]
+    lost = whole[: at + 4] + bytes(end - at - 4) + whole[end:]
     (tmp_path / "lost.mp4").write_bytes(lost)
     assert probe(str(tmp_path / "lost.mp4"), "ends")[0].kind == "ok"
     found, reason = kind(lost, "all")
@@ -215,6 +215,37 @@ def test_a_known_file_is_read_without_a_scan_and_gives_the_same_pixels(video, tm
     assert torch.equal(known.clip, clip.clip)
     assert torch.equal(ViewReader(preprocessing, VideoSource(decoder, path))(record, 0).frames, views.frames)
     assert dataset.known_frames is known_frames
+
+
+def test_a_file_name_that_is_no_text_is_kept_like_any_other(video, tmp_path):
+    name = os.path.join(os.fsencode(tmp_path), b"caf\xe9.mp4")
+    with open(video, "rb") as source, open(name, "wb") as target:
+        target.write(source.read())
+    path = os.fsdecode(name)
+    facts, index = probe(path, "ends")
+    with ProbeCache(tmp_path / "probes.sqlite") as cache:
+        cache.store([Probed(path, Stamp.of(path), facts, index)])
+        assert cache.find(path, Stamp.of(path)).probe == facts
+        assert len(cache.frames(path).pts) == 30
+
+
+def test_what_sqlite_refuses_is_one_line(video, tmp_path):
+    path = tmp_path / "probes.sqlite"
+    facts, index = probe(video, "ends")
+    row = Probed(video, Stamp.of(video), facts, index)
+    with ProbeCache(path) as cache:
+        cache.store([row])
+    with ProbeCache(path, read_only=True) as cache, pytest.raises(InputError) as caught:
+        cache.store([row])
+    assert str(caught.value) == (
+        f"cannot use the probe cache {path}: attempt to write a readonly database; remove it or name another"
+    )
+    size = path.stat().st_size
+    with open(path, "r+b") as file:
+        file.seek(size // 2)
+        file.write(b"x" * (size - size // 2))
+    with pytest.raises(InputError, match=rf"^cannot use the probe cache {path}: database disk image is malformed; "):
+        known_frames(str(path), video)
 
 
 def test_a_file_that_is_no_cache_is_refused(tmp_path):

@@ -119,6 +119,30 @@ def test_a_function_that_workers_cannot_import_is_an_error(monkeypatch):
         list(results(squared, [1]))
 
 
+def test_hundreds_of_results_may_wait_when_all_tasks_are_done():
+    """Nobody hears the consumer's bell then, and a socket holds a few hundred rings."""
+    stream = results(squared, range(1, 2001, 2), ahead=2000)
+    assert next(stream) == 1
+    time.sleep(2.0)
+    assert [*stream] == [n * n for n in range(3, 2001, 2)]
+
+
+def test_workers_import_what_their_parent_would(tmp_path):
+    """Not the modules of the folder that it was started in."""
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('another numpy')")
+    code = "import sys; sys.path.remove(''); sys.path.append(sys.argv[1]); import test_processes as t\n"
+    code += "print(list(t.results(t.squared, [3])))"
+    command = [sys.executable, "-c", code, str(HERE)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[9]\n", "")
+
+
+def test_what_ended_a_process_has_a_name():
+    assert starter.how_it_ended(signal.SIGSEGV) == "its reading process died of SIGSEGV"
+    assert starter.how_it_ended(40) == "its reading process died of signal 40"
+    assert starter.how_it_ended(None) == "its reading process died"
+
+
 def test_no_more_tasks_are_taken_ahead_than_allowed():
     taken = []
     stream = results(squared, (taken.append(n) or n for n in range(50)), ahead=5)

@@ -248,7 +248,7 @@ def test_missing_label_map():
         ("label,youtube_id,time_start,time_end,split\n", {}, "is an official Kinetics CSV (label,youtube_id"),
         ("path,label\na.mp4,0\n,0\n", {}, "line 3: the path is empty"),
         ("path,label\na.mp4,0\nb.mp4,\n", {}, "line 3: label '', expected a label"),
-        ("path,label\na.mp4,x;;y\n", {}, "line 2: label 'x;;y', expected a label, or several joined by ;"),
+        ("path,label\na.mp4,x;;y\n", {}, "line 2: label 'x;;y', expected a label, or several with ; between them"),
         ("path,label\na.mp4,wlak\n", {"label_names": ("run", "walk")}, "line 2: label 'wlak', expected one of the 2 "),
         ("path,label\na.mp4,wlak\n", {"label_names": ("run", "walk")}, "nearest 'walk'; correct it"),
         ("path,label\na.mp4,0\nb.mp4,7\n", {"num_classes": 7}, "line 3: label '7', expected a class id from 0 to 6"),
@@ -268,7 +268,6 @@ def test_missing_label_map():
         ("path,label,end\na.mp4,0,inf\n", {}, "end 'inf', expected seconds"),
         ("a.mp4 0\nb.mp4 walk\n", {}, "line 2: got 'b.mp4 walk', expected a path and integer labels"),
         ("a.mp4 0\n\nb.mp4\n", {}, "line 3: got 'b.mp4', expected"),
-        ("video,class\na.mp4,0\n", {}, "line 1: got 'video,class', expected a path and integer labels (a.mp4 3); for"),
         ("a.mp4 " + "x" * 500, {}, "xxx…'"),
     ],
 )
@@ -318,3 +317,25 @@ def test_many_rows_keep_their_order(write):
     expected = [i for i in range(20_000) if i % 5]
     assert [record.id for record in got.records] == [f"c{i % 7}/v{i}.mp4" for i in expected]
     assert labels(got) == [(i % 7,) for i in expected]
+
+
+@pytest.mark.parametrize("line", ["video,class", "path;label", "path\tlabel", "label,filename"])
+@pytest.mark.parametrize("require_labels", [True, False])
+def test_a_header_of_other_columns_is_no_video(write, line, require_labels):
+    source = write(f"{line}\na.mp4,walk\n")
+    with pytest.raises(InputError) as caught:
+        read_records(source, require_labels=require_labels)
+    assert str(caught.value) == (
+        f"{source}: the header {line!r} has no column 'path'; name the columns path,label and, if there are, "
+        "split,start,end,id, with commas between them"
+    )
+
+
+def test_rows_of_a_csv_without_its_header_are_no_paths(write):
+    source = write("a.mp4,walk\nb.mp4,run\n")
+    with pytest.raises(InputError) as caught:
+        read_records(source, require_labels=False)
+    assert str(caught.value) == (
+        f"{source}, line 1: got 'a.mp4,walk', which looks like a path and a label; give the list a header with the "
+        "columns path,label"
+    )

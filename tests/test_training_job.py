@@ -305,6 +305,20 @@ def test_classes_without_names_are_pointed_out(tool, videos, config_file, tmp_pa
     assert "note:" not in two.out
 
 
+def test_validating_on_training_videos_and_mirrored_directions_are_pointed_out(tool, videos, config_file, tmp_path):
+    rows = [f"{videos.parent}/train/{name}/{i}.mp4,{name} left" for name in ("dark", "light") for i in range(2)]
+    (tmp_path / "all.csv").write_text("\n".join(["path,label", *rows, ""]))
+    keys = {"SOLVER__MAX_STEPS": 1, "TRAIN__EVAL_PERIOD": 9, "MODEL__NUM_CLASSES": 2, "DATA__RANDOM_FLIP": True}
+    arguments = tiny_run(tmp_path / "all.csv", tmp_path / "run", **keys)
+    lines = tool("train_net", "--cfg", config_file, *arguments).out.splitlines()
+    assert [line for line in lines if line.startswith("note:")] == [
+        "note: 4 of 4 validation videos are training videos too, so the accuracy says little about new ones; give each "
+        "list rows of its own, or a column split",
+        "note: clips are mirrored, which makes the class 'dark left' another; set DATA.RANDOM_FLIP false if that is a "
+        "matter of direction",
+    ]
+
+
 def test_a_run_that_dies_in_its_validation_loses_nothing(tool, videos, config_file, tmp_path, monkeypatch):
     arguments = tiny_run(videos, tmp_path / "run")
     scored = training.score_videos

@@ -246,7 +246,13 @@ def _near(name: str, known: list[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-if __name__ == "__main__":
+def _print_options() -> None:
     for row in OPTIONS:
         allowed = f" [{', '.join(map(repr, row.choices))}]" if row.choices else ""
         print(f"{row.key:34} {row.default!r:16} {row.meaning}{allowed}")
+
+
+if __name__ == "__main__":
+    from video_rs import cli
+
+    cli.run(_print_options)

@@ -25,6 +25,7 @@ VIDEO_EXTENSIONS = frozenset((
 # fmt: on
 HOW_TO = "give a CSV with the columns path,label or a folder of class folders (datasets/README.md)"
 SPLITS = ("train", "val", "test")
+_HEADER_WORDS = {"path", "file", "filename", "video", "video_path", "label", "class", "class_name"}
 _COLUMNS = ("path", "label", "split", "start", "end", "id")
 _LINE = re.compile(r"(.*\S)[\s,]+([+-]?\d{1,18}(?:;[+-]?\d{1,18})*)\s*", re.ASCII)  # the last token is the label
 
@@ -63,7 +64,18 @@ def read_listing(source: str, root: str, require_labels: bool) -> Listing:
         )
     if "path" in header or "file" in header:
         return _read_csv(text, root, source, require_labels)
+    _refuse_other_header(text.lstrip().splitlines()[0], source)
     return Listing(list(_lines(text, source, root, require_labels)), root, has_splits=False)
+
+
+def _refuse_other_header(line: str, source: str) -> None:
+    """A header with other names or other separators would be taken for the first video."""
+    words = set(re.split(r"[,;\s]+", line.strip().lower()))
+    if words & _HEADER_WORDS and not _LINE.fullmatch(line.strip()) and not set("./") & set(line):
+        raise InputError(
+            f"{source}: the header {short(line)!r} has no column 'path'; name the columns path,label and, if there "
+            "are, split,start,end,id, with commas between them"
+        )
 
 
 def read_text(path: str, what: str, how_to: str) -> str:
@@ -132,7 +144,18 @@ def _lines(text: str, source: str, root: str, require_labels: bool) -> Iterator[
                 "for names give the list a header with the columns path,label"
             )
         else:
-            yield Row(number, line.strip())
+            yield Row(number, _without_label(line.strip(), f"{source}, line {number}"))
+
+
+def _without_label(path: str, where: str) -> str:
+    """A line that is to be a path alone. InputError for ``a.mp4,walk``, which is a CSV's row."""
+    before, _, label = path.rpartition(",")
+    if label and os.path.splitext(before.strip(' "'))[1].lower() in VIDEO_EXTENSIONS:
+        raise InputError(
+            f"{where}: got {short(path)!r}, which looks like a path and a label; give the list a header with the "
+            "columns path,label"
+        )
+    return path
 
 
 def _without_frame_count(path: str, root: str) -> str:

@@ -4,7 +4,8 @@ import json
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from fractions import Fraction
 from functools import cache
@@ -83,9 +84,7 @@ class ProbeCache:
 
     def find(self, path: str, stamp: Stamp) -> Probed | None:
         """What is known of a file, if it has not changed since."""
-        row = self._database.execute(
-            "SELECT probe, frames FROM probes WHERE path = ? AND size = ? AND changed = ?", (path, *stamp)
-        ).fetchone()
+        row = self._row("probe, frames", path, stamp)
         if row is None:
             return None
         return Probed(path, stamp, Probe(**json.loads(row[0])), row[1] and _unpacked(row[1]))
@@ -95,18 +94,32 @@ class ProbeCache:
         stamp = Stamp.of(path)
         if stamp is None:
             return None
-        row = self._database.execute(
-            "SELECT frames FROM probes WHERE path = ? AND size = ? AND changed = ?", (path, *stamp)
-        ).fetchone()
+        row = self._row("frames", path, stamp)
         return _unpacked(row[0]) if row and row[0] else None
 
     def store(self, rows: Iterable[Probed]) -> None:
         """Writes rows, all or none; later ones replace earlier ones of the same path."""
         values = [
-            (row.path, *row.stamp, json.dumps(asdict(row.probe)), row.index and _packed(row.index)) for row in rows
+            (_key(row.path), *row.stamp, json.dumps(asdict(row.probe)), row.index and _packed(row.index))
+            for row in rows
         ]
-        with self._database:
+        with self._told(), self._database:
             self._database.executemany("INSERT OR REPLACE INTO probes VALUES (?, ?, ?, ?, ?)", values)
+
+    def _row(self, columns: str, path: str, stamp: Stamp) -> tuple | None:
+        where = "path = ? AND size = ? AND changed = ?"
+        with self._told():
+            return self._database.execute(
+                f"SELECT {columns} FROM probes WHERE {where}", (_key(path), *stamp)
+            ).fetchone()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """InputError for what SQLite says of a damaged file, a full disk or one that cannot be written."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise InputError(f"cannot use the probe cache {self.path}: {error}; remove it or name another") from error
 
     def close(self) -> None:
         """Frees the file; a second call does nothing."""
@@ -127,6 +140,11 @@ def _opened(path: str, _process: int) -> ProbeCache:
 def known_frames(cache_path: str, video: str) -> FrameIndex | None:
     """The frame index that the cache at ``cache_path`` knows of a video; None also without a cache (empty path)."""
     return _opened(cache_path, os.getpid()).frames(video) if cache_path else None
+
+
+def _key(path: str) -> str:
+    """A path as SQLite takes it: bytes of a file name that are no UTF-8 reach Python as lone surrogates."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _quoted(path: str) -> str:

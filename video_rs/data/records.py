@@ -157,7 +157,9 @@ def _rows_of_split(listing: Listing, split: str | None, source: str) -> list[Row
         raise InputError(f"list {source} has a header but no rows; {HOW_TO}")
     if not chosen:
         found = ", ".join(sorted({repr(row.split) for row in listing.rows}))
-        raise InputError(f"{source} has no rows of the split {split!r}, only of {found}; correct its split column")
+        raise InputError(
+            f"{source} has no rows of the split {split!r}, only of {found}; correct its split column (train, val, test)"
+        )
     return chosen
 
 
@@ -204,7 +206,7 @@ class _Classes:
         if not row.label and not required:
             return ()
         if not tokens or "" in tokens:
-            self._refuse(row, row.label, "a label, or several joined by ;", "fill it in")
+            self._refuse(row, row.label, "a label, or several with ; between them", "fill it in")
         find = self._id if self.by_name is None else self._id_of_name
         return tuple(dict.fromkeys(find(token, row) for token in tokens))
 

@@ -13,6 +13,7 @@ from torch import nn
 from video_rs import __version__, builders
 from video_rs.atomic import write_json
 from video_rs.config import Config
+from video_rs.data.sources.folder import mirrored_names
 from video_rs.engine import distributed
 from video_rs.engine.checkpoint import FORMAT, copy_checkpoint, load_checkpoint, save_checkpoint
 from video_rs.engine.loop import fit
@@ -200,10 +201,27 @@ class Run:
                 f"note: MODEL.NUM_CLASSES is {len(self.names)}, but only {named} classes have names; the numbers "
                 f"{named} to {len(self.names) - 1} stand in for the others'"
             )
+        self._note_bad_signs()
         if settings.warmup_steps >= total:
             say(
                 f"note: the warm-up ({settings.warmup_steps} steps, SOLVER.WARMUP_EPOCHS) is as long as the run, so "
                 "the learning rate stays at 0 and nothing is learned; lower it for more than a smoke test"
+            )
+
+    def _note_bad_signs(self) -> None:
+        """What makes the numbers of a run worth little, and may be meant."""
+        seen = {(record.path, record.start, record.end) for record in self.train_records.records}
+        shared = sum((r.path, r.start, r.end) in seen for r in (self.val_records.records if self.val_records else ()))
+        if shared:
+            say(
+                f"note: {shared} of {len(self.val_records)} validation videos are training videos too, so the accuracy "
+                "says little about new ones; give each list rows of its own, or a column split"
+            )
+        mirrored = mirrored_names(self.names) if self.config.DATA.RANDOM_FLIP else []
+        if mirrored:
+            say(
+                f"note: clips are mirrored, which makes the class {mirrored[0]!r} another; set DATA.RANDOM_FLIP false "
+                "if that is a matter of direction"
             )
 
     def _log(self, step: int, scalars: dict[str, float]) -> None:

@@ -26,10 +26,11 @@ class Starter:
         self.owner, self.users = os.getpid(), 0
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair()
-        environment = {**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        environment = {**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "video_rs.data.processes.worker", str(theirs.fileno())],
+                # -P: what this process would import, and nothing from the folder that it was started in.
+                [sys.executable, "-P", "-m", "video_rs.data.processes.worker", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 env=environment,
@@ -94,5 +95,6 @@ def how_it_ended(number: int | None) -> str:
     """Words for what :meth:`Starter.end` gave."""
     if number == signal.SIGKILL:
         return "its reading process was killed, most likely because memory ran out"
-    name = f" of {signal.Signals(number).name}" if number else ""
+    known = {kind.value: kind.name for kind in signal.Signals}
+    name = f" of {known.get(number, f'signal {number}')}" if number else ""
     return f"its reading process died{name}"

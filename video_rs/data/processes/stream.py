@@ -43,7 +43,8 @@ def in_processes(
 
     Args:
         function: picklable; everything that all tasks share.
-        tasks: tuples of picklable arguments, taken as they are needed, by another thread.
+        tasks: tuples of picklable arguments, some kilobytes at most (a result may be large), taken as they are needed,
+            by another thread.
         processes: how many tasks are done at once, at least 1.
         time_limit: seconds for one task.
         ahead: how many tasks may be taken before their results are asked for, at least ``processes``.
@@ -77,6 +78,7 @@ class _Stream:
         self.changed = threading.Condition()
         self.selector = selectors.DefaultSelector()
         self.bell, self.ear = socket.socketpair()  # wakes the thread
+        self.bell.setblocking(False)
         self.selector.register(self.ear, selectors.EVENT_READ)
         self.workers: list[_Worker] = []
         self.thread = threading.Thread(target=self._run, daemon=True, name="video_rs reading")
@@ -108,7 +110,8 @@ class _Stream:
         self.ear.close()
 
     def _ring(self) -> None:
-        self.bell.send(b"!")
+        with contextlib.suppress(BlockingIOError):  # it is full: the thread has not come to what was rung before
+            self.bell.send(b"!")
 
     # -- the thread
 
