@@ -305,17 +305,29 @@ def test_classes_without_names_are_pointed_out(tool, videos, config_file, tmp_pa
     assert "note:" not in two.out
 
 
-def test_validating_on_training_videos_and_mirrored_directions_are_pointed_out(tool, videos, config_file, tmp_path):
-    rows = [f"{videos.parent}/train/{name}/{i}.mp4,{name} left" for name in ("dark", "light") for i in range(2)]
+def test_a_list_whose_files_are_elsewhere_is_refused_at_once(tool, config_file, tmp_path):
+    (tmp_path / "list.csv").write_text("path,label,split\na.mp4,x,train\nb.mp4,y,train\nc.mp4,x,val\n")
+    result = tool("train_net", "--cfg", config_file, *tiny_run(tmp_path / "list.csv", tmp_path / "run"))
+    assert (result.code, result.err) == (
+        2,
+        f"error: {tmp_path}/list.csv: none of 2 files looked at is there, such as {tmp_path}/a.mp4; give the folder "
+        "that relative paths start from as DATA.ROOT, or correct the list\n",
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_makes_the_numbers_of_a_run_worth_little_is_pointed_out(tool, videos, config_file, tmp_path):
+    rows = [f"{videos.parent}/train/{name}/{i}.mp4,turning left" for name in ("dark", "light") for i in range(2)]
     (tmp_path / "all.csv").write_text("\n".join(["path,label", *rows, ""]))
-    keys = {"SOLVER__MAX_STEPS": 1, "TRAIN__EVAL_PERIOD": 9, "MODEL__NUM_CLASSES": 2, "DATA__RANDOM_FLIP": True}
+    keys = {"SOLVER__MAX_STEPS": 1, "TRAIN__EVAL_PERIOD": 9, "MODEL__NUM_CLASSES": 0, "DATA__RANDOM_FLIP": True}
     arguments = tiny_run(tmp_path / "all.csv", tmp_path / "run", **keys)
     lines = tool("train_net", "--cfg", config_file, *arguments).out.splitlines()
     assert [line for line in lines if line.startswith("note:")] == [
         "note: 4 of 4 validation videos are training videos too, so the accuracy says little about new ones; give each "
         "list rows of its own, or a column split",
-        "note: clips are mirrored, which makes the class 'dark left' another; set DATA.RANDOM_FLIP false if that is a "
-        "matter of direction",
+        "note: there is a single class, so every answer is right; train with two or more",
+        "note: clips are mirrored, which makes the class 'turning left' another; set DATA.RANDOM_FLIP false if that is "
+        "a matter of direction",
     ]
 
 

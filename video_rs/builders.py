@@ -15,7 +15,8 @@ from torch import nn
 
 from video_rs.config import Config
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
-from video_rs.data.decoding.fetching import register_handlers
+from video_rs.data.decoding.fetching import is_url, register_handlers
+from video_rs.data.decoding.location import Location
 from video_rs.data.loader import ClipLoader, ViewLoader, Workers
 from video_rs.data.mixing import Mixing
 from video_rs.data.order import ClipOrder, Share, balanced, permutation
@@ -92,6 +93,16 @@ def require_single_labels(records: RecordList) -> None:
     if several is not None:
         raise InputError(
             f"{records.source}: {several.path} has {len(several.labels)} labels; training and testing take one each"
+        )
+
+
+def require_files(records: RecordList) -> None:
+    """Raises InputError where none of some of the files is there: the folder is another, and every clip would fail."""
+    some = records.records[:: max(1, len(records) // 20)]
+    if not any(is_url(r.path) or os.path.exists(Location.of(r.path).file) for r in some):
+        raise InputError(
+            f"{records.source}: none of {len(some)} files looked at is there, such as {some[0].path}; give the folder "
+            "that relative paths start from as DATA.ROOT, or correct the list"
         )
 
 

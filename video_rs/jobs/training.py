@@ -70,6 +70,8 @@ def run_training(
         run.start_from(finetune)
     elif config.MODEL.PRETRAINED:
         run.start_from_weights()
+    for records in filter(None, (run.train_records, run.val_records)):
+        builders.require_files(records)
     folder.make()
     # Only now, with all input read and checked, does anything of an earlier or barely begun run go.
     if distributed.rank() == 0 and not resuming:
@@ -217,6 +219,8 @@ class Run:
                 f"note: {shared} of {len(self.val_records)} validation videos are training videos too, so the accuracy "
                 "says little about new ones; give each list rows of its own, or a column split"
             )
+        if len(self.names) == 1:
+            say("note: there is a single class, so every answer is right; train with two or more")
         mirrored = mirrored_names(self.names) if self.config.DATA.RANDOM_FLIP else []
         if mirrored:
             say(
