@@ -1,19 +1,31 @@
 """The dataset doctor as its user calls it, on real files: every kind of trouble in one list."""
 
 import csv
+import functools
+import http.server
 import json
 import os
+import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import ROOT, make_videos, tiny_run
+from conftest import ROOT, make_videos, moving_square, tiny_run
+from PIL import Image
 
 from video_rs.config import load_config
+from video_rs.data.decoding import DecodeError
+from video_rs.data.decoding.images import ImageFolderReader
+from video_rs.data.decoding.probing import probe, stills
+from video_rs.data.encoding import write_video
+from video_rs.data.probe_cache import ProbeCache
 from video_rs.data.records import read_records
 from video_rs.errors import InputError
-from video_rs.jobs.checking import run_check
+from video_rs.jobs import checking
+from video_rs.jobs.checking import probe_all, read_rows, run_check
 from video_rs.jobs.training import run_training
 
 EDGE = Path(__file__).parents[2] / "shared" / "videos"
@@ -90,7 +102,7 @@ def test_rows_that_cannot_be_used_are_quarantined_one_by_one(tool, videos, tmp_p
         ("lihgt", "row", f"line 3: label 'lihgt', {expected}"),
         ("dark", "row", f"line 4: path '../../secret.mp4' leaves its root {tmp_path}; {instead}"),
         ("light", "row", "line 5: end 1 is not after start 3; give both in seconds"),
-        (";dark", "row", "line 6: label ';dark', expected a label, or several joined by ;; fill it in"),
+        (";dark", "row", "line 6: label ';dark', expected a label, or several with ; between them; fill it in"),
     ]
     assert [(row["path"], row["label"]) for row in table(out / "clean.csv")] == [(good, "dark")]
     page = (out / "check.html").read_text()
@@ -152,6 +164,169 @@ def test_two_lists_are_two_splits(tool, folder):
     assert {r["split"] for r in table(out / "clean.csv")} == {"train", "val"}
 
 
+def test_the_names_of_lists_tell_their_splits(tool, videos, tmp_path):
+    """One video in both of them is a leak, and what is left can be trained on."""
+    source = videos.parent / "train" / "dark"
+    for name, numbers in (("kinetics_Training-1", (0, 1)), ("kinetics_validate_val", (1, 2)), ("more-train", (3,))):
+        (tmp_path / f"{name}.csv").write_text("path,label\n" + "".join(f"{source}/{i}.mp4,dark\n" for i in numbers))
+    lists = [tmp_path / f"{name}.csv" for name in ("kinetics_validate_val", "kinetics_Training-1", "more-train")]
+    told = tool("check_dataset", *lists, "--out", tmp_path / "out", "--processes", 1, "--min-frames", 1)
+    assert told.code == 1
+    assert [(r["path"], r["split"], r["reason"]) for r in table(tmp_path / "out" / "quarantine.csv")] == [
+        (f"{source}/1.mp4", "train", f"as {source}/1.mp4 in val")
+    ]
+    kept = tmp_path / "out" / "clean.csv"
+    assert [len(read_records(kept, split=split)) for split in ("train", "val")] == [2, 2]
+
+
+@pytest.mark.parametrize("name", ["kinetics", "train_val", "trainings"])
+def test_a_name_that_tells_no_split_is_refused(tool, videos, tmp_path, name):
+    other = tmp_path / f"{name}.csv"
+    other.write_text("path,label\na.mp4,dark\n")
+    told = tool("check_dataset", videos, other, "--out", tmp_path / "out")
+    assert told.code == 2
+    assert told.err == (
+        f"error: list {other} has rows without a split, and its name does not tell one; give it a split column, or a "
+        "name with one of the words train, val and test, such as videos_train.csv\n"
+    )
+    assert read_rows([str(other)], "", "")[0][0].split == ""  # a list alone needs none
+
+
+def test_train_rows_name_the_classes_in_any_order_of_lists(tmp_path):
+    """So the verdict is the same, and the rows are in the order given."""
+    (tmp_path / "test.txt").write_text("c.mp4\n")
+    (tmp_path / "val.csv").write_text("path,label\nb.mp4,dog\nb.mp4,cow\n")
+    (tmp_path / "train.csv").write_text("path,label\na.mp4,dog\na.mp4,cat\n")
+    (tmp_path / "train2.csv").write_text("path,label\na.mp4,ant\n")
+    lists = [str(tmp_path / name) for name in ("test.txt", "val.csv", "train.csv", "train2.csv")]
+    for given in (lists, lists[::-1]):
+        rows, names = read_rows(given, "", "")
+        assert names == ("ant", "cat", "dog")
+        assert list(dict.fromkeys(row.split for row in rows)) == list(
+            dict.fromkeys(checking._split_of(source) for source in given)
+        )
+        told = {
+            (row.split, row.label or ";".join(names[i] for i in row.record.labels), bool(row.fault)) for row in rows
+        }
+        assert told == {
+            ("test", "", False),
+            ("val", "dog", False),
+            ("val", "cow", True),
+            ("train", "dog", False),
+            ("train", "cat", False),
+            ("train", "ant", False),
+        }
+    assert read_rows(lists[:2], "", "")[1] == ("cow", "dog")  # no train rows at all
+    assert read_rows(lists[:1], "", "")[1] == ()
+
+
+def test_class_ids_are_named_by_their_digits(tmp_path):
+    (tmp_path / "val.txt").write_text("b.mp4 12\n")
+    (tmp_path / "train.txt").write_text("a.mp4 11\na.mp4 2\n")
+    rows, names = read_rows([str(tmp_path / "val.txt"), str(tmp_path / "train.txt")], "", "")
+    assert names == tuple(map(str, range(12)))
+    assert [row.record.labels for row in rows] == [(11,), (2,)] or [bool(row.fault) for row in rows] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def refused(*_, **__):
+    raise PermissionError(13, "Permission denied")
+
+
+def test_what_the_system_refuses_is_a_verdict_and_not_kept(videos, tmp_path, monkeypatch):
+    """Permissions change without the stamp. The worker processes are taken away: they would not see the patch."""
+    monkeypatch.setattr(checking, "in_processes", lambda work, tasks, **_: (work(*task) for task in tasks))
+    path = str(videos.parent / "train" / "dark" / "0.mp4")
+    with ProbeCache(tmp_path / "probes.sqlite") as cache:
+        with monkeypatch.context() as patch:
+            patch.setattr("video_rs.data.decoding.probing.open", refused, raising=False)
+            probes, fresh = probe_all([path], cache, "ends", 1, 30.0)
+        assert (probes[path].kind, probes[path].reason, fresh) == ("unreadable", "permission denied", 1)
+        probes, fresh = probe_all([path], cache, "ends", 1, 30.0)
+        assert (probes[path].kind, fresh) == ("ok", 1)
+        with monkeypatch.context() as patch:
+            patch.setattr("av.open", lambda *_, **__: refused())
+            patch.setattr(os, "stat", refused)
+            assert probe_all([path], cache, "ends", 1, 30.0)[0][path].reason == "permission denied"
+        assert probe_all([path], cache, "ends", 1, 30.0)[1] == 0
+
+
+def frame_folder(folder):
+    folder.mkdir()
+    for i, frame in enumerate(moving_square(1, frames=3)):
+        Image.fromarray(frame).save(folder / f"{i}.png")
+    return str(folder)
+
+
+def test_a_frame_folder_that_cannot_be_read_is_one_verdict(tmp_path, monkeypatch):
+    path = frame_folder(tmp_path / "frames")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refused)
+        assert probe(path)[0].reason == "permission denied"
+        assert stills(path).shape == (0, 1, 1, 3)
+        with pytest.raises(DecodeError, match=f"^cannot decode {path}: permission denied$"):
+            ImageFolderReader(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "fromfile", refused)
+        assert probe(path)[0].reason == "frame 0.png: Permission denied"
+
+
+def test_frame_folders_are_probed_each_time(tmp_path):
+    """A picture written over changes nothing that a stamp of its folder shows."""
+    path = frame_folder(tmp_path / "frames")
+    with ProbeCache(tmp_path / "probes.sqlite") as cache:
+        probes, _ = probe_all([path], cache, "all", 1, 30.0)
+        assert (probes[path].kind, probes[path].frames) == ("ok", 3)
+        (tmp_path / "frames" / "2.png").write_text("no picture")
+        probes, fresh = probe_all([path], cache, "all", 1, 30.0)
+        assert (probes[path].kind, fresh) == ("damaged", 1)
+
+
+def test_stills_are_no_larger_than_the_page_shows(tmp_path):
+    frames = np.repeat(np.repeat(moving_square(1, frames=3, size=48), 6, axis=1), 8, axis=2)
+    write_video(tmp_path / "large.mp4", frames, fps=10)  # 288 x 384
+    shown = stills(str(tmp_path / "large.mp4"))
+    assert shown.shape == (3, 96, 128, 3)
+    means = frames.reshape(3, 96, 3, 128, 3, 3).mean((2, 4))
+    assert np.abs(shown - means).mean() < 4  # what the encoder loses
+
+
+def test_pictures_are_taken_ahead_for_every_process(videos, tmp_path, monkeypatch):
+    asked = []
+
+    def here(work, tasks, *, processes, ahead, **_):
+        asked.append((work, processes, ahead))
+        return (work(*task) for task in tasks)
+
+    monkeypatch.setattr(checking, "in_processes", here)
+    run_check([str(videos)], str(tmp_path), processes=20)
+    assert (stills, 20, 20) in asked
+
+
+def test_urls_are_fetched_and_not_kept(videos, tmp_path, monkeypatch, tool):
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(videos.parent / "val" / "dark", tmp_path / "web")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "web"))
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        (tmp_path / "list.csv").write_text(f"path,label\n{url}/0.mp4,x\n{url}/gone.mp4,x\nattic://0.mp4,x\n")
+        for _ in range(2):
+            told = tool("check_dataset", tmp_path / "list.csv", "--out", tmp_path / "out", "--processes", 1)
+            assert told.code == 1
+            assert told.out.startswith("3 rows, 3 files, 3 of them now")
+        server.shutdown()
+    assert [(r["path"], r["problem"], r["reason"]) for r in table(tmp_path / "out" / "quarantine.csv")] == [
+        (f"{url}/gone.mp4", "missing", "cannot be fetched: HTTP Error 404: File not found"),
+        ("attic://0.mp4", "missing", "no handler knows attic://; name one in DATA.PATH_HANDLERS"),
+    ]
+    assert [r["path"] for r in table(tmp_path / "out" / "clean.csv")] == [f"{url}/0.mp4"]
+
+
 def test_a_file_that_hangs_costs_its_time_and_nothing_else(folder):
     """A decoder that never returns, even to Python's signal handlers, in the workers of a process of its own."""
     (folder / "sitecustomize.py").write_text(
@@ -191,6 +366,22 @@ def test_bad_input_is_one_line(tool, videos, tmp_path):
     assert told.err == f"error: cannot write to {tmp_path}/file/out: Not a directory; name another with --out\n"
     with pytest.raises(InputError, match=r"^depth: got 'some', allowed: ends, all$"):
         run_check([str(videos)], str(tmp_path), depth="some")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--processes", "-1"], "processes: got -1, allowed: from 1"),
+        *(
+            (["--time-limit", limit], f"time limit: got {told}, allowed: above 0, to 1000000 (seconds for one file)")
+            for limit, told in (("0", "0.0"), ("-1", "-1.0"), ("nan", "nan"), ("inf", "inf"), ("2e6", "2000000.0"))
+        ),
+    ],
+)
+def test_values_out_of_range_are_one_line(tool, videos, tmp_path, arguments, message):
+    told = tool("check_dataset", videos, "--out", tmp_path / "out", *arguments)
+    assert (told.code, told.err) == (2, f"error: {message}\n")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(not (EDGE / "edge.csv").exists(), reason="the edge files are not there")

@@ -13,7 +13,8 @@ NAMES = ("cat", "dog", "Dog ")
 
 
 def row(path, label=0, split="train", start=None, end=None):
-    return Row(split, VideoRecord(path, (label,), start, end, path))
+    labels = (label,) if isinstance(label, int) else label
+    return Row(split, VideoRecord(path, labels, start, end, path))
 
 
 def findings(rows, clip_reach=1, **probes):
@@ -88,6 +89,36 @@ def test_a_copy_in_a_held_out_split_takes_the_training_row_out(held_out):
     found = findings([row("a"), row("b", split=held_out), row("c")], **same("a", "b"))
     assert found.findings == (Finding("leak", 0, f"as b in {held_out}"),)
     assert set(found.quarantined) == {0}
+
+
+def test_a_copy_in_the_test_rows_takes_the_validation_row_out():
+    found = findings([row("a", split="test"), row("b", split="val"), row("c", split="val")], **same("a", "b"))
+    assert found.findings == (Finding("leak", 1, "as a in test"),)
+
+
+def test_splits_of_other_names_say_nothing_of_leaks():
+    assert findings([row("a"), row("b", split="extra"), row("c", split="")], **same("a", "b", "c")).findings == ()
+
+
+def test_the_order_of_labels_is_no_conflict():
+    found = findings([row("a", (0, 1)), row("b", (1, 0))], **same("a", "b"))
+    assert [f.kind for f in found.findings] == ["duplicate", "duplicate"]
+    assert [f.kind for f in findings([row("a", (0, 1)), row("b", (1,))], **same("a", "b")).findings] == ["conflict"] * 2
+
+
+def test_a_row_without_labels_contradicts_none():
+    rows = [row("a", 0), row("b", (), "test")]
+    assert findings(rows, **same("a", "b")).findings == (Finding("leak", 0, "as b in test"),)
+    assert [f.kind for f in findings([row("a"), row("b", ())], **same("a", "b")).findings] == ["duplicate"] * 2
+
+
+def test_a_duplicate_names_a_row_of_its_own_split():
+    found = findings([row("a"), row("b", split="val"), row("c", split="val")], **same("a", "b", "c"))
+    assert found.findings == (
+        Finding("leak", 0, "as b in val"),
+        Finding("duplicate", 1, "as c"),
+        Finding("duplicate", 2, "as b"),
+    )
 
 
 def test_segments_of_one_video_may_be_in_both_splits_if_they_do_not_overlap():

@@ -5,6 +5,7 @@ import http.server
 import sys
 import tarfile
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image
 
 from video_rs.data.dataset import ClipReader, VideoSource
 from video_rs.data.decoding import DecodeError, open_video
-from video_rs.data.decoding.fetching import register_handlers
+from video_rs.data.decoding.fetching import local_copy, register_handlers
 from video_rs.data.decoding.probing import probe
 from video_rs.data.encoding import write_video
 from video_rs.data.preprocessing import ClipSpec
@@ -187,6 +188,25 @@ def test_lists_and_videos_may_be_urls(folder, server):
     assert caught.value.kind == "missing"
 
 
+def test_a_shard_behind_a_url_is_fetched_once(folder, server, monkeypatch):
+    """Also where a list names its parts."""
+    from video_rs.data.decoding import opening
+
+    fetched, fetch = [], opening.local_copy
+    monkeypatch.setattr(opening, "local_copy", lambda url: fetched.append(url) or fetch(url))
+    names = [part(folder, name).removeprefix(f"{folder}/") for name in "ab"]
+    (folder / "parts.csv").write_text("path,label\n" + "".join(f"{name},x\n" for name in names))
+    for name, record in zip("ab", read_records(f"{server}/parts.csv").records, strict=True):
+        with open_video(record.path) as far, open_video(folder / f"{name}.mp4") as near:
+            assert torch.equal(far.frames([0, 13]), near.frames([0, 13]))
+    assert fetched == [f"{server}/shard.tar"] * 2
+    with pytest.raises(DecodeError, match=r"cannot be fetched: HTTP Error 404: File not found$") as caught:
+        open_video(f"{server}/gone.tar#5+5")
+    assert caught.value.kind == "missing"
+    with pytest.raises(DecodeError, match=r"ends before the video does$"):
+        open_video(f"{server}/shard.tar#1000+99999999")
+
+
 class Attic(PathHandler):
     """``attic://name`` is a file in the folder that the environment names."""
 
@@ -230,3 +250,21 @@ def test_an_unknown_protocol_names_the_key():
         open_video("nothing://a.mp4")
     assert caught.value.reason == "no handler knows nothing://; name one in DATA.PATH_HANDLERS"
     assert "nowhere" not in sys.modules
+
+
+def test_equal_paths_of_two_servers_are_two_files(server, folder, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "a.mp4").write_bytes(b"of the other")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(other))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as second:
+        threading.Thread(target=second.serve_forever, daemon=True).start()
+        first, copy = local_copy(f"{server}/a.mp4"), local_copy(f"http://127.0.0.1:{second.server_port}/a.mp4")
+        second.shutdown()
+    assert Path(first).read_bytes() == (folder / "a.mp4").read_bytes()
+    assert Path(copy).read_bytes() == b"of the other"
+
+
+def test_a_url_cannot_leave_the_cache(server):
+    with pytest.raises(DecodeError, match=r"cannot be fetched: a URL with \.\. in its path; write it without"):
+        local_copy(f"{server}/../../a.mp4")

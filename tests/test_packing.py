@@ -240,8 +240,8 @@ def test_a_list_of_all_kinds(pack, data_set, tmp_path):
         "files with rows in several splits: 1, each in the shards of its first row's split\n"
         f"failed, and left out of the list: {out}/failures.csv; when mended, run again with --overwrite\n"
         f"list: {out}/list.csv\n"
-        "train with:\n"
-        f"  python tools/train_net.py --cfg small_scratch.yaml DATA.TRAIN_LIST {out}/list.csv\n"
+        "train with your config, or a first one such as small_scratch.yaml:\n"
+        f"  python tools/train_net.py --cfg CONFIG DATA.TRAIN_LIST {out}/list.csv\n"
     )
     loose = "; datasets/prepare_videos.py makes it a file"
     assert [(row["path"], row["reason"]) for row in table(out / "failures.csv")] == [
@@ -295,7 +295,8 @@ def test_class_folders_and_lists_without_labels(pack, videos, tmp_path):
     assert told.code == 0
     listed = f"'{tmp_path}/a b/list.csv'"
     assert told.out.endswith(
-        f"train with:\n  python tools/train_net.py --cfg small_scratch.yaml DATA.TRAIN_LIST {listed} "
+        "train with your config, or a first one such as small_scratch.yaml:\n"
+        f"  python tools/train_net.py --cfg CONFIG DATA.TRAIN_LIST {listed} "
         f"DATA.VAL_LIST {listed}\n"
     )
     (tmp_path / "plain.txt").write_text("train/dark/0.mp4\nval/light/1.mp4\n")
@@ -311,6 +312,19 @@ def test_shards_can_be_packed_again(videos, packed, tmp_path):
     for shard in packed.glob("*.tar"):
         assert (tmp_path / "again" / shard.name).read_bytes() == shard.read_bytes()
     assert (tmp_path / "again" / "list.csv").read_bytes() == (packed / "list.csv").read_bytes()
+
+
+def test_no_link_hides_that_shards_would_be_removed(pack, videos, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    out = tmp_path / "real" / "out"
+    assert pack(videos, "--out", out, "--shard-size", SMALL).code == 0
+    before = contents(out)
+    told = pack(tmp_path / "link" / "out" / "list.csv", "--out", out, "--overwrite")
+    assert told.code == 2
+    inside = f"{tmp_path}/link/out/list.csv"
+    assert told.err == f"error: {inside} lies in {out}, which is written to; choose another folder\n"
+    assert contents(out) == before
 
 
 def test_nothing_to_pack(pack, tmp_path):

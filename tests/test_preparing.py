@@ -2,12 +2,16 @@
 
 import csv
 import fcntl
+import functools
+import http.server
 import json
 import os
 import runpy
 import shutil
 import subprocess
 import sys
+import tarfile
+import threading
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, ToolResult
+from PIL import Image
 from test_decoding import numbered, numbers
 
 from video_rs.data.decoding import DecodeError, open_video
@@ -24,6 +29,7 @@ from video_rs.data.encoding import write_video
 from video_rs.data.records import read_records
 from video_rs.data.reencoding import reencode, shrunk
 from video_rs.errors import InputError
+from video_rs.jobs.preparing import _is_time, _place
 
 EDGE = Path(__file__).parents[2] / "shared" / "videos"
 PROGRAMS = ["pyav", pytest.param("ffmpeg", marks=pytest.mark.skipif(not shutil.which("ffmpeg"), reason="no ffmpeg"))]
@@ -300,7 +306,7 @@ def test_a_data_set_is_prepared_and_then_skipped(prepare, data_set, tmp_path):
         "videos",
     ]
 
-    made = {path: path.stat().st_mtime_ns for path in out.rglob("*.mp4")}
+    made = {path: path.stat().st_ctime_ns for path in out.rglob("*.mp4")}
     film(data_set / "broken.mp4", numbered(3))
     film(data_set / "b, c" / "x.mp4", numbered(7))  # a newer source
     told = prepare(data_set / "list.csv", "--out", out, "--short-side", 24, "--processes", 1)
@@ -308,7 +314,7 @@ def test_a_data_set_is_prepared_and_then_skipped(prepare, data_set, tmp_path):
     assert told.out.startswith("2 files prepared, 3 skipped (done before), 0 failed, ")
     assert len(table(out / "list.csv")) == 6
     assert table(out / "failures.csv") == []
-    changed = {path.name for path, time in made.items() if path.stat().st_mtime_ns != time}
+    changed = {path.name for path, time in made.items() if path.stat().st_ctime_ns != time}
     assert changed == {"x.mp4"}
     assert len(shown(out / "videos" / "b, c" / "x.mp4")[0]) == 7
 
@@ -355,13 +361,25 @@ def test_class_folders_and_plain_lists(prepare, videos, tmp_path):
     assert told.code == 0
     rows = table(tmp_path / "out" / "list.csv")
     assert len(rows) == 12
-    assert rows[0] == {"path": "videos/train/dark/0.mp4", "label": "dark", "split": "train"}
+    assert rows[0] == {
+        "path": "videos/train/dark/0.mp4",
+        "label": "dark",
+        "split": "train",
+        "id": "train/dark/0.mp4",
+    }
     (tmp_path / "plain.txt").write_text("train/dark/0.mp4 3\nval/light/1.mp4 0\n")
     told = prepare(tmp_path / "plain.txt", "--root", videos.parent, "--out", tmp_path / "plain")
     assert told.code == 0
     assert (tmp_path / "plain" / "list.csv").read_text() == (
-        "path,label\nvideos/train/dark/0.mp4,3\nvideos/val/light/1.mp4,0\n"
+        "path,label,id\nvideos/train/dark/0.mp4,3,train/dark/0.mp4\nvideos/val/light/1.mp4,0,val/light/1.mp4\n"
     )
+
+
+def test_videos_keep_the_ids_of_the_source(prepare, data_set, tmp_path):
+    (data_set / "list.csv").write_text("path,label,start,end,id\na/x.mp4,0,,,\na/x.mp4,0,0.1,,\na/x.avi,1,,,mine\n")
+    assert prepare(data_set / "list.csv", "--out", tmp_path / "out", "--short-side", 24).code == 0
+    before, after = (read_records(path).records for path in (data_set / "list.csv", tmp_path / "out" / "list.csv"))
+    assert [record.id for record in after] == [record.id for record in before] == ["a/x.mp4", "a/x.mp4:0.1-end", "mine"]
 
 
 @pytest.mark.parametrize(
@@ -373,6 +391,8 @@ def test_class_folders_and_plain_lists(prepare, videos, tmp_path):
         (["--crf", "52"], "crf: got 52, allowed: 0 (lossless, large) to 51"),
         (["--processes", "0"], "processes: got 0, allowed: from 1"),
         (["--time-limit", "0"], "time limit: got 0.0, allowed: above 0 (seconds for one file)"),
+        (["--time-limit", "inf"], "time limit: got inf, allowed: above 0 (seconds for one file)"),
+        (["--time-limit", "nan"], "time limit: got nan, allowed: above 0 (seconds for one file)"),
         (["--program", "magic"], "program: got 'magic', allowed: pyav, ffmpeg"),
     ],
 )
@@ -403,6 +423,203 @@ def test_folders_that_are_not_to_be_written_to(prepare, data_set, tmp_path):
         f"{tmp_path}/out/videos/root/a/x.avi.mp4; rename one of them\n"
     )
     assert refusal(tmp_path / "list.txt", "--out", tmp_path / "out") == two
+
+
+@pytest.mark.parametrize("through", ["folder", "file", "output"])
+def test_no_link_hides_that_sources_would_be_removed(prepare, tmp_path, through):
+    """The videos that an earlier run prepared, prepared again into the same folder."""
+    real, link, out = tmp_path / "real", tmp_path / "link", tmp_path / "real" / "out"
+    real.mkdir()
+    film(real / "a.mp4", numbered(3))
+    (real / "list.csv").write_text("path,label\na.mp4,0\n")
+    assert prepare(real / "list.csv", "--out", out, "--short-side", 24).code == 0
+    if through == "file":
+        link.mkdir()
+        (link / "b.mp4").symlink_to(out / "videos" / "a.mp4")
+        (link / "list.csv").write_text("path,label\nb.mp4,0\n")
+        source, inside = link / "list.csv", link / "b.mp4"
+    else:
+        link.symlink_to(real)
+        source = inside = (link if through == "folder" else real) / "out" / "list.csv"
+    given = link / "out" if through == "output" else out
+    told = prepare(source, "--out", given, "--overwrite")
+    assert told.code == 2
+    assert told.err == f"error: {inside} lies in {given}, which is written to; choose another folder\n"
+    assert small_numbers(shown(out / "videos" / "a.mp4")[1]) == [0, 1, 2]
+
+
+def test_an_older_source_is_a_changed_one(prepare, data_set, tmp_path):
+    arguments = (data_set / "list.csv", "--out", tmp_path / "out", "--short-side", 24)
+    (data_set / "list.csv").write_text("path,label\na/x.mp4,0\na/x.avi,1\n")
+    assert prepare(*arguments).code == 0
+    copy = tmp_path / "out" / "videos" / "a" / "x.mp4"
+    assert copy.stat().st_mtime_ns == (data_set / "a" / "x.mp4").stat().st_mtime_ns
+    film(data_set / "a" / "x.mp4", numbered(4))
+    os.utime(data_set / "a" / "x.mp4", (1e9, 1e9))
+    told = prepare(*arguments)
+    assert told.out.startswith("1 files prepared, 1 skipped (done before), 0 failed, ")
+    assert small_numbers(shown(copy)[1]) == [0, 1, 2, 3]
+    assert prepare(*arguments).out.startswith("0 files prepared, 2 skipped (done before), 0 failed; ")
+
+
+@pytest.mark.parametrize(
+    ("kept", "same"),
+    [
+        (1_700_000_000_123_456_789, True),
+        (1_700_000_000_123_456_000, True),  # a file system of whole microseconds
+        (1_700_000_000_000_000_000, True),  # of whole seconds
+        (1_700_000_000_123_456_788, False),
+        (1_700_000_000_123_457_900, False),
+        (1_699_999_999_000_000_000, False),
+    ],
+)
+def test_file_systems_round_times(kept, same):
+    assert _is_time(kept, 1_700_000_000_123_456_789) is same
+
+
+def test_a_name_with_a_null_byte(prepare, data_set, tmp_path):
+    (data_set / "list.csv").write_text("path,label\na/x.mp4,0\na/\0.mp4,1\n")
+    told = prepare(data_set / "list.csv", "--out", tmp_path / "out", "--short-side", 24)
+    assert told.code == 1
+    assert told.out.startswith("1 files prepared, 0 skipped (done before), 1 failed, ")
+    assert ",embedded null byte" in (tmp_path / "out" / "failures.csv").read_text()
+
+
+# -- What is no plain file
+
+
+def picture_folder(folder, count, **size):
+    """``img_1.png`` to ``img_COUNT.png`` with their numbers on them."""
+    folder.mkdir(parents=True)
+    for number, picture in enumerate(numbered(count, **size)):
+        Image.fromarray(picture).save(folder / f"img_{number + 1}.png")
+    return folder
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_folder_of_frames_becomes_a_video(prepare, tmp_path, program):
+    root = tmp_path / "root"
+    folder = picture_folder(root / "clips" / "one", 12)
+    picture_folder(root / "small", 1)
+    Image.fromarray(numbered(1)[0, :20, :20]).save(picture_folder(root / "sizes", 2) / "img_3.png")
+    (root / "none").mkdir()
+    (root / "list.csv").write_text("path,label,end\nclips/one,a,0.2\nsmall,b,\nsizes,a,\nnone,a,\n")
+    out = tmp_path / "out"
+    arguments = (root / "list.csv", "--out", out, "--short-side", 24, "--program", program)
+    told = prepare(*arguments)
+    assert (told.code, told.err) == (1, "")
+    assert told.out.startswith("2 files prepared, 0 skipped (done before), 2 failed, ")
+    assert (out / "list.csv").read_text().splitlines() == [
+        "path,label,end,id",
+        "videos/clips/one.mp4,a,0.2,clips/one:0-0.2",
+        "videos/small.mp4,b,,small",
+    ]
+    assert [(row["path"], row["reason"]) for row in table(out / "failures.csv")] == [
+        (f"{root}/sizes", "frame img_3.png is 20x20, not 48x112 as the first"),
+        (f"{root}/none", "a folder without frames (.jpg, .jpeg, .png, .webp)"),
+    ]
+    copy = out / "videos" / "clips" / "one.mp4"
+    seconds, pixels = shown(copy)
+    assert small_numbers(pixels) == list(range(12))
+    assert seconds == [Fraction(number, 30) for number in range(12)]
+    with open_video(folder) as before, open_video(copy) as after:
+        assert before.num_frames == after.num_frames == 12
+        assert after.fps == pytest.approx(before.fps, rel=1e-9)
+        difference = before.frames([3])[0, ::2, ::2].float().mean() - after.frames([3])[0].float().mean()
+    assert abs(difference) < 4
+    with av.open(str(copy)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    assert all(packet.pts == packet.dts for packet in packets)  # no B-frames
+
+    assert prepare(*arguments).out.startswith("0 files prepared, 2 skipped (done before), 2 failed, ")
+    (folder / "img_12.png").unlink()
+    assert prepare(*arguments).out.startswith("1 files prepared, 1 skipped (done before), 2 failed, ")
+    assert len(shown(copy)[0]) == 11
+    with open(folder / "img_1.png", "r+b") as file:  # the folder itself stays as it was
+        file.write((folder / "img_2.png").read_bytes())
+        file.truncate()
+    assert prepare(*arguments).out.startswith("1 files prepared, 1 skipped (done before), 2 failed, ")
+    assert small_numbers(shown(copy)[1])[:2] == [1, 1]
+
+
+def test_odd_pictures(tmp_path):
+    picture_folder(tmp_path / "in", 3)
+    for path in (tmp_path / "in").iterdir():
+        Image.open(path).crop((0, 0, 111, 47)).save(path)
+    reencode(tmp_path / "in", tmp_path / "copy.mp4", short_side=320)
+    _, pixels = shown(tmp_path / "copy.mp4")
+    assert pixels.shape == (3, 46, 110, 3)
+    assert numbers(pixels) == [0, 1, 2]
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """An HTTP server over the folder ``web``; iopath caches below the test's own folder."""
+    (tmp_path / "web").mkdir()
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "web"))
+    handler.log_message = lambda *_: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_urls_are_fetched_and_prepared(prepare, tmp_path, server):
+    """A file, a part of a shard, and one that is not there."""
+    web, out = tmp_path / "web", tmp_path / "out"
+    film(web / "a.avi", numbered(5), codec="mpeg4")
+    film(web / "b.mp4", numbered(7))
+    with tarfile.open(web / "all.tar", "w") as shard:
+        shard.add(web / "b.mp4", "b.mp4")
+    with tarfile.open(web / "all.tar") as shard:
+        member = shard.getmember("b.mp4")
+    part = f"all.tar#{member.offset_data}+{member.size}"
+    source = tmp_path / "list.csv"
+    source.write_text(f"path,label\nhttp://{server}/a.avi,0\nhttp://{server}/{part},1\nhttp://{server}/gone.mp4,1\n")
+    told = prepare(source, "--out", out, "--short-side", 24)
+    assert told.code == 1
+    assert told.out.startswith("2 files prepared, 0 skipped (done before), 1 failed, ")
+    where = f"outside/http/{server}"
+    assert [(row["path"], row["id"]) for row in table(out / "list.csv")] == [
+        (f"{where}/a.avi.mp4", f"http://{server}/a.avi"),
+        (f"{where}/{part}.mp4", f"http://{server}/{part}"),
+    ]
+    (failed,) = table(out / "failures.csv")
+    assert failed == {
+        "path": f"http://{server}/gone.mp4",
+        "reason": "cannot be fetched: HTTP Error 404: File not found",
+    }
+    counts = [len(shown(record.path)[0]) for record in read_records(out / "list.csv").records]
+    assert counts == [5, 7]
+    told = prepare(source, "--out", out, "--short-side", 24)
+    assert told.out.startswith("0 files prepared, 2 skipped (done before), 1 failed, ")
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "place"),
+    [
+        ("/mine/a/b.avi", "/mine", "videos/a/b.avi.mp4"),
+        ("/mine/a", "/", "videos/mine/a.mp4"),
+        ("/minery/a.mp4", "/mine", "outside/minery/a.mp4"),
+        ("http://host/in/./b/../a.webm", "http://host/in", "videos/a.webm.mp4"),
+        ("http://host/a.mp4?key=1", "/mine", "outside/http/host/a.mp4?key=1.mp4"),
+        ("http://host/in/../../../a.mp4", "http://host/in", "videos/a.mp4"),
+        ("http://../../a.mp4", "/mine", "outside/a.mp4"),
+    ],
+)
+def test_places_inside_the_folder(path, root, place):
+    assert _place(path, root) == place
+
+
+def test_a_list_may_be_a_url(prepare, tmp_path, server):
+    (tmp_path / "web" / "in").mkdir()
+    film(tmp_path / "web" / "in" / "a.mp4", numbered(5))
+    (tmp_path / "web" / "list.csv").write_text("path,label\nin/a.mp4,0\n")
+    out = tmp_path / "out"
+    assert prepare(f"http://{server}/list.csv", "--out", out, "--short-side", 24).code == 0
+    assert (out / "list.csv").read_text() == "path,label,id\nvideos/in/a.mp4,0,in/a.mp4\n"
+    assert json.loads((out / "prepared.json").read_text())["list"] == f"http://{server}/list.csv"
 
 
 def test_two_runs_do_not_share_a_folder(prepare, data_set, tmp_path):
@@ -520,13 +737,13 @@ def test_a_killed_run_is_gone_on_with(prepare, videos, tmp_path, moment, program
         time.sleep(0.002)
     process.kill()
     process.communicate()
-    made = {path: path.stat().st_mtime_ns for path in out.glob("videos/**/*.mp4")}
+    made = {path: path.stat().st_ctime_ns for path in out.glob("videos/**/*.mp4")}
     assert made
     assert not (out / "list.csv").exists() or len(made) == 12
     told = prepare(*arguments)
     assert told.code == 0
     assert told.out.startswith(f"{12 - len(made)} files prepared, {len(made)} skipped (done before), 0 failed")
-    assert all(path.stat().st_mtime_ns == time for path, time in made.items())
+    assert all(path.stat().st_ctime_ns == time for path, time in made.items())
     assert len(table(out / "list.csv")) == 12
     assert all(len(shown(path)[0]) == 12 for path in out.glob("videos/**/*.mp4"))
     assert not (out / ".unfinished").exists()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from video_rs.data.decoding.probing import Probe
+from video_rs.data.listing import SPLITS
 from video_rs.data.records import VideoRecord
 from video_rs.data.sampling import segment_frames
 from video_rs.errors import InputError
@@ -151,14 +152,26 @@ def _of_copies(rows: Sequence[Row], group: list[int]) -> Iterable[Finding]:
     for i in group:
         row, others = rows[i], [rows[j] for j in group if j != i]
         same = [other for other in others if _segment(other) == _segment(row)]
-        conflicting = [other for other in same if other.record.labels != row.record.labels]
-        held_out = [other for other in others if other.split in ("val", "test") and _overlap(other, row)]
+        conflicting = [other for other in same if _contradict(other, row)]
+        held_out = [other for other in others if _leaks(row.split, other.split) and _overlap(other, row)]
+        twins = [other for other in same if other.split == row.split]
         if conflicting:
             yield Finding("conflict", i, f"as {conflicting[0].record.path}")
-        elif row.split == "train" and held_out:
+        elif held_out:
             yield Finding("leak", i, f"as {held_out[0].record.path} in {held_out[0].split}")
-        elif any(other.split == row.split for other in same):
-            yield Finding("duplicate", i, f"as {same[0].record.path}")
+        elif twins:
+            yield Finding("duplicate", i, f"as {twins[0].record.path}")
+
+
+def _contradict(one: Row, other: Row) -> bool:
+    """Whether two rows have other labels, in whichever order; one without labels says nothing."""
+    labels, others = set(one.record.labels), set(other.record.labels)
+    return bool(labels and others) and labels != others
+
+
+def _leaks(split: str, other: str) -> bool:
+    """Whether a video of a split must not be in the other one, which comes later: train, val, test."""
+    return split in SPLITS and other in SPLITS[SPLITS.index(split) + 1 :]
 
 
 def _segment(row: Row) -> tuple[float, float]:

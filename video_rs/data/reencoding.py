@@ -17,8 +17,9 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from video_rs.data.decoding import DecodeError
+from video_rs.data.decoding import DecodeError, open_video
 from video_rs.data.decoding.index import FrameIndex
+from video_rs.data.decoding.opening import local
 from video_rs.data.decoding.packets import ffmpeg_reason, open_container, scan, video_stream
 from video_rs.data.decoding.pyav import PyAVReader
 from video_rs.data.decoding.reader import check_file
@@ -45,17 +46,19 @@ def reencode(
     all, and only if its frames and times are found to be the source's.
 
     Args:
+        source: as for :func:`video_rs.data.decoding.open_video`: a file, part of a shard, URL or folder of frames.
         short_side: pixels, even; no video is enlarged, and an odd side loses a pixel (a single pixel becomes two).
         keyframe_interval: frames from a key frame to the next, at most.
         crf: constant rate factor of x264; lower is better and bigger.
-        program: one of :data:`PROGRAMS`.
+        program: one of :data:`PROGRAMS`; a folder of frames is always PyAV's, ffmpeg does not know their order.
 
     Raises:
-        DecodeError: a frame of the source cannot be decoded.
+        DecodeError: the source cannot be fetched, or a frame of the source cannot be decoded.
         InputError: the encoder refuses the frames, or the program lost some.
         OSError: the folder is missing or cannot be written.
     """
-    plan, path = _Plan.of(os.fspath(source), short_side), Path(path)
+    plan, path = _Plan.of(local(os.fspath(source)), short_side), Path(path)
+    program = "pyav" if plan.is_folder else program
     with whole_file(path, "libx264") as temporary:
         if program == "ffmpeg":
             _run_ffmpeg(plan, temporary, keyframe_interval, crf)
@@ -77,8 +80,15 @@ class _Plan:
     times: np.ndarray
     time_base: Fraction
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether the source is a folder of frames."""
+        return os.path.isdir(self.source)
+
     @classmethod
     def of(cls, source: str, short_side: int) -> "_Plan":
+        if os.path.isdir(source):
+            return cls._of_folder(source, short_side)
         check_file(source)
         index = scan(source)
         with PyAVReader(source, index) as reader:
@@ -88,6 +98,15 @@ class _Plan:
             aspect = video_stream(container, source).sample_aspect_ratio or Fraction(1)
         aspect = 1 / aspect if turns % 2 else aspect
         return cls(source, index, turns, height, width, aspect, *_times(index))
+
+    @classmethod
+    def _of_folder(cls, source: str, short_side: int) -> "_Plan":
+        with open_video(source) as reader:
+            count, fps = reader.num_frames, reader.fps
+            height, width = shrunk(reader.height, reader.width, short_side)
+        base = 1 / Fraction(fps).limit_denominator(1001)
+        index = FrameIndex(np.arange(count), np.ones(count, bool), base, fps, 0, seekable=True, addressable=True)
+        return cls(source, index, 0, height, width, Fraction(1), *_times(index))
 
 
 def shrunk(height: int, width: int, short_side: int) -> tuple[int, int]:
@@ -105,6 +124,16 @@ def _times(index: FrameIndex) -> tuple[np.ndarray, Fraction]:
 
 def _shown(plan: _Plan) -> Iterator[av.VideoFrame]:
     """The frames of the index, none left out. DecodeError at the first that is damaged or does not come."""
+    return _pictures(plan) if plan.is_folder else _decoded(plan)
+
+
+def _pictures(plan: _Plan) -> Iterator[av.VideoFrame]:
+    with open_video(plan.source) as reader:
+        for number in range(len(plan.times)):
+            yield av.VideoFrame.from_ndarray(reader.frames([number])[0].numpy(), "rgb24")
+
+
+def _decoded(plan: _Plan) -> Iterator[av.VideoFrame]:
     numbers = {int(pts): i for i, pts in enumerate(plan.index.pts)}
     total, done, reason = len(plan.times), 0, "the decoder does not give it"
     with open_container(plan.source) as container:

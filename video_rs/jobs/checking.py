@@ -1,6 +1,8 @@
 """Check a data set: probe every file once, say what is wrong, and write the list without it."""
 
+import os
 import random
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -11,9 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from video_rs.atomic import write_csv, write_json
+from video_rs.data.decoding.fetching import is_url
 from video_rs.data.decoding.probing import DEPTHS, Probe, probe, stills
+from video_rs.data.decoding.reader import DecodeError, check_file
 from video_rs.data.doctor import NOTES, PROBLEMS, Diagnosis, Row, diagnose
 from video_rs.data.listing import Row as ListedRow
+from video_rs.data.listing import read_listing
 from video_rs.data.probe_cache import ProbeCache, Probed, Stamp
 from video_rs.data.processes import Lost, in_processes
 from video_rs.data.records import VideoRecord, read_label_map, read_splits
@@ -23,6 +28,13 @@ from video_rs.reports.check_page import Kind, Picture, Spread, write_check_page
 
 _STORED_AT_ONCE = 500  # probes that a killed check may lose
 _PICTURES_PER_KIND, _PICTURES_OF_SOUND = 6, 24
+_LONGEST = 1_000_000  # seconds for one file; the system's clocks for waiting take not much more
+# Words in the name of a list that tell its split; UCF101 has trainlist01.txt.
+_SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training", "trainlist"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "vallist"), "val"),
+    **dict.fromkeys(("test", "testing", "testlist"), "test"),
+}
 
 
 def run_check(
@@ -40,7 +52,8 @@ def run_check(
     """Probes, prints a summary, and writes ``clean.csv``, ``quarantine.csv``, ``check.json`` and ``check.html``.
 
     Args:
-        lists: list files or folders of class folders; one without a split column is a split of its file's name.
+        lists: list files or folders of class folders; of several, the name of one without a split column tells its
+            split: ``kinetics_train.csv``.
         output: folder for what is written.
         root: as DATA.ROOT.
         label_map: as DATA.LABEL_MAP.
@@ -51,10 +64,10 @@ def run_check(
         clip_reach: frames below which a video is "short".
 
     Raises:
-        InputError: a list that cannot be read, or a folder that cannot be written.
+        InputError: a value out of range, a list that cannot be read or that tells no split, or a folder that cannot be
+            written.
     """
-    if depth not in DEPTHS:
-        raise InputError(f"depth: got {depth!r}, allowed: {', '.join(DEPTHS)}")
+    _check(depth, processes, time_limit)
     rows, names = read_rows(lists, root, label_map)
     folder = Path(output)
     try:
@@ -77,18 +90,59 @@ def run_check(
     return diagnosis
 
 
+def _check(depth: str, processes: int, time_limit: float) -> None:
+    if depth not in DEPTHS:
+        raise InputError(f"depth: got {depth!r}, allowed: {', '.join(DEPTHS)}")
+    if processes < 1:
+        raise InputError(f"processes: got {processes}, allowed: from 1")
+    if not 0 < time_limit <= _LONGEST:
+        raise InputError(f"time limit: got {time_limit}, allowed: above 0, to {_LONGEST} (seconds for one file)")
+
+
 def read_rows(lists: Sequence[str], root: str, label_map: str) -> tuple[list[Row], tuple[str, ...]]:
-    """The rows of all lists, and the names of the classes, which the first list gives where there is no label map."""
-    names = read_label_map(label_map) if label_map else None
+    """The rows of all lists, and the names of the classes: the label map's, or those of the train rows."""
+    several = len(lists) > 1
+    names = read_label_map(label_map) if label_map else _class_names(lists, root)
     rows: list[Row] = []
     for source in lists:
-        splits = read_splits(source, root=root, label_names=names, require_labels=False)
+        splits = read_splits(source, root=root, label_names=names or None, require_labels=False)
         for split, (records, faults) in splits.items():
-            names = names or records.label_names
-            named = split or (Path(source).stem if len(lists) > 1 else "")
+            named = split or (_split_of(source) if several else "")
             rows += [Row(named, record) for record in records.records]
             rows += [Row(named, _unusable(row), reason, row.label) for row, reason in faults]
-    return rows, tuple(names or ())
+    return rows, names
+
+
+def _class_names(lists: Sequence[str], root: str) -> tuple[str, ...]:
+    """Of the train rows, in whichever list they are; of all rows where there are none."""
+    training = [source for source in lists if len(lists) > 1 and _has_train_rows(source, root)]
+    found = [
+        records.label_names
+        for source in training or lists
+        for records, _ in read_splits(source, root=root, require_labels=False).values()
+    ]
+    names = sorted(set().union(*found))
+    if all(map(str.isdecimal, names)):  # class ids: 10 comes after 9
+        return max(found, key=len)
+    return tuple(names)
+
+
+def _has_train_rows(source: str, root: str) -> bool:
+    listing = read_listing(source, root, require_labels=False)
+    splits = {row.split for row in listing.rows} if listing.has_splits else {""}
+    return "train" in {split or _split_of(source) for split in splits}
+
+
+def _split_of(source: str) -> str:
+    """The split that the name of a list or folder tells."""
+    words = re.split(r"[^a-z]+", Path(source).stem.lower())
+    splits = {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS}
+    if len(splits) != 1:
+        raise InputError(
+            f"list {source} has rows without a split, and its name does not tell one; give it a split column, or a "
+            "name with one of the words train, val and test, such as videos_train.csv"
+        )
+    return splits.pop()
 
 
 def _unusable(row: ListedRow) -> VideoRecord:
@@ -100,24 +154,38 @@ def probe_all(
 ) -> tuple[dict[str, Probe], int]:
     """What is known of each file, from the cache or probed now; and how many were probed now."""
     probes: dict[str, Probe] = {}
-    stamps: dict[str, Stamp] = {}
+    stamps: dict[str, Stamp | None] = {}  # None: not for the cache
     for path in dict.fromkeys(paths):
+        # A folder's stamp stays what it was when a picture in it changes.
+        if is_url(path) or os.path.isdir(path):
+            stamps[path] = None
+            continue
         stamp = Stamp.of(path)
         known = stamp and cache.find(path, stamp)
         if stamp is None:
-            probes[path] = Probe("missing", "no such file", depth)
+            probes[path] = _gone(path, depth)
         elif known and DEPTHS.index(known.probe.depth) >= DEPTHS.index(depth):
             probes[path] = known.probe
         else:
             stamps[path] = stamp
     for batch in _in_batches(_probed_now(stamps, depth, processes, time_limit)):
-        # What hung or crashed may have been the machine's fault: it is tried again next time.
-        cache.store(row for row in batch if row.probe.kind not in ("hung", "crashed"))
+        # What hung, crashed or was refused by the system has no fingerprint: the machine may be at fault, and it is
+        # tried again next time.
+        cache.store(row for row in batch if row.stamp and row.probe.fingerprint)
         probes.update((row.path, row.probe) for row in batch)
     return probes, len(stamps)
 
 
-def _probed_now(stamps: dict[str, Stamp], depth: str, processes: int, time_limit: float) -> Iterator[Probed]:
+def _gone(path: str, depth: str) -> Probe:
+    """What is wrong with a file that has no stamp."""
+    try:
+        check_file(path)
+    except DecodeError as error:
+        return Probe(error.kind, error.reason, depth)
+    return Probe("missing", "it was not there when the check began", depth)
+
+
+def _probed_now(stamps: dict[str, Stamp | None], depth: str, processes: int, time_limit: float) -> Iterator[Probed]:
     tasks = ((path, depth) for path in stamps)
     with closing(
         in_processes(probe, tasks, processes=processes, time_limit=time_limit, ahead=64 * processes)
@@ -198,7 +266,8 @@ def take_pictures(
     chosen += [("", row, "") for row in some]
     pictures: dict[str, list[Picture]] = {}
     tasks = ((rows[row].record.path,) for _, row, _ in chosen if not rows[row].fault)
-    with closing(in_processes(stills, tasks, processes=processes, time_limit=time_limit, ahead=8)) as results:
+    ahead = max(8, processes)
+    with closing(in_processes(stills, tasks, processes=processes, time_limit=time_limit, ahead=ahead)) as results:
         for kind, row, detail in chosen:
             frames = None if rows[row].fault else next(results)
             record = rows[row].record

@@ -428,4 +428,6 @@ def _summarize(outcome: Outcome, files: Sequence[File], shards: Sequence[Shard],
     if outcome.done + outcome.skipped and labelled:
         listed = shlex.quote(str(folder / "list.csv"))
         validation = f" DATA.VAL_LIST {listed}" if any(shard.name.startswith("val-") for shard in shards) else ""
-        say(f"train with:\n  python tools/train_net.py --cfg small_scratch.yaml DATA.TRAIN_LIST {listed}{validation}")
+        # Not a config of ours: the one that came with the list may turn mirroring off, or name a label map.
+        say("train with your config, or a first one such as small_scratch.yaml:")
+        say(f"  python tools/train_net.py --cfg CONFIG DATA.TRAIN_LIST {listed}{validation}")

@@ -1,6 +1,7 @@
 """Prepare videos for training: each file of a list once more, small, and quick to read from anywhere inside it."""
 
 import json
+import math
 import os
 import shutil
 import time
@@ -13,9 +14,11 @@ from pathlib import Path
 
 from video_rs.atomic import write_csv, write_json
 from video_rs.data.decoding import DecodeError
+from video_rs.data.decoding.fetching import is_url
+from video_rs.data.decoding.location import Location
 from video_rs.data.listing import Row, read_listing
 from video_rs.data.processes import Lost, in_processes
-from video_rs.data.records import read_records
+from video_rs.data.records import VideoRecord, read_records
 from video_rs.data.reencoding import PROGRAMS, check_ffmpeg, reencode
 from video_rs.errors import InputError
 from video_rs.jobs.progress import say, videos_with_progress
@@ -77,17 +80,17 @@ def run_preparation(
             prepared otherwise, that another run is at work in, or that cannot be written.
     """
     _check(short_side, keyframe_interval, crf, program, processes, time_limit)
-    rows, paths, base = _read(source, root)
-    settings = Settings(os.path.abspath(source), base, short_side, keyframe_interval, crf, program)
+    rows, records, base = _read(source, root)
+    settings = Settings(_absolute(source), base, short_side, keyframe_interval, crf, program)
     folder = Path(os.path.abspath(output))
-    targets = _targets(paths, base, folder)
-    refuse_foreign(folder, _OURS, SETTINGS, [settings.list, *targets])
+    targets = _targets((_absolute(record.path) for record in records), base, folder)
+    refuse_foreign(folder, _OURS, SETTINGS, [settings.list, *(Location.of(path).file for path in targets)])
     started = time.perf_counter()
     try:
         with taken(folder, "preparing videos in", lambda: _settle(folder, settings, overwrite)):
             wanted = {path: target for path, target in targets.items() if not _is_done(path, target)}
             failures = dict(_prepare(wanted, folder, settings, processes, time_limit))
-            _write_lists(folder, rows, paths, targets, failures)
+            _write_lists(folder, rows, records, targets, failures)
     except OSError as error:
         raise InputError(f"cannot write to {folder} ({error.strerror or error}); mend that and run again") from error
     outcome = Outcome(len(wanted) - len(failures), len(targets) - len(wanted), len(failures))
@@ -104,7 +107,7 @@ def _check(short_side: int, keyframe_interval: int, crf: int, program: str, proc
         raise InputError(f"crf: got {crf}, allowed: 0 (lossless, large) to 51")
     if processes < 1:
         raise InputError(f"processes: got {processes}, allowed: from 1")
-    if not time_limit > 0:
+    if not 0 < time_limit < math.inf:
         raise InputError(f"time limit: got {time_limit}, allowed: above 0 (seconds for one file)")
     if program not in PROGRAMS:
         raise InputError(f"program: got {program!r}, allowed: {', '.join(PROGRAMS)}")
@@ -115,12 +118,15 @@ def _check(short_side: int, keyframe_interval: int, crf: int, program: str, proc
 # Which files, and where to
 
 
-def _read(source: str, root: str) -> tuple[list[Row], list[str], str]:
-    """The rows as written, the path of each row's file, and the root."""
+def _read(source: str, root: str) -> tuple[list[Row], list[VideoRecord], str]:
+    """The rows as written, each row's record, and the root."""
     listing = read_listing(source, root, require_labels=False)
-    records = read_records(source, root=root, require_labels=False).records
-    paths = [record.path if "://" in record.path else os.path.abspath(record.path) for record in records]
-    return listing.rows, paths, listing.root
+    return listing.rows, list(read_records(source, root=root, require_labels=False).records), listing.root
+
+
+def _absolute(path: str) -> str:
+    """What tells files apart."""
+    return path if is_url(path) else os.path.abspath(path)
 
 
 def _targets(paths: Iterable[str], root: str, folder: Path) -> dict[str, str]:
@@ -135,22 +141,54 @@ def _targets(paths: Iterable[str], root: str, folder: Path) -> dict[str, str]:
 
 
 def _place(path: str, root: str) -> str:
-    """The tree stays as it was. ``a.avi`` becomes ``a.avi.mp4``: there may be an ``a.mp4``, which keeps its name."""
-    inside = path.startswith(root.rstrip("/") + "/")
-    place = os.path.join(_INSIDE, os.path.relpath(path, root)) if inside else os.path.join(_OUTSIDE, path.lstrip("/"))
+    """The tree stays as it was. ``a.avi`` becomes ``a.avi.mp4``: there may be an ``a.mp4``, which keeps its name.
+
+    A URL ``http://host/a.mp4`` from elsewhere is a file of the folder ``http/host``.
+    """
+    root = root.rstrip("/")
+    if path.startswith(f"{root}/"):
+        part, place = _INSIDE, path.removeprefix(root)
+    else:
+        part, place = _OUTSIDE, path.replace("://", "/")
+    place = os.path.join(part, os.path.normpath(f"/{place}").lstrip("/"))  # "/": no ".." of a URL may lead out
     return place if place.endswith(".mp4") else f"{place}.mp4"
 
 
 def _is_done(path: str, target: str) -> bool:
-    """Whether the target is there and not older than its source, which may be gone by now."""
+    """Whether the target is there, and made of its source as it is now; of one that is gone, or a URL, as it was."""
     try:
         made = os.stat(target)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a null byte in the name
         return False
+    changed = _changed(path)
+    return made.st_size > 0 and (changed is None or _is_time(made.st_mtime_ns, changed))
+
+
+def _changed(path: str) -> int | None:
+    """When a source changed last, in ns; a folder of frames, when the last of them did. None: gone, or a URL.
+
+    The target gets this as its own time. Were it enough that it is the later one, an older file that takes the
+    source's place would go unnoticed.
+    """
+    if is_url(path):
+        return None
     try:
-        return made.st_size > 0 and made.st_mtime_ns >= os.stat(path).st_mtime_ns
+        return max(os.stat(file).st_mtime_ns for file in [Location.of(path).file, *_inside(path)])
+    except (OSError, ValueError):
+        return None
+
+
+def _inside(path: str) -> list[str]:
+    """The files of a folder of frames; of a file, or of a folder that may not be read, none."""
+    try:
+        return [entry.path for entry in os.scandir(path) if entry.is_file()]
     except OSError:
-        return True
+        return []
+
+
+def _is_time(kept: int, wanted: int) -> bool:
+    """Whether a file system that was given the second keeps it as the first, in ns, in us, ... or in whole seconds."""
+    return any(kept % unit == 0 and abs(kept - wanted) < unit for unit in (10**digits for digits in range(10)))
 
 
 # The folder
@@ -210,6 +248,7 @@ def prepare_file(source: str, target: str, unfinished: str, settings: Settings) 
     if not _is_text(target):
         return "its path is not UTF-8 text, which a list has to be; rename it"
     temporary = os.path.join(unfinished, f"{uuid.uuid4().hex}.mp4")
+    changed = _changed(source)  # asked before it is read: a change in between is found by the next run
     options = {"short_side": settings.short_side, "keyframe_interval": settings.keyframe_interval}
     try:
         reencode(source, temporary, crf=settings.crf, program=settings.program, **options)
@@ -219,6 +258,8 @@ def prepare_file(source: str, target: str, unfinished: str, settings: Settings) 
         return str(error)
     try:
         os.makedirs(os.path.dirname(target), exist_ok=True)
+        if changed is not None:
+            os.utime(temporary, ns=(changed, changed))
         os.replace(temporary, target)
     except OSError as error:  # such as a name that has become too long
         return f"cannot write {target}: {error.strerror}"
@@ -234,14 +275,22 @@ def _is_text(path: str) -> bool:
 
 
 def _write_lists(
-    folder: Path, rows: Sequence[Row], paths: Sequence[str], targets: Mapping[str, str], failures: Mapping[str, str]
+    folder: Path,
+    rows: Sequence[Row],
+    records: Sequence[VideoRecord],
+    targets: Mapping[str, str],
+    failures: Mapping[str, str],
 ) -> None:
-    """``list.csv``, in the order and with the columns of the source, and ``failures.csv``."""
-    columns = ["path", *(name for name in Row._fields[2:] if any(getattr(row, name) for row in rows))]
+    """``list.csv``, in the order and with the columns of the source, and ``failures.csv``.
+
+    The ids stay those of the source: what stands for an absent one is the path, which is another one here.
+    """
+    used = [name for name in Row._fields[2:-1] if any(getattr(row, name) for row in rows)]
+    columns = ["path", *used, "id"]
     kept = [
-        row._replace(path=os.path.relpath(targets[path], folder))
-        for row, path in zip(rows, paths, strict=True)
-        if path not in failures
+        row._replace(path=os.path.relpath(targets[path], folder), id=record.id)
+        for row, record in zip(rows, records, strict=True)
+        if (path := _absolute(record.path)) not in failures
     ]
     write_csv(folder / "list.csv", columns, ([getattr(row, name) for name in columns] for row in kept))
     write_csv(folder / "failures.csv", ["path", "reason"], failures.items())
@@ -251,8 +300,8 @@ def _summarize(
     outcome: Outcome, targets: Mapping[str, str], failures: Mapping[str, str], folder: Path, seconds: float
 ) -> None:
     """What a person reads at the end."""
-    there = [pair for pair in targets.items() if pair[0] not in failures and os.path.exists(pair[0])]
-    before, after = (sum(os.path.getsize(pair[side]) for pair in there) / 1e6 for side in (0, 1))
+    there = [pair for pair in targets.items() if pair[0] not in failures and os.path.exists(Location.of(pair[0]).file)]
+    before, after = (sum(_size(pair[side]) for pair in there) / 1e6 for side in (0, 1))
     tried = outcome.done + outcome.failed
     rate = f", {tried / seconds:.2f} files/s" if tried else ""
     say(
@@ -262,3 +311,8 @@ def _summarize(
     if failures:
         say(f"failed, and left out of the list: {folder / 'failures.csv'}")
     say(f"list: {folder / 'list.csv'}")
+
+
+def _size(path: str) -> int:
+    """Bytes of a file, of a part of one, or of a folder's frames."""
+    return sum(map(os.path.getsize, _inside(path))) if os.path.isdir(path) else Location.of(path).bytes()

@@ -5,8 +5,10 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
+from video_rs.data.decoding.fetching import is_url
 from video_rs.errors import InputError
 
 UNFINISHED = ".unfinished"  # folder inside, of the files that are being written
@@ -46,12 +48,17 @@ def refuse_foreign(folder: Path, ours: Sequence[str], sign: str, sources: Iterab
         folder: of the job.
         ours: names that the job writes.
         sign: name of the file that says that the folder is of this job.
-        sources: absolute paths of what is read.
+        sources: absolute paths of what is read, or URLs; what links lead to counts too.
     """
     foreign = [name for name in ours if os.path.lexists(folder / name)]
     if foreign and not (folder / sign).exists():
         raise InputError(f"{folder / foreign[0]} is there, but not of this command; choose another folder")
-    places = {f"{folder}/", f"{os.path.realpath(folder)}/"}
+    places = (f"{folder}/", f"{os.path.realpath(folder)}/")
+    real_folder = cache(os.path.realpath)  # there are few folders beside the files, and resolving one takes long
     for source in sources:
-        if any(source.startswith(place) for place in places):
+        if is_url(source):
+            continue
+        real = os.path.join(real_folder(os.path.dirname(source)), os.path.basename(source))
+        real = os.path.realpath(real) if os.path.islink(real) else real
+        if source.startswith(places) or real.startswith(places):
             raise InputError(f"{source} lies in {folder}, which is written to; choose another folder")

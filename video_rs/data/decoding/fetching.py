@@ -1,10 +1,12 @@
 """Files that are not on this machine: URLs that iopath's handlers fetch."""
 
 import importlib
+import os
 from collections.abc import Sequence
 from functools import cache
+from urllib.parse import urlparse
 
-from iopath.common.file_io import HTTPURLHandler, PathHandler, g_pathmgr
+from iopath.common.file_io import HTTPURLHandler, PathHandler, g_pathmgr, get_cache_dir
 
 from video_rs.data.decoding.reader import DecodeError
 from video_rs.errors import InputError
@@ -65,4 +67,15 @@ def local_copy(url: str) -> str:
 
 @cache
 def _register_http() -> None:
-    g_pathmgr.register_handler(HTTPURLHandler(), allow_override=True)
+    g_pathmgr.register_handler(_Http(), allow_override=True)
+
+
+class _Http(HTTPURLHandler):
+    """iopath's, with a folder of its cache for each server: its own calls ``/a.mp4`` of any two servers one file."""
+
+    def _get_local_path(self, path: str, force: bool = False, cache_dir: str | None = None, **kwargs) -> str:
+        address = urlparse(path)
+        if ".." in address.path.split("/"):
+            raise ValueError("a URL with .. in its path; write it without")  # it would leave the cache
+        folder = os.path.join(get_cache_dir(cache_dir), f"{address.scheme}_{address.netloc.replace(':', '_')}")
+        return super()._get_local_path(path, force, folder, **kwargs)

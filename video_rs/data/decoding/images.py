@@ -30,7 +30,10 @@ class ImageFolderReader(VideoReader):
     """A :class:`VideoReader` over a folder; all pictures are of the first one's size."""
 
     def __init__(self, path: str):
-        self._path, self._names = path, frame_files(path)
+        try:
+            self._path, self._names = path, frame_files(path)
+        except OSError as error:
+            raise DecodeError(path, (error.strerror or str(error)).lower()) from error
         if not self._names:
             raise DecodeError(path, f"a folder without frames ({', '.join(IMAGE_ENDINGS)})", "empty")
         self.num_frames, self.fps = len(self._names), FRAMES_PER_SECOND
@@ -58,5 +61,5 @@ class ImageFolderReader(VideoReader):
             data = torch.from_numpy(np.fromfile(name, np.uint8))
             return decode_image(data, ImageReadMode.RGB).permute(1, 2, 0)
         except (OSError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().split("\n")[0]
+            reason = (getattr(error, "strerror", None) or str(error)).strip().split("\n")[0]
             raise DecodeError(self._path, f"frame {self._names[index]}: {reason}", "damaged") from error

@@ -21,6 +21,10 @@ class Location(NamedTuple):
         part = _PART.fullmatch(path)
         return cls(part[1], int(part[2]), int(part[3])) if part else cls(path)
 
+    def path(self) -> str:
+        """As a list writes it, and :meth:`of` reads it."""
+        return f"{self.file}#{self.start}+{self.size}" if self.is_part else self.file
+
     @property
     def is_part(self) -> bool:
         """Whether it is inside an archive."""

@@ -4,6 +4,7 @@ import os
 
 from video_rs.data.decoding.fetching import is_url, local_copy
 from video_rs.data.decoding.index import FrameIndex
+from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.reader import VideoReader, check_file
 from video_rs.errors import InputError
 
@@ -17,8 +18,8 @@ time that TorchCodec 0.17 or decord 0.6 take, because it leaves out frames that 
 def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex | None = None) -> VideoReader:
     """Opens the video at ``path`` with one of ``DECODERS``.
 
-    ``path`` is a regular file, a part of a shard (``x.tar#start+size``), a URL that iopath fetches, or a folder of
-    frames (``img_00001.jpg``, ...), which needs no decoder.
+    ``path`` is a regular file, a part of a shard (``x.tar#start+size``), a URL of either that iopath fetches, or
+    a folder of frames (``img_00001.jpg``, ...), which needs no decoder.
 
     ``index`` is that of the file where it is known (:mod:`video_rs.data.probe_cache`); it spares a scan of the packets.
 
@@ -33,9 +34,7 @@ def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex
     from video_rs.data.decoding.images import ImageFolderReader
     from video_rs.data.decoding.packets import scan
 
-    path = os.fspath(path)
-    if is_url(path):
-        path = local_copy(path)
+    path = local(os.fspath(path))
     if os.path.isdir(path):
         return ImageFolderReader(path)
     check_file(path)
@@ -43,6 +42,18 @@ def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex
     if decoder.startswith("torchcodec") and not index.addressable:
         reader = reader_class("pyav")
     return reader(path, index)
+
+
+def local(path: str) -> str:
+    """Where a video is on this machine. Of a URL's part of a shard the whole shard is fetched, once for all its videos.
+
+    Raises:
+        DecodeError: as :func:`video_rs.data.decoding.fetching.local_copy`.
+    """
+    if not is_url(path):
+        return path
+    location = Location.of(path)
+    return location._replace(file=local_copy(location.file)).path()
 
 
 def reader_class(decoder: str) -> type:

@@ -1,15 +1,17 @@
 """What there is to know of a video file before anybody trains on it."""
 
 import hashlib
+import math
 import os
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from video_rs.data.decoding.images import ImageFolderReader
 from video_rs.data.decoding.index import FrameIndex
 from video_rs.data.decoding.location import Location
-from video_rs.data.decoding.opening import open_video
+from video_rs.data.decoding.opening import local, open_video
 from video_rs.data.decoding.packets import open_container, scan, video_stream
 from video_rs.data.decoding.pyav import PyAVReader
 from video_rs.data.decoding.reader import DecodeError, VideoReader, check_file
@@ -20,6 +22,7 @@ _AT_ONCE = 16  # frames decoded together: bounds the memory
 _SAMPLE = 65536  # bytes of the start, the middle and the end of a file that make its fingerprint
 # Times are rounded to the container's unit (1/1000 s in Matroska), and cameras are a little uneven.
 _EVEN = 0.1  # share of the mean time between frames
+_STILL_HEIGHT = 128  # rows of a still: as many as a page shows (reports/plots.py)
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,9 @@ class Probe:
             found before.
         reason: why it cannot be read; empty if ok.
         depth: one of :data:`DEPTHS`.
-        fingerprint: of the size and parts of the content; files of equal content have equal ones.
+        fingerprint: of the size and parts of the content; files of equal content have equal ones. Empty where the
+            content was not read, as of a folder, or where the system refused to: the verdict may be gone although the
+            file has not changed.
         frames: that a full decode shows.
         fps: average.
         height, width: in pixels, as shown.
@@ -62,9 +67,10 @@ class Probe:
 
 
 def probe(path: str, depth: str = "ends") -> tuple[Probe, FrameIndex | None]:
-    """Reads the file as training would, and its frame index, which a sound file has."""
+    """Reads the file as training would, and its frame index, which a sound file has. A URL is fetched."""
     facts = {"depth": depth}
     try:
+        path = local(path)
         if os.path.isdir(path):
             return _probe_folder(path, depth), None
         check_file(path)
@@ -76,6 +82,8 @@ def probe(path: str, depth: str = "ends") -> tuple[Probe, FrameIndex | None]:
             facts |= {"height": reader.height, "width": reader.width, "quarter_turns": reader.quarter_turns}
             _decode(reader, depth)
     except DecodeError as error:
+        if isinstance(error.__cause__, OSError):
+            facts["fingerprint"] = ""
         return Probe(**{**facts, "kind": error.kind, "reason": error.reason}), None
     return Probe(**facts), index
 
@@ -89,14 +97,21 @@ def _probe_folder(path: str, depth: str) -> Probe:
 
 
 def fingerprint(path: str) -> str:
-    """A hash of the size and of the start, the middle and the end of a file, or of its part in an archive."""
+    """A hash of the size and of the start, the middle and the end of a file, or of its part in an archive.
+
+    Raises:
+        DecodeError: the system does not let it be read.
+    """
     location = Location.of(path)
-    size = location.bytes()
-    digest = hashlib.blake2b(size.to_bytes(8, "little"), digest_size=16)
-    with open(location.file, "rb") as file:
-        for start in (0, size // 2, max(0, size - _SAMPLE)):
-            file.seek(location.start + start)
-            digest.update(file.read(min(_SAMPLE, size - start)))
+    try:
+        size = location.bytes()
+        digest = hashlib.blake2b(size.to_bytes(8, "little"), digest_size=16)
+        with open(location.file, "rb") as file:
+            for start in (0, size // 2, max(0, size - _SAMPLE)):
+                file.seek(location.start + start)
+                digest.update(file.read(min(_SAMPLE, size - start)))
+    except OSError as error:
+        raise DecodeError(path, (error.strerror or str(error)).lower()) from error
     return digest.hexdigest()
 
 
@@ -135,12 +150,22 @@ def _decode(reader: VideoReader, depth: str) -> None:
 
 
 def stills(path: str) -> np.ndarray:
-    """The first, the middle and the last frame, as far as they can be decoded: uint8 ``[0..3, h, w, 3]``."""
+    """The first, the middle and the last frame, as far as they can be decoded: uint8 ``[0..3, h, w, 3]``.
+
+    High ones are shrunk by a whole factor, to at most 128 rows.
+    """
     kept: list[np.ndarray] = []
     try:
         with open_video(path) as reader:
             for index in sorted({0, reader.num_frames // 2, reader.num_frames - 1}):
-                kept.append(reader.frames([index]).numpy()[0])
-    except DecodeError:
+                kept.append(_shrunk(reader.frames([index])[0]).numpy())
+    except (DecodeError, OSError):
         pass
     return np.stack(kept) if kept else np.empty((0, 1, 1, 3), np.uint8)
+
+
+def _shrunk(frame: torch.Tensor) -> torch.Tensor:
+    """The mean of each block of pixels: uint8 ``[H, W, 3]`` -> ``[h, w, 3]``."""
+    factor = min(math.ceil(frame.shape[0] / _STILL_HEIGHT), frame.shape[1])
+    small = torch.nn.functional.avg_pool2d(frame.permute(2, 0, 1).float(), factor)
+    return small.round().to(torch.uint8).permute(1, 2, 0)
