@@ -24,9 +24,10 @@ from video_rs.data.decoding.probing import probe, stills
 from video_rs.data.encoding import write_video
 from video_rs.data.probe_cache import ProbeCache
 from video_rs.data.records import read_records
+from video_rs.data.several_lists import read_rows, split_of
 from video_rs.errors import InputError
 from video_rs.jobs import checking
-from video_rs.jobs.checking import probe_all, read_rows, run_check
+from video_rs.jobs.checking import probe_all, run_check
 from video_rs.jobs.training import run_training
 
 EDGE = Path(__file__).parents[2] / "shared" / "videos"
@@ -204,7 +205,7 @@ def test_train_rows_name_the_classes_in_any_order_of_lists(tmp_path):
         rows, names = read_rows(given, "", "")
         assert names == ("ant", "cat", "dog")
         assert list(dict.fromkeys(row.split for row in rows)) == list(
-            dict.fromkeys(checking._split_of(source) for source in given)
+            dict.fromkeys(split_of(source) for source in given)
         )
         told = {
             (row.split, row.label or ";".join(names[i] for i in row.record.labels), bool(row.fault)) for row in rows

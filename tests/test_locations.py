@@ -190,10 +190,10 @@ def test_lists_and_videos_may_be_urls(folder, server):
 
 def test_a_shard_behind_a_url_is_fetched_once(folder, server, monkeypatch):
     """Also where a list names its parts."""
-    from video_rs.data.decoding import opening
+    from video_rs.data.decoding import fetching
 
-    fetched, fetch = [], opening.local_copy
-    monkeypatch.setattr(opening, "local_copy", lambda url: fetched.append(url) or fetch(url))
+    fetched, fetch = [], fetching.local_copy
+    monkeypatch.setattr(fetching, "local_copy", lambda url: fetched.append(url) or fetch(url))
     names = [part(folder, name).removeprefix(f"{folder}/") for name in "ab"]
     (folder / "parts.csv").write_text("path,label\n" + "".join(f"{name},x\n" for name in names))
     for name, record in zip("ab", read_records(f"{server}/parts.csv").records, strict=True):

@@ -390,9 +390,9 @@ def test_videos_keep_the_ids_of_the_source(prepare, data_set, tmp_path):
         (["--keyframe-interval", "0"], "key-frame interval: got 0, allowed: from 1 (frames)"),
         (["--crf", "52"], "crf: got 52, allowed: 0 (lossless, large) to 51"),
         (["--processes", "0"], "processes: got 0, allowed: from 1"),
-        (["--time-limit", "0"], "time limit: got 0.0, allowed: above 0 (seconds for one file)"),
-        (["--time-limit", "inf"], "time limit: got inf, allowed: above 0 (seconds for one file)"),
-        (["--time-limit", "nan"], "time limit: got nan, allowed: above 0 (seconds for one file)"),
+        (["--time-limit", "0"], "time limit: got 0.0, allowed: above 0, to 1000000 (seconds for one file)"),
+        (["--time-limit", "inf"], "time limit: got inf, allowed: above 0, to 1000000 (seconds for one file)"),
+        (["--time-limit", "nan"], "time limit: got nan, allowed: above 0, to 1000000 (seconds for one file)"),
         (["--program", "magic"], "program: got 'magic', allowed: pyav, ffmpeg"),
     ],
 )

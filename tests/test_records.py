@@ -157,16 +157,17 @@ def test_path_label_lines_keep_order_and_skip_blank_lines(write):
 
 
 def test_lines_of_frame_folders_may_count_the_frames(write, tmp_path):
-    touch(tmp_path / "frames", "a/img_00001.jpg", "b c 7/img_00001.jpg", "d 5/img_00001.jpg", "d/img_00001.jpg")
-    lines = "frames/a 120 3\nframes/b c 7 64 0;2\nframes/d 5 1\nframes/none 8 1\nclip 2.mp4 4\n"
-    got = read_records(write(lines, "l.txt"))
-    assert [(record.id, record.labels) for record in got.records] == [
-        ("frames/a", (3,)),
-        ("frames/b c 7", (0, 2)),
-        ("frames/d 5", (1,)),  # a folder of that name is there
-        ("frames/none 8", (1,)),
-        ("clip 2.mp4", (4,)),
-    ]
+    touch(tmp_path / "frames", "a/img_00001.jpg", "d 5/img_00001.jpg", "d/img_00001.jpg")
+    rows = ["frames/a 120 3", "frames/b c 7 64 0;2", "frames/none 8 1"]
+
+    def read(*lines):
+        records = read_records(write("\n".join(lines), "l.txt")).records
+        return [(record.id, record.labels) for record in records]
+
+    assert read(*rows) == [("frames/a", (3,)), ("frames/b c 7", (0, 2)), ("frames/none", (1,))]
+    # Not where a path of the list has no count, or where the first one is there with its number.
+    assert read(*rows, "clip 2.mp4 4")[0] == ("frames/a 120", (3,))
+    assert read("frames/d 5 1", "frames/d 6 2") == [("frames/d 5", (1,)), ("frames/d 6", (2,))]
 
 
 def test_class_folders(tmp_path):

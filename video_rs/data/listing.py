@@ -29,6 +29,8 @@ _HEADER_WORDS = {"path", "file", "filename", "video", "video_path", "label", "cl
 _COLUMNS = ("path", "label", "split", "start", "end", "id")
 _LINE = re.compile(r"(.*\S)[\s,]+([+-]?\d{1,18}(?:;[+-]?\d{1,18})*)\s*", re.ASCII)  # the last token is the label
 
+_COUNTED = re.compile(r"(.*\S)\s+\d+", re.ASCII)  # a path and its number of frames
+
 
 class Row(NamedTuple):
     """One row as written; ``line`` is its line number, 0 in a folder."""
@@ -65,7 +67,8 @@ def read_listing(source: str, root: str, require_labels: bool) -> Listing:
     if "path" in header or "file" in header:
         return _read_csv(text, root, source, require_labels)
     _refuse_other_header(text.lstrip().splitlines()[0], source)
-    return Listing(list(_lines(text, source, root, require_labels)), root, has_splits=False)
+    rows = list(_lines(text, source, require_labels))
+    return Listing(_without_frame_counts(rows, root), root, has_splits=False)
 
 
 def _refuse_other_header(line: str, source: str) -> None:
@@ -131,11 +134,10 @@ def _refuse_columns(header: list[str], row: list[str], where: str) -> None:
     raise InputError(f"{where}: {len(row)} columns, but the header has {len(header)} ({','.join(header)}); {hint}")
 
 
-def _lines(text: str, source: str, root: str, require_labels: bool) -> Iterator[Row]:
+def _lines(text: str, source: str, require_labels: bool) -> Iterator[Row]:
     for number, line in enumerate(io.StringIO(text), 1):
         if match := _LINE.fullmatch(line):
-            path = match[1].rstrip(", \t").strip(' \t"')
-            yield Row(number, _without_frame_count(path, root), match[2])
+            yield Row(number, match[1].rstrip(", \t").strip(' \t"'), match[2])
         elif not line.strip():
             continue
         elif require_labels:
@@ -158,11 +160,18 @@ def _without_label(path: str, where: str) -> str:
     return path
 
 
-def _without_frame_count(path: str, root: str) -> str:
-    """The folder of a line ``FOLDER FRAMES LABEL``, as MMAction2 and TSN list folders of frames; other paths as is."""
-    folder, _, count = path.rpartition(" ")
-    is_count = count.isdecimal() and os.path.isdir(os.path.join(root, folder.strip()))
-    return folder.strip() if is_count and not os.path.exists(os.path.join(root, path)) else path
+def _without_frame_counts(rows: list[Row], root: str) -> list[Row]:
+    """Rows of lines ``FOLDER FRAMES LABEL``, as MMAction2 and TSN list folders of frames; others stay as they are.
+
+    The first row tells for all: a look at each folder of a large list takes minutes on a network disk.
+    """
+    counted = [_COUNTED.fullmatch(row.path) for row in rows]
+    if not rows or not all(counted):
+        return rows
+    with_count, folder = (os.path.join(root, path) for path in (rows[0].path, counted[0][1]))
+    if os.path.exists(with_count) or not os.path.isdir(folder):
+        return rows
+    return [row._replace(path=match[1]) for row, match in zip(rows, counted, strict=True)]
 
 
 def _read_folder(source: str) -> Listing:

@@ -88,21 +88,30 @@ def read_records(
 
 
 @_collector_paused()
-def read_splits(
-    source: str, *, root: str = "", label_names: Sequence[str] | None = None, require_labels: bool = True
-) -> dict[str, tuple[RecordList, list[Fault]]]:
-    """Every split of a list, by its name, and what cannot be used of it; a list without splits has one, called "".
+def records_of(listing: Listing, source: str) -> tuple[VideoRecord, ...]:
+    """The records of all rows of a list that has been read; labels may be missing. InputError as read_records."""
+    return _read(listing, source, None, None, None, require_labels=False).records
 
-    Arguments and errors as for :func:`read_records`, but that a row's own fault refuses that row alone.
+
+@_collector_paused()
+def splits_of(
+    listing: Listing, source: str, label_names: Sequence[str] | None = None
+) -> dict[str, tuple[tuple[VideoRecord, ...], list[Fault]]]:
+    """Every split of a list by its name, and what cannot be used of it; a list without splits has one, called "".
+
+    Errors as for :func:`read_records`, but that a row's own fault refuses that row alone, and labels may be missing.
     """
-    source = os.fspath(source)
-    listing = read_listing(source, root, require_labels)
     splits = sorted({row.split for row in listing.rows}) if listing.has_splits else [None]
     found = {}
     for split in splits:
         faults: list[Fault] = []
-        found[split or ""] = _read(listing, source, split, label_names, None, require_labels, faults), faults
+        found[split or ""] = _read(listing, source, split, label_names, None, False, faults).records, faults
     return found
+
+
+def names_in(listing: Listing, source: str) -> tuple[str, ...]:
+    """The class names that a list gives by itself, see :func:`read_records`."""
+    return _Classes.of(listing.rows, listing.rows, None, None, source).names
 
 
 def _read(

@@ -18,8 +18,8 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from video_rs.data.decoding import DecodeError, open_video
+from video_rs.data.decoding.fetching import local
 from video_rs.data.decoding.index import FrameIndex
-from video_rs.data.decoding.opening import local
 from video_rs.data.decoding.packets import ffmpeg_reason, open_container, scan, video_stream
 from video_rs.data.decoding.pyav import PyAVReader
 from video_rs.data.decoding.reader import check_file

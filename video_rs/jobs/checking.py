@@ -2,7 +2,6 @@
 
 import os
 import random
-import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -17,24 +16,15 @@ from video_rs.data.decoding.fetching import is_url
 from video_rs.data.decoding.probing import DEPTHS, Probe, probe, stills
 from video_rs.data.decoding.reader import DecodeError, check_file
 from video_rs.data.doctor import NOTES, PROBLEMS, Diagnosis, Row, diagnose
-from video_rs.data.listing import Row as ListedRow
-from video_rs.data.listing import read_listing
 from video_rs.data.probe_cache import ProbeCache, Probed, Stamp
-from video_rs.data.processes import Lost, in_processes
-from video_rs.data.records import VideoRecord, read_label_map, read_splits
+from video_rs.data.processes import Lost, check_limits, in_processes
+from video_rs.data.several_lists import read_rows
 from video_rs.errors import InputError
 from video_rs.jobs.progress import say, videos_with_progress
 from video_rs.reports.check_page import Kind, Picture, Spread, write_check_page
 
 _STORED_AT_ONCE = 500  # probes that a killed check may lose
 _PICTURES_PER_KIND, _PICTURES_OF_SOUND = 6, 24
-_LONGEST = 1_000_000  # seconds for one file; the system's clocks for waiting take not much more
-# Words in the name of a list that tell its split; UCF101 has trainlist01.txt.
-_SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training", "trainlist"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "vallist"), "val"),
-    **dict.fromkeys(("test", "testing", "testlist"), "test"),
-}
 
 
 def run_check(
@@ -67,7 +57,9 @@ def run_check(
         InputError: a value out of range, a list that cannot be read or that tells no split, or a folder that cannot be
             written.
     """
-    _check(depth, processes, time_limit)
+    if depth not in DEPTHS:
+        raise InputError(f"depth: got {depth!r}, allowed: {', '.join(DEPTHS)}")
+    check_limits(processes, time_limit)
     rows, names = read_rows(lists, root, label_map)
     folder = Path(output)
     try:
@@ -88,65 +80,6 @@ def run_check(
     write_page(folder / "check.html", f"Check of {', '.join(lists)}", rows, names, probes, diagnosis, pictures)
     summarize(diagnosis, len(rows), folder)
     return diagnosis
-
-
-def _check(depth: str, processes: int, time_limit: float) -> None:
-    if depth not in DEPTHS:
-        raise InputError(f"depth: got {depth!r}, allowed: {', '.join(DEPTHS)}")
-    if processes < 1:
-        raise InputError(f"processes: got {processes}, allowed: from 1")
-    if not 0 < time_limit <= _LONGEST:
-        raise InputError(f"time limit: got {time_limit}, allowed: above 0, to {_LONGEST} (seconds for one file)")
-
-
-def read_rows(lists: Sequence[str], root: str, label_map: str) -> tuple[list[Row], tuple[str, ...]]:
-    """The rows of all lists, and the names of the classes: the label map's, or those of the train rows."""
-    several = len(lists) > 1
-    names = read_label_map(label_map) if label_map else _class_names(lists, root)
-    rows: list[Row] = []
-    for source in lists:
-        splits = read_splits(source, root=root, label_names=names or None, require_labels=False)
-        for split, (records, faults) in splits.items():
-            named = split or (_split_of(source) if several else "")
-            rows += [Row(named, record) for record in records.records]
-            rows += [Row(named, _unusable(row), reason, row.label) for row, reason in faults]
-    return rows, names
-
-
-def _class_names(lists: Sequence[str], root: str) -> tuple[str, ...]:
-    """Of the train rows, in whichever list they are; of all rows where there are none."""
-    training = [source for source in lists if len(lists) > 1 and _has_train_rows(source, root)]
-    found = [
-        records.label_names
-        for source in training or lists
-        for records, _ in read_splits(source, root=root, require_labels=False).values()
-    ]
-    names = sorted(set().union(*found))
-    if all(map(str.isdecimal, names)):  # class ids: 10 comes after 9
-        return max(found, key=len)
-    return tuple(names)
-
-
-def _has_train_rows(source: str, root: str) -> bool:
-    listing = read_listing(source, root, require_labels=False)
-    splits = {row.split for row in listing.rows} if listing.has_splits else {""}
-    return "train" in {split or _split_of(source) for split in splits}
-
-
-def _split_of(source: str) -> str:
-    """The split that the name of a list or folder tells."""
-    words = re.split(r"[^a-z]+", Path(source).stem.lower())
-    splits = {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS}
-    if len(splits) != 1:
-        raise InputError(
-            f"list {source} has rows without a split, and its name does not tell one; give it a split column, or a "
-            "name with one of the words train, val and test, such as videos_train.csv"
-        )
-    return splits.pop()
-
-
-def _unusable(row: ListedRow) -> VideoRecord:
-    return VideoRecord(row.path, (), None, None, row.id or row.path)
 
 
 def probe_all(

@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 from video_rs.atomic import write_csv, write_json
 from video_rs.data.decoding import DecodeError
-from video_rs.data.decoding.fetching import is_url
+from video_rs.data.decoding.fetching import absolute, is_url
 from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.reader import check_file
 from video_rs.data.listing import VIDEO_EXTENSIONS, Row, read_listing
 from video_rs.data.probe_cache import Stamp
-from video_rs.data.records import VideoRecord, read_records
+from video_rs.data.records import VideoRecord, records_of
 from video_rs.errors import InputError
 from video_rs.jobs.progress import say, videos_with_progress
 from video_rs.jobs.work_folder import UNFINISHED, refuse_foreign, taken
@@ -148,19 +148,14 @@ def _tar_writer() -> Callable:
 
 def _read(source: str, root: str) -> tuple[list[Row], list[VideoRecord]]:
     """The rows as written, and each row's record, whose path is made absolute."""
-    rows = read_listing(source, root, require_labels=False).rows
-    for row in rows:
+    listing = read_listing(source, root, require_labels=False)
+    for row in listing.rows:
         if row.split and not _SPLIT.fullmatch(row.split):
             raise InputError(
                 f"{source}, line {row.line}: split {row.split!r} cannot name a shard, allowed: letters, digits, - and "
                 "_; rename it"
             )
-    return rows, list(read_records(source, root=root, require_labels=False).records)
-
-
-def _path(record: VideoRecord) -> str:
-    """What tells files apart."""
-    return record.path if is_url(record.path) else os.path.abspath(record.path)
+    return listing.rows, list(records_of(listing, source))
 
 
 def _files(rows: Sequence[Row], records: Sequence[VideoRecord]) -> tuple[list[File], dict[str, str]]:
@@ -168,7 +163,7 @@ def _files(rows: Sequence[Row], records: Sequence[VideoRecord]) -> tuple[list[Fi
     named = defaultdict(list)
     for row, record in zip(rows, records, strict=True):
         about = {"label": row.label, "split": row.split, "start": record.start, "end": record.end, "id": record.id}
-        named[_path(record)].append(about)
+        named[absolute(record.path)].append(about)
     reasons = {path: _why_not(path) for path in named}
     files = [
         File(f"{number:08}", path, Location.of(path).bytes(), about)
@@ -225,12 +220,11 @@ def _plan(
     records: Sequence[VideoRecord],
     shards: Iterable[Shard],
 ) -> Plan:
-    stamps = [Stamp.of(path) for path in dict.fromkeys(map(_path, records))]
+    stamps = [Stamp.of(path) for path in dict.fromkeys(absolute(record.path) for record in records)]
     numbers = Counter(shard.name.rpartition("-")[0] for shard in shards)
     # Neither lines nor folders: a list and its files may move between two runs.
     written = [row[1:] for row in rows]
-    where = source if is_url(source) else os.path.abspath(source)
-    return Plan(where, shard_size, seed, _hash(written), _hash(stamps), dict(numbers))
+    return Plan(absolute(source), shard_size, seed, _hash(written), _hash(stamps), dict(numbers))
 
 
 # The folder
@@ -403,12 +397,12 @@ def _write_lists(
     used = [name for name in Row._fields[2:-1] if any(getattr(row, name) for row in rows)]
     columns = ["path", *used, "id"]
     kept = [
-        row._replace(path=packed[_path(record)].place, id=record.id)
+        row._replace(path=packed[absolute(record.path)].place, id=record.id)
         for row, record in zip(rows, records, strict=True)
-        if _path(record) in packed
+        if absolute(record.path) in packed
     ]
     write_csv(folder / "list.csv", columns, ([getattr(row, name) for name in columns] for row in kept))
-    paths = dict.fromkeys(map(_path, records))
+    paths = dict.fromkeys(absolute(record.path) for record in records)
     write_csv(folder / "failures.csv", ["path", "reason"], ((p, failures[p]) for p in paths if p in failures))
 
 

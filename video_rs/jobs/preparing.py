@@ -1,7 +1,6 @@
 """Prepare videos for training: each file of a list once more, small, and quick to read from anywhere inside it."""
 
 import json
-import math
 import os
 import shutil
 import time
@@ -14,11 +13,11 @@ from pathlib import Path
 
 from video_rs.atomic import write_csv, write_json
 from video_rs.data.decoding import DecodeError
-from video_rs.data.decoding.fetching import is_url
+from video_rs.data.decoding.fetching import absolute, is_url
 from video_rs.data.decoding.location import Location
 from video_rs.data.listing import Row, read_listing
-from video_rs.data.processes import Lost, in_processes
-from video_rs.data.records import VideoRecord, read_records
+from video_rs.data.processes import Lost, check_limits, in_processes
+from video_rs.data.records import VideoRecord, records_of
 from video_rs.data.reencoding import PROGRAMS, check_ffmpeg, reencode
 from video_rs.errors import InputError
 from video_rs.jobs.progress import say, videos_with_progress
@@ -81,9 +80,9 @@ def run_preparation(
     """
     _check(short_side, keyframe_interval, crf, program, processes, time_limit)
     rows, records, base = _read(source, root)
-    settings = Settings(_absolute(source), base, short_side, keyframe_interval, crf, program)
+    settings = Settings(absolute(source), base, short_side, keyframe_interval, crf, program)
     folder = Path(os.path.abspath(output))
-    targets = _targets((_absolute(record.path) for record in records), base, folder)
+    targets = _targets((absolute(record.path) for record in records), base, folder)
     refuse_foreign(folder, _OURS, SETTINGS, [settings.list, *(Location.of(path).file for path in targets)])
     started = time.perf_counter()
     try:
@@ -105,10 +104,7 @@ def _check(short_side: int, keyframe_interval: int, crf: int, program: str, proc
         raise InputError(f"key-frame interval: got {keyframe_interval}, allowed: from 1 (frames)")
     if not 0 <= crf <= 51:
         raise InputError(f"crf: got {crf}, allowed: 0 (lossless, large) to 51")
-    if processes < 1:
-        raise InputError(f"processes: got {processes}, allowed: from 1")
-    if not 0 < time_limit < math.inf:
-        raise InputError(f"time limit: got {time_limit}, allowed: above 0 (seconds for one file)")
+    check_limits(processes, time_limit)
     if program not in PROGRAMS:
         raise InputError(f"program: got {program!r}, allowed: {', '.join(PROGRAMS)}")
     if program == "ffmpeg":
@@ -121,12 +117,7 @@ def _check(short_side: int, keyframe_interval: int, crf: int, program: str, proc
 def _read(source: str, root: str) -> tuple[list[Row], list[VideoRecord], str]:
     """The rows as written, each row's record, and the root."""
     listing = read_listing(source, root, require_labels=False)
-    return listing.rows, list(read_records(source, root=root, require_labels=False).records), listing.root
-
-
-def _absolute(path: str) -> str:
-    """What tells files apart."""
-    return path if is_url(path) else os.path.abspath(path)
+    return listing.rows, list(records_of(listing, source)), listing.root
 
 
 def _targets(paths: Iterable[str], root: str, folder: Path) -> dict[str, str]:
@@ -290,7 +281,7 @@ def _write_lists(
     kept = [
         row._replace(path=os.path.relpath(targets[path], folder), id=record.id)
         for row, record in zip(rows, records, strict=True)
-        if (path := _absolute(record.path)) not in failures
+        if (path := absolute(record.path)) not in failures
     ]
     write_csv(folder / "list.csv", columns, ([getattr(row, name) for name in columns] for row in kept))
     write_csv(folder / "failures.csv", ["path", "reason"], failures.items())

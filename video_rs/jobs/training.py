@@ -212,12 +212,12 @@ class Run:
 
     def _note_bad_signs(self) -> None:
         """What makes the numbers of a run worth little, and may be meant."""
-        seen = {(record.path, record.start, record.end) for record in self.train_records.records}
-        shared = sum((r.path, r.start, r.end) in seen for r in (self.val_records.records if self.val_records else ()))
+        held_out = {(r.path, r.start, r.end) for r in self.val_records.records} if self.val_records else set()
+        shared = held_out and held_out & {(r.path, r.start, r.end) for r in self.train_records.records}
         if shared:
             say(
-                f"note: {shared} of {len(self.val_records)} validation videos are training videos too, so the accuracy "
-                "says little about new ones; give each list rows of its own, or a column split"
+                f"note: {len(shared)} of {len(self.val_records)} validation videos are training videos too, so the "
+                "accuracy says little about new ones; give each list rows of its own, or a column split"
             )
         if len(self.names) == 1:
             say("note: there is a single class, so every answer is right; train with two or more")

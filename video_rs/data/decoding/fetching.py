@@ -8,6 +8,7 @@ from urllib.parse import urlparse
 
 from iopath.common.file_io import HTTPURLHandler, PathHandler, g_pathmgr, get_cache_dir
 
+from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.reader import DecodeError
 from video_rs.errors import InputError
 
@@ -47,6 +48,11 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
+def absolute(path: str) -> str:
+    """What tells files apart: a URL as it is, any other path made absolute."""
+    return path if is_url(path) else os.path.abspath(path)
+
+
 def local_copy(url: str) -> str:
     """Where the handler has put the file, fetched now or earlier (iopath's cache).
 
@@ -63,6 +69,18 @@ def local_copy(url: str) -> str:
         protocol = url.partition("://")[0]
         raise DecodeError(url, f"no handler knows {protocol}://; name one in DATA.PATH_HANDLERS", "missing")
     return path
+
+
+def local(path: str) -> str:
+    """Where a video is on this machine. Of a URL's part of a shard the whole shard is fetched, once for all its videos.
+
+    Raises:
+        DecodeError: as :func:`local_copy`.
+    """
+    if not is_url(path):
+        return path
+    location = Location.of(path)
+    return location._replace(file=local_copy(location.file)).path()
 
 
 @cache

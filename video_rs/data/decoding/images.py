@@ -9,7 +9,7 @@ import torch
 from torchvision.io import ImageReadMode, decode_image
 
 from video_rs.data.decoding.location import IMAGE_ENDINGS
-from video_rs.data.decoding.reader import DecodeError, VideoReader, check_indices
+from video_rs.data.decoding.reader import DecodeError, VideoReader, check_indices, system_reason
 
 FRAMES_PER_SECOND = 30.0  # a folder says nothing of time; segments in seconds are reckoned with this
 _NUMBER = re.compile(r"(\d+)")
@@ -33,7 +33,7 @@ class ImageFolderReader(VideoReader):
         try:
             self._path, self._names = path, frame_files(path)
         except OSError as error:
-            raise DecodeError(path, (error.strerror or str(error)).lower()) from error
+            raise DecodeError(path, system_reason(error)) from error
         if not self._names:
             raise DecodeError(path, f"a folder without frames ({', '.join(IMAGE_ENDINGS)})", "empty")
         self.num_frames, self.fps = len(self._names), FRAMES_PER_SECOND

@@ -2,9 +2,8 @@
 
 import os
 
-from video_rs.data.decoding.fetching import is_url, local_copy
+from video_rs.data.decoding.fetching import local
 from video_rs.data.decoding.index import FrameIndex
-from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.reader import VideoReader, check_file
 from video_rs.errors import InputError
 
@@ -42,18 +41,6 @@ def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex
     if decoder.startswith("torchcodec") and not index.addressable:
         reader = reader_class("pyav")
     return reader(path, index)
-
-
-def local(path: str) -> str:
-    """Where a video is on this machine. Of a URL's part of a shard the whole shard is fetched, once for all its videos.
-
-    Raises:
-        DecodeError: as :func:`video_rs.data.decoding.fetching.local_copy`.
-    """
-    if not is_url(path):
-        return path
-    location = Location.of(path)
-    return location._replace(file=local_copy(location.file)).path()
 
 
 def reader_class(decoder: str) -> type:

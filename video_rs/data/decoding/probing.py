@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from video_rs.data.decoding.fetching import local
 from video_rs.data.decoding.images import ImageFolderReader
 from video_rs.data.decoding.index import FrameIndex
 from video_rs.data.decoding.location import Location
-from video_rs.data.decoding.opening import local, open_video
+from video_rs.data.decoding.opening import open_video
 from video_rs.data.decoding.packets import open_container, scan, video_stream
 from video_rs.data.decoding.pyav import PyAVReader
-from video_rs.data.decoding.reader import DecodeError, VideoReader, check_file
+from video_rs.data.decoding.reader import DecodeError, VideoReader, check_file, system_reason
 
 DEPTHS = ("ends", "all")
 """How much is decoded: the first and the last frame, or every frame."""
@@ -111,7 +112,7 @@ def fingerprint(path: str) -> str:
                 file.seek(location.start + start)
                 digest.update(file.read(min(_SAMPLE, size - start)))
     except OSError as error:
-        raise DecodeError(path, (error.strerror or str(error)).lower()) from error
+        raise DecodeError(path, system_reason(error)) from error
     return digest.hexdigest()
 
 

@@ -72,6 +72,11 @@ class VideoReader(ABC):
         self.close()
 
 
+def system_reason(error: Exception) -> str:
+    """What the system says of a file that it does not let be read, in the words of a DecodeError."""
+    return (getattr(error, "strerror", None) or str(error)).lower()
+
+
 def check_file(path: str) -> None:
     """Raises DecodeError unless ``path`` is a readable regular file with something in it: no pipe may block us."""
     location = Location.of(path)
@@ -80,7 +85,7 @@ def check_file(path: str) -> None:
     except FileNotFoundError:
         raise DecodeError(path, "no such file", "missing") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise DecodeError(path, (getattr(error, "strerror", None) or str(error)).lower()) from error
+        raise DecodeError(path, system_reason(error)) from error
     if not stat.S_ISREG(status.st_mode):
         raise DecodeError(path, "not a regular file")
     if status.st_size == 0 or location.size == 0:
