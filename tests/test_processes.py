@@ -1,6 +1,7 @@
 """Work in other processes: order, what hangs, what dies, what raises, and that nothing is left behind."""
 
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -179,6 +180,7 @@ def test_arrays_and_tensors_travel_whole():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_nothing_is_left_when_a_stream_is_given_up():
+    gc.collect()  # files that earlier tests forgot would be closed in between
     files = set(os.listdir("/proc/self/fd"))
     threads = threading.active_count()
     stream = results(trouble, ["first", "second", "hang", "hang", "never"], time_limit=60.0)
@@ -188,7 +190,7 @@ def test_nothing_is_left_when_a_stream_is_given_up():
     assert all(map(exists, processes))
     stream.close()
     assert gone_within(5, processes)
-    assert set(os.listdir("/proc/self/fd")) == files
+    assert set(os.listdir("/proc/self/fd")) - files == set()  # fewer: a server's thread of another test has ended
     assert threading.active_count() == threads
     assert starter._current == []
 
