@@ -21,8 +21,10 @@ def main() -> None:
     parser.add_argument("--root", default="", help="what relative paths start from; default: the list's own folder")
     parser.add_argument("--seed", type=int, default=0, help="of the order in the shards (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="pack all files again")
+    parser.add_argument("--path-handlers", default="", metavar="NAMES", help="as DATA.PATH_HANDLERS: module:Class,...")
     args = parser.parse_args()
 
+    from video_rs.data.decoding.fetching import handler_names
     from video_rs.jobs.packing import run_packing
 
     outcome = run_packing(
@@ -32,6 +34,7 @@ def main() -> None:
         shard_size=args.shard_size,
         seed=args.seed,
         overwrite=args.overwrite,
+        path_handlers=handler_names(args.path_handlers),
     )
     if outcome.failed:
         sys.exit(1)

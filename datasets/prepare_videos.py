@@ -24,8 +24,10 @@ def main() -> None:
     parser.add_argument("--processes", type=int, help="files prepared at once; default: one on each core")
     parser.add_argument("--time-limit", type=float, default=600.0, help="seconds for one file (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="make all videos of FOLDER again")
+    parser.add_argument("--path-handlers", default="", metavar="NAMES", help="as DATA.PATH_HANDLERS: module:Class,...")
     args = parser.parse_args()
 
+    from video_rs.data.decoding.fetching import handler_names
     from video_rs.data.processes import usable_cores
     from video_rs.jobs.preparing import run_preparation
 
@@ -40,6 +42,7 @@ def main() -> None:
         processes=usable_cores() if args.processes is None else args.processes,
         time_limit=args.time_limit,
         overwrite=args.overwrite,
+        path_handlers=handler_names(args.path_handlers),
     )
     if outcome.failed:
         sys.exit(1)

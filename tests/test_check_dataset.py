@@ -1,5 +1,6 @@
 """The dataset doctor as its user calls it, on real files: every kind of trouble in one list."""
 
+import builtins
 import csv
 import functools
 import http.server
@@ -259,6 +260,26 @@ def test_what_the_system_refuses_is_a_verdict_and_not_kept(videos, tmp_path, mon
         assert probe_all([path], cache, "ends", 1, 30.0)[1] == 0
 
 
+def test_a_disk_that_fails_inside_a_file_is_a_verdict_and_not_kept(videos, tmp_path, monkeypatch):
+    """FFmpeg takes what it could not read for the end of the file, and calls the file damaged."""
+    monkeypatch.setattr(checking, "in_processes", lambda work, tasks, **_: (work(*task) for task in tasks))
+    path = tmp_path / "cut.mp4"
+    path.write_bytes((videos.parent / "train" / "dark" / "0.mp4").read_bytes()[:-300])
+    read = builtins.open
+
+    def failing(name, mode, buffering=-1):
+        if buffering == 0:  # not the fingerprint's: the place that fails lies elsewhere
+            raise OSError(5, "Input/output error")
+        return read(name, mode)
+
+    with ProbeCache(tmp_path / "probes.sqlite") as cache:
+        with monkeypatch.context() as patch:
+            patch.setattr("video_rs.data.decoding.probing.open", failing, raising=False)
+            probes, _ = probe_all([str(path)], cache, "ends", 1, 30.0)
+        assert (probes[str(path)].kind, probes[str(path)].reason) == ("unreadable", "input/output error")
+        assert [probe_all([str(path)], cache, "ends", 1, 30.0)[1] for _ in range(2)] == [1, 0]
+
+
 def frame_folder(folder):
     folder.mkdir()
     for i, frame in enumerate(moving_square(1, frames=3)):
@@ -303,7 +324,7 @@ def test_pictures_are_taken_ahead_for_every_process(videos, tmp_path, monkeypatc
     asked = []
 
     def here(work, tasks, *, processes, ahead, **_):
-        asked.append((work, processes, ahead))
+        asked.append((work.args[-1], processes, ahead))
         return (work(*task) for task in tasks)
 
     monkeypatch.setattr(checking, "in_processes", here)
@@ -327,9 +348,28 @@ def test_urls_are_fetched_and_not_kept(videos, tmp_path, monkeypatch, tool):
         server.shutdown()
     assert [(r["path"], r["problem"], r["reason"]) for r in table(tmp_path / "out" / "quarantine.csv")] == [
         (f"{url}/gone.mp4", "missing", "cannot be fetched: HTTP Error 404: File not found"),
-        ("attic://0.mp4", "missing", "no handler knows attic://; name one in DATA.PATH_HANDLERS"),
+        (
+            "attic://0.mp4",
+            "missing",
+            "no handler knows attic://; name one (--path-handlers, DATA.PATH_HANDLERS)",
+        ),
     ]
     assert [r["path"] for r in table(tmp_path / "out" / "clean.csv")] == [f"{url}/0.mp4"]
+
+
+def test_a_handler_of_ones_own_fetches_for_the_check(videos, tmp_path, monkeypatch, tool):
+    monkeypatch.setenv("ATTIC", str(videos.parent / "val" / "dark"))
+    (tmp_path / "list.csv").write_text("path,label\nattic://0.mp4,x\nattic://gone.mp4,x\n")
+    told = tool(
+        "check_dataset", tmp_path / "list.csv", "--out", tmp_path, "--processes", 1, "--path-handlers",
+        "iopath.common.file_io:HTTPURLHandler, test_locations:Attic",
+    )  # fmt: skip
+    assert told.code == 1
+    assert [r["path"] for r in table(tmp_path / "clean.csv")] == ["attic://0.mp4"]
+    assert [(r["path"], r["reason"]) for r in table(tmp_path / "quarantine.csv")] == [
+        ("attic://gone.mp4", "no such file")
+    ]
+    assert 'alt="3 frames of attic://0.mp4"' in (tmp_path / "check.html").read_text()
 
 
 def test_a_file_that_hangs_costs_its_time_and_nothing_else(folder):

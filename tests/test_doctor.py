@@ -144,6 +144,16 @@ def test_class_notes_and_counts():
     )
 
 
+def test_splits_that_nothing_reads_are_told():
+    found = findings(
+        [row("a", 0), row("b", 0, "validation"), row("c", 0, "Train"), row("d", 0, "test"), row("e", 0, "")]
+    )
+    assert found.class_notes == (
+        "no tool reads the split 'Train'; call it train, val or test",
+        "no tool reads the split 'validation'; call it train, val or test",
+    )
+
+
 def test_kinds_are_told_apart():
     assert not set(PROBLEMS) & set(NOTES)
     found = findings([row("a"), row("b")], a=Probe("hung", "slow"), b=Probe("hung", "slow"))

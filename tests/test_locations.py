@@ -242,13 +242,13 @@ def test_a_handler_of_ones_own_works_in_worker_processes(folder, monkeypatch):
 def test_a_handler_that_is_none_is_refused(name, reason):
     with pytest.raises(InputError) as caught:
         register_handlers([name])
-    assert str(caught.value).startswith(f"DATA.PATH_HANDLERS: {reason}")
+    assert str(caught.value).startswith(f"path handler {reason}")
 
 
-def test_an_unknown_protocol_names_the_key():
+def test_an_unknown_protocol_names_the_option_and_the_key():
     with pytest.raises(DecodeError) as caught:
         open_video("nothing://a.mp4")
-    assert caught.value.reason == "no handler knows nothing://; name one in DATA.PATH_HANDLERS"
+    assert caught.value.reason == "no handler knows nothing://; name one (--path-handlers, DATA.PATH_HANDLERS)"
     assert "nowhere" not in sys.modules
 
 

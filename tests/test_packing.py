@@ -290,6 +290,14 @@ def test_a_list_of_all_kinds(pack, data_set, tmp_path):
         assert torch.equal(clip(a, 0, 0)[0].clip, clip(b, 0, 0)[0].clip)
 
 
+def test_a_list_behind_a_handler_of_ones_own_is_packed(pack, data_set, tmp_path, monkeypatch):
+    monkeypatch.setenv("ATTIC", str(data_set))
+    options = ("--out", tmp_path / "out", "--root", data_set)
+    told = pack("attic://list.csv", *options, "--path-handlers", "test_locations:Attic")
+    assert told.code == 1
+    assert told.out.startswith("3 files packed, 0 skipped (packed before), 4 failed; ")
+
+
 def test_class_folders_and_lists_without_labels(pack, videos, tmp_path):
     told = pack(videos.parent, "--out", tmp_path / "a b", "--shard-size", 5)
     assert told.code == 0

@@ -622,6 +622,20 @@ def test_a_list_may_be_a_url(prepare, tmp_path, server):
     assert json.loads((out / "prepared.json").read_text())["list"] == f"http://{server}/list.csv"
 
 
+def test_a_handler_of_ones_own_fetches_what_is_prepared(prepare, tmp_path, monkeypatch):
+    monkeypatch.setenv("ATTIC", str(tmp_path))
+    film(tmp_path / "a.mp4", numbered(5))
+    source, out = tmp_path / "list.csv", tmp_path / "out"
+    source.write_text("path,label\nattic://a.mp4,0\n")
+    told = prepare(source, "--out", out, "--short-side", 24, "--path-handlers", "test_locations:Attic")
+    assert (told.code, told.err) == (0, "")
+    assert (out / "list.csv").read_text() == "path,label,id\noutside/attic/a.mp4,0,attic://a.mp4\n"
+    assert numbers(shown(out / "outside" / "attic" / "a.mp4")[1]) == list(range(5))
+    told = prepare(source, "--out", out, "--path-handlers", "test_locations:Nothing")
+    assert told.code == 2
+    assert told.err.startswith("error: path handler 'test_locations:Nothing' cannot be made (module 'test_locations' ")
+
+
 def test_two_runs_do_not_share_a_folder(prepare, data_set, tmp_path):
     out = tmp_path / "out"
     out.mkdir()

@@ -280,6 +280,28 @@ def test_refusals(write, text, kwargs, message):
     assert len(got) < 500
 
 
+def test_class_folders_may_have_folders_in_them_and_frames(tmp_path):
+    source = touch(
+        tmp_path, "b c/1.mp4", "b/tape/2.mp4", "b/3.mp4", "a/4/1.jpg", "a/4/2.jpg", "a/5/1.png", "0.mp4", "test/6.mp4"
+    )
+    got = read_records(source)
+    assert got.label_names == ("a", "b", "b c", "test")
+    assert [record.id for record in got.records] == ["a/4", "a/5", "b/3.mp4", "b/tape/2.mp4", "b c/1.mp4", "test/6.mp4"]
+
+
+def test_unreadable_class_folders_are_refused(tmp_path, monkeypatch):
+    source = touch(tmp_path, "a/1.mp4", "b/2.mp4")
+    scan = os.scandir
+
+    def denied(path):
+        if str(path).endswith("b/"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    assert refusal(source) == f"cannot read {source}/b/ (Permission denied); make it readable or move it away"
+
+
 def test_unreadable_sources(write, tmp_path):
     missing = refusal("/no/such/list.csv")
     assert missing.startswith(

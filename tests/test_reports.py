@@ -378,7 +378,6 @@ def test_empty_pieces_say_so_in_words(tmp_path):
     del page.text[None]
     assert page.text == {
         "summary": "Summary No accuracy yet: no validation has run.",
-        "curves": "Curves No training log to draw.",
         "confusion": "Confusion matrix No confusion matrix: no validation yet, or no video with one true label.",
         "pairs": "Most confused pairs No pairs: there is no confusion matrix.",
         "classes": "Accuracy per class No accuracy per class: there is no confusion matrix.",

@@ -11,9 +11,10 @@ from video_rs.config import load_config
 from video_rs.data.listing import Row
 from video_rs.data.records import read_records
 from video_rs.data.sources.coverage import Listed, match, summary
+from video_rs.data.sources.names import VideoIndex, normalised, stem_of
 from video_rs.data.sources.prepare import prepare
-from video_rs.data.sources.trees import VideoIndex, find_videos, normalised, stem_of
 from video_rs.data.sources.writing import config_text, write_label_map, write_list, write_text
+from video_rs.data.trees import find_videos
 from video_rs.errors import InputError
 
 
@@ -24,6 +25,15 @@ def item(name, label="run", split="train", **more):
 def test_walk(tmp_path):
     root = touch(tmp_path, "b/x y/2.MP4", "b/1.webm", "a.avi", "b/notes.txt", ".git/3.mp4", "b/.4.mp4", "b/mp4")
     assert find_videos(root) == ["a.avi", "b/1.webm", "b/x y/2.MP4"]
+
+
+def test_walk_takes_folders_of_pictures_but_not_thumbnails(tmp_path):
+    root = touch(
+        tmp_path, "run/v_1/img_1.jpg", "run/v_1/img_2.JPG", "run/v_2/flow/1.png", "jump/3.mp4", "jump/small/3.jpg",
+        "hop/4.mp4", "hop/5.jpg", "0.mp4",
+        "0.png",
+    )  # fmt: skip
+    assert find_videos(root) == ["0.mp4", "hop/4.mp4", "jump/3.mp4", "run/v_1", "run/v_2/flow"]
 
 
 def test_walk_follows_links_but_not_in_circles(tmp_path):

@@ -148,6 +148,7 @@ def test_at_most_five_labels_are_given(tool, videos, config_file, tmp_path):
     ("arguments", "message"),
     [
         (("MODEL.ARCH", "r3d_50"), "MODEL.ARCH is fixed by the checkpoint"),
+        (("DATA.LABEL_MAP", "names.txt"), "DATA.LABEL_MAP is fixed by the checkpoint"),
         (("TEST.NUM_SPATIAL_CROPS", "2"), "TEST.NUM_SPATIAL_CROPS is 2 (override); allowed: 1, 3"),
         (("--list", "no.csv"), "list no.csv does not exist"),
     ],

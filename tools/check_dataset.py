@@ -22,8 +22,10 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=0, help="files probed at once; default: one on each core")
     parser.add_argument("--time-limit", type=float, default=30.0, help="seconds for one file (default: %(default)s)")
     parser.add_argument("--min-frames", type=int, default=64, help="fewer are short (default: 32 frames, stride 2)")
+    parser.add_argument("--path-handlers", default="", metavar="NAMES", help="as DATA.PATH_HANDLERS: module:Class,...")
     args = parser.parse_args()
 
+    from video_rs.data.decoding.fetching import handler_names
     from video_rs.data.processes import usable_cores
     from video_rs.jobs.checking import run_check
 
@@ -37,6 +39,7 @@ def main() -> None:
         processes=args.processes or usable_cores(),
         time_limit=args.time_limit,
         clip_reach=args.min_frames,
+        path_handlers=handler_names(args.path_handlers),
     )
     if not diagnosis.clean:
         sys.exit(1)

@@ -15,7 +15,7 @@ from torch import nn
 
 from video_rs.config import Config
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
-from video_rs.data.decoding.fetching import is_url, register_handlers
+from video_rs.data.decoding.fetching import handler_names, is_url, register_handlers
 from video_rs.data.decoding.location import Location
 from video_rs.data.loader import ClipLoader, ViewLoader, Workers
 from video_rs.data.mixing import Mixing
@@ -72,7 +72,7 @@ def build_records(config: Config) -> tuple[RecordList, RecordList | None, tuple[
             "DATA.TRAIN_LIST is empty; give a CSV (path,label), a 'path label' list or a folder of class folders; "
             "datasets/README.md says how to prepare Kinetics and your own videos"
         )
-    register_handlers(path_handlers(config))  # lists may be behind them too
+    register_handlers(handler_names(data.PATH_HANDLERS))  # lists may be behind them too
     names = read_label_map(data.LABEL_MAP) if data.LABEL_MAP else None
     read = partial(read_records, root=data.ROOT, num_classes=classes or None)
     train = read(data.TRAIN_LIST, split="train", label_names=names)
@@ -282,13 +282,9 @@ def build_source(config: Config) -> VideoSource:
     data = config.DATA
     if data.CACHE:
         ProbeCache(data.CACHE, read_only=True).close()
-    register_handlers(path_handlers(config))
-    return VideoSource(data.DECODER, data.CACHE, path_handlers(config))
-
-
-def path_handlers(config: Config) -> tuple[str, ...]:
-    """The names in DATA.PATH_HANDLERS."""
-    return tuple(name.strip() for name in config.DATA.PATH_HANDLERS.split(",") if name.strip())
+    handlers = handler_names(data.PATH_HANDLERS)
+    register_handlers(handlers)
+    return VideoSource(data.DECODER, data.CACHE, handlers)
 
 
 def ensure_demo_clips(config: Config, announce: Callable[[str], None]) -> None:

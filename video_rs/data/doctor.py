@@ -64,7 +64,8 @@ class Diagnosis:
 
     Attributes:
         findings: in the order of the rows.
-        class_notes: sentences on classes: without training rows, with a single video, with names that look alike.
+        class_notes: sentences on splits that nothing reads, and on classes: without training rows, with a single video,
+            with names that look alike.
         counts: class -> number of rows, for each split.
     """
 
@@ -184,6 +185,8 @@ def _overlap(one: Row, other: Row) -> bool:
 
 
 def _class_notes(counts: Mapping[str, Counter], names: Sequence[str]) -> Iterable[str]:
+    for split in sorted(set(counts) - {"", *SPLITS}):
+        yield f"no tool reads the split {split!r}; call it {', '.join(SPLITS[:-1])} or {SPLITS[-1]}"
     if "train" in counts:
         for label in sorted(set().union(*counts.values()) - set(counts["train"])):
             yield f"class {names[label]!r} has no training rows"

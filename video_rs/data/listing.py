@@ -11,18 +11,10 @@ from collections.abc import Iterator
 from operator import itemgetter
 from typing import NamedTuple
 
-from iopath.common.file_io import g_pathmgr
-
 from video_rs.data.decoding.fetching import is_url, local_copy
-from video_rs.data.decoding.location import IMAGE_ENDINGS
+from video_rs.data.trees import VIDEO_EXTENSIONS, find_videos, is_video
 from video_rs.errors import InputError
 
-# fmt: off
-VIDEO_EXTENSIONS = frozenset((
-    ".3gp", ".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm",
-    ".wmv",
-))
-# fmt: on
 HOW_TO = "give a CSV with the columns path,label or a folder of class folders (datasets/README.md)"
 SPLITS = ("train", "val", "test")
 _HEADER_WORDS = {"path", "file", "filename", "video", "video_path", "label", "class", "class_name"}
@@ -52,7 +44,7 @@ class Listing(NamedTuple):
 
 def read_listing(source: str, root: str, require_labels: bool) -> Listing:
     """The rows of ``source``, whichever form it has; ``root`` as in :func:`video_rs.data.records.read_records`."""
-    if not is_url(source) and g_pathmgr.isdir(source):
+    if os.path.isdir(source):
         return _read_folder(source)
     text = read_text(source, "list", HOW_TO)
     if not text.strip():
@@ -85,10 +77,10 @@ def read_text(path: str, what: str, how_to: str) -> str:
     """A UTF-8 file, or one that a URL names; ``what`` it is and ``how_to`` give one are words for the refusals."""
     if is_url(path):
         path = local_copy(path)
-    if not g_pathmgr.isfile(path):
+    if not os.path.isfile(path):
         raise InputError(f"{what} {path} does not exist; {how_to}")
     try:
-        with g_pathmgr.open(path, "r", encoding="utf-8-sig", newline="") as file:
+        with open(path, encoding="utf-8-sig", newline="") as file:
             return file.read()
     except UnicodeDecodeError as error:
         raise InputError(f"{what} {path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
@@ -152,7 +144,7 @@ def _lines(text: str, source: str, require_labels: bool) -> Iterator[Row]:
 def _without_label(path: str, where: str) -> str:
     """A line that is to be a path alone. InputError for ``a.mp4,walk``, which is a CSV's row."""
     before, _, label = path.rpartition(",")
-    if label and os.path.splitext(before.strip(' "'))[1].lower() in VIDEO_EXTENSIONS:
+    if label and is_video(before.strip(' "')):
         raise InputError(
             f"{where}: got {short(path)!r}, which looks like a path and a label; give the list a header with the "
             "columns path,label"
@@ -175,37 +167,20 @@ def _without_frame_counts(rows: list[Row], root: str) -> list[Row]:
 
 
 def _read_folder(source: str) -> Listing:
-    splits = [name for name in SPLITS if _folders(os.path.join(source, name))]
+    """``CLASS/**/VIDEO``, or ``train/CLASS/**/VIDEO`` where a folder called like a split has folders with videos."""
+    parts = [path.split("/") for path in find_videos(source)]
+    splits = [split for split in SPLITS if any(len(path) > 2 and path[0] == split for path in parts)]
     rows = []
     for split in splits or [""]:
-        for label in _folders(os.path.join(source, split)):
-            inside = os.path.join(split, label)
-            files = sorted(g_pathmgr.ls(os.path.join(source, inside)))
-            videos = [name for name in files if _is_video(name)]
-            videos = videos or [name for name in files if _is_frame_folder(os.path.join(source, inside, name))]
-            rows += [Row(0, os.path.join(inside, name), label, split) for name in videos]
+        inside = [path for path in parts if len(path) > 2 and path[0] == split] if split else parts
+        labelled = sorted((path[1 if split else 0], path) for path in inside if len(path) > 1)
+        rows += [Row(0, "/".join(path), label, split) for label, path in labelled]
     if not rows:
         raise InputError(
             f"folder {source} has no videos in class folders (CLASS/video.mp4, or train/CLASS/video.mp4 and "
             f"val/CLASS/video.mp4; known endings: {' '.join(sorted(VIDEO_EXTENSIONS))}); {HOW_TO}"
         )
     return Listing(rows, _absolute(source), bool(splits))
-
-
-def _folders(path: str) -> list[str]:
-    if not g_pathmgr.isdir(path):
-        return []
-    names = sorted(name for name in g_pathmgr.ls(path) if not name.startswith("."))
-    return [name for name in names if g_pathmgr.isdir(os.path.join(path, name))]
-
-
-def _is_video(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_EXTENSIONS
-
-
-def _is_frame_folder(path: str) -> bool:
-    """Whether a folder holds pictures; looked at only where a class folder has no video files."""
-    return os.path.isdir(path) and any(name.lower().endswith(IMAGE_ENDINGS) for name in g_pathmgr.ls(path))
 
 
 def _absolute(root: str) -> str:

@@ -3,16 +3,17 @@
 import os
 import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from video_rs.atomic import write_csv, write_json
-from video_rs.data.decoding.fetching import is_url
+from video_rs.data.decoding.fetching import is_url, register_handlers, with_handlers
 from video_rs.data.decoding.probing import DEPTHS, Probe, probe, stills
 from video_rs.data.decoding.reader import DecodeError, check_file
 from video_rs.data.doctor import NOTES, PROBLEMS, Diagnosis, Row, diagnose
@@ -38,6 +39,7 @@ def run_check(
     processes: int = 1,
     time_limit: float = 30.0,
     clip_reach: int = 1,
+    path_handlers: Sequence[str] = (),
 ) -> Diagnosis:
     """Probes, prints a summary, and writes ``clean.csv``, ``quarantine.csv``, ``check.json`` and ``check.html``.
 
@@ -52,6 +54,7 @@ def run_check(
         processes: files probed at once.
         time_limit: seconds for one file.
         clip_reach: frames below which a video is "short".
+        path_handlers: as :class:`video_rs.data.dataset.VideoSource` has them.
 
     Raises:
         InputError: a value out of range, a list that cannot be read or that tells no split, or a folder that cannot be
@@ -60,6 +63,7 @@ def run_check(
     if depth not in DEPTHS:
         raise InputError(f"depth: got {depth!r}, allowed: {', '.join(DEPTHS)}")
     check_limits(processes, time_limit)
+    register_handlers(path_handlers)
     rows, names = read_rows(lists, root, label_map)
     folder = Path(output)
     try:
@@ -69,21 +73,26 @@ def run_check(
     started = time.perf_counter()
     with ProbeCache(cache or folder / "probes.sqlite") as probed:
         usable = [row.record.path for row in rows if not row.fault]
-        probes, fresh = probe_all(usable, probed, depth, processes, time_limit)
+        probes, fresh = probe_all(usable, probed, depth, processes, time_limit, path_handlers)
     seconds = time.perf_counter() - started
     diagnosis = diagnose(rows, probes, names, clip_reach)
     rate = f", {fresh} of them now, {fresh / seconds:.1f} files/s" if fresh else ", none of them anew"
     say(f"{len(rows)} rows, {len(probes)} files{rate}")
     write_lists(folder, rows, names, diagnosis)
     write_json(folder / "check.json", as_data(rows, names, probes, diagnosis))
-    pictures = take_pictures(rows, names, diagnosis, processes, time_limit)
+    pictures = take_pictures(rows, names, diagnosis, processes, time_limit, path_handlers)
     write_page(folder / "check.html", f"Check of {', '.join(lists)}", rows, names, probes, diagnosis, pictures)
     summarize(diagnosis, len(rows), folder)
     return diagnosis
 
 
 def probe_all(
-    paths: Iterable[str], cache: ProbeCache, depth: str, processes: int, time_limit: float
+    paths: Iterable[str],
+    cache: ProbeCache,
+    depth: str,
+    processes: int,
+    time_limit: float,
+    path_handlers: Sequence[str] = (),
 ) -> tuple[dict[str, Probe], int]:
     """What is known of each file, from the cache or probed now; and how many were probed now."""
     probes: dict[str, Probe] = {}
@@ -101,7 +110,8 @@ def probe_all(
             probes[path] = known.probe
         else:
             stamps[path] = stamp
-    for batch in _in_batches(_probed_now(stamps, depth, processes, time_limit)):
+    work = partial(with_handlers, path_handlers, probe)
+    for batch in _in_batches(_probed_now(work, stamps, depth, processes, time_limit)):
         # What hung, crashed or was refused by the system has no fingerprint: the machine may be at fault, and it is
         # tried again next time.
         cache.store(row for row in batch if row.stamp and row.probe.fingerprint)
@@ -118,10 +128,12 @@ def _gone(path: str, depth: str) -> Probe:
     return Probe("missing", "it was not there when the check began", depth)
 
 
-def _probed_now(stamps: dict[str, Stamp | None], depth: str, processes: int, time_limit: float) -> Iterator[Probed]:
+def _probed_now(
+    work: Callable, stamps: dict[str, Stamp | None], depth: str, processes: int, time_limit: float
+) -> Iterator[Probed]:
     tasks = ((path, depth) for path in stamps)
     with closing(
-        in_processes(probe, tasks, processes=processes, time_limit=time_limit, ahead=64 * processes)
+        in_processes(work, tasks, processes=processes, time_limit=time_limit, ahead=64 * processes)
     ) as results:
         shown = videos_with_progress(results, len(stamps), "checking")
         for (path, stamp), result in zip(stamps.items(), shown, strict=True):
@@ -187,7 +199,12 @@ def class_counts(names: Sequence[str], diagnosis: Diagnosis) -> dict[str, dict[s
 
 
 def take_pictures(
-    rows: Sequence[Row], names: Sequence[str], diagnosis: Diagnosis, processes: int, time_limit: float
+    rows: Sequence[Row],
+    names: Sequence[str],
+    diagnosis: Diagnosis,
+    processes: int,
+    time_limit: float,
+    path_handlers: Sequence[str] = (),
 ) -> dict[str, list[Picture]]:
     """Stills of a few rows of each kind of finding, and of a few sound ones ("")."""
     chosen: list[tuple[str, int, str]] = []
@@ -199,8 +216,8 @@ def take_pictures(
     chosen += [("", row, "") for row in some]
     pictures: dict[str, list[Picture]] = {}
     tasks = ((rows[row].record.path,) for _, row, _ in chosen if not rows[row].fault)
-    ahead = max(8, processes)
-    with closing(in_processes(stills, tasks, processes=processes, time_limit=time_limit, ahead=ahead)) as results:
+    work, ahead = partial(with_handlers, path_handlers, stills), max(8, processes)
+    with closing(in_processes(work, tasks, processes=processes, time_limit=time_limit, ahead=ahead)) as results:
         for kind, row, detail in chosen:
             frames = None if rows[row].fault else next(results)
             record = rows[row].record

@@ -16,12 +16,13 @@ from typing import NamedTuple
 
 from video_rs.atomic import write_csv, write_json
 from video_rs.data.decoding import DecodeError
-from video_rs.data.decoding.fetching import absolute, is_url
+from video_rs.data.decoding.fetching import absolute, is_url, register_handlers
 from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.reader import check_file
-from video_rs.data.listing import VIDEO_EXTENSIONS, Row, read_listing
+from video_rs.data.listing import Row, read_listing
 from video_rs.data.probe_cache import Stamp
 from video_rs.data.records import VideoRecord, records_of
+from video_rs.data.trees import is_video
 from video_rs.errors import InputError
 from video_rs.jobs.progress import say, videos_with_progress
 from video_rs.jobs.work_folder import UNFINISHED, refuse_foreign, taken
@@ -59,7 +60,7 @@ class File(NamedTuple):
     def video(self) -> str:
         """Name of the member: it ends like the file, where that ends like a video."""
         ending = os.path.splitext(self.path)[1].lower()
-        return self.key + (ending if ending in VIDEO_EXTENSIONS else ".mp4")
+        return self.key + (ending if is_video(self.path) else ".mp4")
 
     @property
     def json(self) -> str:
@@ -96,7 +97,14 @@ class Plan:
 
 
 def run_packing(
-    source: str, output: str, *, root: str = "", shard_size: float = 1000.0, seed: int = 0, overwrite: bool = False
+    source: str,
+    output: str,
+    *,
+    root: str = "",
+    shard_size: float = 1000.0,
+    seed: int = 0,
+    overwrite: bool = False,
+    path_handlers: Sequence[str] = (),
 ) -> Outcome:
     """Writes shards, ``list.csv`` and ``failures.csv`` into a folder; a run that was killed is gone on with.
 
@@ -107,6 +115,7 @@ def run_packing(
         shard_size: MB of video in one shard; only a file that is larger makes a larger one.
         seed: of the order within each split.
         overwrite: packs all again where the folder holds shards of another plan, or of this one.
+        path_handlers: as :class:`video_rs.data.dataset.VideoSource` has them; the list may be behind them.
 
     Raises:
         InputError: webdataset is not installed, a value out of range, a list that cannot be read, a folder that holds
@@ -115,6 +124,7 @@ def run_packing(
     writer = _tar_writer()
     if not 0 < shard_size < math.inf:
         raise InputError(f"shard size: got {shard_size}, allowed: above 0 (MB)")
+    register_handlers(path_handlers)
     rows, records = _read(source, root)
     files, failures = _files(rows, records)
     shards = _divide(files, shard_size, seed)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from video_rs.atomic import write_csv, write_json
 from video_rs.data.decoding import DecodeError
-from video_rs.data.decoding.fetching import absolute, is_url
+from video_rs.data.decoding.fetching import absolute, is_url, register_handlers, with_handlers
 from video_rs.data.decoding.location import Location
 from video_rs.data.listing import Row, read_listing
 from video_rs.data.processes import Lost, check_limits, in_processes
@@ -62,6 +62,7 @@ def run_preparation(
     processes: int = 1,
     time_limit: float = 600.0,
     overwrite: bool = False,
+    path_handlers: Sequence[str] = (),
 ) -> Outcome:
     """Writes the videos, ``list.csv`` and ``failures.csv`` into a folder; a run that was killed is gone on with.
 
@@ -73,12 +74,14 @@ def run_preparation(
         processes: files prepared at once.
         time_limit: seconds for one file.
         overwrite: makes all files of the folder again where it was prepared with other settings, or with these.
+        path_handlers: as :class:`video_rs.data.dataset.VideoSource` has them.
 
     Raises:
         InputError: a value out of range, a list that cannot be read, a folder that holds something else, that was
             prepared otherwise, that another run is at work in, or that cannot be written.
     """
     _check(short_side, keyframe_interval, crf, program, processes, time_limit)
+    register_handlers(path_handlers)
     rows, records, base = _read(source, root)
     settings = Settings(absolute(source), base, short_side, keyframe_interval, crf, program)
     folder = Path(os.path.abspath(output))
@@ -88,7 +91,7 @@ def run_preparation(
     try:
         with taken(folder, "preparing videos in", lambda: _settle(folder, settings, overwrite)):
             wanted = {path: target for path, target in targets.items() if not _is_done(path, target)}
-            failures = dict(_prepare(wanted, folder, settings, processes, time_limit))
+            failures = dict(_prepare(wanted, folder, settings, processes, time_limit, path_handlers))
             _write_lists(folder, rows, records, targets, failures)
     except OSError as error:
         raise InputError(f"cannot write to {folder} ({error.strerror or error}); mend that and run again") from error
@@ -222,10 +225,16 @@ def _refuse_others(folder: Path, before: Mapping, now: Mapping) -> None:
 
 
 def _prepare(
-    targets: Mapping[str, str], folder: Path, settings: Settings, processes: int, time_limit: float
+    targets: Mapping[str, str],
+    folder: Path,
+    settings: Settings,
+    processes: int,
+    time_limit: float,
+    path_handlers: Sequence[str],
 ) -> Iterator[tuple[str, str]]:
     """Path and reason of each file that could not be prepared."""
     work = partial(prepare_file, unfinished=str(folder / UNFINISHED), settings=settings)
+    work = partial(with_handlers, path_handlers, work)
     stream = in_processes(work, targets.items(), processes=processes, time_limit=time_limit, ahead=64 * processes)
     with closing(stream) as results:
         shown = videos_with_progress(results, len(targets), "preparing")

@@ -29,7 +29,8 @@ def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str]
     Args:
         checkpoint_path: a .pth file of a run.
         list_path: list to test on; empty takes the VAL_LIST that the run was trained with.
-        overrides: KEY VALUE pairs over the stored config; the model is the checkpoint's and takes none.
+        overrides: KEY VALUE pairs over the stored config; the model and its classes are the checkpoint's and take
+            none.
 
     Returns:
         The contents of metrics.json.
@@ -39,7 +40,7 @@ def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str]
     """
     checkpoint = load_checkpoint(checkpoint_path)
     config = config_from_text(checkpoint["config"], overrides)
-    if changed := [key for key in overrides[::2] if key.startswith("MODEL.")]:
+    if changed := [key for key in overrides[::2] if key.startswith("MODEL.") or key == "DATA.LABEL_MAP"]:
         raise InputError(f"{changed[0]} is fixed by the checkpoint {checkpoint_path}; test without it, or train anew")
     device = distributed.pick_device(config.DEVICE)
     distributed.start(device)

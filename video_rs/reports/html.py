@@ -77,7 +77,8 @@ def write_report(
         summary: the keys of ``metrics.json`` (``top1``, ``topk``, ``k``, ``videos``, ``failed``, ``top1_all``,
             accuracies in [0, 1]) get names and per cents; ``top1_all`` is shown where videos failed. ``seconds``
             becomes a duration. Other keys are shown as given, strings untouched, floats to four digits.
-        log: records of :func:`video_rs.reports.run_log.read_log`, or ``[]``.
+        log: records of :func:`video_rs.reports.run_log.read_log`, or ``[]`` of a test, whose page has no
+            curves.
         confusion: int [K,K] counting videos, rows true, columns predicted; ``None`` before any validation.
         label_names: the K names in label order.
         examples: clips to show, each about 0.3 MB of page.

@@ -2,15 +2,27 @@
 
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 from urllib.parse import urlparse
 
-from iopath.common.file_io import HTTPURLHandler, PathHandler, g_pathmgr, get_cache_dir
+from iopath.common.file_io import HTTPURLHandler, PathHandler, PathManager, get_cache_dir
 
 from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.reader import DecodeError
 from video_rs.errors import InputError
+
+
+def handler_names(text: str) -> tuple[str, ...]:
+    """The names in a text that joins them by commas, as DATA.PATH_HANDLERS has them."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def with_handlers(names: Sequence[str], work: Callable[..., Any], *arguments: Any) -> Any:
+    """``work(*arguments)`` in a process that knows the handlers; a worker process is given this with the first two."""
+    register_handlers(names)
+    return work(*arguments)
 
 
 def register_handlers(names: Sequence[str]) -> None:
@@ -27,7 +39,7 @@ def register_handlers(names: Sequence[str]) -> None:
 
 @cache
 def _register(name: str) -> None:
-    g_pathmgr.register_handler(_handler(name), allow_override=True)
+    _paths().register_handler(_handler(name), allow_override=True)
 
 
 def _handler(name: str) -> PathHandler:
@@ -36,10 +48,10 @@ def _handler(name: str) -> PathHandler:
         made = getattr(importlib.import_module(module), attribute)()
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise InputError(
-            f"DATA.PATH_HANDLERS: {name!r} cannot be made ({error}); write module:Class, a class without arguments"
+            f"path handler {name!r} cannot be made ({error}); write module:Class, a class without arguments"
         ) from error
     if not isinstance(made, PathHandler):
-        raise InputError(f"DATA.PATH_HANDLERS: {name!r} is no iopath PathHandler; derive it from that class")
+        raise InputError(f"path handler {name!r} is no iopath PathHandler; derive it from that class")
     return made
 
 
@@ -59,15 +71,18 @@ def local_copy(url: str) -> str:
     Raises:
         DecodeError: it cannot be fetched, or no handler knows the protocol.
     """
-    _register_http()
     try:
-        path = g_pathmgr.get_local_path(url)
+        path = _paths().get_local_path(url)
     except Exception as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise DecodeError(url, f"cannot be fetched: {reason}", "missing") from error
     if path == url:
         protocol = url.partition("://")[0]
-        raise DecodeError(url, f"no handler knows {protocol}://; name one in DATA.PATH_HANDLERS", "missing")
+        raise DecodeError(
+            url,
+            f"no handler knows {protocol}://; name one (--path-handlers, DATA.PATH_HANDLERS)",
+            "missing",
+        )
     return path
 
 
@@ -84,8 +99,11 @@ def local(path: str) -> str:
 
 
 @cache
-def _register_http() -> None:
-    g_pathmgr.register_handler(_Http(), allow_override=True)
+def _paths() -> PathManager:
+    """Ours alone: iopath's global one is shared with other libraries, and complains where a handler is replaced."""
+    manager = PathManager()
+    manager.register_handler(_Http())
+    return manager
 
 
 class _Http(HTTPURLHandler):

@@ -20,6 +20,7 @@ from video_rs.data.decoding.reader import DecodeError, VideoReader, check_file, 
 DEPTHS = ("ends", "all")
 """How much is decoded: the first and the last frame, or every frame."""
 _AT_ONCE = 16  # frames decoded together: bounds the memory
+_READ_AT_ONCE = 2**20  # bytes
 _SAMPLE = 65536  # bytes of the start, the middle and the end of a file that make its fingerprint
 # Times are rounded to the container's unit (1/1000 s in Matroska), and cameras are a little uneven.
 _EVEN = 0.1  # share of the mean time between frames
@@ -83,9 +84,12 @@ def probe(path: str, depth: str = "ends") -> tuple[Probe, FrameIndex | None]:
             facts |= {"height": reader.height, "width": reader.width, "quarter_turns": reader.quarter_turns}
             _decode(reader, depth)
     except DecodeError as error:
+        facts |= {"kind": error.kind, "reason": error.reason}
         if isinstance(error.__cause__, OSError):
             facts["fingerprint"] = ""
-        return Probe(**{**facts, "kind": error.kind, "reason": error.reason}), None
+        elif "fingerprint" in facts and (refusal := _refusal(path)):
+            facts |= {"fingerprint": "", "kind": "unreadable", "reason": refusal}
+        return Probe(**facts), None
     return Probe(**facts), index
 
 
@@ -114,6 +118,23 @@ def fingerprint(path: str) -> str:
     except OSError as error:
         raise DecodeError(path, system_reason(error)) from error
     return digest.hexdigest()
+
+
+def _refusal(path: str) -> str:
+    """What the system says where it does not give the whole file, or "".
+
+    FFmpeg takes a failing disk for the end of the file, which would count as damaged when the disk is well again.
+    """
+    location = Location.of(path)
+    try:
+        left = location.bytes()
+        with open(location.file, "rb", 0) as file:
+            file.seek(location.start)
+            while left > 0 and (data := file.read(min(left, _READ_AT_ONCE))):
+                left -= len(data)
+    except OSError as error:
+        return system_reason(error)
+    return ""
 
 
 def _header(path: str) -> dict:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from video_rs.data.listing import SPLITS, Row
-from video_rs.data.sources.trees import VideoIndex, normalised
+from video_rs.data.sources.names import VideoIndex, normalised
 
 _CLASSES_NAMED, _FILES_NAMED = 5, 3
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from video_rs.data.listing import SPLITS, Row, short
 from video_rs.data.sources.splitting import choose_validation
-from video_rs.data.sources.trees import find_videos
+from video_rs.data.trees import find_videos
 from video_rs.errors import InputError
 
 _MIRRORED = {"left", "right", "leftward", "rightward", "clockwise", "counterclockwise", "anticlockwise"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from video_rs.data.listing import read_text, short
 from video_rs.data.sources.coverage import Listed
-from video_rs.data.sources.trees import stem_of
+from video_rs.data.sources.names import stem_of
 from video_rs.errors import InputError
 
 _SPLITS = {"1": "train", "2": "val", "0": ""}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from video_rs.data.listing import read_text, short
 from video_rs.data.sources.coverage import Listed
-from video_rs.data.sources.trees import normalised
+from video_rs.data.sources.names import normalised
 from video_rs.errors import InputError
 
 VERSIONS = (400, 600, 700)

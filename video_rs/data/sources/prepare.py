@@ -4,10 +4,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from video_rs.data.listing import VIDEO_EXTENSIONS
 from video_rs.data.sources.coverage import Listed, match, summary
-from video_rs.data.sources.trees import VideoIndex, find_videos
+from video_rs.data.sources.names import VideoIndex
 from video_rs.data.sources.writing import write_label_map, write_lines, write_list
+from video_rs.data.trees import VIDEO_EXTENSIONS, find_videos
 from video_rs.errors import InputError
 
 

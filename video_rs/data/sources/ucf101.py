@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from video_rs.data.listing import read_text, short
 from video_rs.data.sources.coverage import Listed
-from video_rs.data.sources.trees import stem_of
+from video_rs.data.sources.names import stem_of
 from video_rs.errors import InputError
 
 _HOW_TO = "give the folder ucfTrainTestlist, with classInd.txt, trainlist01.txt and testlist01.txt"
