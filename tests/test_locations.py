@@ -5,6 +5,7 @@ import http.server
 import sys
 import tarfile
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -263,6 +264,109 @@ def test_equal_paths_of_two_servers_are_two_files(server, folder, tmp_path):
         second.shutdown()
     assert Path(first).read_bytes() == (folder / "a.mp4").read_bytes()
     assert Path(copy).read_bytes() == b"of the other"
+
+
+class Halting(http.server.SimpleHTTPRequestHandler):
+    """Knows ranges; sends ``most`` bytes of what it was asked for, then closes or falls silent."""
+
+    most, silent, asked, tag = 10**9, False, [], '"one"'
+
+    def do_GET(self):
+        data = Path(self.directory, self.path.lstrip("/").partition("?")[0]).read_bytes()
+        wanted = self.headers.get("Range", "")
+        type(self).asked.append((wanted, self.headers.get("If-Range", "")))
+        start = int(wanted[6:-1]) if wanted and self.headers["If-Range"] == self.tag else 0
+        if start >= len(data):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(data) - start))
+        self.send_header("ETag", self.tag)
+        self.end_headers()
+        self.wfile.write(data[start : start + self.most])
+        self.wfile.flush()
+        while type(self).silent:
+            time.sleep(0.01)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def halting(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(Halting, "asked", [])
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Halting, directory=str(folder))) as found:
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{found.server_port}"
+        Halting.silent = False
+        found.shutdown()
+
+
+def test_a_fetch_that_was_stopped_goes_on_where_it_was(halting, folder, monkeypatch, capfd):
+    whole = (folder / "shard.tar").read_bytes()
+    monkeypatch.setattr(Halting, "most", 1000)
+    for _ in range(2):
+        with pytest.raises(DecodeError, match=r"cannot be fetched: the server ended after 1000 of \d+ bytes"):
+            local_copy(f"{halting}/shard.tar")
+    monkeypatch.setattr(Halting, "most", 10**9)
+    path = Path(local_copy(f"{halting}/shard.tar"))
+    assert path.read_bytes() == whole
+    assert Halting.asked == [("", ""), ("bytes=1000-", '"one"'), ("bytes=2000-", '"one"')]
+    assert sorted(file.name for file in path.parent.glob("shard*")) == ["shard.tar", "shard.tar.lock"]
+    assert capfd.readouterr() == ("", "")  # no progress bar
+
+
+def test_a_fetch_of_a_file_that_changed_begins_anew(halting, folder, monkeypatch):
+    monkeypatch.setattr(Halting, "most", 1000)
+    with pytest.raises(DecodeError, match="ended after 1000"):
+        local_copy(f"{halting}/shard.tar")
+    monkeypatch.setattr(Halting, "most", 10**9)
+    monkeypatch.setattr(Halting, "tag", '"two"')
+    assert Path(local_copy(f"{halting}/shard.tar")).read_bytes() == (folder / "shard.tar").read_bytes()
+
+
+def test_a_fetch_that_was_stopped_at_its_very_end_is_done(halting, folder):
+    path = Path(local_copy(f"{halting}/a.mp4"))
+    path.rename(f"{path}.part")
+    Path(f"{path}.version").write_text('"one"')
+    assert Path(local_copy(f"{halting}/a.mp4")).read_bytes() == (folder / "a.mp4").read_bytes()
+    assert len(Halting.asked) == 2
+
+
+def test_a_server_that_says_nothing_is_not_waited_for(halting, monkeypatch):
+    monkeypatch.setattr("video_rs.data.decoding.http._SILENCE", 0.2)
+    monkeypatch.setattr(Halting, "most", 1000)
+    monkeypatch.setattr(Halting, "silent", True)
+    with pytest.raises(DecodeError, match=r"cannot be fetched: (The read operation )?timed out"):
+        local_copy(f"{halting}/shard.tar")
+
+
+def test_lists_are_fetched_anew_and_videos_once(halting, folder):
+    (folder / "changing.csv").write_text("path,label\na.mp4,x\n")
+    assert len(read_records(f"{halting}/changing.csv")) == 1
+    (folder / "changing.csv").write_text("path,label\na.mp4,x\nb.mp4,y\n")
+    assert len(read_records(f"{halting}/changing.csv")) == 2
+    before = len(Halting.asked)
+    assert local_copy(f"{halting}/a.mp4") == local_copy(f"{halting}/a.mp4")
+    assert len(Halting.asked) == before + 1
+
+
+def test_long_names_and_queries_have_a_place_of_their_own(halting, folder):
+    places = [local_copy(f"{halting}/a.mp4?key={key}") for key in ("1", "2", "x" * 300)]
+    assert len({*places, local_copy(f"{halting}/a.mp4")}) == 4
+    assert places == [local_copy(f"{halting}/a.mp4?key={key}") for key in ("1", "2", "x" * 300)]
+    assert len(Halting.asked) == 4
+    with open_video(f"{halting}/a.mp4?key=1") as reader:
+        assert reader.num_frames == 14
+    with pytest.raises(DecodeError, match="cannot be fetched: "):
+        local_copy(f"{halting}/{'é' * 100}.mp4")  # not ASCII: a URL has to quote it
+
+
+def test_file_urls(folder):
+    assert local_copy(f"file://{folder}/a%20b.mp4") == f"{folder}/a b.mp4"
+    with open_video(f"file://{folder}/a.mp4") as reader:
+        assert reader.num_frames == 14
 
 
 def test_a_url_cannot_leave_the_cache(server):

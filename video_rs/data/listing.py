@@ -76,7 +76,7 @@ def _refuse_other_header(line: str, source: str) -> None:
 def read_text(path: str, what: str, how_to: str) -> str:
     """A UTF-8 file, or one that a URL names; ``what`` it is and ``how_to`` give one are words for the refusals."""
     if is_url(path):
-        path = local_copy(path)
+        path = local_copy(path, anew=True)
     if not os.path.isfile(path):
         raise InputError(f"{what} {path} does not exist; {how_to}")
     try:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from video_rs.data.dataset import ClipReader, ClipSample, VideoViews, ViewReader
+from video_rs.data.decoding.fetching import is_url
 from video_rs.data.order import ClipOrder, Share
 from video_rs.data.processes import Lost, in_processes
 from video_rs.data.records import VideoRecord
@@ -87,7 +88,8 @@ class ClipLoader:
         return self.records[pick % len(self.records)]
 
     def _samples(self, pick: int, result: list[ClipSample] | Lost) -> list[ClipSample]:
-        return self.read.failed(self._record(pick), result.reason) if isinstance(result, Lost) else result
+        record = self._record(pick)
+        return self.read.failed(record, _why(record, result)) if isinstance(result, Lost) else result
 
     def _batch(self, samples: list[ClipSample]) -> ClipBatch:
         """The valid samples together; without one, no clip of the right size."""
@@ -101,6 +103,12 @@ class ClipLoader:
         labels = torch.tensor([sample.label for sample in valid], dtype=torch.int64, pin_memory=self.pin)
         failures = [(sample.video, sample.error) for sample in samples if sample.error is not None]
         return ClipBatch(clips, labels, len(samples), failures)
+
+
+def _why(record: VideoRecord, lost: Lost) -> str:
+    """The reason, and what else took the time of a URL."""
+    fetched = lost.hung and is_url(record.path)
+    return f"{lost.reason}, fetching included, which goes on where it stopped" if fetched else lost.reason
 
 
 @dataclass(frozen=True)
@@ -127,8 +135,8 @@ class ViewLoader:
         # A result may be a hundred megabytes: no more of them than the workers need to go on.
         results = self.workers.map(self.read, tasks, ahead=0)
         for index, result in zip(self._indices(), results, strict=True):
-            lost = isinstance(result, Lost)
-            yield self.read.failed(self.records[index], index, result.reason) if lost else result
+            record = self.records[index]
+            yield self.read.failed(record, index, _why(record, result)) if isinstance(result, Lost) else result
 
     def _indices(self) -> range:
         return range(self.share.rank, len(self.records), self.share.world_size)

@@ -5,10 +5,11 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import unquote, urlparse
 
-from iopath.common.file_io import HTTPURLHandler, PathHandler, PathManager, get_cache_dir
+from iopath.common.file_io import PathHandler, PathManager
 
+from video_rs.data.decoding.http import HTTPHandler
 from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.reader import DecodeError
 from video_rs.errors import InputError
@@ -65,14 +66,16 @@ def absolute(path: str) -> str:
     return path if is_url(path) else os.path.abspath(path)
 
 
-def local_copy(url: str) -> str:
-    """Where the handler has put the file, fetched now or earlier (iopath's cache).
+def local_copy(url: str, anew: bool = False) -> str:
+    """Where the handler has put the file, fetched now or earlier (iopath's cache); ``anew``: over HTTP always now.
 
     Raises:
         DecodeError: it cannot be fetched, or no handler knows the protocol.
     """
+    if url.startswith("file://"):
+        return unquote(urlparse(url).path)
     try:
-        path = _paths().get_local_path(url)
+        path = _paths().get_local_path(url, force=anew)
     except Exception as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise DecodeError(url, f"cannot be fetched: {reason}", "missing") from error
@@ -102,16 +105,5 @@ def local(path: str) -> str:
 def _paths() -> PathManager:
     """Ours alone: iopath's global one is shared with other libraries, and complains where a handler is replaced."""
     manager = PathManager()
-    manager.register_handler(_Http())
+    manager.register_handler(HTTPHandler())
     return manager
-
-
-class _Http(HTTPURLHandler):
-    """iopath's, with a folder of its cache for each server: its own calls ``/a.mp4`` of any two servers one file."""
-
-    def _get_local_path(self, path: str, force: bool = False, cache_dir: str | None = None, **kwargs) -> str:
-        address = urlparse(path)
-        if ".." in address.path.split("/"):
-            raise ValueError("a URL with .. in its path; write it without")  # it would leave the cache
-        folder = os.path.join(get_cache_dir(cache_dir), f"{address.scheme}_{address.netloc.replace(':', '_')}")
-        return super()._get_local_path(path, force, folder, **kwargs)
