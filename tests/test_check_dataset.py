@@ -6,6 +6,7 @@ import functools
 import http.server
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, make_videos, moving_square, tiny_run
 from PIL import Image
 
@@ -311,6 +313,42 @@ def test_frame_folders_are_probed_each_time(tmp_path):
         assert (probes[path].kind, fresh) == ("damaged", 1)
 
 
+def test_frame_folders_are_known_by_their_content_and_numbers(tmp_path, tool):
+    """A copy in the validation rows is a leak; numbers that are left out are told."""
+    frame_folder(tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    shutil.copytree(tmp_path / "a", tmp_path / "c")
+    (tmp_path / "c" / "2.png").rename(tmp_path / "c" / "7.png")
+    (tmp_path / "c" / "0.png").write_bytes((tmp_path / "a" / "2.png").read_bytes())
+    (tmp_path / "list.csv").write_text("path,label,split\na,x,train\nb,x,validation\nc,x,train\n")
+    told = tool("check_dataset", tmp_path / "list.csv", "--out", tmp_path / "out", "--processes", 1, "--min-frames", 1)
+    assert told.code == 1
+    found = json.loads((tmp_path / "out" / "check.json").read_text())["findings"]
+    assert [(Path(f["path"]).name, f["kind"], f["detail"].replace(str(tmp_path), "")) for f in found] == [
+        ("a", "leak", "as /b in val"),
+        ("c", "wrong_count", "stated 8, frames 3"),
+    ]
+
+
+def test_of_several_series_of_pictures_the_frames_are_read(tmp_path):
+    """TSN's folders hold optical flow beside the frames."""
+    folder = Path(frame_folder(tmp_path / "v"))
+    expected = ImageFolderReader(str(folder)).frames([0, 1, 2])
+    for number in range(3):
+        (folder / f"{number}.png").rename(folder / f"img_{number + 9:05}.png")
+        for flow in "xy":
+            Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(folder / f"flow_{flow}_{number + 9:05}.png")
+    reader = ImageFolderReader(str(folder))
+    assert reader.num_frames == 3
+    assert torch.equal(reader.frames([0, 1, 2]), expected)
+    for path in folder.glob("img_*"):
+        path.unlink()
+    probed = probe(str(folder))[0]
+    assert probed.kind == "unreadable"
+    told = r"2 series of pictures \('flow_[xy]_\d+\.png', 'flow_[xy]_\d+\.png'\); keep one, or call it img_00001\.jpg"
+    assert re.fullmatch(told, probed.reason)
+
+
 def test_stills_are_no_larger_than_the_page_shows(tmp_path):
     frames = np.repeat(np.repeat(moving_square(1, frames=3, size=48), 6, axis=1), 8, axis=2)
     write_video(tmp_path / "large.mp4", frames, fps=10)  # 288 x 384
@@ -417,6 +455,8 @@ def test_bad_input_is_one_line(tool, videos, tmp_path):
     ("arguments", "message"),
     [
         (["--processes", "-1"], "processes: got -1, allowed: from 1"),
+        (["--processes", "0"], "processes: got 0, allowed: from 1"),
+        (["--min-frames", "0"], "minimum of frames: got 0, allowed: from 1"),
         *(
             (["--time-limit", limit], f"time limit: got {told}, allowed: above 0, to 1000000 (seconds for one file)")
             for limit, told in (("0", "0.0"), ("-1", "-1.0"), ("nan", "nan"), ("inf", "inf"), ("2e6", "2000000.0"))

@@ -3,14 +3,17 @@
 import functools
 import os
 import pickle
+import re
 import subprocess
 import sys
+import tarfile
 
 import av
 import numpy as np
 import pytest
 import torch
 
+from video_rs.data.dataset import segment
 from video_rs.data.decoding import DECODERS, DecodeError, open_video
 from video_rs.data.decoding.index import (
     PacketInfo,
@@ -21,6 +24,7 @@ from video_rs.data.decoding.index import (
     timestamps_tell_frames,
 )
 from video_rs.data.encoding import write_video
+from video_rs.data.records import VideoRecord
 from video_rs.errors import InputError
 
 COUNT = 100
@@ -63,6 +67,7 @@ def clock(path, codec="libx264", options=None, interval=24, fps=25):
 FILES = {
     "closed.mp4": ("libx264", {"bf": "3"}, True),
     "closed.mkv": ("libx264", {"bf": "3"}, True),
+    "unfinished.mkv": ("libx264", {"bf": "3"}, True),  # as a recorder that was switched off leaves it: without a size
     "closed.flv": ("libx264", {"bf": "3"}, True),
     "one_key.mp4": ("libx264", {"bf": "3", "g": "1000"}, True),
     "hidden.webm": ("libvpx", {"auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "realtime"}, None),
@@ -91,6 +96,11 @@ def files(tmp_path_factory):
             if encoder not in av.codecs_available:
                 pytest.skip(f"this PyAV has no encoder {encoder}")
             made[name] = clock(folder / name, codec, options)
+            if name == "unfinished.mkv":
+                data = bytearray(made[name].read_bytes())
+                size = data.index(bytes.fromhex("18538067")) + 4
+                data[size : size + 8] = bytes.fromhex("01ffffffffffffff")
+                made[name].write_bytes(data)
         return made[name]
 
     return make
@@ -201,6 +211,13 @@ def test_a_variable_rate_counts_frames_not_seconds(tmp_path, decoder):
         assert reader.num_frames == 40
         assert reader.fps == pytest.approx(25 * 39 / 69)
         assert numbers(reader.frames([19, 20, 39, 0])) == [19, 20, 39, 0]
+        # 20 frames in 0.8 s, a pause of 1.2 s, 20 frames from 2 s on.
+        np.testing.assert_allclose(reader.times, (np.arange(40) + 30 * (np.arange(40) >= 20)) / 25, atol=1e-9)
+        seconds = [(0, 0.4), (0.4, 2.0), (2.0, None), (None, 2.04), (1.0, 2.08)]
+        records = [VideoRecord(str(path), (0,), start, end, "") for start, end in seconds]
+        assert [segment(reader, record) for record in records] == [(0, 10), (10, 10), (20, 20), (0, 21), (20, 2)]
+        with pytest.raises(DecodeError, match=r"segment 1\.0\.\.2\.0 s holds no frame"):
+            segment(reader, VideoRecord(str(path), (0,), 1.0, 2.0, ""))
 
 
 @pytest.mark.parametrize("degrees", [90, -90, 180])
@@ -229,7 +246,7 @@ def test_odd_names(tmp_path, decoder, name, monkeypatch):
         assert numbers(reader.frames([2])) == [2]
 
 
-@pytest.mark.parametrize("name", ["closed.mkv", "transport.ts", "closed.flv"])
+@pytest.mark.parametrize("name", ["unfinished.mkv", "transport.ts", "closed.flv"])
 def test_a_file_cut_short_gives_the_frames_that_are_there(files, decoder, tmp_path, name):
     data = files(name).read_bytes()
     path = tmp_path / name
@@ -259,6 +276,40 @@ def test_a_file_that_ends_before_its_index_says_is_refused(decoder, tmp_path):
     cut.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DecodeError, match=r"cut\.mp4: truncated: 1 of 20 frames are behind the end of the file$"):
         open_video(cut, decoder)
+
+
+@pytest.mark.parametrize("place", ["file", "shard"])
+def test_a_matroska_file_that_is_smaller_than_it_says_is_refused(files, decoder, tmp_path, place):
+    data = files("closed.mkv").read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(data[:-100])
+    path = str(cut)
+    if place == "shard":
+        with tarfile.open(tmp_path / "s.tar", "w") as shard:
+            shard.add(cut, "cut.mkv")
+        with tarfile.open(tmp_path / "s.tar") as shard:
+            path = f"{tmp_path}/s.tar#{shard.getmember('cut.mkv').offset_data}+{len(data) - 100}"
+    with pytest.raises(DecodeError, match=f"truncated: {len(data) - 100} of {len(data)} bytes are there$") as caught:
+        open_video(path, decoder)
+    assert caught.value.kind == "truncated"
+    (tmp_path / "whole.mkv").write_bytes(data)
+    with open_video(tmp_path / "whole.mkv", decoder) as reader:
+        assert reader.num_frames == COUNT
+
+
+def test_damage_in_a_file_whose_frames_are_counted_is_told(files, tmp_path):
+    """AVI has no times of its own: the frames are counted by decoding, and those behind the damage count too."""
+    data = bytearray(files("reordered.avi").read_bytes())
+    with av.open(str(files("reordered.avi"))) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    place, size = places[COUNT // 2]
+    data[place + 8 : place + 8 + size] = bytes(size)  # behind the chunk's own header
+    (tmp_path / "damaged.avi").write_bytes(data)
+    with pytest.raises(DecodeError, match=r"damaged\.avi: near frame \d+: invalid data") as caught:
+        open_video(tmp_path / "damaged.avi")
+    assert caught.value.kind == "damaged"
+    near = int(re.search(r"near frame (\d+)", caught.value.reason)[1])
+    assert COUNT // 2 - 8 < near <= COUNT // 2
 
 
 def read_or_none(reader, index: int) -> int | None:

@@ -36,7 +36,7 @@ def test_what_cannot_be_read_goes_to_quarantine(kind):
         ({"frames": 20, "header_frames": 20}, "short", "20 frames, a clip reaches over 64"),
         ({"quarter_turns": 3}, "rotated", "270 degrees counter-clockwise"),
         ({"variable_rate": True}, "variable_rate", "10 frames per second on average"),
-        ({"header_frames": 101}, "wrong_count", "header 101, frames 100"),
+        ({"header_frames": 101}, "wrong_count", "stated 101, frames 100"),
         ({"sample_aspect": 4 / 3}, "pixel_aspect", "1.33 times as wide as high"),
     ],
 )

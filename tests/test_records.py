@@ -168,6 +168,8 @@ def test_lines_of_frame_folders_may_count_the_frames(write, tmp_path):
     # Not where a path of the list has no count, or where the first one is there with its number.
     assert read(*rows, "clip 2.mp4 4")[0] == ("frames/a 120", (3,))
     assert read("frames/d 5 1", "frames/d 6 2") == [("frames/d 5", (1,)), ("frames/d 6", (2,))]
+    # The first one may be missing: an incomplete data set is a usual one.
+    assert read("frames/gone 9 0", *rows)[:2] == [("frames/gone", (0,)), ("frames/a", (3,))]
 
 
 def test_class_folders(tmp_path):
@@ -194,6 +196,28 @@ def test_class_folders_with_splits(tmp_path):
         "val/walk/c.mp4",
         "test/run/d.mp4",
     ]
+
+
+def test_splits_are_known_by_their_usual_names(write):
+    source = write("path,label,split\na,0,Train\nb,0,training\nc,0,validation\nd,0,VALID\ne,0,Testing\nf,0,val2\n")
+    splits = {split: [r.id for r in read_records(source, split=split).records] for split in ("train", "val", "test")}
+    assert splits == {"train": ["a", "b"], "val": ["c", "d"], "test": ["e"]}
+
+
+def test_a_class_may_be_called_train_and_have_folders(tmp_path):
+    source = touch(tmp_path, "train/tape 1/a.mp4", "train/b.mp4", "bus/c.mp4", "cat/d.mp4")
+    got = read_records(source, split="train")
+    assert [(r.id, got.label_names[r.labels[0]]) for r in got.records] == [
+        ("bus/c.mp4", "bus"),
+        ("cat/d.mp4", "cat"),
+        ("train/b.mp4", "train"),
+        ("train/tape 1/a.mp4", "train"),
+    ]
+
+
+def test_a_folder_may_hold_the_train_split_alone(tmp_path):
+    source = touch(tmp_path, "train/cat/a.mp4", "train/bus/b.mp4")
+    assert read_records(source, split="train").label_names == ("bus", "cat")
 
 
 def test_a_class_may_be_called_train(tmp_path):

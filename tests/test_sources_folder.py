@@ -156,6 +156,8 @@ def test_a_class_of_one_video_is_named(tmp_path):
 def test_words_of_direction():
     names = ["turn_left", "RightHook", "clockwise", "cleft", "upright", "copyright note", "move LEFT"]
     assert mirrored_names(names) == ["turn_left", "RightHook", "clockwise", "move LEFT"]
+    more = ["leftwards", "swipe-rightwards", "turn CCW", "rotate_cw", "cwm"]
+    assert mirrored_names(more) == more[:-1]
 
 
 def test_list_label_map_config_and_command(tmp_path):

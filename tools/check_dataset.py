@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--label-map", default="", help="file with one class name a line")
     parser.add_argument("--cache", default="", help="SQLite file of probes, also for DATA.CACHE; default: in OUT")
     parser.add_argument("--all-frames", action="store_true", help="decode every frame, not only first and last")
-    parser.add_argument("--processes", type=int, default=0, help="files probed at once; default: one on each core")
+    parser.add_argument("--processes", type=int, help="files probed at once; default: one on each core")
     parser.add_argument("--time-limit", type=float, default=30.0, help="seconds for one file (default: %(default)s)")
     parser.add_argument("--min-frames", type=int, default=64, help="fewer are short (default: 32 frames, stride 2)")
     parser.add_argument("--path-handlers", default="", metavar="NAMES", help="as DATA.PATH_HANDLERS: module:Class,...")
@@ -36,7 +36,7 @@ def main() -> None:
         label_map=args.label_map,
         cache=args.cache,
         depth="all" if args.all_frames else "ends",
-        processes=args.processes or usable_cores(),
+        processes=usable_cores() if args.processes is None else args.processes,
         time_limit=args.time_limit,
         clip_reach=args.min_frames,
         path_handlers=handler_names(args.path_handlers),

@@ -157,7 +157,7 @@ def _at(frames: Tensor, places: Tensor) -> Tensor:
 def segment(reader: VideoReader, record: VideoRecord) -> tuple[int, int]:
     """First frame and number of frames of the record's segment; DecodeError where the video has none of them."""
     try:
-        return segment_frames(reader.num_frames, reader.fps, record.start, record.end)
+        return segment_frames(reader.num_frames, reader.fps, record.start, record.end, reader.times)
     except InputError as error:
         raise DecodeError(record.path, str(error)) from error
 

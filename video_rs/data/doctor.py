@@ -32,7 +32,7 @@ NOTES = {
     "short": "fewer frames than a clip reaches over",
     "rotated": "shown turned, as its rotation metadata says",
     "variable_rate": "the time between frames varies; clips count frames, not seconds",
-    "wrong_count": "the container's header states another number of frames",
+    "wrong_count": "the container's header, or the numbers of the pictures, state another number of frames",
     "pixel_aspect": "pixels are not square; they are read as stored",
 }
 
@@ -121,7 +121,9 @@ def _of_file(index: int, row: Row, probe: Probe, clip_reach: int) -> Iterable[Fi
         return
     record = row.record
     try:
-        _, frames = segment_frames(probe.frames, probe.fps, record.start, record.end)
+        # The times of a variable rate are not here: only a start behind the video is sure.
+        end = None if probe.variable_rate else record.end
+        _, frames = segment_frames(probe.frames, probe.fps, record.start, end)
     except InputError as error:
         yield Finding("segment", index, str(error))
         return
@@ -132,7 +134,7 @@ def _of_file(index: int, row: Row, probe: Probe, clip_reach: int) -> Iterable[Fi
     if probe.variable_rate:
         yield Finding("variable_rate", index, f"{probe.fps:.3g} frames per second on average")
     if probe.header_frames not in (0, probe.frames):
-        yield Finding("wrong_count", index, f"header {probe.header_frames}, frames {probe.frames}")
+        yield Finding("wrong_count", index, f"stated {probe.header_frames}, frames {probe.frames}")
     if not math.isclose(probe.sample_aspect, 1, abs_tol=0.01):
         yield Finding("pixel_aspect", index, f"{probe.sample_aspect:.3g} times as wide as high")
 

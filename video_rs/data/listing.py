@@ -7,7 +7,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -17,6 +17,12 @@ from video_rs.errors import InputError
 
 HOW_TO = "give a CSV with the columns path,label or a folder of class folders (datasets/README.md)"
 SPLITS = ("train", "val", "test")
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""What lists call their splits, in small letters, and what they are called here."""
 _HEADER_WORDS = {"path", "file", "filename", "video", "video_path", "label", "class", "class_name"}
 _COLUMNS = ("path", "label", "split", "start", "end", "id")
 _LINE = re.compile(r"(.*\S)[\s,]+([+-]?\d{1,18}(?:;[+-]?\d{1,18})*)\s*", re.ASCII)  # the last token is the label
@@ -101,7 +107,8 @@ def _read_csv(text: str, root: str, source: str, require_labels: bool) -> Listin
                     continue  # a blank line
                 _refuse_columns(header, row, f"{source}, line {reader.line_num}")
             row.append("")  # what absent columns point at
-            rows.append(Row(reader.line_num, *map(str.strip, take(row))))
+            path, label, split, *others = map(str.strip, take(row))
+            rows.append(Row(reader.line_num, path, label, SPLIT_WORDS.get(split.lower(), split), *others))
     except csv.Error as error:
         raise InputError(f"{source}, line {reader.line_num}: {error}; correct the line") from error
     return Listing(rows, root, columns["split"] >= 0)
@@ -155,21 +162,23 @@ def _without_label(path: str, where: str) -> str:
 def _without_frame_counts(rows: list[Row], root: str) -> list[Row]:
     """Rows of lines ``FOLDER FRAMES LABEL``, as MMAction2 and TSN list folders of frames; others stay as they are.
 
-    The first row tells for all: a look at each folder of a large list takes minutes on a network disk.
+    Some rows tell for all: a look at each folder of a large list takes minutes on a network disk.
     """
     counted = [_COUNTED.fullmatch(row.path) for row in rows]
     if not rows or not all(counted):
         return rows
-    with_count, folder = (os.path.join(root, path) for path in (rows[0].path, counted[0][1]))
-    if os.path.exists(with_count) or not os.path.isdir(folder):
+    some = range(0, len(rows), max(1, len(rows) // 20))
+    if any(os.path.exists(os.path.join(root, rows[i].path)) for i in some):
+        return rows
+    if not any(os.path.isdir(os.path.join(root, counted[i][1])) for i in some):
         return rows
     return [row._replace(path=match[1]) for row, match in zip(rows, counted, strict=True)]
 
 
 def _read_folder(source: str) -> Listing:
-    """``CLASS/**/VIDEO``, or ``train/CLASS/**/VIDEO`` where a folder called like a split has folders with videos."""
+    """``CLASS/**/VIDEO``, or ``train/CLASS/**/VIDEO``."""
     parts = [path.split("/") for path in find_videos(source)]
-    splits = [split for split in SPLITS if any(len(path) > 2 and path[0] == split for path in parts)]
+    splits = split_folders(path[:-1] for path in parts)
     rows = []
     for split in splits or [""]:
         inside = [path for path in parts if len(path) > 2 and path[0] == split] if split else parts
@@ -181,6 +190,20 @@ def _read_folder(source: str) -> Listing:
             f"val/CLASS/video.mp4; known endings: {' '.join(sorted(VIDEO_EXTENSIONS))}); {HOW_TO}"
         )
     return Listing(rows, _absolute(source), bool(splits))
+
+
+def split_folders(folders: Iterable[Sequence[str]]) -> list[str]:
+    """Which of the folders called like splits are splits, by the parts of the path of each video's folder.
+
+    Those with class folders in them, if train and val are among them or if there are no others: a class may be called
+    train, too.
+    """
+    tops, deep = set(), set()
+    for parts in folders:
+        tops.update(parts[:1])
+        deep.update(parts[:1] if len(parts) > 1 else ())
+    found = [split for split in SPLITS if split in deep]
+    return found if {"train", "val"} <= deep or tops <= set(SPLITS) else []
 
 
 def _absolute(root: str) -> str:

@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 from video_rs.errors import InputError
 
 SHORT_VIDEO_RULES = ("wrap", "repeat")
-_TIME_NOISE = Fraction(1, 10**6)  # frames: times that are floats of frame numbers must not gain or lose a frame
+_TIME_NOISE = Fraction(1, 10**6)  # frames or seconds: times that are floats must not gain or lose a frame
 
 
 def random_clip(
@@ -74,16 +75,21 @@ def pytorchvideo_clips(
     return torch.stack([_within(_evenly(span, fps, clip_frames), num_frames, short) for span in spans])
 
 
-def segment_frames(num_frames: int, fps: float, start: float | None, end: float | None) -> tuple[int, int]:
-    """``(first, count)``: the frames whose time ``i / fps`` lies in ``[start, end)`` seconds, clamped to the video.
+def segment_frames(
+    num_frames: int, fps: float, start: float | None, end: float | None, times: np.ndarray | None = None
+) -> tuple[int, int]:
+    """``(first, count)``: the frames whose time lies in ``[start, end)`` seconds, clamped to the video.
+
+    ``times`` are their times in seconds, float64 ``[num_frames]``; None: ``i / fps``.
 
     ``None`` is the video's own start or end. Segments that touch share no frame. Sample in ``count`` frames and add
     ``first`` to the indices. Raises InputError when the segment holds no frame.
     """
     _check_counts("wrap", num_frames=num_frames)
     _check_fps(fps)
-    first = 0 if start is None else max(0, _frame_at(start, fps))
-    stop = num_frames if end is None else min(num_frames, _frame_at(end, fps))
+    frame_at = partial(_frame_at, fps=fps) if times is None else partial(np.searchsorted, times + float(_TIME_NOISE))
+    first = 0 if start is None else max(0, int(frame_at(start)))
+    stop = num_frames if end is None else min(num_frames, int(frame_at(end)))
     if stop <= first:
         segment = f"{start or 0}..{'end' if end is None else end} s"
         video = f"{num_frames} frames at {fps:g} per second, {num_frames / fps:.2f} s"

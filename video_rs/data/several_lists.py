@@ -5,17 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from video_rs.data.doctor import Row
-from video_rs.data.listing import Listing, read_listing
+from video_rs.data.listing import SPLIT_WORDS, SPLITS, Listing, read_listing
 from video_rs.data.listing import Row as ListedRow
 from video_rs.data.records import VideoRecord, names_in, read_label_map, splits_of
 from video_rs.errors import InputError
 
-# Words in the name of a list that tell its split; UCF101 has trainlist01.txt.
-_SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training", "trainlist"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "vallist"), "val"),
-    **dict.fromkeys(("test", "testing", "testlist"), "test"),
-}
+# UCF101 has trainlist01.txt.
+_LIST_WORDS = SPLIT_WORDS | {f"{split}list": split for split in SPLITS}
 
 
 def read_rows(lists: Sequence[str], root: str, label_map: str) -> tuple[list[Row], tuple[str, ...]]:
@@ -56,7 +52,7 @@ def _class_names(listings: Mapping[str, Listing], splits: Mapping[str, str]) -> 
 def split_of(source: str) -> str:
     """The split that the name of a list or folder tells. InputError where it tells none, or two."""
     words = re.split(r"[^a-z]+", Path(source).stem.lower())
-    splits = {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS}
+    splits = {_LIST_WORDS[word] for word in words if word in _LIST_WORDS}
     if len(splits) != 1:
         raise InputError(
             f"list {source} has rows without a split, and its name does not tell one; give it a split column, or a "

@@ -62,6 +62,8 @@ def run_check(
     """
     if depth not in DEPTHS:
         raise InputError(f"depth: got {depth!r}, allowed: {', '.join(DEPTHS)}")
+    if clip_reach < 1:
+        raise InputError(f"minimum of frames: got {clip_reach}, allowed: from 1")
     check_limits(processes, time_limit)
     register_handlers(path_handlers)
     rows, names = read_rows(lists, root, label_map)

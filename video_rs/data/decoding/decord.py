@@ -26,7 +26,7 @@ class DecordReader(VideoReader):
             raise DecodeError(path, "decord cannot read inside an archive; use pyav")
         if not index.addressable:
             raise DecodeError(path, "decord would not find the right frames in this file; use pyav")
-        self.num_frames, self.fps = len(index.pts), index.fps
+        self.num_frames, self.fps, self.times = len(index.pts), index.fps, index.times
         decord.logging.set_level(decord.logging.QUIET)
         try:
             # An absolute path keeps a colon in a name from being read as a protocol.

@@ -12,13 +12,40 @@ from video_rs.data.decoding.location import IMAGE_ENDINGS
 from video_rs.data.decoding.reader import DecodeError, VideoReader, check_indices, system_reason
 
 FRAMES_PER_SECOND = 30.0  # a folder says nothing of time; segments in seconds are reckoned with this
+_RGB = "img_#"
 _NUMBER = re.compile(r"(\d+)")
 
 
 def frame_files(folder: str) -> list[str]:
-    """The pictures of a folder in the order of their numbers, "2" before "10"."""
-    names = [entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(IMAGE_ENDINGS)]
-    return sorted((name for name in names if not name.startswith(".")), key=_natural)
+    """The pictures of a folder in the order of their numbers, "2" before "10".
+
+    Of several series (``img_00001.jpg`` beside ``flow_x_00001.jpg``, as TSN and MMAction2 have them) ``img_``.
+
+    Raises:
+        DecodeError: several series, and none is ``img_``.
+    """
+    series: dict[str, list[str]] = {}
+    for entry in os.scandir(folder):
+        if entry.name.lower().endswith(IMAGE_ENDINGS) and not entry.name.startswith("."):
+            series.setdefault(_series(entry.name), []).append(entry.name)
+    if len(series) > 1 and _RGB not in series:
+        found = ", ".join(repr(names[0]) for names in list(series.values())[:3])
+        raise DecodeError(folder, f"{len(series)} series of pictures ({found}); keep one, or call it img_00001.jpg")
+    return sorted(series.get(_RGB) or next(iter(series.values()), []), key=_natural)
+
+
+def numbering_gap(names: Sequence[str]) -> int:
+    """How many numbers are left out between the first and the last name; 0 where the names are not numbered."""
+    found = [_NUMBER.findall(os.path.splitext(os.path.basename(name))[0]) for name in names]
+    numbers = [int(parts[-1]) for parts in found if parts]
+    complete = len(numbers) == len(names) == len(set(numbers))
+    return numbers[-1] - numbers[0] + 1 - len(numbers) if names and complete else 0
+
+
+def _series(name: str) -> str:
+    """What names that differ in their numbers have in common; those without a number are one series."""
+    stem = os.path.splitext(name)[0]
+    return _NUMBER.sub("#", stem) if _NUMBER.search(stem) else ""
 
 
 def _natural(name: str) -> list:
@@ -50,6 +77,10 @@ class ImageFolderReader(VideoReader):
                 raise DecodeError(self._path, f"frame {self._names[index]} is {size}", "damaged")
             out[slot] = picture
         return out
+
+    def paths(self) -> list[str]:
+        """Of the pictures, in their order."""
+        return [os.path.join(self._path, name) for name in self._names]
 
     def close(self) -> None:
         """Nothing is open between two frames."""

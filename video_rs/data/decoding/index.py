@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Times are rounded to the container's unit (1/1000 s in Matroska), and cameras are a little uneven.
+_EVEN = 0.1  # share of the mean time between frames
+
 
 class PacketInfo(NamedTuple):
     """What the index needs to know of one packet, in the order of the file (= decoding order)."""
@@ -40,6 +43,17 @@ class FrameIndex:
     stream: int
     seekable: bool
     addressable: bool
+
+    @property
+    def variable_rate(self) -> bool:
+        """Whether the times between frames differ by more than rounding, where times are known."""
+        steps = np.diff(self.pts)
+        return bool(self.seekable and len(steps) > 1 and np.ptp(steps) > 1 + _EVEN * steps.mean())
+
+    @property
+    def times(self) -> np.ndarray | None:
+        """Seconds from the first frame, float64 ``[N]``, where the rate varies; None: frame i is at i / fps."""
+        return (self.pts - self.pts[0]) * float(self.time_base) if self.variable_rate else None
 
     def start_for(self, frame: int) -> int | None:
         """The last key frame at or before ``frame``; None if there is none: decode from the start of the file."""

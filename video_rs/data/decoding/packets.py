@@ -21,6 +21,7 @@ from video_rs.data.decoding.index import (
     timestamps_tell_frames,
 )
 from video_rs.data.decoding.location import Location
+from video_rs.data.decoding.matroska import matroska_size
 from video_rs.data.decoding.reader import DecodeError
 
 # These containers store no presentation times of their own: the library reckons them from the decoding order, and
@@ -111,16 +112,19 @@ def video_stream(container, path: str):
 
 
 def _refuse_truncated(path: str, stream) -> None:
-    """Raises DecodeError where the container's index (MP4, MOV, AVI) lists frames behind the end of the file.
+    """Raises DecodeError where the container's index (MP4, MOV, AVI) or size (Matroska, WebM) goes past the file's end.
 
-    The frames in front of the cut would read well, and pass half a video off as a whole one. Containers without such an
-    index (Matroska, MPEG-TS, FLV) do not tell: there, what is left of a file is the video.
+    The frames in front of the cut would read well, and pass half a video off as a whole one. Others (MPEG-TS, FLV, a
+    Matroska recording that was never finished) do not tell: there, what is left of a file is the video.
     """
     size, entries = Location.of(path).bytes(), list(stream.index_entries)
     missing = sum(entry.pos + entry.size > size for entry in entries)
     if missing:
         reason = f"truncated: {missing} of {len(entries)} frames are behind the end of the file"
         raise DecodeError(path, reason, "truncated")
+    stated = matroska_size(path)
+    if stated is not None and stated > size:
+        raise DecodeError(path, f"truncated: {size} of {stated} bytes are there", "truncated")
 
 
 def _read_packets(container, stream) -> list[PacketInfo]:
@@ -141,14 +145,20 @@ def _read_packets(container, stream) -> list[PacketInfo]:
 
 
 def _count_by_decoding(path: str, facts: _StreamFacts, key_pts: set[int | None]) -> FrameIndex:
-    """The index of what a full decode shows, up to the first damage."""
+    """The index of what a full decode shows. Damage at the end is a file cut short; data behind it: DecodeError."""
     times, error = [], None
     with open_container(path) as container:
         try:
-            for frame in container.decode(video_stream(container, path)):
-                times.append(frame.pts)
+            for packet in container.demux(video_stream(container, path)):
+                try:
+                    times += [frame.pts for frame in packet.decode()]
+                except av.FFmpegError as failure:
+                    error = error or failure
+                else:
+                    if error and packet.size:
+                        raise DecodeError(path, f"near frame {len(times)}: {ffmpeg_reason(error)}", "damaged")
         except av.FFmpegError as failure:
-            error = failure
+            error = error or failure
     if not times:
         raise DecodeError(path, ffmpeg_reason(error) if error else "no frame can be decoded") from error
     known = all(time is not None for time in times)

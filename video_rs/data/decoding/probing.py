@@ -3,13 +3,14 @@
 import hashlib
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from video_rs.data.decoding.fetching import local
-from video_rs.data.decoding.images import ImageFolderReader
+from video_rs.data.decoding.images import ImageFolderReader, numbering_gap
 from video_rs.data.decoding.index import FrameIndex
 from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.opening import open_video
@@ -22,8 +23,6 @@ DEPTHS = ("ends", "all")
 _AT_ONCE = 16  # frames decoded together: bounds the memory
 _READ_AT_ONCE = 2**20  # bytes
 _SAMPLE = 65536  # bytes of the start, the middle and the end of a file that make its fingerprint
-# Times are rounded to the container's unit (1/1000 s in Matroska), and cameras are a little uneven.
-_EVEN = 0.1  # share of the mean time between frames
 _STILL_HEIGHT = 128  # rows of a still: as many as a page shows (reports/plots.py)
 
 
@@ -37,13 +36,13 @@ class Probe:
         reason: why it cannot be read; empty if ok.
         depth: one of :data:`DEPTHS`.
         fingerprint: of the size and parts of the content; files of equal content have equal ones. Empty where the
-            content was not read, as of a folder, or where the system refused to: the verdict may be gone although the
-            file has not changed.
+            content was not read, or where the system refused to: the verdict may be gone although the file has not
+            changed.
         frames: that a full decode shows.
         fps: average.
         height, width: in pixels, as shown.
         codec, container, pixel_format: FFmpeg's names.
-        header_frames: what the container's header says; 0 where it says nothing.
+        header_frames: what the container's header, or the numbers of the pictures, say; 0 where they say nothing.
         quarter_turns: of the rotation that is applied, counter-clockwise.
         sample_aspect: width over height of a stored pixel.
         variable_rate: the times between frames differ by more than rounding.
@@ -97,8 +96,19 @@ def _probe_folder(path: str, depth: str) -> Probe:
     """A folder of frames: opening it decodes the first."""
     reader = ImageFolderReader(path)
     _decode(reader, depth)
+    names = reader.paths()
+    gap = numbering_gap(names)
+    known = {"fingerprint": _of_frames(names), "header_frames": len(names) + gap if gap else 0}
     size = {"frames": reader.num_frames, "fps": reader.fps, "height": reader.height, "width": reader.width}
-    return Probe(depth=depth, codec="images", container="folder", key_interval=1, **size)
+    return Probe(depth=depth, codec="images", container="folder", key_interval=1, **size, **known)
+
+
+def _of_frames(names: Sequence[str]) -> str:
+    """A hash of the number of pictures and of the first, the middle and the last."""
+    digest = hashlib.blake2b(len(names).to_bytes(8, "little"), digest_size=16)
+    for name in (names[0], names[len(names) // 2], names[-1]):
+        digest.update(fingerprint(name).encode())
+    return digest.hexdigest()
 
 
 def fingerprint(path: str) -> str:
@@ -151,13 +161,12 @@ def _header(path: str) -> dict:
 
 
 def _timing(index: FrameIndex) -> dict:
-    times, keys = np.diff(index.pts), np.flatnonzero(index.key)
-    uneven = len(times) > 1 and np.ptp(times) > 1 + _EVEN * times.mean()
+    keys = np.flatnonzero(index.key)
     ends = np.append(keys, len(index.pts))
     return {
         "frames": len(index.pts),
         "fps": index.fps,
-        "variable_rate": bool(index.seekable and uneven),
+        "variable_rate": index.variable_rate,
         "key_interval": int(np.diff(ends).max()) if len(keys) else len(index.pts),
     }
 

@@ -24,7 +24,7 @@ class PyAVReader(VideoReader):
         self._positions = {int(pts): i for i, pts in enumerate(index.pts)}
         self._reformatter = VideoReformatter()
         self._container = None
-        self.num_frames, self.fps = len(index.pts), index.fps
+        self.num_frames, self.fps, self.times = len(index.pts), index.fps, index.times
         try:
             self._restart()
             first = self._next_frame(0, frozenset([0]))

@@ -2,7 +2,8 @@
 
 Presentation, the same whichever decoder reads: frame ``i`` is the i-th frame that a full sequential decode shows.
 Rotation metadata is applied in quarter turns (a mirrored or skewed display matrix is not); frames that an edit list
-discards neither count nor appear; a variable frame rate changes nothing, an index is a frame number; the pixel aspect
+discards neither count nor appear; a variable frame rate changes nothing, an index is a frame number
+(segments in seconds follow the frames' times); the pixel aspect
 ratio is NOT applied, pixels come as stored.
 
 Colours: PyAV and TorchCodec were equal in every pixel on all 8-bit files tried (one of them of odd size). On 10-bit
@@ -45,10 +46,12 @@ class VideoReader(ABC):
         num_frames: frames that a full decode shows, at least 1.
         fps: average frames per second, above 0; 1.0 for a single frame whose header names no rate.
         height, width: size of the frames as shown, after rotation.
+        times: float64 ``[num_frames]``, seconds of each frame from the first; None where the rate is even, i / fps.
     """
 
     num_frames: int
     fps: float
+    times: np.ndarray | None = None
     height: int
     width: int
 

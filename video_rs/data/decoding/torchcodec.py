@@ -22,7 +22,7 @@ class TorchCodecReader(VideoReader):
     def __init__(self, path: str, index: FrameIndex):
         assert index.addressable, "open_video reads such files with PyAV"
         self._path = path
-        self.num_frames, self.fps = len(index.pts), index.fps
+        self.num_frames, self.fps, self.times = len(index.pts), index.fps, index.times
         self._seconds = index.pts * float(index.time_base)
         self._tolerance = float(index.time_base) / 2
         self._decoder = _opened(path, index, self.device)

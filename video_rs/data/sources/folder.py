@@ -5,12 +5,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from video_rs.data.listing import SPLITS, Row, short
+from video_rs.data.listing import SPLITS, Row, short, split_folders
 from video_rs.data.sources.splitting import choose_validation
 from video_rs.data.trees import find_videos
 from video_rs.errors import InputError
 
-_MIRRORED = {"left", "right", "leftward", "rightward", "clockwise", "counterclockwise", "anticlockwise"}
+_MIRRORED = {
+    "left", "right", "leftward", "rightward", "leftwards", "rightwards", "clockwise", "counterclockwise",
+    "anticlockwise", "cw", "ccw", "acw",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,13 +67,12 @@ def mirrored_names(names: Sequence[str]) -> list[str]:
 
 def _has_splits(paths: Sequence[str], folder: str) -> bool:
     """Whether there are folders train and val with class folders in them."""
-    tops = {_top(path) for path in paths if "/" in path}
-    deep = {_top(path) for path in paths if path.count("/") > 1} & set(SPLITS)
-    if {"train", "val"} <= deep:
+    found = split_folders(path.split("/")[:-1] for path in paths)
+    if {"train", "val"} <= set(found):
         return True
-    if deep and tops <= set(SPLITS):
+    if found:
         raise InputError(
-            f"{folder} holds {' and '.join(sorted(tops))} only; have class folders in both train and val, or move the "
+            f"{folder} holds {' and '.join(found)} only; have class folders in both train and val, or move the "
             "class folders up and let them be split"
         )
     return False
