@@ -56,8 +56,10 @@ def test_a_sound_file_has_no_findings():
 
 def test_segments_are_held_against_their_video():
     rows = [row("a", end=2.0), row("a", start=2.0, end=4.0), row("a", start=10.0), row("a", start=4.0, end=4.3)]
+    rows += [row("a", start=8.0, end=11.0), row("a", start=5.0, end=11.1)]
     found = findings(rows, 4)
-    assert [f[:2] for f in found.findings] == [("segment", 2), ("short", 3)]
+    assert [f[:2] for f in found.findings] == [("segment", 2), ("short", 3), ("past_end", 5)]
+    assert found.findings[2].detail == "to 11.1 s, the video is 10.00 s long"
     assert found.findings[0].detail == (
         "segment 10.0..end s holds no frame: the video has 100 frames at 10 per second, 10.00 s; "
         "correct the list's start and end"

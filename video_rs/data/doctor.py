@@ -30,6 +30,7 @@ PROBLEMS = {
 NOTES = {
     "duplicate": "the same video and segment is listed again in its split",
     "short": "fewer frames than a clip reaches over",
+    "past_end": "the segment goes on for more than a second after the video",
     "rotated": "shown turned, as its rotation metadata says",
     "variable_rate": "the time between frames varies; clips count frames, not seconds",
     "wrong_count": "the container's header, or the numbers of the pictures, state another number of frames",
@@ -127,6 +128,9 @@ def _of_file(index: int, row: Row, probe: Probe, clip_reach: int) -> Iterable[Fi
     except InputError as error:
         yield Finding("segment", index, str(error))
         return
+    seconds = probe.frames / probe.fps
+    if record.end is not None and record.end > seconds + 1:
+        yield Finding("past_end", index, f"to {record.end:g} s, the video is {seconds:.2f} s long")
     if frames < clip_reach:
         yield Finding("short", index, f"{frames} frames, a clip reaches over {clip_reach}")
     if probe.quarter_turns:
