@@ -1,6 +1,8 @@
 """Every decoder returns the frame asked for: the frame number is drawn into the pixels and read back."""
 
+import ctypes
 import functools
+import gc
 import os
 import pickle
 import re
@@ -158,6 +160,36 @@ def test_pyav_and_torchcodec_agree_exactly_on_8_bit_420(files, name):
     indices = list(range(0, COUNT, 3))
     with open_video(files(name), "pyav") as one, open_video(files(name), "torchcodec") as other:
         assert torch.equal(one.frames(indices), other.frames(indices))
+
+
+class Heap(ctypes.Structure):
+    """glibc's struct mallinfo2; ``used`` is its ``uordblks``."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in [*"abcdefg", "used", "free", "top"]]
+
+
+def test_reading_leaves_no_memory_behind(files, decoder):
+    try:
+        mallinfo = ctypes.CDLL(None).mallinfo2
+    except AttributeError:
+        pytest.skip("needs glibc 2.33")
+    mallinfo.restype = Heap
+
+    def read() -> None:
+        with open_video(files("closed.mp4"), decoder) as reader:
+            reader.frames([70, 3])
+
+    def bytes_kept(videos: int) -> float:
+        """For each video opened, read over a seek, and closed."""
+        gc.collect()
+        before = mallinfo().used
+        for _ in range(videos):
+            read()
+        gc.collect()
+        return (mallinfo().used - before) / videos
+
+    bytes_kept(50)
+    assert min(bytes_kept(100) for _ in range(3)) < 100  # a packet is 104 bytes, with the heap's own 112
 
 
 @pytest.mark.parametrize("indices", [[], torch.empty(0, dtype=torch.int64)], ids=["list", "tensor"])

@@ -23,7 +23,7 @@ class PyAVReader(VideoReader):
         self._path, self._index = path, index
         self._positions = {int(pts): i for i, pts in enumerate(index.pts)}
         self._reformatter = VideoReformatter()
-        self._container = None
+        self._container = self._demuxer = None
         self.num_frames, self.fps, self.times = len(index.pts), index.fps, index.times
         try:
             self._restart()
@@ -48,9 +48,16 @@ class PyAVReader(VideoReader):
         return out
 
     def close(self) -> None:
+        self._end_demuxer()
         if self._container is not None:
             self._container.close()
             self._container = None
+
+    def _end_demuxer(self) -> None:
+        """PyAV's generator frees its packet only when it is closed; what it leaks splits the heap."""
+        if self._demuxer is not None:
+            self._demuxer.close()
+            self._demuxer = None
 
     def _frame(self, target: int, needed: frozenset[int]) -> av.VideoFrame:
         """Frame ``target``, decoded from where the reader stands, from a key frame, or else from the file's start."""
@@ -128,9 +135,9 @@ class PyAVReader(VideoReader):
 
     def _begin(self, after_seek: bool) -> None:
         """Forgets what was decoded. After a seek, packets before the first key frame are of no use."""
-        self._packets = self._container.demux(self._stream)
-        if after_seek:
-            self._packets = _from_key_packet(self._packets)
+        self._end_demuxer()
+        self._demuxer = self._container.demux(self._stream)
+        self._packets = _from_key_packet(self._demuxer) if after_seek else self._demuxer
         self._after_seek = after_seek
         self._ready: list[tuple[int, av.VideoFrame]] = []
         self._count = self._position = 0
