@@ -1,6 +1,6 @@
 """Damaged copies of real videos, for tests and for a larger run by hand:
 
-python tests/damage.py LIST_OR_FOLDER OUT --count 2000
+python tests/damage.py FOLDER OUT --count 2000
 """
 
 import argparse
