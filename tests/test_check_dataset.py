@@ -4,6 +4,7 @@ import builtins
 import csv
 import functools
 import http.server
+import io
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from PIL import Image
 
 from video_rs.config import load_config
 from video_rs.data.decoding import DecodeError
-from video_rs.data.decoding.images import ImageFolderReader
+from video_rs.data.decoding.images import ImageFolderReader, numbering_gap
 from video_rs.data.decoding.probing import probe, stills
 from video_rs.data.encoding import write_video
 from video_rs.data.probe_cache import ProbeCache
@@ -248,18 +249,18 @@ def test_what_the_system_refuses_is_a_verdict_and_not_kept(videos, tmp_path, mon
     with ProbeCache(tmp_path / "probes.sqlite") as cache:
         with monkeypatch.context() as patch:
             patch.setattr("video_rs.data.decoding.probing.open", refused, raising=False)
-            probes, fresh = probe_all([path], cache, "ends", 1, 30.0)
+            probes, _, fresh = probe_all([path], cache, "ends", 1, 30.0)
         assert (probes[path].kind, probes[path].reason, fresh) == ("unreadable", "permission denied", 1)
         with monkeypatch.context() as patch:
             patch.setattr("av.open", ffmpeg_refused)
-            probes, fresh = probe_all([path], cache, "ends", 1, 30.0)
+            probes, _, fresh = probe_all([path], cache, "ends", 1, 30.0)
         assert (probes[path].kind, probes[path].reason, fresh) == ("unreadable", "permission denied", 1)
-        probes, fresh = probe_all([path], cache, "ends", 1, 30.0)
+        probes, _, fresh = probe_all([path], cache, "ends", 1, 30.0)
         assert (probes[path].kind, fresh) == ("ok", 1)
         with monkeypatch.context() as patch:
             patch.setattr(os, "stat", refused)
             assert probe_all([path], cache, "ends", 1, 30.0)[0][path].reason == "permission denied"
-        assert probe_all([path], cache, "ends", 1, 30.0)[1] == 0
+        assert probe_all([path], cache, "ends", 1, 30.0)[2] == 0
 
 
 def test_a_disk_that_fails_inside_a_file_is_a_verdict_and_not_kept(videos, tmp_path, monkeypatch):
@@ -277,9 +278,9 @@ def test_a_disk_that_fails_inside_a_file_is_a_verdict_and_not_kept(videos, tmp_p
     with ProbeCache(tmp_path / "probes.sqlite") as cache:
         with monkeypatch.context() as patch:
             patch.setattr("video_rs.data.decoding.probing.open", failing, raising=False)
-            probes, _ = probe_all([str(path)], cache, "ends", 1, 30.0)
+            probes, _, _ = probe_all([str(path)], cache, "ends", 1, 30.0)
         assert (probes[str(path)].kind, probes[str(path)].reason) == ("unreadable", "input/output error")
-        assert [probe_all([str(path)], cache, "ends", 1, 30.0)[1] for _ in range(2)] == [1, 0]
+        assert [probe_all([str(path)], cache, "ends", 1, 30.0)[2] for _ in range(2)] == [1, 0]
 
 
 def frame_folder(folder):
@@ -306,10 +307,10 @@ def test_frame_folders_are_probed_each_time(tmp_path):
     """A picture written over changes nothing that a stamp of its folder shows."""
     path = frame_folder(tmp_path / "frames")
     with ProbeCache(tmp_path / "probes.sqlite") as cache:
-        probes, _ = probe_all([path], cache, "all", 1, 30.0)
+        probes, _, _ = probe_all([path], cache, "all", 1, 30.0)
         assert (probes[path].kind, probes[path].frames) == ("ok", 3)
         (tmp_path / "frames" / "2.png").write_text("no picture")
-        probes, fresh = probe_all([path], cache, "all", 1, 30.0)
+        probes, _, fresh = probe_all([path], cache, "all", 1, 30.0)
         assert (probes[path].kind, fresh) == ("damaged", 1)
 
 
@@ -345,8 +346,93 @@ def test_of_several_series_of_pictures_the_frames_are_read(tmp_path):
         path.unlink()
     probed = probe(str(folder))[0]
     assert probed.kind == "unreadable"
-    told = r"2 series of pictures \('flow_[xy]_\d+\.png', 'flow_[xy]_\d+\.png'\); keep one, or call it img_00001\.jpg"
+    told = (
+        r"2 series of pictures \('flow_[xy]_\d+\.png', 'flow_[xy]_\d+\.png'\); keep one: "
+        "only flow_x_# and the like may lie beside img_#"
+    )
     assert re.fullmatch(told, probed.reason)
+
+
+def test_series_of_pictures_differ_by_more_than_capitals_and_none_is_dropped(tmp_path):
+    folder = Path(frame_folder(tmp_path / "v"))
+    (folder / "0.png").rename(folder / "img_0.png")
+    (folder / "1.png").rename(folder / "Img_1.png")
+    assert "2 series of pictures" in probe(str(folder))[0].reason
+    (folder / "2.png").rename(folder / "IMG_2.png")
+    assert probe(str(folder))[0].frames == 3
+
+
+@pytest.mark.parametrize(
+    ("names", "gap"),
+    [
+        (["1", "2", "5"], 2),
+        (["v_9_1", "v_9_3"], 1),
+        (["f_0.50", "f_0.75", "f_1.25"], 0),
+        (["001_of_199", "100_of_100"], 0),
+        (["1", "01"], 0),
+        (["a", "b"], 0),
+        (["7"], 0),
+    ],
+)
+def test_numbers_left_out(names, gap):
+    assert numbering_gap([f"/v.1/{name}.jpg" for name in names]) == gap
+
+
+def test_frame_folders_that_differ_in_a_picture_that_is_not_sampled_are_no_copies(tmp_path):
+    paths = [tmp_path / name for name in "ab"]
+    for seed, path in enumerate(paths):
+        path.mkdir()
+        for i, frame in enumerate(moving_square(0, frames=5)):
+            Image.fromarray(frame if i % 2 == 0 else frame // (2 + seed)).save(path / f"{i}.png")
+    one, other = (probe(str(path))[0] for path in paths)
+    assert one.kind == other.kind == "ok"
+    assert one.fingerprint != other.fingerprint
+
+
+def test_segments_of_a_variable_rate_are_held_against_its_times(tmp_path, tool):
+    """Frames at 0 to 1.9 s and 10 to 10.9 s: a pause of eight seconds holds none."""
+    frames = moving_square(1, frames=30)
+    with av.open(str(tmp_path / "gap.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.height, stream.width = frames.shape[1:3]
+        for number, picture in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            frame.pts = number + 80 * (number >= 20)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    rows = [(0, 1), (3, 9), (0, 0.4), (10, 11), (10, 13)]
+    (tmp_path / "list.csv").write_text(
+        "path,label,start,end\n" + "".join(f"gap.mp4,x,{start},{end}\n" for start, end in rows)
+    )
+    for _ in range(2):  # probed, then from the cache
+        told = tool(
+            "check_dataset", tmp_path / "list.csv", "--out", tmp_path / "out", "--processes", 1, "--min-frames", 8
+        )
+        assert told.code == 1
+        found = json.loads((tmp_path / "out" / "check.json").read_text())["findings"]
+        details = [(f["kind"], f["detail"]) for f in found if f["kind"] != "variable_rate"]
+        assert [kind for kind, _ in details] == ["segment", "short", "past_end"]
+        assert details[0][1].startswith("segment 3.0..9.0 s holds no frame")
+        assert details[1][1] == "4 frames, a clip reaches over 8"
+        assert details[2][1].startswith("to 13 s, the video is 11.")
+
+
+def test_of_a_huge_file_that_is_no_video_little_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("video_rs.data.decoding.probing._READ_AGAIN", 2**20)
+    path, read = tmp_path / "huge.mp4", []
+    path.write_bytes(b"no video" * 2**19)
+
+    class Counting(io.FileIO):
+        def read(self, size):
+            read.append(size)
+            return super().read(size)
+
+    def opened(name, mode, buffering=-1):
+        return Counting(name) if buffering == 0 else builtins.open(name, mode)
+
+    monkeypatch.setattr("video_rs.data.decoding.probing.open", opened, raising=False)
+    assert probe(str(path))[0].kind == "unreadable"
+    assert sum(read) == 2**20
 
 
 def test_stills_are_no_larger_than_the_page_shows(tmp_path):

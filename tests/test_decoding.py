@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tarfile
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -250,6 +251,32 @@ def test_a_variable_rate_counts_frames_not_seconds(tmp_path, decoder):
         assert [segment(reader, record) for record in records] == [(0, 10), (10, 10), (20, 20), (0, 21), (20, 2)]
         with pytest.raises(DecodeError, match=r"segment 1\.0\.\.2\.0 s holds no frame"):
             segment(reader, VideoRecord(str(path), (0,), 1.0, 2.0, ""))
+
+
+def test_a_rate_that_drifts_is_read_by_its_times(tmp_path, decoder):
+    """1200 ticks a frame, then 1110: no step is far from the mean, but the frames are."""
+    path = tmp_path / "drift.mp4"
+    ticks = np.cumsum([0] + [1200] * 49 + [1110] * 50)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width = 48, 112
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 30000)
+        for number, picture in enumerate(numbered(100)):
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            frame.pts, frame.time_base = int(ticks[number]), Fraction(1, 30000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with open_video(path, decoder) as reader:
+        np.testing.assert_allclose(reader.times, ticks / 30000, atol=1e-9)
+        wanted = np.flatnonzero((ticks >= 60000) & (ticks < 62000))
+        first, count = segment(reader, VideoRecord(str(path), (0,), 2.0, 62000 / 30000, ""))
+        assert (first, count) == (wanted[0], len(wanted))
+
+
+def test_times_that_are_rounded_are_those_of_an_even_rate(files, decoder):
+    for name in ("closed.mkv", "closed.mp4"):
+        with open_video(files(name), decoder) as reader:
+            assert reader.times is None
 
 
 @pytest.mark.parametrize("degrees", [90, -90, 180])

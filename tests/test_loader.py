@@ -148,6 +148,20 @@ def test_a_hung_decoder_costs_its_slots_and_nothing_else(records):
         assert batch.size == 4
 
 
+@pytest.mark.parametrize(
+    ("url", "more"),
+    [
+        ("http://host/a.mp4", ", fetching included, which goes on where it stopped"),
+        ("attic://a.mp4", ", fetching included"),
+    ],
+)
+def test_what_hung_on_a_url_may_have_been_the_fetch(url, more):
+    record = VideoRecord(url, (0,), None, None, "a")
+    view_reader = ViewReader(preprocessing(), VideoSource())
+    [item] = ViewLoader([record], Hanging(view_reader, url), Share(), Workers(1, time_limit=3))
+    assert item.error == HUNG + more
+
+
 def test_a_hung_decoder_is_a_failed_test_video(records):
     read = Hanging(ViewReader(preprocessing(), VideoSource()), records[4].path)
     items = list(ViewLoader(records, read, Share(), Workers(1, time_limit=3)))

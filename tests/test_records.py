@@ -199,9 +199,11 @@ def test_class_folders_with_splits(tmp_path):
 
 
 def test_splits_are_known_by_their_usual_names(write):
-    source = write("path,label,split\na,0,Train\nb,0,training\nc,0,validation\nd,0,VALID\ne,0,Testing\nf,0,val2\n")
+    source = write(
+        "path,label,split\na,0,Train\nb,0,training\nc,0,validation\nd,0,VALID\ne,0,Testing\nf,0,val2\ng,0,validate\n"
+    )
     splits = {split: [r.id for r in read_records(source, split=split).records] for split in ("train", "val", "test")}
-    assert splits == {"train": ["a", "b"], "val": ["c", "d"], "test": ["e"]}
+    assert splits == {"train": ["a", "b"], "val": ["c", "d", "g"], "test": ["e"]}
 
 
 def test_a_class_may_be_called_train_and_have_folders(tmp_path):
@@ -213,6 +215,30 @@ def test_a_class_may_be_called_train_and_have_folders(tmp_path):
         ("train/b.mp4", "train"),
         ("train/tape 1/a.mp4", "train"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("files", "train", "names"),
+    [
+        (["train/walk/a.mp4", "train/run/b.mp4", "test/walk/c.mp4", "demo/x.mp4"], 2, ("run", "walk")),
+        (["train/walk/a.mp4", "train/run/b.mp4", "validation/walk/c.mp4"], 2, ("run", "walk")),
+        (["Train/walk/a.mp4", "Train/run/b.mp4", "Val/walk/c.mp4"], 2, ("run", "walk")),
+        (["training/walk/a.mp4", "train/run/b.mp4", "val/walk/c.mp4"], 2, ("run", "walk")),
+        (["train/clips/a.mp4", "bus/c.mp4"], 2, ("bus", "train")),
+        (["training/walk/a.mp4", "training/run/b.mp4"], 2, ("run", "walk")),
+    ],
+)
+def test_split_folders_are_known_by_their_usual_names_and_class_folders(tmp_path, files, train, names):
+    got = read_records(touch(tmp_path, *files), split="train")
+    assert (len(got.records), got.label_names) == (train, names)
+
+
+def test_a_folder_that_may_be_a_split_or_a_class_is_refused(tmp_path):
+    source = touch(tmp_path, "train/walk/a.mp4", "train/run/b.mp4", "unused/walk/c.mp4")
+    assert refusal(source) == (
+        f"{source}: train with the folders run, walk may be a split or a class, for unused with videos lies beside it; "
+        "move unused away, or call the class train otherwise"
+    )
 
 
 def test_a_folder_may_hold_the_train_split_alone(tmp_path):

@@ -140,6 +140,14 @@ def test_a_given_split_is_kept(tmp_path):
     ]
 
 
+def test_a_given_split_may_have_any_usual_name(tmp_path):
+    names = "Training/cat/1.mp4", "Training/dog/2.mp4", "validation/cat/3.mp4", "valid/dog/4.mp4"
+    got = read_folder(touch(tmp_path, *names), val_share=0.2, seed=0)
+    assert [(row.label, row.split) for row in got.rows] == [
+        ("cat", "train"), ("dog", "train"), ("dog", "val"), ("cat", "val"),
+    ]  # fmt: skip
+
+
 def test_classes_may_be_called_like_splits(tmp_path):
     got = read_folder(
         touch(tmp_path, *(f"{x}/{i}.mp4" for x in ("train", "test") for i in range(2))), val_share=0.2, seed=0

@@ -173,7 +173,10 @@ ROW = "yoga,a,0,10,train"
         ((HEADER, "yoga,a,-1,20,train"), "line 2: time_start '-1', expected seconds from 0"),
         ((HEADER, "yoga,a,0,,train"), "line 2: time_end '', expected seconds from 0"),
         ((HEADER, "yoga,a,10,10,train"), "line 2: time_end 10 is not after time_start 10; correct the line"),
-        ((HEADER, "yoga,a,0,10,dev"), "line 2: split 'dev', allowed: train, val, validate, validation, test; correct"),
+        (
+            (HEADER, "yoga,a,0,10,dev"),
+            "line 2: split 'dev', allowed: train, training, val, valid, validate, validation, test, testing; correct",
+        ),
         ((HEADER, "yoga,a,0"), "line 2: split '', allowed"),
         ((HEADER, "yoga,,0,10,train"), "line 2: no youtube_id; fill it in or remove the line"),
         ((HEADER, "x" * 200_000 + ",a,0,10,train"), "line 2: field larger than field limit"),

@@ -36,13 +36,31 @@ def test_walk_takes_folders_of_pictures_but_not_thumbnails(tmp_path):
     assert find_videos(root) == ["0.mp4", "hop/4.mp4", "jump/3.mp4", "run/v_1", "run/v_2/flow"]
 
 
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        (["walk/a.mp4", "walk/thumbs/a/1.jpg"], ["walk/a.mp4"]),
+        (["walk/s/cover.jpg", "walk/s/clips/a.mp4"], ["walk/s/clips/a.mp4"]),
+        (["walk/v/img_1.jpg", "walk/v/flow/1.jpg", "walk/v/deep/er/1.jpg"], ["walk/v"]),
+        (
+            ["walk/v/rgb/1.jpg", "walk/v/flow_x/1.jpg", "walk/v/flow_y/1.jpg", "walk/v/depth/1.jpg"],
+            ["walk/v/depth", "walk/v/rgb"],
+        ),
+        (["water/flow/1.jpg", "water/rain/1.jpg"], ["water/flow", "water/rain"]),
+        (["1.jpg", "a/1.mp4", "b/2.jpg"], ["a/1.mp4", "b"]),
+    ],
+)
+def test_walk_tells_videos_from_the_pictures_around_them(tmp_path, files, found):
+    assert find_videos(touch(tmp_path, *files)) == found
+
+
 def test_walk_follows_links_but_not_in_circles(tmp_path):
     touch(tmp_path, "far/c/1.mp4", "v/a/2.mp4")
     (tmp_path / "v" / "linked").symlink_to(tmp_path / "far")
     (tmp_path / "v" / "twice").symlink_to(tmp_path / "far")
     (tmp_path / "v" / "a" / "up").symlink_to(tmp_path / "v")
     (tmp_path / "v" / "3.mp4").symlink_to(tmp_path / "far" / "c" / "1.mp4")
-    assert find_videos(str(tmp_path / "v")) == ["3.mp4", "a/2.mp4", "linked/c/1.mp4"]
+    assert find_videos(str(tmp_path / "v")) == ["3.mp4", "a/2.mp4", "linked/c/1.mp4", "twice/c/1.mp4"]
 
 
 def test_walk_calls_stat_for_no_file(tmp_path, monkeypatch):

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from video_rs.data.decoding.probing import Probe
 from video_rs.data.listing import SPLITS
 from video_rs.data.records import VideoRecord
@@ -93,7 +95,13 @@ class Diagnosis:
         return Counter(finding.kind for finding in self.findings)
 
 
-def diagnose(rows: Sequence[Row], probes: Mapping[str, Probe], names: Sequence[str], clip_reach: int = 1) -> Diagnosis:
+def diagnose(
+    rows: Sequence[Row],
+    probes: Mapping[str, Probe],
+    names: Sequence[str],
+    clip_reach: int = 1,
+    times: Mapping[str, np.ndarray] | None = None,
+) -> Diagnosis:
     """All findings.
 
     Args:
@@ -101,12 +109,14 @@ def diagnose(rows: Sequence[Row], probes: Mapping[str, Probe], names: Sequence[s
         probes: by the records' path; none of rows with a fault.
         names: of the classes.
         clip_reach: frames that a training clip spans; a video with fewer is "short".
+        times: by the records' path, seconds of the frames of videos whose frame i is not at i / fps.
     """
+    times = times or {}
     findings = [
         finding
         for i, row in enumerate(rows)
         if not row.fault
-        for finding in _of_file(i, row, probes[row.record.path], clip_reach)
+        for finding in _of_file(i, row, probes[row.record.path], times.get(row.record.path), clip_reach)
     ]
     findings += [Finding("row", i, row.fault) for i, row in enumerate(rows) if row.fault]
     findings += _of_content(rows, probes)
@@ -116,19 +126,17 @@ def diagnose(rows: Sequence[Row], probes: Mapping[str, Probe], names: Sequence[s
     return Diagnosis(tuple(sorted(findings, key=lambda f: f.row)), tuple(_class_notes(counts, names)), dict(counts))
 
 
-def _of_file(index: int, row: Row, probe: Probe, clip_reach: int) -> Iterable[Finding]:
+def _of_file(index: int, row: Row, probe: Probe, times: np.ndarray | None, clip_reach: int) -> Iterable[Finding]:
     if probe.kind != "ok":
         yield Finding(probe.kind, index, probe.reason)
         return
     record = row.record
     try:
-        # The times of a variable rate are not here: only a start behind the video is sure.
-        end = None if probe.variable_rate else record.end
-        _, frames = segment_frames(probe.frames, probe.fps, record.start, end)
+        _, frames = segment_frames(probe.frames, probe.fps, record.start, record.end, times)
     except InputError as error:
         yield Finding("segment", index, str(error))
         return
-    seconds = probe.frames / probe.fps
+    seconds = probe.frames / probe.fps if times is None else float(times[-1]) + 1 / probe.fps
     if record.end is not None and record.end > seconds + 1:
         yield Finding("past_end", index, f"to {record.end:g} s, the video is {seconds:.2f} s long")
     if frames < clip_reach:

@@ -7,7 +7,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ HOW_TO = "give a CSV with the columns path,label or a folder of class folders (d
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("val", "valid", "validate", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
 """What lists call their splits, in small letters, and what they are called here."""
@@ -50,6 +50,7 @@ class Listing(NamedTuple):
 
 def read_listing(source: str, root: str, require_labels: bool) -> Listing:
     """The rows of ``source``, whichever form it has; ``root`` as in :func:`video_rs.data.records.read_records`."""
+    source, root = (local_copy(path) if path.startswith("file://") else path for path in (source, root))
     if os.path.isdir(source):
         return _read_folder(source)
     text = read_text(source, "list", HOW_TO)
@@ -178,11 +179,11 @@ def _without_frame_counts(rows: list[Row], root: str) -> list[Row]:
 def _read_folder(source: str) -> Listing:
     """``CLASS/**/VIDEO``, or ``train/CLASS/**/VIDEO``."""
     parts = [path.split("/") for path in find_videos(source)]
-    splits = split_folders(path[:-1] for path in parts)
+    splits = split_folders(source, [path[:-1] for path in parts])
     rows = []
-    for split in splits or [""]:
-        inside = [path for path in parts if len(path) > 2 and path[0] == split] if split else parts
-        labelled = sorted((path[1 if split else 0], path) for path in inside if len(path) > 1)
+    for top, split in sorted(splits.items(), key=lambda named: SPLITS.index(named[1])) or [("", "")]:
+        inside = [path for path in parts if len(path) > 2 and path[0] == top] if top else parts
+        labelled = sorted((path[1 if top else 0], path) for path in inside if len(path) > 1)
         rows += [Row(0, "/".join(path), label, split) for label, path in labelled]
     if not rows:
         raise InputError(
@@ -192,18 +193,29 @@ def _read_folder(source: str) -> Listing:
     return Listing(rows, _absolute(source), bool(splits))
 
 
-def split_folders(folders: Iterable[Sequence[str]]) -> list[str]:
-    """Which of the folders called like splits are splits, by the parts of the path of each video's folder.
+def split_folders(source: str, folders: Sequence[list[str]]) -> dict[str, str]:
+    """Which folders at the top of ``source`` are splits, name -> split; ``folders`` are the videos', each in its parts.
 
-    Those with class folders in them, if train and val are among them or if there are no others: a class may be called
-    train, too.
+    Those that are called like one and have class folders in them, if they are of two splits at least or if there are no
+    others: a class may be called train, too.
+
+    Raises:
+        InputError: one that may be either.
     """
-    tops, deep = set(), set()
-    for parts in folders:
-        tops.update(parts[:1])
-        deep.update(parts[:1] if len(parts) > 1 else ())
-    found = [split for split in SPLITS if split in deep]
-    return found if {"train", "val"} <= deep or tops <= set(SPLITS) else []
+    tops = {parts[0] for parts in folders if parts}
+    named = {top: SPLIT_WORDS[top.lower()] for top in sorted(tops) if top.lower() in SPLIT_WORDS}
+    found = {top: split for top, split in named.items() if any(parts[:1] == [top] and parts[1:] for parts in folders)}
+    others = sorted(tops - set(named))
+    if len(set(found.values())) > 1 or not others:
+        return found
+    for top in found:
+        classes = {parts[1] if parts[1:] else "" for parts in folders if parts[:1] == [top]}
+        if len(classes) > 1 and "" not in classes:
+            raise InputError(
+                f"{source}: {top} with the folders {', '.join(sorted(classes)[:3])} may be a split or a class, for "
+                f"{others[0]} with videos lies beside it; move {others[0]} away, or call the class {top} otherwise"
+            )
+    return {}
 
 
 def _absolute(root: str) -> str:

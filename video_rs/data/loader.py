@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from video_rs.data.dataset import ClipReader, ClipSample, VideoViews, ViewReader
-from video_rs.data.decoding.fetching import is_url
+from video_rs.data.decoding.fetching import is_url, resumes
 from video_rs.data.order import ClipOrder, Share
 from video_rs.data.processes import Lost, in_processes
 from video_rs.data.records import VideoRecord
@@ -107,8 +107,10 @@ class ClipLoader:
 
 def _why(record: VideoRecord, lost: Lost) -> str:
     """The reason, and what else took the time of a URL."""
-    fetched = lost.hung and is_url(record.path)
-    return f"{lost.reason}, fetching included, which goes on where it stopped" if fetched else lost.reason
+    if not (lost.hung and is_url(record.path)):
+        return lost.reason
+    goes_on = ", which goes on where it stopped" if resumes(record.path) else ""
+    return f"{lost.reason}, fetching included{goes_on}"
 
 
 @dataclass(frozen=True)

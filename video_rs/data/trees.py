@@ -11,6 +11,8 @@ VIDEO_EXTENSIONS = frozenset((
     ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
 ))
 # fmt: on
+_FLOW_FOLDERS = frozenset(("flow", "flow_x", "flow_y", "flow_u", "flow_v"))
+_RGB_FOLDERS = frozenset(("rgb", "img", "images", "frames"))
 
 
 def is_video(name: str) -> bool:
@@ -21,46 +23,48 @@ def is_video(name: str) -> bool:
 def find_videos(folder: str) -> list[str]:
     """Paths of all videos below ``folder``, relative to it, sorted. Hidden names are skipped, links are followed.
 
-    A video is told by its name's ending. A folder with pictures is one, too, unless a video file lies beside them or
-    beside the folder (but at the top): then they may be thumbnails.
+    A video is told by its name's ending. A folder with pictures is one, too, with all that is below it, unless a video
+    file is in it, below it, or beside it or a folder around it (but at the top): then they may be thumbnails. Optical
+    flow (``flow_x``) beside the frames (``rgb``, ``img``) is no video.
 
     Raises:
         InputError: a folder that is not there or cannot be read.
     """
     if not os.path.isdir(folder):
         raise InputError(f"{folder} is not a folder; give the folder that holds the videos")
-    found, links = [], {os.path.realpath(folder)}
-    pending = [("", False)]  # a folder, and whether a video file lies beside it
     try:
-        while pending:
-            inside, beside_video = pending.pop()
-            folders, files = [], []
-            for entry in _entries(os.path.join(folder, inside)):
-                if not entry.is_dir():
-                    files.append(entry.name)
-                elif not entry.is_symlink() or _is_new(entry.path, links):
-                    folders.append(entry.name)
-            videos = list(filter(is_video, files))
-            found += [inside + name for name in videos]
-            if inside and not (videos or beside_video) and any(name.lower().endswith(IMAGE_ENDINGS) for name in files):
-                found.append(inside.removesuffix("/"))
-            pending += [(f"{inside}{name}/", bool(inside and videos)) for name in folders]
+        files, frames = _walk(folder, "", False, frozenset())
     except OSError as error:
         raise InputError(
             f"cannot read {error.filename} ({error.strerror}); make it readable or move it away"
         ) from error
-    return sorted(found)
+    return sorted(files + frames)
 
 
-def _entries(folder: str) -> list[os.DirEntry]:
-    # In order, so that of two links to one folder the same one counts every time.
-    with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
+def _walk(root: str, inside: str, beside_video: bool, around: frozenset[tuple[int, int]]) -> tuple[list, list]:
+    """Video files and folders of frames below ``inside``, which is "" or ends with a slash.
 
-
-def _is_new(link: str, links: set[str]) -> bool:
-    """Whether a linked folder was not entered before; a circle of links would have no end."""
-    target = os.path.realpath(link)
-    new = target not in links
-    links.add(target)
-    return new
+    ``around`` tells the folders that it lies in, so that a circle of links has an end.
+    """
+    here = os.path.join(root, inside)
+    status = os.stat(here)
+    if (status.st_dev, status.st_ino) in around:
+        return [], []
+    around |= {(status.st_dev, status.st_ino)}
+    with os.scandir(here) as entries:
+        shown = [(entry.name, entry.is_dir()) for entry in entries if entry.name[0] != "."]
+    folders = [name for name, is_folder in shown if is_folder]
+    names = [name for name, is_folder in shown if not is_folder]
+    files = [inside + name for name in names if is_video(name)]
+    beside_video |= bool(inside and files)
+    frames: list[str] = []
+    for name in folders:
+        more_files, more_frames = _walk(root, f"{inside}{name}/", beside_video, around)
+        files += more_files
+        frames += more_frames
+    if not _RGB_FOLDERS.isdisjoint(map(str.lower, folders)):
+        flow = {inside + name for name in folders if name.lower() in _FLOW_FOLDERS}
+        frames = [path for path in frames if path not in flow]
+    if inside and not files and not beside_video and any(name.lower().endswith(IMAGE_ENDINGS) for name in names):
+        frames = [inside.removesuffix("/")]
+    return files, frames

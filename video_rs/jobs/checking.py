@@ -75,9 +75,9 @@ def run_check(
     started = time.perf_counter()
     with ProbeCache(cache or folder / "probes.sqlite") as probed:
         usable = [row.record.path for row in rows if not row.fault]
-        probes, fresh = probe_all(usable, probed, depth, processes, time_limit, path_handlers)
+        probes, times, fresh = probe_all(usable, probed, depth, processes, time_limit, path_handlers)
     seconds = time.perf_counter() - started
-    diagnosis = diagnose(rows, probes, names, clip_reach)
+    diagnosis = diagnose(rows, probes, names, clip_reach, times)
     rate = f", {fresh} of them now, {fresh / seconds:.1f} files/s" if fresh else ", none of them anew"
     say(f"{len(rows)} rows, {len(probes)} files{rate}")
     write_lists(folder, rows, names, diagnosis)
@@ -95,9 +95,15 @@ def probe_all(
     processes: int,
     time_limit: float,
     path_handlers: Sequence[str] = (),
-) -> tuple[dict[str, Probe], int]:
-    """What is known of each file, from the cache or probed now; and how many were probed now."""
+) -> tuple[dict[str, Probe], dict[str, np.ndarray], int]:
+    """What is known of each file, from the cache or probed now.
+
+    Returns:
+        The probes; the frames' times where a file has some of its own (``FrameIndex.times``); and how many files were
+        probed now.
+    """
     probes: dict[str, Probe] = {}
+    times: dict[str, np.ndarray | None] = {}
     stamps: dict[str, Stamp | None] = {}  # None: not for the cache
     for path in dict.fromkeys(paths):
         # A folder's stamp stays what it was when a picture in it changes.
@@ -109,7 +115,7 @@ def probe_all(
         if stamp is None:
             probes[path] = _gone(path, depth)
         elif known and DEPTHS.index(known.probe.depth) >= DEPTHS.index(depth):
-            probes[path] = known.probe
+            probes[path], times[path] = known.probe, known.index and known.index.times
         else:
             stamps[path] = stamp
     work = partial(with_handlers, path_handlers, probe)
@@ -118,7 +124,8 @@ def probe_all(
         # tried again next time.
         cache.store(row for row in batch if row.stamp and row.probe.fingerprint)
         probes.update((row.path, row.probe) for row in batch)
-    return probes, len(stamps)
+        times.update((row.path, row.index and row.index.times) for row in batch)
+    return probes, {path: known for path, known in times.items() if known is not None}, len(stamps)
 
 
 def _gone(path: str, depth: str) -> Probe:

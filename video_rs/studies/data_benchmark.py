@@ -36,7 +36,7 @@ def data_files(source: str, folder: Path, short_side: int) -> dict[str, dict[str
 
 def _sound(paths: Sequence[str], cache: Path) -> list[str]:
     with ProbeCache(cache) as known:
-        probes, _ = probe_all(paths, known, "ends", usable_cores(), 60.0)
+        probes, _, _ = probe_all(paths, known, "ends", usable_cores(), 60.0)
     return [path for path in paths if probes[path].kind == "ok"]
 
 

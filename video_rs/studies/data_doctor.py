@@ -29,7 +29,7 @@ def probing_rates(videos: Sequence[str], rounds: int, say: Callable[[str], None]
         for processes, measured in rates.items():
             with tempfile.TemporaryDirectory() as folder, ProbeCache(Path(folder, "probes.sqlite")) as empty:
                 started = time.perf_counter()
-                _, probed = probe_all(videos, empty, "ends", processes, TIME_LIMIT)
+                _, _, probed = probe_all(videos, empty, "ends", processes, TIME_LIMIT)
                 measured.append(probed / (time.perf_counter() - started))
     return [
         {

@@ -61,6 +61,11 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
+def resumes(url: str) -> bool:
+    """Whether a fetch that was stopped goes on where it was."""
+    return url.startswith(("http://", "https://"))
+
+
 def absolute(path: str) -> str:
     """What tells files apart: a URL as it is, any other path made absolute."""
     return path if is_url(path) else os.path.abspath(path)

@@ -2,17 +2,18 @@
 
 import hashlib
 import os
+import re
 import shutil
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import urlparse
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from iopath.common.file_io import HTTPURLHandler, file_lock, get_cache_dir
 
 _SILENCE = 30.0  # seconds in which a server must say something
-_LONGEST_NAME = 150  # bytes: file systems allow 255, and others add endings to it
-_RANGE_IS_BEHIND = 416  # "Range Not Satisfiable": all is there already
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_PARTIAL, _RANGE_IS_BEHIND = 206, 416  # "Range Not Satisfiable": all may be there already
 
 
 class HTTPHandler(HTTPURLHandler):
@@ -35,15 +36,12 @@ class HTTPHandler(HTTPURLHandler):
 
 
 def _place(url: str, cache: str) -> str:
-    """A folder for each server, then the path; what follows ``?`` and too long a name become a hash."""
-    address = urlparse(url)
-    if ".." in address.path.split("/"):
-        raise ValueError("a URL with .. in its path; write it without")  # it would leave the cache
-    folder, name = os.path.split(address.path.lstrip("/"))
-    if address.query or len(name.encode()) > _LONGEST_NAME:
-        stem, ending = os.path.splitext(name)
-        name = f"{stem[: _LONGEST_NAME // 4]}_{hashlib.sha256(url.encode()).hexdigest()[:32]}{ending[:16]}"
-    return os.path.join(cache, f"{address.scheme}_{address.netloc.replace(':', '_')}", folder, name or "index")
+    """A file of its own for each URL, which its name and ending can still be told from."""
+    address = urlsplit(url)
+    stem, ending = os.path.splitext(os.path.basename(address.path))
+    digest = hashlib.sha256(url.encode()).hexdigest()[:32]
+    # Folders of a 256th each: one with every video of Kinetics in it is slow on network disks.
+    return os.path.join(cache, f"{address.scheme}_{address.hostname}", digest[:2], f"{stem[:40]}_{digest}{ending[:16]}")
 
 
 def _fetch(url: str, target: str) -> None:
@@ -51,24 +49,54 @@ def _fetch(url: str, target: str) -> None:
     part, version = f"{target}.part", f"{target}.version"
     known = _text(version)
     there = os.path.getsize(part) if known and os.path.isfile(part) else 0
-    request = Request(url, headers={"Range": f"bytes={there}-", "If-Range": known} if there else {})
-    try:
-        with urlopen(request, timeout=_SILENCE) as answer:
-            goes_on = answer.status == 206
-            with open(part, "ab" if goes_on else "wb") as file:
-                if not goes_on:  # after the old bytes are gone: they must not be taken for this version's
-                    _keep(answer.headers.get("ETag") or answer.headers.get("Last-Modified") or "", version)
-                shutil.copyfileobj(answer, file, 2**20)
-            expected = answer.headers.get("Content-Length")
-            got = os.path.getsize(part) - (there if goes_on else 0)
-            if expected is not None and got != int(expected):
-                raise OSError(f"the server ended after {got} of {expected} bytes")
-    except HTTPError as error:
-        if error.code != _RANGE_IS_BEHIND or not there:
-            raise
+    if not (there and _goes_on(url, part, known)):
+        with urlopen(Request(url), timeout=_SILENCE) as answer, open(part, "wb") as file:
+            # After the old bytes are gone: they must not be taken for this version's.
+            _keep(_version(answer.headers), version)
+            _copy(answer, file)
     os.replace(part, target)
     if os.path.exists(version):
         os.remove(version)
+
+
+def _goes_on(url: str, part: str, known: str) -> bool:
+    """Fetches the rest of ``part``, of the version ``known``. False where the server does not give just that."""
+    there = os.path.getsize(part)
+    request = Request(url, headers={"Range": f"bytes={there}-", "If-Range": known})
+    try:
+        with urlopen(request, timeout=_SILENCE) as answer:
+            first, last, total = _range(answer.headers)
+            whole = first == there and total in (None, (last or 0) + 1)
+            # A server that does not know If-Range gives a part of the new version.
+            if answer.status != _PARTIAL or not whole or _version(answer.headers) not in ("", known):
+                return False
+            with open(part, "ab") as file:
+                _copy(answer, file)
+            return True
+    except HTTPError as error:
+        if error.code != _RANGE_IS_BEHIND:
+            raise
+        return _range(error.headers)[2] == there
+
+
+def _copy(answer: Any, file: Any) -> None:
+    before = file.tell()
+    shutil.copyfileobj(answer, file, 2**20)
+    got, expected = file.tell() - before, answer.headers.get("Content-Length")
+    if expected is not None and got != int(expected):
+        raise OSError(f"the server ended after {got} of {expected} bytes")
+
+
+def _range(headers: Any) -> tuple[int | None, int | None, int | None]:
+    """First and last byte and their number in the whole, each None where the header does not tell."""
+    match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range") or "")
+    return tuple(int(text) if (text or "*") != "*" else None for text in match.groups()) if match else (None,) * 3
+
+
+def _version(headers: Any) -> str:
+    """What tells a version byte by byte, as If-Range asks; "" for none."""
+    tag = headers.get("ETag") or ""
+    return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified") or ""
 
 
 def _keep(text: str, path: str) -> None:

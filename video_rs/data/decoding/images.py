@@ -13,39 +13,47 @@ from video_rs.data.decoding.reader import DecodeError, VideoReader, check_indice
 
 FRAMES_PER_SECOND = 30.0  # a folder says nothing of time; segments in seconds are reckoned with this
 _RGB = "img_#"
+_FLOW = frozenset(("flow_x_#", "flow_y_#", "flow_u_#", "flow_v_#", "flow_#", "x_#", "y_#"))
 _NUMBER = re.compile(r"(\d+)")
 
 
 def frame_files(folder: str) -> list[str]:
     """The pictures of a folder in the order of their numbers, "2" before "10".
 
-    Of several series (``img_00001.jpg`` beside ``flow_x_00001.jpg``, as TSN and MMAction2 have them) ``img_``.
+    Of ``img_00001.jpg`` beside optical flow, ``flow_x_00001.jpg``, as TSN and MMAction2 have them, ``img_``.
 
     Raises:
-        DecodeError: several series, and none is ``img_``.
+        DecodeError: several series, and no such ones.
     """
     series: dict[str, list[str]] = {}
     for entry in os.scandir(folder):
         if entry.name.lower().endswith(IMAGE_ENDINGS) and not entry.name.startswith("."):
             series.setdefault(_series(entry.name), []).append(entry.name)
-    if len(series) > 1 and _RGB not in series:
+    if _RGB in series:
+        series = {name: names for name, names in series.items() if name not in _FLOW}
+    if len(series) > 1:
         found = ", ".join(repr(names[0]) for names in list(series.values())[:3])
-        raise DecodeError(folder, f"{len(series)} series of pictures ({found}); keep one, or call it img_00001.jpg")
-    return sorted(series.get(_RGB) or next(iter(series.values()), []), key=_natural)
+        raise DecodeError(
+            folder,
+            f"{len(series)} series of pictures ({found}); keep one: only flow_x_# and the like may lie beside img_#",
+        )
+    return sorted(next(iter(series.values()), []), key=_natural)
 
 
 def numbering_gap(names: Sequence[str]) -> int:
-    """How many numbers are left out between the first and the last name; 0 where the names are not numbered."""
-    found = [_NUMBER.findall(os.path.splitext(os.path.basename(name))[0]) for name in names]
-    numbers = [int(parts[-1]) for parts in found if parts]
-    complete = len(numbers) == len(names) == len(set(numbers))
-    return numbers[-1] - numbers[0] + 1 - len(numbers) if names and complete else 0
+    """How many numbers are left out in the names of one series; 0 where no single number counts."""
+    parts = [_NUMBER.findall(os.path.splitext(os.path.basename(name))[0]) for name in names]
+    counting = [set(column) for column in zip(*parts, strict=True) if len(set(column)) > 1]
+    if len(counting) != 1:
+        return 0
+    numbers = sorted(set(map(int, counting[0])))
+    return numbers[-1] - numbers[0] + 1 - len(numbers) if len(numbers) == len(names) else 0
 
 
 def _series(name: str) -> str:
     """What names that differ in their numbers have in common; those without a number are one series."""
     stem = os.path.splitext(name)[0]
-    return _NUMBER.sub("#", stem) if _NUMBER.search(stem) else ""
+    return _NUMBER.sub("#", stem).lower() if _NUMBER.search(stem) else ""
 
 
 def _natural(name: str) -> list:

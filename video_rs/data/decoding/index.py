@@ -52,8 +52,13 @@ class FrameIndex:
 
     @property
     def times(self) -> np.ndarray | None:
-        """Seconds from the first frame, float64 ``[N]``, where the rate varies; None: frame i is at i / fps."""
-        return (self.pts - self.pts[0]) * float(self.time_base) if self.variable_rate else None
+        """Seconds from the first frame, float64 ``[N]``; None where frame i is at i / fps, to half a frame."""
+        if not self.seekable:
+            return None
+        times = (self.pts - self.pts[0]) * float(self.time_base)
+        # A rate that drifts adds up, however small its steps; rounded times do not.
+        drift = np.abs(times * self.fps - np.arange(len(times))).max()
+        return times if drift > 0.5 else None
 
     def start_for(self, frame: int) -> int | None:
         """The last key frame at or before ``frame``; None if there is none: decode from the start of the file."""

@@ -22,6 +22,7 @@ DEPTHS = ("ends", "all")
 """How much is decoded: the first and the last frame, or every frame."""
 _AT_ONCE = 16  # frames decoded together: bounds the memory
 _READ_AT_ONCE = 2**20  # bytes
+_READ_AGAIN = 2**28  # bytes of an undecodable file that are read to see if the disk is at fault: seconds on slow disks
 _SAMPLE = 65536  # bytes of the start, the middle and the end of a file that make its fingerprint
 _STILL_HEIGHT = 128  # rows of a still: as many as a page shows (reports/plots.py)
 
@@ -104,8 +105,12 @@ def _probe_folder(path: str, depth: str) -> Probe:
 
 
 def _of_frames(names: Sequence[str]) -> str:
-    """A hash of the number of pictures and of the first, the middle and the last."""
-    digest = hashlib.blake2b(len(names).to_bytes(8, "little"), digest_size=16)
+    """A hash of the sizes of all pictures and of the first, the middle and the last."""
+    try:
+        sizes = np.array([os.path.getsize(name) for name in names], "<i8")
+    except OSError as error:
+        raise DecodeError(os.path.dirname(names[0]), system_reason(error)) from error
+    digest = hashlib.blake2b(sizes.tobytes(), digest_size=16)
     for name in (names[0], names[len(names) // 2], names[-1]):
         digest.update(fingerprint(name).encode())
     return digest.hexdigest()
@@ -131,13 +136,13 @@ def fingerprint(path: str) -> str:
 
 
 def _refusal(path: str) -> str:
-    """What the system says where it does not give the whole file, or "".
+    """What the system says where it does not give the file, or its first 256 MiB, or "".
 
     FFmpeg takes a failing disk for the end of the file, which would count as damaged when the disk is well again.
     """
     location = Location.of(path)
     try:
-        left = location.bytes()
+        left = min(location.bytes(), _READ_AGAIN)
         with open(location.file, "rb", 0) as file:
             file.seek(location.start)
             while left > 0 and (data := file.read(min(left, _READ_AT_ONCE))):

@@ -47,15 +47,15 @@ def read_folder(folder: str, *, val_share: float, seed: int, group_by: str = "")
     if not 0 < val_share < 1:
         raise InputError(f"the share for validation is {val_share:g}; allowed: above 0 and below 1, e.g. 0.2")
     paths = find_videos(folder)
-    given = _has_splits(paths, folder)
+    given = _given_splits(paths, folder)
     depth = 1 if given else 0  # of the class folder
-    inside = [path for path in paths if path.count("/") > depth and (not given or _top(path) in SPLITS)]
+    inside = [path for path in paths if path.count("/") > depth and (not given or _top(path) in given)]
     labels = [path.split("/")[depth] for path in inside]
     names = sorted(set(labels))
     _require_classes(names, folder)
-    splits = [_top(path) for path in inside] if given else _split(inside, labels, val_share, seed, group_by)
+    splits = [given[_top(path)] for path in inside] if given else _split(inside, labels, val_share, seed, group_by)
     rows = [Row(0, path, label, split) for path, label, split in zip(inside, labels, splits, strict=True)]
-    return Folder(rows, names, _notes(rows, names, len(paths) - len(inside), given, group_by))
+    return Folder(rows, names, _notes(rows, names, len(paths) - len(inside), bool(given), group_by))
 
 
 def mirrored_names(names: Sequence[str]) -> list[str]:
@@ -65,17 +65,15 @@ def mirrored_names(names: Sequence[str]) -> list[str]:
     ]
 
 
-def _has_splits(paths: Sequence[str], folder: str) -> bool:
-    """Whether there are folders train and val with class folders in them."""
-    found = split_folders(path.split("/")[:-1] for path in paths)
-    if {"train", "val"} <= set(found):
-        return True
-    if found:
+def _given_splits(paths: Sequence[str], folder: str) -> dict[str, str]:
+    """The folders train and val with class folders in them, as :func:`split_folders` has them."""
+    found = split_folders(folder, [path.split("/")[:-1] for path in paths])
+    if found and not {"train", "val"} <= set(found.values()):
         raise InputError(
             f"{folder} holds {' and '.join(found)} only; have class folders in both train and val, or move the "
             "class folders up and let them be split"
         )
-    return False
+    return found
 
 
 def _top(path: str) -> str:

@@ -6,13 +6,12 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from video_rs.data.listing import read_text, short
+from video_rs.data.listing import SPLIT_WORDS, read_text, short
 from video_rs.data.sources.coverage import Listed
 from video_rs.data.sources.names import normalised
 from video_rs.errors import InputError
 
 VERSIONS = (400, 600, 700)
-_SPLITS = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}
 _COLUMNS = ("youtube_id", "time_start", "time_end", "split")
 _HOW_TO = "give an official CSV (label,youtube_id,time_start,time_end,split)"
 
@@ -104,13 +103,13 @@ def _segment(row: dict[str, str | None], where: str) -> Segment:
     values = {name: (row[name] or "").strip() for name in _COLUMNS}
     if not values["youtube_id"]:
         raise InputError(f"{where}: no youtube_id; fill it in or remove the line")
-    if values["split"] not in _SPLITS:
-        raise InputError(f"{where}: split {values['split']!r}, allowed: {', '.join(_SPLITS)}; correct it")
+    if values["split"] not in SPLIT_WORDS:
+        raise InputError(f"{where}: split {values['split']!r}, allowed: {', '.join(SPLIT_WORDS)}; correct it")
     start, end = (_seconds(values[name], name, where) for name in ("time_start", "time_end"))
     if end <= start:
         raise InputError(f"{where}: time_end {end} is not after time_start {start}; correct the line")
     label = (row.get("label") or "").strip()
-    return Segment(where, label, values["youtube_id"], start, end, _SPLITS[values["split"]])
+    return Segment(where, label, values["youtube_id"], start, end, SPLIT_WORDS[values["split"]])
 
 
 def _seconds(text: str, name: str, where: str) -> int:
