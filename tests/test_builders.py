@@ -8,6 +8,7 @@ from video_rs import builders
 from video_rs.config import OPTIONS, load_config
 from video_rs.data.mixing import Mixing
 from video_rs.data.probe_cache import ProbeCache
+from video_rs.engine.batch_norm import is_synchronized
 from video_rs.errors import InputError
 from video_rs.jobs.training import Run, RunFolder
 
@@ -69,6 +70,7 @@ REACHES = {
     "TRAIN.CHECKPOINT_STEPS": ("9", lambda run: run.settings.checkpoint_steps == 9),
     "TRAIN.LOG_PERIOD": ("4", lambda run: run.settings.log_steps == 4),
     "TRAIN.PRECISION": ("bfloat16", lambda run: run.trainer.precision == torch.bfloat16),
+    "TRAIN.SYNC_BATCH_NORM": ("true", lambda run: is_synchronized(run.trainer.model)),
     "TRAIN.ACTIVATION_CHECKPOINTING": ("2", lambda run: run.trainer.model.backbone.checkpointed == ("stem", "res2")),
     "TEST.NUM_ENSEMBLE_VIEWS": ("4", lambda run: run.preprocessing.num_clips == 4),
     "TEST.NUM_SPATIAL_CROPS": ("1", lambda run: run.preprocessing.transform.num_crops == 1),

@@ -10,12 +10,14 @@ import pytest
 import torch
 import torch.multiprocessing
 from test_metrics import Video, failed, same
-from test_trainer import Batch, make_batch, make_trainer, norm_network, plain_network, split
+from test_trainer import Batch, assert_same, make_batch, make_trainer, norm_network, plain_network, split
 from torch import nn
 
 from video_rs.engine import distributed
+from video_rs.engine.batch_norm import SyncBatchNorm3d, is_synchronized, synchronize
 from video_rs.engine.evaluator import evaluate, gather_results
 from video_rs.errors import InputError
+from video_rs.models.checkpointing import recomputed
 
 # One after the other: a job of several processes takes the cores of the machine as if it were alone.
 pytestmark = pytest.mark.xdist_group("processes")
@@ -34,6 +36,7 @@ def steps():
         ([c_parts[0], NOTHING], [c_parts[1], c_parts[2]]),
         ([NOTHING], [NOTHING]),
         ([NOTHING], [split(a, 2, 2)[1]]),
+        ([split(b, 2, 1)[0], NOTHING], [split(b, 2, 1)[1], NOTHING]),
     ]
 
 
@@ -42,6 +45,33 @@ def videos():
         Video(i, torch.randn(3, 4, generator=torch.Generator().manual_seed(i)), i % 4, "broken" if i == 2 else None)
         for i in range(5)
     ]
+
+
+def sync_network(synced):
+    """Batch norm that learns, one that is computed again in the backward pass, and a frozen one."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = SyncedNetwork()
+    return synchronize(model) if synced else model
+
+
+class SyncedNetwork(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv3d(3, 5, 3, padding=1, bias=False), nn.BatchNorm3d(5), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv3d(5, 4, 1, bias=False), nn.BatchNorm3d(4, momentum=0.3), nn.ReLU())
+        self.third = nn.Sequential(nn.Conv3d(4, 4, 1, bias=False), nn.BatchNorm3d(4))
+        nn.init.normal_(self.second[1].weight)
+        self.head = nn.Linear(4, 4)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.third[1].eval()
+        return self
+
+    def forward(self, x):
+        x = recomputed(self, self.second, self.first(x))
+        return self.head(self.third(x).mean((2, 3, 4)))
 
 
 def train(trainer, rank):
@@ -77,6 +107,7 @@ def work(rank, port, folder):
         "gathered": distributed.gather({"rank": rank, "odd": [None] * rank}),
         "train": train(make_trainer(plain_network()), rank),
         "norm": statistics_after_a_step(rank),
+        "synced": train(make_trainer(sync_network(True)), rank),
         "scores": scores(rank, WORLD),
     }
     distributed.barrier()
@@ -140,12 +171,12 @@ def test_two_processes_take_the_steps_of_one(found):
             # The same sums in another order: float32 rounding.
             assert measured["loss"] == pytest.approx(expected["loss"], rel=1e-5)
             assert measured["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-5)
-    assert [e["clips"] for e in found[0]["train"]["measured"]] == [4, 3, 5, 0, 2]
+    assert [e["clips"] for e in found[0]["train"]["measured"]] == [4, 3, 5, 0, 2, 3]
     for each in found:
         assert (each["train"]["seen"], each["train"]["failed"]) == (alone.seen, alone.failed)
         for part in ("model", "ema"):
             for name, value in alone.state_dict()[part].items():
-                # Float32 rounding, carried through five steps.
+                # Float32 rounding, carried through six steps.
                 torch.testing.assert_close(each["train"][part][name], value, rtol=1e-4, atol=1e-6)
 
 
@@ -169,6 +200,54 @@ def test_batch_norm_statistics_are_the_mean_over_the_processes(found):
         torch.testing.assert_close(found[0]["norm"]["model"][name], expected)
         # The average starts from zeros with a first decay of 2/11.
         torch.testing.assert_close(found[0]["norm"]["ema"][name], expected * 9 / 11)
+
+
+def joined(shares):
+    """Micro-batch by micro-batch, what all processes have."""
+    return [
+        Batch(torch.cat([p.clips for p in parts]), torch.cat([p.labels for p in parts]), sum(p.size for p in parts))
+        for parts in zip(*shares, strict=True)
+    ]
+
+
+def test_synchronized_batch_norm_on_two_processes_is_batch_norm_on_one(found):
+    """Also with a process without clips, and with none at all; the statistics of the frozen one stay."""
+    alone = make_trainer(sync_network(False))
+    alone.model.train()
+    for step, shares in enumerate(steps()):
+        expected = alone.train_step(joined(shares))
+        for each in found:
+            measured = each["synced"]["measured"][step]
+            assert (measured["hits"], measured["clips"]) == (expected["hits"], expected["clips"])
+            # The same sums in another order: float32 rounding.
+            assert measured["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+            assert measured["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-4)
+    state = alone.state_dict()
+    assert state["model"]["first.1.num_batches_tracked"] == 6
+    for each in found:
+        for part in ("model", "ema"):
+            for name, value in state[part].items():
+                torch.testing.assert_close(each["synced"][part][name], value, rtol=1e-4, atol=1e-5)
+    for name, value in found[0]["synced"]["model"].items():
+        assert torch.equal(found[1]["synced"]["model"][name], value)
+    kept = sync_network(False).state_dict()
+    assert torch.equal(state["model"]["third.1.running_mean"], kept["third.1.running_mean"])
+
+
+def test_synchronized_batch_norm_on_one_process_is_batch_norm():
+    ours, theirs = make_trainer(sync_network(True)), make_trainer(sync_network(False))
+    assert is_synchronized(ours.model)
+    assert not is_synchronized(theirs.model)
+    assert [type(m) for m in ours.model.modules()].count(SyncBatchNorm3d) == 3
+    for trainer in (ours, theirs):
+        trainer.model.train()
+        trainer.train_step([make_batch(0, 4)])
+    assert_same(ours.model.state_dict(), theirs.model.state_dict())
+
+
+def test_a_frozen_parameter_stays_frozen_when_synchronized():
+    model = sync_network(False).requires_grad_(False)
+    assert not any(parameter.requires_grad for parameter in synchronize(model).parameters())
 
 
 def test_evaluation_is_shared_out_and_gathered_in_order(found):

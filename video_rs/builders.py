@@ -26,6 +26,7 @@ from video_rs.data.processes import usable_cores
 from video_rs.data.records import RecordList, read_label_map, read_records
 from video_rs.data.transforms import EvalTransform, TrainTransform
 from video_rs.engine import distributed, optim
+from video_rs.engine.batch_norm import synchronize
 from video_rs.engine.ema import Ema
 from video_rs.engine.trainer import TrainSettings
 from video_rs.errors import InputError
@@ -168,6 +169,8 @@ def build_model(config: Config, arch: Architecture, num_classes: int, device: to
         model = VideoClassifier(arch, num_classes)
     freeze_stages(model.backbone, config.MODEL.FROZEN_STAGES)
     model.backbone.checkpoint_activations(FEATURES[: config.TRAIN.ACTIVATION_CHECKPOINTING])
+    if config.TRAIN.SYNC_BATCH_NORM:
+        synchronize(model)
     return model.to(device, memory_format=torch.channels_last_3d)
 
 

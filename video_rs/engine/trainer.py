@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from video_rs.engine import distributed
+from video_rs.engine.batch_norm import SyncBatchNorm3d, absent, is_synchronized
 from video_rs.engine.ema import Ema
 from video_rs.engine.losses import cross_entropy, soft_targets
 from video_rs.engine.metrics import top_k_hits
@@ -111,7 +112,7 @@ class Trainer:
         loss_sum = torch.zeros((), device=self.device)
         hits = 0
         for i, batch in enumerate(batches if valid else []):
-            with self._synced(i == len(batches) - 1):
+            with self._synced(i == len(batches) - 1), self._counted(len(batch.labels) > 0):
                 losses, batch_hits = self._forward(batch, i)
                 # DistributedDataParallel averages gradients over the processes; the loss is a mean over all clips.
                 scale = distributed.world_size() / valid
@@ -148,11 +149,23 @@ class Trainer:
         return cross_entropy(logits, targets, settings.label_smoothing), top_k_hits(logits.detach(), labels, 1)
 
     def _empty_forward(self, batch: Any) -> Tensor:
-        """A zero loss that still takes part in the gradient exchange and leaves batch-norm statistics alone."""
-        self.net.eval()
-        logits = self.net(self.prepare(batch.clips.new_zeros(1, *batch.clips.shape[1:])))
-        self.net.train()
-        return logits.sum(1) * 0
+        """A zero loss that still takes part in all exchanges."""
+        return self.net(self.prepare(batch.clips.new_zeros(1, *batch.clips.shape[1:]))).sum(1) * 0
+
+    @contextlib.contextmanager
+    def _counted(self, has_clips: bool) -> Iterator[None]:
+        """Around a forward pass and its backward pass, which may compute parts anew: without clips, statistics stay."""
+        if has_clips:
+            yield
+        elif is_synchronized(self.model):
+            with absent(self.model):
+                yield
+        else:
+            self.net.eval()
+            try:
+                yield
+            finally:
+                self.net.train()
 
     def _synced(self, last: bool) -> contextlib.AbstractContextManager:
         """Gradients are exchanged with the last micro-batch only."""
@@ -205,8 +218,11 @@ class Trainer:
 
 
 def moving_statistics(model: nn.Module) -> list[Tensor]:
-    """Batch-norm statistics but those of frozen parts: the mean of three equal numbers can be another one."""
-    training = [module for module in model.modules() if module.training]
+    """Batch-norm statistics that differ by process.
+
+    Those of frozen and synchronized parts do not, and the mean of three equal numbers can be another one.
+    """
+    training = [module for module in model.modules() if module.training and not isinstance(module, SyncBatchNorm3d)]
     return [b for module in training for b in module.buffers(recurse=False) if b.is_floating_point()]
 
 
