@@ -103,6 +103,7 @@ def work(rank, port, folder):
         "rank": distributed.rank(),
         "world_size": distributed.world_size(),
         "sum": distributed.sum_over_ranks(torch.tensor([rank, 10])),
+        "stack": distributed.stack_over_ranks(torch.tensor([rank, 10])),
         "means": means,
         "gathered": distributed.gather({"rank": rank, "odd": [None] * rank}),
         "train": train(make_trainer(plain_network()), rank),
@@ -131,6 +132,7 @@ def test_collectives(found):
     for rank, each in enumerate(found):
         assert (each["rank"], each["world_size"], each["after"]) == (rank, 2, (0, 1))
         assert each["sum"].tolist() == [1, 20]
+        assert each["stack"].tolist() == [[0, 10], [1, 10]]
         assert [mean.tolist() for mean in each["means"]] == [[[1.5, 3.0]], [0.5, 0.5, 0.5]]
         assert each["gathered"] == [{"rank": 0, "odd": []}, {"rank": 1, "odd": [None]}]
 
@@ -144,6 +146,7 @@ def test_a_single_process_needs_no_group(monkeypatch):
     assert distributed.sum_over_ranks(values).tolist() == [3.0, 4.0]
     distributed.mean_over_ranks([values])
     assert values.tolist() == [3.0, 4.0]
+    assert distributed.stack_over_ranks(values).tolist() == [[3.0, 4.0]]
     assert distributed.gather("x") == ["x"]
     distributed.barrier()
     distributed.stop()

@@ -8,9 +8,10 @@ import contextlib
 from collections.abc import Iterator
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional
+
+from video_rs.engine import distributed
 
 
 class SyncBatchNorm3d(nn.BatchNorm3d):
@@ -23,7 +24,7 @@ class SyncBatchNorm3d(nn.BatchNorm3d):
     absent = False
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (self.training and dist.is_initialized()):
+        if not self.training or distributed.world_size() == 1:
             return super().forward(x)
         count, mean, variance = _statistics_of_all(x, self.absent)
         if count == 0:  # no process has a clip
@@ -47,9 +48,7 @@ def _statistics_of_all(x: Tensor, absent: bool) -> tuple[int, Tensor, Tensor]:
             count = x.numel() // channels
             variance, mean = torch.var_mean(x.float(), (0, 2, 3, 4), correction=0)
             mine[:channels], mine[channels:-1], mine[-1] = mean, variance * count, count
-        parts = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, mine)
-        means, deviations, counts = torch.stack(parts).split([channels, channels, 1], dim=1)
+        means, deviations, counts = distributed.stack_over_ranks(mine).split([channels, channels, 1], dim=1)
         total = int(counts.sum())
         mean = (means * counts).sum(0) / max(1, total)
         variance = (deviations + counts * (means - mean).square()).sum(0) / max(1, total)
@@ -73,8 +72,7 @@ class _Normalized(torch.autograd.Function):
         over = (0, 2, 3, 4)
         mine = torch.stack([gradient.sum(over), (gradient * normalized).sum(over)])
         bias_gradient, weight_gradient = mine.clone()
-        dist.all_reduce(mine)
-        by_mean, by_scale = (mine / ctx.count).view(2, 1, -1, 1, 1, 1)
+        by_mean, by_scale = (distributed.sum_over_ranks(mine) / ctx.count).view(2, 1, -1, 1, 1, 1)
         result = (gradient - by_mean - normalized * by_scale) * factor
         if ctx.absent:  # the others' statistics do not depend on it
             result = torch.zeros_like(result)

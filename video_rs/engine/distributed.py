@@ -41,6 +41,15 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     return values
 
 
+def stack_over_ranks(values: Tensor) -> Tensor:
+    """Each process's ``values``, of one shape and dtype, in rank order: ``[world_size, ...]``."""
+    if not dist.is_initialized():
+        return values[None]
+    parts = [torch.empty_like(values) for _ in range(world_size())]
+    dist.all_gather(parts, values)
+    return torch.stack(parts)
+
+
 def mean_over_ranks(tensors: list[Tensor]) -> None:
     """Replaces each of ``tensors`` (of one dtype) by its mean over all processes, in one exchange."""
     if not dist.is_initialized() or not tensors:

@@ -48,8 +48,7 @@ def _fetch(url: str, target: str) -> None:
     """Into ``target`` at the end, until then into files beside it: the bytes, and which version they are of."""
     part, version = f"{target}.part", f"{target}.version"
     known = _text(version)
-    there = os.path.getsize(part) if known and os.path.isfile(part) else 0
-    if not (there and _goes_on(url, part, known)):
+    if not (known and os.path.isfile(part) and _goes_on(url, part, known)):
         with urlopen(Request(url), timeout=_SILENCE) as answer, open(part, "wb") as file:
             # After the old bytes are gone: they must not be taken for this version's.
             _keep(_version(answer.headers), version)
