@@ -1,11 +1,13 @@
 """Checkpoints survive interrupted writes, run no code, and refuse foreign files in one clear line."""
 
+import contextlib
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import textwrap
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -182,6 +184,31 @@ def test_a_checkpoint_in_torchs_old_format_is_read(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_every_changed_byte_of_the_contents_is_noticed(tmp_path):
+    """torch.load reads other numbers without a word; the checksums tell."""
+    path = tmp_path / "last.pth"
+    save_checkpoint(path, state(1))
+    whole, expected = path.read_bytes(), state(1)["model"]["fc.weight"]
+    with zipfile.ZipFile(path) as file:
+        parts = {info.filename: info for info in file.infolist()}
+        part = next(name for name in parts if name.endswith("/data/0"))
+        contents = file.read(part)
+    start = whole.index(contents, parts[part].header_offset)
+    for i in range(len(contents)):
+        path.write_bytes(whole[: start + i] + bytes([whole[start + i] ^ 4]) + whole[start + i + 1 :])
+        assert not torch.equal(
+            torch.load(path, weights_only=True)["model"]["fc.weight"], state(1)["model"]["fc.weight"]
+        )
+        assert refusal(path) == f"PATH is damaged: the checksum of its part {part} differs; take another checkpoint"
+    # And none of the rest of the file, headers and all, turns into other numbers.
+    for i in range(0, len(whole), 7):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 4]) + whole[i + 1 :])
+        with contextlib.suppress(InputError):
+            loaded = load_checkpoint(path)
+            assert loaded["step"] == 1
+            assert torch.equal(loaded["model"]["fc.weight"], expected)
+
+
 def test_a_missing_file_and_a_folder(tmp_path):
     expected = "no checkpoint at PATH; train first, or give the path of a .pth file"
     assert refusal(tmp_path / "none.pth") == expected
@@ -228,6 +255,16 @@ def test_a_copy_survives_its_source(tmp_path, monkeypatch, links):
     copy_checkpoint(source, target)  # already the same file
     assert target.read_bytes() == source.read_bytes()
     assert sorted(os.listdir(tmp_path)) == ["best.pth", "last.pth"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError) as caught:
+        save_checkpoint(tmp_path / "file" / "last.pth", state())
+    assert str(caught.value) == (
+        f"cannot write {tmp_path}/file/last.pth: File exists; there is none from before; "
+        "make room there and go on with --resume"
+    )
 
 
 def test_changed_keys():

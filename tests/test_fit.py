@@ -10,7 +10,7 @@ from test_trainer import CLASSES, assert_same, make_batch, make_trainer, norm_ne
 import video_rs
 from video_rs.engine import loop
 from video_rs.engine.ema import Ema
-from video_rs.engine.loop import Stopped, Totals, fit
+from video_rs.engine.loop import Periods, Stopped, Totals, fit
 from video_rs.engine.optim import adamw, learning_rate, parameter_groups, sgd
 from video_rs.engine.trainer import Trainer, TrainSettings
 from video_rs.errors import InputError
@@ -20,7 +20,7 @@ class Calls:
     """Records what :func:`fit` calls, in order."""
 
     def __init__(self, stop_after=None):
-        self.events, self.logged, self.failures, self.steps = [], [], [], 0
+        self.events, self.logged, self.failures, self.waited, self.steps = [], [], [], [], 0
         self.stop_after = stop_after
 
     def handlers(self):
@@ -28,9 +28,13 @@ class Calls:
             "log": self.log,
             "report_failure": lambda video, reason: self.failures.append((video, reason)),
             "validate": lambda step: self.events.append(("validate", step)),
-            "save": lambda step: self.events.append(("save", step)),
+            "save": self.save,
             "should_stop": self.should_stop,
         }
+
+    def save(self, step, wait):
+        self.events.append(("save", step))
+        self.waited += [step] * wait
 
     def log(self, step, scalars):
         self.events.append(("log", step))
@@ -72,6 +76,42 @@ def test_fit_with_a_period_of_steps_for_checkpoints():
     assert calls.of("save") == [3, 6, 6, 7, 7]
     assert calls.of("validate") == [6, 7]
     assert calls.of("log") == [7]
+
+
+def test_minutes_between_checkpoints(monkeypatch):
+    """On a clock of 25 seconds a step; a checkpoint of the steps' own period starts the minutes anew."""
+    now = [0.0]
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def due(**settings):
+        now[0] = 0.0
+        periods, steps = Periods(make_trainer(plain_network(), **settings).settings), []
+        for step in range(1, 13):
+            now[0] += 25
+            steps += [step] * periods.due(step)
+        return steps
+
+    often = {"batch_size": 1, "num_samples": 400, "checkpoint_minutes": 1.0}
+    assert due(**often) == [3, 6, 9, 12]
+    assert due(**often, checkpoint_steps=5) == [3, 5, 8, 10]
+    assert due(**{**often, "checkpoint_minutes": 0.0}, checkpoint_steps=5) == [5, 10]
+    assert due(**{**often, "num_samples": 4}) == [3, 4, 7, 8, 11, 12]
+
+
+def test_what_waits_for_the_file():
+    """The last step, a stop and a refusal; training goes on meanwhile after any other."""
+    calls = scheduled(total_steps=7, batch_size=2, num_samples=4, checkpoint_steps=3, log_steps=100, eval_epochs=3)
+    assert calls.of("save") == [3, 6, 6, 7, 7]
+    assert calls.waited == [7]
+    stopped = Calls(stop_after=4)
+    with pytest.raises(Stopped):
+        run(make_trainer(plain_network(), total_steps=9, num_samples=400), stopped)
+    assert stopped.waited == [4]
+    refused = Calls()
+    trainer = make_trainer(plain_network(), total_steps=50, num_samples=12, max_failed_share=0.2)
+    with pytest.raises(InputError):
+        run(trainer, refused, (make_batch(seed, 3, 4) for seed in itertools.count()))
+    assert refused.waited == [3]
 
 
 def test_fit_with_epochs_shorter_than_a_step():

@@ -1,7 +1,10 @@
 """tools/train_net.py on real files: what a run leaves, how it continues, and what it refuses."""
 
+import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -354,6 +357,104 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(t
     assert result.code == 2
     assert "the last checkpoint is from before: lower SOLVER.BASE_LR" in result.err
     assert weights(tmp_path / "run")["step"] < 9
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of four megabytes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a file system is not allowed here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def fill(folder):
+    """Writes to the disk until nothing more goes; returns the file."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    return filler
+
+
+def test_a_disk_that_fills_during_a_checkpoint(tool, videos, config_file, small_disk, tmp_path, monkeypatch):
+    """One line, the checkpoint from before whole, and from it on the run is the one that nothing has happened to."""
+    varied = {"TRAIN__CHECKPOINT_STEPS": 1, "TRAIN__LOG_PERIOD": 50, "DATA__VAL_LIST": "", "SOLVER__MAX_EPOCH": 4}
+    whole, run = tmp_path / "whole", small_disk / "run"
+    assert tool("train_net", "--cfg", config_file, *tiny_run(videos, whole, **varied)).code == 0
+
+    save = training.Run._save
+
+    def fill_and_save(self, step, wait):
+        if step == 3:
+            self.writer.wait()
+            fill(small_disk)
+        save(self, step, wait)
+
+    monkeypatch.setattr(training.Run, "_save", fill_and_save)
+    full = tool("train_net", "--cfg", config_file, *tiny_run(videos, run, **varied))
+    monkeypatch.setattr(training.Run, "_save", save)
+    assert full.code == 2
+    assert re.fullmatch(
+        rf"error: cannot write {run}/checkpoints/last\.pth: No space left on device after \d\.\d MiB; "
+        r"the one from before is whole; make room there and go on with --resume",
+        full.err.strip().splitlines()[-1],
+    )
+    assert "Traceback" not in full.err
+    assert os.listdir(run / "checkpoints") == ["last.pth"]
+    assert weights(run)["step"] == 2
+    (small_disk / "filler").unlink()
+    resumed = tool("train_net", "--cfg", config_file, "--resume", *tiny_run(videos, run, **varied))
+    assert resumed.code == 0, resumed.err
+    assert f"resuming {run} at step 2 of 8" in resumed.out
+    assert_same_weights(weights(whole), weights(run))
+
+
+def test_a_full_disk_is_told_whatever_was_written(tool, videos, config_file, small_disk, tmp_path):
+    """The log, here."""
+    fill(small_disk).rename(small_disk / "other")
+    run = small_disk / "run"
+    full = tool("train_net", "--cfg", config_file, *tiny_run(videos, run))
+    assert full.code == 1
+    assert full.err.strip().splitlines()[-1].startswith("error: No space left on device")
+    assert full.err.strip().endswith("; free the disk and call it again, training with --resume")
+    assert "Traceback" not in full.err
+
+
+def test_a_damaged_checkpoint_names_the_others(tool, videos, config_file, tmp_path):
+    """And from another, the run comes to the same end."""
+    run = tmp_path / "run"
+    arguments = tiny_run(videos, run, TRAIN__CHECKPOINT_STEPS=1, TRAIN__KEEP_CHECKPOINTS=3, SOLVER__MAX_EPOCH=3)
+    assert tool("train_net", "--cfg", config_file, *arguments).code == 0
+    last, end = run / "checkpoints" / "last.pth", weights(run)
+    assert sorted(os.listdir(last.parent)) == ["best.pth", "last.pth", "step_4.pth", "step_5.pth", "step_6.pth"]
+    damaged = bytearray(last.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    last.unlink()
+    last.write_bytes(damaged)
+    refused = tool("train_net", "--cfg", config_file, "--resume", *arguments)
+    assert refused.code == 2
+    assert re.fullmatch(
+        rf"error: {last} is damaged: the checksum of its part archive/data/\d+ differs; take another checkpoint; "
+        r"copy one to last\.pth to go on from it: step_6\.pth, step_5\.pth, step_4\.pth, best\.pth",
+        refused.err.strip(),
+    )
+    last.unlink()
+    lost = tool("train_net", "--cfg", config_file, "--resume", *arguments)
+    assert lost.code == 2
+    assert lost.err.strip() == (
+        f"error: {last} is missing, but step_6.pth, step_5.pth, step_4.pth, best.pth are there; copy one to last.pth "
+        "to continue from it, or add --overwrite instead of --resume to start over"
+    )
+    shutil.copy(last.with_name("step_4.pth"), last)
+    assert tool("train_net", "--cfg", config_file, "--resume", *arguments).code == 0
+    assert_same_weights(weights(run), end)
+    assert tool("train_net", "--cfg", config_file, "--overwrite", *arguments).code == 0
 
 
 def test_other_class_names_are_another_data_set(tool, trained, videos, config_file, tmp_path):

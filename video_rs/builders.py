@@ -45,6 +45,8 @@ FREE_ON_RESUME = (
     "DATA.PATH_HANDLERS",
     "TRAIN.LOG_PERIOD",
     "TRAIN.CHECKPOINT_STEPS",
+    "TRAIN.CHECKPOINT_MINUTES",
+    "TRAIN.KEEP_CHECKPOINTS",
     "TRAIN.ACTIVATION_CHECKPOINTING",
 )
 
@@ -220,6 +222,7 @@ def build_settings(config: Config, num_samples: int) -> TrainSettings:
         max_failed_share=config.DATA.MAX_FAILED_SHARE,
         eval_epochs=train.EVAL_PERIOD,
         checkpoint_steps=train.CHECKPOINT_STEPS,
+        checkpoint_minutes=train.CHECKPOINT_MINUTES,
         log_steps=train.LOG_PERIOD,
         seed=config.RNG_SEED,
     )

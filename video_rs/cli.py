@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import logging
 import os
 import select
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 from video_rs.errors import InputError
 from video_rs.signals import end_interrupted, is_first_process
 
-REFUSED, UNREAD, TERMINATED = 2, 141, 143
+FAILED, REFUSED, UNREAD, TERMINATED = 1, 2, 141, 143
 
 
 def run(main: Callable[[], None]) -> None:
@@ -64,6 +65,9 @@ def told(error: BaseException) -> int | None:
         line, code = f"error: {misspelt_override(sys.argv[1:]) or ' '.join(str(error).split())}", REFUSED
     elif isinstance(error, Exception) and _is_stop(error):
         line, code = f"{error}; continue with --resume", TERMINATED
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" ({error.filename})" if error.filename else ""
+        line, code = f"error: {error.strerror}{where}; free the disk and call it again, training with --resume", FAILED
     else:
         return None
     if is_first_process():

@@ -2,12 +2,15 @@
 
 import pickle
 import pickletools
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from video_rs.errors import InputError
+
+ZIP = b"PK\x03\x04"  # how each file of torch.save begins, but for those of PyTorch before 1.6
 
 
 def read_torch_file(path: str | Path) -> Any:
@@ -20,6 +23,26 @@ def read_torch_file(path: str | Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises nearly anything on foreign bytes, and all of it is the file's fault
         raise InputError(f"{path} {_why_unreadable(path, error)}") from error
+
+
+def check_sums(path: str | Path) -> None:
+    """Compares each part of a file with the checksum (CRC-32) that torch.save stored, which torch.load does not.
+
+    Files of PyTorch before 1.6 have none.
+
+    Raises:
+        InputError: a part is not what was written.
+    """
+    try:
+        with open(path, "rb") as start:
+            if start.read(4) != ZIP:
+                return
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except Exception as error:  # as above: a changed byte of a header may lead anywhere
+        raise InputError(f"{path} is damaged ({first_sentence(error)}); take another checkpoint") from error
+    if damaged:
+        raise InputError(f"{path} is damaged: the checksum of its part {damaged} differs; take another checkpoint")
 
 
 def _why_unreadable(path: str | Path, error: Exception) -> str:
@@ -37,7 +60,7 @@ def _is_foreign(path: str | Path) -> bool:
     try:
         with open(path, "rb") as file:
             start = file.read(4)
-            if not start or start == b"PK\x03\x04" or start[:1] == pickle.PROTO:
+            if not start or start == ZIP or start[:1] == pickle.PROTO:
                 return False
             file.seek(0)
             for _ in pickletools.genops(file):  # reads the instructions up to the last one, and follows none

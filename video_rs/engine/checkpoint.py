@@ -1,5 +1,7 @@
-"""Checkpoints: written whole or not at all, read without running code, compared before they are used."""
+"""Checkpoints: written whole or not at all, read without running code and checked bit for bit, compared before use."""
 
+import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Mapping
@@ -9,7 +11,7 @@ from typing import Any
 import torch
 
 from video_rs.errors import InputError
-from video_rs.torch_files import read_torch_file
+from video_rs.torch_files import check_sums, read_torch_file
 
 FORMAT = 1
 REQUIRED = ("format", "model", "ema", "architecture", "num_classes", "label_names", "preprocessing", "config", "step")
@@ -19,17 +21,42 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Writes ``state`` beside ``path``, flushes it to the disk, then renames it into place.
 
     A process killed at any moment leaves the previous file or the new one, never a part of one.
+
+    Raises:
+        InputError: the disk is full, or cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(partial, "wb") as file:
             torch.save(dict(state), file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        raise _unwritable(path, partial, error) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+def _unwritable(path: Path, partial: Path, error: Exception) -> InputError:
+    """The reason behind an error of torch.save, which says of some that its stream failed, and no more."""
+    cause = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    reason = (cause.strerror if cause else None) or str(error).split("\n")[0]
+    if cause is not None and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        reason += f" after {_written(partial) / 2**20:.1f} MiB"
+    before = "the one from before is whole" if path.is_file() else "there is none from before"
+    return InputError(f"cannot write {path}: {reason}; {before}; make room there and go on with --resume")
+
+
+def _written(partial: Path) -> int:
+    try:
+        return partial.stat().st_size
+    except OSError:
+        return 0
 
 
 def copy_checkpoint(source: Path, target: Path) -> None:
@@ -49,7 +76,7 @@ def copy_checkpoint(source: Path, target: Path) -> None:
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """A checkpoint of this project, on the CPU.
 
-    A file that carries code is refused, not run.
+    A file that carries code is refused, not run; so is one of which a bit has changed since it was written.
 
     Raises:
         InputError: no such file, not a checkpoint, or not one of this project.
@@ -58,6 +85,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}; train first, or give the path of a .pth file")
     checkpoint = read_torch_file(path)
+    check_sums(path)
     if not isinstance(checkpoint, dict):
         raise InputError(f"{path} is not a checkpoint of this project: it holds a {type(checkpoint).__name__}")
     # Before the keys: another format may well have others.

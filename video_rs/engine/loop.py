@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from video_rs.engine import distributed
-from video_rs.engine.trainer import Trainer
+from video_rs.engine.trainer import Trainer, TrainSettings
 from video_rs.errors import InputError
 
 
@@ -51,7 +51,7 @@ def fit(
     log: Callable[[int, dict[str, float]], None],
     report_failure: Callable[[str, str], None],
     validate: Callable[[int], None],
-    save: Callable[[int], None],
+    save: Callable[[int, bool], None],
     should_stop: Callable[[], bool],
 ) -> None:
     """Runs the steps that are left.
@@ -62,7 +62,8 @@ def fit(
         log: takes the step and its measurements, every ``log_steps`` steps.
         report_failure: takes the path and reason of a sample that could not be read.
         validate: called after the steps that end a validation period, and after the last.
-        save: called before each validation, after the steps that end a checkpoint period, and after the last.
+        save: called before each validation, after the steps that end a checkpoint period, and after the last, with
+            the step, and with True where the file must be there when it returns.
         should_stop: asked after every step; True saves and raises :class:`Stopped`.
 
     Raises:
@@ -73,6 +74,7 @@ def fit(
     stream = iter(batches)
     trainer.model.train()
     totals = Totals()
+    periods = Periods(settings)
     while trainer.step < settings.total_steps:
         asked = time.perf_counter()
         micro = [next(stream) for _ in range(settings.accumulation)]
@@ -97,25 +99,45 @@ def fit(
         if settings.validates(trainer.step):
             paused = time.perf_counter()
             # Before scoring, so that what happens there cannot cost what was trained; and after it, with the result.
-            save(trainer.step)
+            save(trainer.step, False)
             validate(trainer.step)
             trainer.model.train()
             totals.started += time.perf_counter() - paused
-        _save_if_due(trainer, save, should_stop)
+        _save_if_due(trainer, periods, save, should_stop)
 
 
-def _save_if_due(trainer: Trainer, save: Callable[[int], None], should_stop: Callable[[], bool]) -> None:
+class Periods:
+    """When a checkpoint is due; processes may see other clocks, so nothing but saving may follow from it."""
+
+    def __init__(self, settings: TrainSettings):
+        self.settings = settings
+        self.saved = time.perf_counter() if settings.checkpoint_minutes else 0.0
+
+    def due(self, step: int) -> bool:
+        settings = self.settings
+        period = settings.checkpoint_steps
+        due = step % period == 0 if period else settings.crosses(step, 1)
+        if settings.checkpoint_minutes:
+            now = time.perf_counter()
+            due = due or now - self.saved >= 60 * settings.checkpoint_minutes
+            self.saved = now if due else self.saved
+        return due
+
+
+def _save_if_due(
+    trainer: Trainer, periods: Periods, save: Callable[[int, bool], None], should_stop: Callable[[], bool]
+) -> None:
     """Saves at the end of a period, before a stop, and before a refusal."""
-    settings, step = trainer.settings, trainer.step
-    period = settings.checkpoint_steps
-    due = step % period == 0 if period else settings.crosses(step, 1)
-    stop = should_stop()
-    if due or stop or step == settings.total_steps:
-        save(step)
-    if stop and step < settings.total_steps:
+    step, end = trainer.step, trainer.settings.total_steps
+    due, stop = periods.due(step), should_stop()
+    if stop or step == end:
+        save(step, True)
+    elif due:
+        save(step, False)
+    if stop and step < end:
         raise Stopped(f"stopped after step {step}")
     try:
         trainer.check_failures()
     except InputError:
-        save(step)
+        save(step, True)
         raise

@@ -38,6 +38,7 @@ class TrainSettings:
     max_failed_share: float = 1.0
     eval_epochs: int = 1
     checkpoint_steps: int = 0
+    checkpoint_minutes: float = 0.0
     log_steps: int = 10
     seed: int = 0
 

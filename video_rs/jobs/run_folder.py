@@ -4,6 +4,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from video_rs.engine.checkpoint_writer import kept_checkpoints
 from video_rs.errors import InputError
 
 # What a run writes, as patterns: --overwrite removes these files and nothing else. A test's results are of the run too.
@@ -15,6 +16,7 @@ WRITTEN = (
     "report.html",
     "checkpoints/last.pth*",
     "checkpoints/best.pth*",
+    "checkpoints/step_*.pth*",
     "tensorboard/events.out.tfevents.*",
 )
 WRITTEN_BY_TESTS = ("test/metrics.json", "test/predictions.jsonl", "test/report.html")
@@ -37,6 +39,11 @@ class RunFolder:
         """The checkpoint of the best validation."""
         return self.path / "checkpoints" / "best.pth"
 
+    def other_checkpoints(self) -> list[str]:
+        """Names of the checkpoints beside the last, the newest first; the best may be any of them."""
+        best = [self.best.name] if self.best.is_file() else []
+        return [path.name for path in kept_checkpoints(self.last.parent)] + best
+
     def holds_a_run(self) -> bool:
         """Whether a run has written here."""
         return any(True for pattern in WRITTEN for _ in self.path.glob(pattern))
@@ -50,10 +57,12 @@ class RunFolder:
             )
 
     def refuse_a_lost_checkpoint(self) -> None:
-        """Raises InputError where there is a best checkpoint but no last one: starting over would remove it."""
-        if self.best.is_file() and not self.last.is_file():
+        """Raises InputError where there are checkpoints but no last one: starting over would remove them."""
+        others = self.other_checkpoints()
+        if others and not self.last.is_file():
             raise InputError(
-                f"{self.last} is missing, but {self.best} is there; copy it to last.pth to continue from it, "
+                f"{self.last} is missing, but {', '.join(others)} {'is' if len(others) == 1 else 'are'} there; copy "
+                f"{'it' if len(others) == 1 else 'one'} to last.pth to continue from it, "
                 "or add --overwrite instead of --resume to start over"
             )
 

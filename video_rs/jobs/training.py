@@ -1,7 +1,9 @@
 """Train a run: guard the output folder, build, continue or start, loop, and leave a report."""
 
+import contextlib
 import copy
 import platform
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,8 @@ from video_rs.atomic import write_json
 from video_rs.config import Config
 from video_rs.data.sources.folder import mirrored_names
 from video_rs.engine import distributed
-from video_rs.engine.checkpoint import FORMAT, copy_checkpoint, load_checkpoint, save_checkpoint
+from video_rs.engine.checkpoint import FORMAT, copy_checkpoint, load_checkpoint
+from video_rs.engine.checkpoint_writer import CheckpointWriter
 from video_rs.engine.loop import fit
 from video_rs.engine.metrics import VideoResult, log_loss
 from video_rs.engine.trainer import Trainer
@@ -120,12 +123,13 @@ class Run:
         self.results: list[VideoResult] = []
         self.failures: dict[str, str] = {}
         self.signals = StopSignals()
+        self.writer = CheckpointWriter(folder.last, config.TRAIN.KEEP_CHECKPOINTS)
         # Built now, so that a bad crop or batch size is refused before anything is written.
         self.loader = builders.build_train_loader(config, self.train_records, self.settings, 0, device.type == "cuda")
 
     def resume(self, allow_changes: bool) -> None:
         """Takes over the state of the last checkpoint, unless config or data set have changed."""
-        state = load_checkpoint(self.folder.last)
+        state = self._last_state()
         ours = {**self.identity, "dataset": self.fingerprints}
         if not allow_changes:
             refuse_other_settings(state, ours, self.folder)
@@ -139,6 +143,14 @@ class Run:
             self.config, self.train_records, self.settings, self.trainer.step, self.device.type == "cuda"
         )
         say(f"resuming {self.folder.path} at step {self.trainer.step} of {self.settings.total_steps}")
+
+    def _last_state(self) -> dict[str, Any]:
+        try:
+            return load_checkpoint(self.folder.last)
+        except InputError as error:
+            if others := self.folder.other_checkpoints():
+                raise InputError(f"{error}; copy one to last.pth to go on from it: {', '.join(others)}") from error
+            raise
 
     def start_from(self, path: str) -> None:
         """Weights of another run's checkpoint, EMA where it has them; the classifier only where the classes agree."""
@@ -179,11 +191,15 @@ class Run:
                 should_stop=self._should_stop,
             )
         finally:
+            self.writer.wait()
             self.signals.close()
             self.progress.close()
-            if self.log is not None:
-                self.log.close()
-                self._write_report(time.time() - started)
+            # On a full disk, the log and the report fail too: what has failed first is what is told.
+            failing = sys.exc_info()[0] is not None
+            with contextlib.suppress(OSError) if failing else contextlib.nullcontext():
+                if self.log is not None:
+                    self.log.close()
+                    self._write_report(time.time() - started)
         distributed.barrier()
         say(f"checkpoint: {self.folder.last}  report: {self.folder.path / 'report.html'}")
         return self.metrics
@@ -260,7 +276,7 @@ class Run:
         self.best = self.metrics["top1"] if improved else self.best
         # The checkpoint from before this validation does not have its result.
         self.saved_step, self.validated_step = None, step
-        self._save(step)
+        self._save(step, wait=True)
         if improved and distributed.rank() == 0:
             copy_checkpoint(self.folder.last, self.folder.best)
 
@@ -278,13 +294,21 @@ class Run:
         averaged.load_state_dict(trainer.ema.state_dict())
         return averaged
 
-    def _save(self, step: int) -> None:
+    def _save(self, step: int, wait: bool) -> None:
+        """Hands the state to the writer; with ``wait``, all processes go on when the file is there."""
         assert step == self.trainer.step
-        if self.saved_step == step:
-            return
-        self.saved_step = step
-        if distributed.rank() == 0:
-            save_checkpoint(self.folder.last, {**self.trainer.state_dict(), **self.identity, **self._circumstances()})
+        if self.saved_step != step:
+            self.saved_step = step
+            if distributed.rank() == 0:
+                self.writer.write({**self.trainer.state_dict(), **self.identity, **self._circumstances()})
+        if wait:
+            self.writer.wait()
+            if any(self._any_process(self.writer.error is not None)):
+                self._refuse_unwritten()
+
+    def _refuse_unwritten(self) -> None:
+        """All processes leave when the one that writes could not."""
+        raise self.writer.error or InputError("process 0 could not write a checkpoint")
 
     def _circumstances(self) -> dict[str, Any]:
         versions = {"video_rs": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
@@ -299,10 +323,17 @@ class Run:
         }
 
     def _should_stop(self) -> bool:
-        """Whether any process has been told to stop: all leave after the same step."""
-        if distributed.world_size() == 1:
-            return self.signals.asked
-        return bool(distributed.sum_over_ranks(torch.tensor(int(self.signals.asked), device=self.device)))
+        """Whether any process has been told to stop: all leave after the same step, as they do where writing failed."""
+        # One exchange for both: it is one per step.
+        stops, failures = self._any_process(self.signals.asked, self.writer.error is not None)
+        if failures:
+            self._refuse_unwritten()
+        return stops
+
+    def _any_process(self, *facts: bool) -> list[bool]:
+        """Whether each is so in any process."""
+        numbers = torch.tensor([int(fact) for fact in facts], device=self.device)
+        return [count > 0 for count in distributed.sum_over_ranks(numbers).tolist()]
 
     def _write_report(self, seconds: float) -> None:
         metrics = self.metrics or {}
