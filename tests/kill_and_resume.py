@@ -8,6 +8,7 @@ must be readable, and the resumed run must end with the weights, averages and mo
 """
 
 import argparse
+import contextlib
 import hashlib
 import os
 import random
@@ -58,18 +59,28 @@ def start(videos: Path, folder: Path, steps: int, *options: str) -> subprocess.P
         )
 
 
+def family(process: int) -> list[int]:
+    """A process and all that come from it: the launcher's own have sessions of theirs."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    found = [process]
+    for member in found:
+        found += children.get(member, [])
+    return found
+
+
 def kill(run: subprocess.Popen) -> None:
-    """The launcher, the training processes and their reading processes, wherever they are: none gets to clean up."""
-    os.killpg(run.pid, signal.SIGKILL)
+    """The launcher, the training processes and their reading processes at once: none gets to clean up."""
+    members = family(run.pid)
+    for member in members:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(member, signal.SIGKILL)
     run.wait()
-    marks = (b"tools/train_net.py", b"video_rs.data")
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            session = int((process / "stat").read_text().rsplit(")", 1)[1].split()[3])
-            if session == run.pid or any(mark in (process / "cmdline").read_bytes() for mark in marks):
-                os.kill(int(process.name), signal.SIGKILL)
-        except (OSError, ValueError, IndexError):
-            continue
+    while any(Path(f"/proc/{member}").exists() for member in members):
+        time.sleep(0.01)
 
 
 def fingerprint(path: Path) -> str:

@@ -70,6 +70,7 @@ REACHES = {
     "TRAIN.CHECKPOINT_STEPS": ("9", lambda run: run.settings.checkpoint_steps == 9),
     "TRAIN.CHECKPOINT_MINUTES": ("2.5", lambda run: run.settings.checkpoint_minutes == 2.5),
     "TRAIN.KEEP_CHECKPOINTS": ("3", lambda run: run.writer.keep == 3),
+    "TRAIN.NON_FINITE": ("skip", lambda run: run.settings.skip_non_finite),
     "TRAIN.LOG_PERIOD": ("4", lambda run: run.settings.log_steps == 4),
     "TRAIN.PRECISION": ("bfloat16", lambda run: run.trainer.precision == torch.bfloat16),
     "TRAIN.SYNC_BATCH_NORM": ("true", lambda run: is_synchronized(run.trainer.model)),

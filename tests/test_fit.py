@@ -1,6 +1,7 @@
 """The loop around the training step: its calls, stops and resumption, step by step."""
 
 import itertools
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -21,12 +22,13 @@ class Calls:
 
     def __init__(self, stop_after=None):
         self.events, self.logged, self.failures, self.waited, self.steps = [], [], [], [], 0
-        self.stop_after = stop_after
+        self.stop_after, self.non_finite = stop_after, []
 
     def handlers(self):
         return {
             "log": self.log,
             "report_failure": lambda video, reason: self.failures.append((video, reason)),
+            "report_non_finite": lambda step, scalars, videos: self.non_finite.append((step, scalars, videos)),
             "validate": lambda step: self.events.append(("validate", step)),
             "save": self.save,
             "should_stop": self.should_stop,
@@ -205,6 +207,68 @@ def test_fit_refuses_too_many_failures_after_saving():
     resumed.load_state_dict(snapshot(trainer.state_dict()))
     run(resumed, Calls(), (make_batch(seed, 4) for seed in itertools.count()))
     assert resumed.step == 5
+
+
+class Faulty:
+    """A trainer of which the steps numbered here (from 1) are not finite."""
+
+    def __init__(self, bad, **settings):
+        self.trainer = make_trainer(plain_network(), num_samples=400, **settings)
+        step = self.trainer.train_step
+
+        def train_step(micro):
+            measured = step(micro)
+            if self.trainer.step in bad:
+                measured.update(loss=math.nan, finite=False)
+            return measured
+
+        self.trainer.train_step = train_step
+
+
+def named_batches():
+    for seed in itertools.count():
+        batch = make_batch(seed, 2)
+        batch.videos = [f"{seed}-0.mp4", f"{seed}-1.mp4"]
+        yield batch
+
+
+def test_fit_stops_at_a_loss_that_is_not_finite_and_says_what_it_was():
+    calls = Calls()
+    trainer = Faulty({3}, total_steps=9, accumulation=2, checkpoint_steps=1).trainer
+    with pytest.raises(InputError) as caught:
+        run(trainer, calls, named_batches())
+    norm = calls.non_finite[0][1]["grad_norm"]
+    rate = learning_rate(2, 0.5, 9, 2)
+    assert str(caught.value) == (
+        f"the loss of step 3 is nan, its gradient's norm {norm:.4g} (learning rate {rate:.4g}; its clips are in "
+        "log.jsonl); the last checkpoint is from before: lower SOLVER.BASE_LR, lengthen SOLVER.WARMUP_EPOCHS or set "
+        "SOLVER.CLIP_GRAD_L2NORM, or TRAIN.NON_FINITE skip, and go on with --resume --allow-changes"
+    )
+    assert [(step, videos) for step, _, videos in calls.non_finite] == [
+        (3, ["4-0.mp4", "4-1.mp4", "5-0.mp4", "5-1.mp4"])
+    ]
+    assert math.isnan(calls.non_finite[0][1]["loss"])
+    assert calls.non_finite[0][1]["lr"] == rate
+    assert calls.of("save") == [1, 2]
+
+
+def test_fit_skips_what_is_not_finite_by_key():
+    calls = Calls()
+    trainer = Faulty({3, 4, 7}, total_steps=9, skip_non_finite=True, log_steps=1).trainer
+    run(trainer, calls, named_batches())
+    assert [step for step, _, _ in calls.non_finite] == [3, 4, 7]
+    assert trainer.step == 9
+    assert [math.isfinite(scalars["loss"]) for scalars in calls.logged] == [True] * 9
+
+
+def test_fit_stops_where_nothing_is_finite_any_more():
+    calls = Calls()
+    trainer = Faulty({2, *range(4, 50)}, total_steps=50, skip_non_finite=True).trainer
+    with pytest.raises(
+        InputError, match=r"log\.jsonl\); 10 steps in a row were skipped; the last .* SOLVER\.CLIP_GRAD_"
+    ):
+        run(trainer, calls, named_batches())
+    assert trainer.step == 13
 
 
 def test_fit_restores_training_mode_after_validation():

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from video_rs.data.mixing import Mixing
 from video_rs.engine import distributed
+from video_rs.engine.batch_norm import synchronize
 from video_rs.engine.ema import Ema
 from video_rs.engine.optim import learning_rate, parameter_groups, sgd
 from video_rs.engine.trainer import Trainer, TrainSettings, micro_generator, seed_step
@@ -28,6 +29,7 @@ class Batch:
     labels: Tensor
     size: int
     failures: list[tuple[str, str]] = field(default_factory=list)
+    videos: list[str] = field(default_factory=list)
 
 
 def make_batch(seed, valid, size=None, shape=SHAPE):
@@ -194,7 +196,7 @@ def test_a_batch_without_a_valid_slot_changes_the_step_number_only():
     trainer.train_step([make_batch(1, 4)])
     before = snapshot(trainer.state_dict())
     measured = trainer.train_step([make_batch(2, 0, 2), make_batch(3, 0, 2)])
-    assert measured == {"loss": 0.0, "hits": 0.0, "clips": 0, "failed": 4, "grad_norm": 0.0}
+    assert measured == {"loss": 0.0, "hits": 0.0, "clips": 0, "failed": 4, "grad_norm": 0.0, "finite": True}
     after = trainer.state_dict()
     assert_same(after["model"], before["model"])
     assert_same(after["ema"], before["ema"])
@@ -260,6 +262,60 @@ def test_lower_precision_is_close_to_float32(precision):
         start = plain_network().state_dict()[name]
         moved, expected = value - start, exact.model.state_dict()[name] - start
         assert (moved - expected).norm() < 0.05 * expected.norm()  # a few roundings of 4e-3 each
+
+
+class Bursting(nn.Module):
+    """Logits that are multiplied by ``bad`` where the first clip begins with 255."""
+
+    def __init__(self, bad, synced):
+        super().__init__()
+        self.inner, self.bad = norm_network(), bad
+        if synced:
+            synchronize(self.inner)
+
+    def forward(self, clips):
+        logits = self.inner(clips)
+        return logits * self.bad if clips[0, 0, 0, 0, 0] == 1 else logits
+
+
+@pytest.mark.parametrize("synced", [False, True])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e38])
+def test_a_step_that_is_not_finite_changes_the_step_number_only(bad, synced):
+    """Logits of 1e38 are finite themselves; their loss or its gradient is not."""
+    trainer = make_trainer(Bursting(bad, synced))
+    trainer.model.train()
+    good, evil = make_batch(0, 4), make_batch(1, 4)
+    good.clips[0, 0, 0, 0, 0], evil.clips[0, 0, 0, 0, 0] = 0, 255
+    trainer.train_step([good])
+    before = snapshot(trainer.state_dict())
+    measured = trainer.train_step([good, evil])
+    assert measured["finite"] is False
+    assert not (math.isfinite(measured["loss"]) and math.isfinite(measured["grad_norm"]))
+    after = trainer.state_dict()
+    assert_same(after["model"], before["model"])
+    assert_same(after["ema"], before["ema"])
+    for index, kept in before["optimizer"]["state"].items():
+        assert torch.equal(after["optimizer"]["state"][index]["momentum_buffer"], kept["momentum_buffer"])
+    assert (after["step"], trainer.seen) == (2, 12)
+    # And the step after it is the one that a run takes in which it never was, at its own step number.
+    other = make_trainer(Bursting(bad, synced))
+    other.model.train()
+    other.train_step([good])
+    other.step = 2
+    assert trainer.train_step([good]) == other.train_step([good])
+    assert_same(trainer.model.state_dict(), other.model.state_dict())
+
+
+def test_overflows_of_float16_are_its_scalers():
+    """The step is skipped by the scaler, which lowers its scale; nothing is reported."""
+    trainer = make_trainer(plain_network(), torch.float16)
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+    before = snapshot(trainer.model.state_dict())
+    measured = trainer.train_step([make_batch(0, 4)])
+    assert measured["finite"] is True
+    assert not math.isfinite(measured["grad_norm"])
+    assert_same(trainer.model.state_dict(), before)
+    assert trainer.scaler.get_scale() == 2.0**126
 
 
 def test_seed_step_is_a_function_of_seed_and_step():

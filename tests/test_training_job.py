@@ -352,11 +352,25 @@ def test_a_run_that_dies_in_its_validation_loses_nothing(tool, videos, config_fi
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(tool, videos, config_file, tmp_path):
-    arguments = tiny_run(videos, tmp_path / "run", SOLVER__BASE_LR=1e30, SOLVER__MAX_EPOCH=9, TRAIN__CHECKPOINT_STEPS=1)
+    run = tmp_path / "run"
+    arguments = tiny_run(videos, run, SOLVER__BASE_LR=1e30, SOLVER__MAX_EPOCH=9, TRAIN__CHECKPOINT_STEPS=1)
     result = tool("train_net", "--cfg", config_file, *arguments)
     assert result.code == 2
-    assert "the last checkpoint is from before: lower SOLVER.BASE_LR" in result.err
-    assert weights(tmp_path / "run")["step"] < 9
+    assert re.search(
+        r"error: the loss of step \d+ is .*; its clips are in log\.jsonl\); the last checkpoint", result.err
+    )
+    event = next(r for r in read_log(run / "log.jsonl") if r.get("event") == "non_finite")
+    state = weights(run)
+    assert state["step"] == event["step"] - 1
+    assert event["lr"] > 1e29
+    names = {path.name for path in (videos.parent / "train").rglob("*.mp4")}
+    assert len(event["videos"]) == 4
+    assert {os.path.basename(video) for video in event["videos"]} <= names
+    assert all(value.isfinite().all() for value in state["model"].values())
+    # The step that was not finite is taken again, with what was changed.
+    changed = tiny_run(videos, run, SOLVER__BASE_LR=1e-3, SOLVER__MAX_EPOCH=9, TRAIN__NON_FINITE="skip")
+    resumed = tool("train_net", "--cfg", config_file, "--resume", "--allow-changes", *changed)
+    assert f"resuming {run} at step {event['step'] - 1} of 18" in resumed.out
 
 
 @pytest.fixture

@@ -220,6 +220,7 @@ def build_settings(config: Config, num_samples: int) -> TrainSettings:
         label_smoothing=solver.LABEL_SMOOTHING,
         clip_norm=solver.CLIP_GRAD_L2NORM,
         max_failed_share=config.DATA.MAX_FAILED_SHARE,
+        skip_non_finite=train.NON_FINITE == "skip",
         eval_epochs=train.EVAL_PERIOD,
         checkpoint_steps=train.CHECKPOINT_STEPS,
         checkpoint_minutes=train.CHECKPOINT_MINUTES,

@@ -100,6 +100,7 @@ OPTIONS = (
     Option("TRAIN.CHECKPOINT_STEPS", 0, "optimizer steps between checkpoints; 0 saves at each epoch's end", low=0),
     Option("TRAIN.CHECKPOINT_MINUTES", 0.0, "minutes after which one is saved at the latest; 0: by steps only", low=0),
     Option("TRAIN.KEEP_CHECKPOINTS", 1, "the newest that stay: last.pth, from 2 on also as step_N.pth", low=1),
+    Option("TRAIN.NON_FINITE", "stop", "a step whose loss or gradient is not finite: never taken", ("stop", "skip")),
     Option("TRAIN.LOG_PERIOD", 10, "optimizer steps between log lines", low=1),
     Option(
         "TRAIN.PRECISION",

@@ -48,12 +48,14 @@ class ClipBatch:
         labels: int64 ``[b]``.
         size: slots, the failed ones included.
         failures: (video, reason) of each failed slot.
+        videos: path of each valid clip.
     """
 
     clips: Tensor
     labels: Tensor
     size: int
     failures: list[tuple[str, str]]
+    videos: list[str]
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class ClipLoader:
             torch.stack([sample.clip for sample in valid], out=clips)
         labels = torch.tensor([sample.label for sample in valid], dtype=torch.int64, pin_memory=self.pin)
         failures = [(sample.video, sample.error) for sample in samples if sample.error is not None]
-        return ClipBatch(clips, labels, len(samples), failures)
+        return ClipBatch(clips, labels, len(samples), failures, [sample.video for sample in valid])
 
 
 def _why(record: VideoRecord, lost: Lost) -> str:

@@ -1,6 +1,5 @@
 """The training loop around the step; saving, validating and logging are handed in."""
 
-import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -9,6 +8,9 @@ from typing import Any
 from video_rs.engine import distributed
 from video_rs.engine.trainer import Trainer, TrainSettings
 from video_rs.errors import InputError
+
+# So many steps without a finite loss are no accident any more.
+SKIPPED_IN_A_ROW = 10
 
 
 class Stopped(Exception):
@@ -50,6 +52,7 @@ def fit(
     *,
     log: Callable[[int, dict[str, float]], None],
     report_failure: Callable[[str, str], None],
+    report_non_finite: Callable[[int, dict[str, float], list[str]], None],
     validate: Callable[[int], None],
     save: Callable[[int, bool], None],
     should_stop: Callable[[], bool],
@@ -58,16 +61,19 @@ def fit(
 
     Args:
         trainer: what to train.
-        batches: micro-batches from ``trainer.step`` on, as in :meth:`Trainer.train_step`, with ``failures``.
+        batches: micro-batches from ``trainer.step`` on, as in :meth:`Trainer.train_step`, which also have ``failures``
+            and ``videos``.
         log: takes the step and its measurements, every ``log_steps`` steps.
         report_failure: takes the path and reason of a sample that could not be read.
+        report_non_finite: takes a step that was not taken, its loss, gradient norm and learning rate, and the paths of
+            its clips, those of all processes.
         validate: called after the steps that end a validation period, and after the last.
         save: called before each validation, after the steps that end a checkpoint period, and after the last, with
             the step, and with True where the file must be there when it returns.
         should_stop: asked after every step; True saves and raises :class:`Stopped`.
 
     Raises:
-        InputError: the loss is not finite, or too many samples could not be read.
+        InputError: loss or gradient are not finite, or too many samples could not be read.
         Stopped: ``should_stop`` said so.
     """
     settings = trainer.settings
@@ -75,6 +81,7 @@ def fit(
     trainer.model.train()
     totals = Totals()
     periods = Periods(settings)
+    skipped = 0
     while trainer.step < settings.total_steps:
         asked = time.perf_counter()
         micro = [next(stream) for _ in range(settings.accumulation)]
@@ -85,12 +92,15 @@ def fit(
             mine = [failure for batch in micro for failure in batch.failures]
             for video, reason in [failure for part in distributed.gather(mine) for failure in part]:
                 report_failure(video, reason)
-        if not math.isfinite(step["loss"]):
-            raise InputError(
-                f"the loss of step {trainer.step} is {step['loss']}; the last checkpoint is from before: lower "
-                "SOLVER.BASE_LR, lengthen SOLVER.WARMUP_EPOCHS or set SOLVER.CLIP_GRAD_L2NORM, and go on with "
-                "--resume --allow-changes"
-            )
+        if not step["finite"]:
+            mine = [video for batch in micro for video in batch.videos]
+            videos = [video for part in distributed.gather(mine) for video in part]
+            report_non_finite(trainer.step, {"loss": step["loss"], "grad_norm": step["grad_norm"], "lr": rate}, videos)
+            skipped += 1
+            _refuse_non_finite(trainer, step, rate, skipped)
+            step["loss"], step["clips"] = 0.0, 0  # no part of the log's mean
+        else:
+            skipped = 0
         totals.add(step)
         done = trainer.step == settings.total_steps
         if done or trainer.step % settings.log_steps == 0:
@@ -104,6 +114,20 @@ def fit(
             trainer.model.train()
             totals.started += time.perf_counter() - paused
         _save_if_due(trainer, periods, save, should_stop)
+
+
+def _refuse_non_finite(trainer: Trainer, step: dict[str, float], rate: float, skipped: int) -> None:
+    """Raises InputError where steps that are not finite are not to be skipped, or nothing else comes any more."""
+    if trainer.settings.skip_non_finite and skipped < SKIPPED_IN_A_ROW:
+        return
+    what = f"the loss of step {trainer.step} is {step['loss']:.4g}, its gradient's norm {step['grad_norm']:.4g}"
+    times = f"; {skipped} steps in a row were skipped" if trainer.settings.skip_non_finite else ""
+    skip = "" if trainer.settings.skip_non_finite else ", or TRAIN.NON_FINITE skip"
+    raise InputError(
+        f"{what} (learning rate {rate:.4g}; its clips are in log.jsonl){times}; the last checkpoint is from before: "
+        f"lower SOLVER.BASE_LR, lengthen SOLVER.WARMUP_EPOCHS or set SOLVER.CLIP_GRAD_L2NORM{skip}, and go on with "
+        "--resume --allow-changes"
+    )
 
 
 class Periods:

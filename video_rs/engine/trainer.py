@@ -2,6 +2,8 @@
 
 import contextlib
 import hashlib
+import inspect
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +21,9 @@ from video_rs.errors import InputError
 
 # Float clips [B,3,T,H,W], float targets [B,K] and a CPU generator -> both mixed.
 Mix = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+# DistributedDataParallel's word for it is another from PyTorch 2.14 on, which warns of the one before.
+_NAMES = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+NO_BROADCAST = {"forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers": False}
 # The share of failed samples is judged once this many have been seen (or one epoch, if that is shorter).
 FAILURES_JUDGED_AFTER = 200
 
@@ -36,6 +41,7 @@ class TrainSettings:
     label_smoothing: float = 0.0
     clip_norm: float = 0.0
     max_failed_share: float = 1.0
+    skip_non_finite: bool = False
     eval_epochs: int = 1
     checkpoint_steps: int = 0
     checkpoint_minutes: float = 0.0
@@ -89,7 +95,7 @@ class Trainer:
         self.net: nn.Module = model
         if distributed.world_size() > 1:
             # Buffers are shared after each step, as a mean, not before it, as those of process 0.
-            self.net = nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
+            self.net = nn.parallel.DistributedDataParallel(model, **NO_BROADCAST)
         self.step = 0
         self.seen = 0
         self.failed = 0
@@ -101,15 +107,18 @@ class Trainer:
         processes. Without any, nothing changes but the step number. Batch-norm statistics become the mean over the
         processes (as in TensorFlow), so that all of them hold one model.
 
+        A step whose loss or gradient is not finite leaves weights, optimizer, average and statistics as they are.
+
         Returns:
             Over all processes: ``loss`` (summed over clips), ``hits`` (a mixed clip counts its own label, not its
-            partner's), ``clips`` (valid ones), ``failed``; and ``grad_norm`` before clipping.
+            partner's), ``clips`` (valid ones), ``failed``, ``finite``; and ``grad_norm`` before clipping.
         """
         settings = self.settings
         seed_step(settings.seed, self.step)
         set_learning_rate(self.optimizer, self.rate())
         counts = torch.tensor([sum(len(b.labels) for b in batches), sum(b.size for b in batches)], device=self.device)
         valid, slots = distributed.sum_over_ranks(counts).tolist()
+        before = [buffer.clone() for buffer in self.model.buffers()]
         loss_sum = torch.zeros((), device=self.device)
         hits = 0
         for i, batch in enumerate(batches if valid else []):
@@ -120,16 +129,20 @@ class Trainer:
                 self.scaler.scale(losses.sum() * scale).backward()
             loss_sum += losses.detach().sum()
             hits += batch_hits
-        grad_norm = self._update() if valid else 0.0
+        sums = distributed.sum_over_ranks(torch.stack([loss_sum, torch.tensor(float(hits), device=self.device)]))
+        loss, hits = sums.tolist()
+        grad_norm, finite = self._update(loss) if valid else (0.0, True)
+        if not finite:
+            for buffer, value in zip(self.model.buffers(), before, strict=True):
+                buffer.copy_(value)
         distributed.mean_over_ranks(moving_statistics(self.model))
         self.step += 1
         self.seen += slots
         self.failed += slots - valid
-        if self.ema is not None and valid:
+        if self.ema is not None and valid and finite:
             self.ema.update(self.model, self.step)
-        sums = distributed.sum_over_ranks(torch.stack([loss_sum, torch.tensor(float(hits), device=self.device)]))
-        loss, hits = sums.tolist()
-        return {"loss": loss, "hits": hits, "clips": valid, "failed": slots - valid, "grad_norm": grad_norm}
+        measured = {"loss": loss, "hits": hits, "clips": valid, "failed": slots - valid}
+        return {**measured, "grad_norm": grad_norm, "finite": finite}
 
     def rate(self) -> float:
         """Learning rate of the coming step."""
@@ -172,15 +185,20 @@ class Trainer:
         """Gradients are exchanged with the last micro-batch only."""
         return contextlib.nullcontext() if last or self.net is self.model else self.net.no_sync()
 
-    def _update(self) -> float:
-        """Clips, steps the optimizer and clears the gradients; returns the norm before clipping."""
+    def _update(self, loss: float) -> tuple[float, bool]:
+        """Clips, steps the optimizer and clears the gradients; returns the norm before clipping, and whether it did.
+
+        Float16's own overflows are no fault: its scaler skips them, and lowers the scale.
+        """
         self.scaler.unscale_(self.optimizer)
         limit = self.settings.clip_norm or float("inf")
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        self.scaler.step(self.optimizer)
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        finite = math.isfinite(loss) and (math.isfinite(norm) or self.scaler.is_enabled())
+        if finite:
+            self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        return float(norm)
+        return norm, finite
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs, in plain data and tensors."""

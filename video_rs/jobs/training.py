@@ -186,6 +186,7 @@ class Run:
                 self.loader,
                 log=self._log,
                 report_failure=self._report_failure,
+                report_non_finite=self._report_non_finite,
                 validate=self._validate,
                 save=self._save,
                 should_stop=self._should_stop,
@@ -258,6 +259,13 @@ class Run:
         say(f"cannot read {video}: {reason}")
         if self.log is not None:
             self.log.event("failed_video", f"{video}: {reason}", video=video, reason=reason)
+
+    def _report_non_finite(self, step: int, scalars: dict[str, float], videos: list[str]) -> None:
+        """Keeps what is needed to look into it: where, how fast, and which clips."""
+        text = f"step {step} is left out: loss {scalars['loss']:.4g}, gradient norm {scalars['grad_norm']:.4g}"
+        say(f"{text}, learning rate {scalars['lr']:.4g}")
+        if self.log is not None:
+            self.log.event("non_finite", text, step=step, **scalars, videos=videos)
 
     def _validate(self, step: int) -> None:
         if self.val_records is None:
