@@ -41,13 +41,16 @@ KEYS = {
 }
 
 
-def start(videos: Path, folder: Path, steps: int, *options: str) -> subprocess.Popen:
-    """The run in ``folder``, in a process group of its own."""
+def start(
+    videos: Path, folder: Path, steps: int, *options: str, keys: dict[str, str] = KEYS, processes: int = 2
+) -> subprocess.Popen:
+    """The run in ``folder``; what it prints goes to a file beside it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    keys = {**KEYS, "DATA.TRAIN_LIST": videos, "DATA.VAL_LIST": videos, "SOLVER.MAX_STEPS": steps, "OUTPUT_DIR": folder}
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
+    keys = {**keys, "DATA.TRAIN_LIST": videos, "DATA.VAL_LIST": videos, "SOLVER.MAX_STEPS": steps, "OUTPUT_DIR": folder}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--master-port", str(port)]
+    launcher += ["--nproc-per-node", str(processes)]
     arguments = [str(part) for pair in keys.items() for part in pair]
     with (folder.parent / f"{folder.name}.txt").open("ab") as printed:
         return subprocess.Popen(
