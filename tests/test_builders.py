@@ -81,6 +81,7 @@ REACHES = {
     "TEST.BATCH_SIZE": ("5", lambda run: run.config.TEST.BATCH_SIZE == 5),
     "SOLVER.OPTIMIZING_METHOD": ("adamw", lambda run: isinstance(run.trainer.optimizer, torch.optim.AdamW)),
     "SOLVER.BASE_LR": ("0.3", lambda run: run.settings.base_lr == 0.3),
+    "SOLVER.LR_FOR_BATCH_SIZE": ("32", lambda run: run.settings.base_lr == 0.8 * 4 / 32),
     "SOLVER.WARMUP_EPOCHS": ("2", lambda run: run.settings.warmup_steps == 1),
     "SOLVER.MAX_EPOCH": ("10", lambda run: run.settings.total_steps == 5),
     "SOLVER.MAX_STEPS": ("77", lambda run: run.settings.total_steps == 77),

@@ -18,6 +18,7 @@ from conftest import ROOT, make_videos, moving_square, tiny_run
 from video_rs.config import flat, load_config
 from video_rs.data.encoding import write_video
 from video_rs.engine.checkpoint import load_checkpoint
+from video_rs.engine.trainer import Trainer
 from video_rs.jobs import training
 from video_rs.jobs.run_folder import RunFolder
 from video_rs.reports import read_log
@@ -536,6 +537,52 @@ def test_a_warm_up_as_long_as_the_run_is_pointed_out(tool, videos, config_file, 
     result = tool("train_net", "--cfg", config_file, *arguments)
     assert result.code == 0
     assert "note: the warm-up (18 steps, SOLVER.WARMUP_EPOCHS) is as long as the run" in result.out
+
+
+def test_a_scaled_learning_rate_is_said_and_used(tool, videos, config_file, tmp_path):
+    arguments = tiny_run(videos, tmp_path / "run", SOLVER__MAX_STEPS=1, SOLVER__LR_FOR_BATCH_SIZE=16)
+    result = tool("train_net", "--cfg", config_file, *arguments)
+    assert "learning rate 0.05 x 4 / 16 clips = 0.0125 (SOLVER.LR_FOR_BATCH_SIZE)\n" in result.out
+    assert next(r for r in read_log(tmp_path / "run" / "log.jsonl") if r["kind"] == "train")["lr"] == 0.0125
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total\n..."),
+            "CUDA out of memory. Tried to allocate 2.00 GiB",
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes",
+        ),
+        (RuntimeError("something else"), None),
+    ],
+)
+def test_a_step_without_enough_memory_says_what_to_lower(tool, videos, config_file, tmp_path, monkeypatch, error, said):
+    """The errors are raised by hand: there is no GPU here, and a CPU's memory is not to be used up."""
+    plain = Trainer.train_step
+
+    def second_fails(trainer, batches):
+        if trainer.step == 1:
+            raise error
+        return plain(trainer, batches)
+
+    monkeypatch.setattr(Trainer, "train_step", second_fails)
+    arguments = tiny_run(videos, tmp_path / "run", TRAIN__CHECKPOINT_STEPS=1, TRAIN__ACCUMULATION_STEPS=2)
+    if said is None:
+        with pytest.raises(RuntimeError, match="something else"):
+            tool("train_net", "--cfg", config_file, *arguments)
+        return
+    result = tool("train_net", "--cfg", config_file, *arguments)
+    assert result.code == 2
+    assert result.err.strip().splitlines()[-1] == (
+        f"error: not enough memory for a step on 2 clips of 4 x 32 x 32 at a time ({said}); raise "
+        "TRAIN.ACCUMULATION_STEPS, which changes no result but batch norm's, or set TRAIN.ACTIVATION_CHECKPOINTING 5 "
+        "or TRAIN.PRECISION bfloat16, and go on with --resume --allow-changes"
+    )
+    assert weights(tmp_path / "run")["step"] == 1
 
 
 def test_finetune_takes_the_weights_and_leaves_the_classifier_of_other_classes(

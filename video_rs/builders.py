@@ -214,7 +214,7 @@ def build_settings(config: Config, num_samples: int) -> TrainSettings:
         total_steps=solver.MAX_STEPS or math.ceil(solver.MAX_EPOCH * per_epoch),
         batch_size=train.BATCH_SIZE,
         num_samples=num_samples,
-        base_lr=solver.BASE_LR,
+        base_lr=base_rate(config),
         warmup_steps=math.floor(solver.WARMUP_EPOCHS * whole),
         accumulation=train.ACCUMULATION_STEPS,
         label_smoothing=solver.LABEL_SMOOTHING,
@@ -227,6 +227,12 @@ def build_settings(config: Config, num_samples: int) -> TrainSettings:
         log_steps=train.LOG_PERIOD,
         seed=config.RNG_SEED,
     )
+
+
+def base_rate(config: Config) -> float:
+    """SOLVER.BASE_LR, in proportion to the batch (Goyal et al. 2017) where LR_FOR_BATCH_SIZE says for which it is."""
+    meant = config.SOLVER.LR_FOR_BATCH_SIZE
+    return config.SOLVER.BASE_LR * config.TRAIN.BATCH_SIZE / meant if meant else config.SOLVER.BASE_LR
 
 
 def build_workers(config: Config, clips: int = 1) -> Workers:

@@ -122,6 +122,7 @@ OPTIONS = (
     # -- Optimisation
     Option("SOLVER.OPTIMIZING_METHOD", "sgd", "optimizer", ("sgd", "adamw")),
     Option("SOLVER.BASE_LR", 0.8, "learning rate at the top of the cosine", low=0),
+    Option("SOLVER.LR_FOR_BATCH_SIZE", 0, "clips that BASE_LR is meant for: it follows BATCH_SIZE; 0: as it is", low=0),
     Option("SOLVER.WARMUP_EPOCHS", 5.0, "epochs of linear warm-up from 0", low=0),
     Option("SOLVER.MAX_EPOCH", 350, "epochs", low=1),
     Option("SOLVER.MAX_STEPS", 0, "optimizer steps; above 0 it overrides MAX_EPOCH", low=0),

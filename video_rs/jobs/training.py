@@ -191,6 +191,10 @@ class Run:
                 save=self._save,
                 should_stop=self._should_stop,
             )
+        except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator has none of its own
+            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+                raise InputError(self._what_to_lower(error)) from error
+            raise
         finally:
             self.writer.wait()
             self.signals.close()
@@ -205,6 +209,18 @@ class Run:
         say(f"checkpoint: {self.folder.last}  report: {self.folder.path / 'report.html'}")
         return self.metrics
 
+    def _what_to_lower(self, error: RuntimeError) -> str:
+        """Of a step for which there is no memory."""
+        data, settings = self.config.DATA, self.settings
+        at_once = settings.batch_size // settings.accumulation // distributed.world_size()
+        size = data.TRAIN_CROP_SIZE
+        return (
+            f"not enough memory for a step on {at_once} clips of {data.NUM_FRAMES} x {size} x {size} at a time "
+            f"({str(error).split('. GPU')[0]}); raise TRAIN.ACCUMULATION_STEPS, which changes no result but batch "
+            "norm's, or set TRAIN.ACTIVATION_CHECKPOINTING 5 or TRAIN.PRECISION bfloat16, and go on with --resume "
+            "--allow-changes"
+        )
+
     def _announce(self) -> None:
         parameters = sum(p.numel() for p in self.trainer.model.parameters())
         total, settings = self.settings.total_steps, self.settings
@@ -214,6 +230,12 @@ class Run:
             f"{len(self.train_records)} training videos, {len(self.val_records or ())} for validation; {steps} on "
             f"{distributed.world_size()} x {self.device.type}, output in {self.folder.path}"
         )
+        solver = self.config.SOLVER
+        if solver.LR_FOR_BATCH_SIZE:
+            say(
+                f"learning rate {solver.BASE_LR:.4g} x {settings.batch_size} / {solver.LR_FOR_BATCH_SIZE} clips = "
+                f"{settings.base_lr:.4g} (SOLVER.LR_FOR_BATCH_SIZE)"
+            )
         named = len(self.train_records.label_names)
         if named < len(self.names):
             say(
