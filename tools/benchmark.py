@@ -17,7 +17,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(cli.TERMINATED))
     for option, path in (("--json", args.json), ("--plot", args.plot)):
         check_output(option, path)
-    result, text = data(args) if args.what == "data" else networks(args)
+    whole_loops = args.what == "train" and args.list
+    result, text = data(args) if args.what == "data" else loops(args) if whole_loops else networks(args)
     print(text)
     if args.json:
         from video_rs.atomic import write_json
@@ -71,6 +72,23 @@ def data(args: argparse.Namespace) -> tuple[dict, str]:
     return result, data_table(result)
 
 
+def loops(args: argparse.Namespace) -> tuple[dict, str]:
+    """Whole training loops on files: the JSON and the table."""
+    from video_rs.data.processes import usable_cores
+    from video_rs.data.records import read_records
+    from video_rs.errors import InputError
+    from video_rs.studies import machine
+    from video_rs.studies.loop_subjects import loop_ratios, loop_subjects, loop_table, measure_loops
+
+    if args.plot:
+        raise InputError("--plot is for model and train without --list; leave it out")
+    clip = clip_of(args)
+    videos = [record.path for record in read_records(args.list, require_labels=False).records]
+    rows = measure_loops(loop_subjects(args.network, videos, args.peers, usable_cores(), clip), args.rounds, say)
+    result = {"machine": machine.machine(clip["device"]), "rows": rows, "ratios": loop_ratios(rows)}
+    return result, loop_table(result)
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -84,7 +102,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--engines", help="of accelerate, for model on a CPU, comma-separated; default all installed")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
-    parser.add_argument("--list", default="", help="for data: videos to read; one recording's worth each, not shards")
+    parser.add_argument("--list", default="", help="videos to read, not shards; train: whole loops on them")
     parser.add_argument("--prepared", type=Path, default="data/benchmark", help="for data: prepared ones, made once")
     parser.add_argument("--short-side", type=int, default=256, help="for data: of the prepared ones, in pixels")
     parser.add_argument("--clips", type=int, default=0, help="for data: so many more through two workers, for memory")

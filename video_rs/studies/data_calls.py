@@ -123,7 +123,7 @@ def ours(subject: DataSubject) -> tuple[Iterator[int], int]:
     return (len(batch.labels) for batch in loader), 4 * BATCH
 
 
-def loader_of(subject: DataSubject) -> ClipLoader:
+def loader_of(subject: DataSubject, batch: int = BATCH, workers: int = 1) -> ClipLoader:
     """As training builds it."""
     decoder = subject.how.removeprefix("ours ") if " " in subject.how and "," not in subject.how else "auto"
     clips = int(subject.how.split()[1]) if "clips a video" in subject.how else 1
@@ -131,9 +131,9 @@ def loader_of(subject: DataSubject) -> ClipLoader:
     clip, source = ClipSpec(subject.frames, SAMPLING_RATE), VideoSource(decoder, subject.cache)
     read = ClipReader(clip, TrainTransform(crop_size=subject.size), source, 0, clips)
     order = ClipOrder(
-        partial(permutation, seed=0, num_samples=len(records)), len(records), BATCH, 1, Share(), 0, _EPOCHS, clips
+        partial(permutation, seed=0, num_samples=len(records)), len(records), batch, 1, Share(), 0, _EPOCHS, clips
     )
-    return ClipLoader(records, read, order, Workers(1))
+    return ClipLoader(records, read, order, Workers(workers))
 
 
 class Samples(torch.utils.data.Dataset):
@@ -174,7 +174,15 @@ def through_threads(loader: ClipLoader) -> Iterator[int]:
 
 
 def pytorchvideo(subject: DataSubject) -> tuple[Iterator[int], int]:
-    """Its dataset through one worker process, with the same crop, resize and flip in torchvision's transforms."""
+    """Its dataset through one worker process."""
+    batches, ahead = pytorchvideo_batches(subject, BATCH, 1)
+    return (len(batch["video"]) for batch in batches), ahead * BATCH
+
+
+def pytorchvideo_batches(subject: DataSubject, batch: int, workers: int) -> tuple[Iterator[dict[str, Any]], int]:
+    """Batches of its dataset with the same crop, resize and flip in torchvision's transforms, and how many of them are
+    read ahead.
+    """
     from pytorchvideo.data import LabeledVideoDataset, RandomClipSampler
 
     seconds = subject.frames * SAMPLING_RATE / rate_of(subject.videos[0])
@@ -185,8 +193,9 @@ def pytorchvideo(subject: DataSubject) -> tuple[Iterator[int], int]:
         decode_audio=False,
         decoder=subject.how.removeprefix("pytorchvideo "),
     )
-    batches = torch.utils.data.DataLoader(dataset, batch_size=BATCH, num_workers=1, prefetch_factor=2)
-    return (len(batch["video"]) for batch in batches), 4 * BATCH
+    ahead = 2
+    loader = torch.utils.data.DataLoader(dataset, batch_size=batch, num_workers=workers, prefetch_factor=ahead)
+    return iter(loader), ahead * workers
 
 
 class PeerTransform:

@@ -1,8 +1,9 @@
 """A process that measures one subject when its parent says so: ``python -m video_rs.studies.worker SUBJECT_JSON``.
 
 Every answer is one line of JSON on stdout: first ``{"peak_memory_mb"}`` once all is built and called twice, then for
-each line "go" on stdin ``{"seconds": [...]}`` (or ``{"rates": [...]}`` of single layers and of data), and at the end of
-stdin ``{"peak_memory_mb"}`` again. ``{"error"}`` may be the last answer at any time.
+each line "go" on stdin ``{"seconds": [...]}`` (of whole loops with more beside it, of single layers and of data
+``{"rates": [...]}``), and at the end of stdin ``{"peak_memory_mb"}`` again. ``{"error"}`` may be the last answer at any
+time.
 """
 
 import contextlib
@@ -20,6 +21,8 @@ from video_rs.errors import InputError
 from video_rs.studies.calls import CALLS, as_it_is, timed
 from video_rs.studies.data_calls import DataCall
 from video_rs.studies.data_subjects import DataSubject
+from video_rs.studies.loop_calls import LoopCall
+from video_rs.studies.loop_subjects import LoopSubject
 from video_rs.studies.subjects import Subject
 
 # A round ends after so many seconds or calls, whichever comes first, and never before the first call.
@@ -44,22 +47,27 @@ def main() -> None:
 
 def work(subject: Subject, answers: TextIO) -> None:
     """The conversation with the parent."""
-    call = {**CALLS, "data": DataCall}[subject.kind](subject)
+    call = {**CALLS, "data": DataCall, "loop": LoopCall}[subject.kind](subject)
     for _ in range(2):
         call()
     say(answers, {"peak_memory_mb": peak_memory_mb(subject.device)})
     for _line in sys.stdin:
-        rates = subject.kind in ("layers", "data")
-        say(answers, {"rates": [call()]} if rates else {"seconds": round_of(call, subject.device)})
+        if subject.kind == "loop":
+            say(answers, call())
+        else:
+            rates = subject.kind in ("layers", "data")
+            say(answers, {"rates": [call()]} if rates else {"seconds": round_of(call, subject.device)})
     if subject.kind == "data":
         say(answers, {"peak_memory_mb": family_memory_mb(), "first_clip_s": call.first_clip_s})
+    elif subject.kind == "loop" and subject.device == "cpu":
+        say(answers, {"peak_memory_mb": family_memory_mb()})
     else:
         say(answers, {"peak_memory_mb": peak_memory_mb(subject.device)})
 
 
-def subject_of(fields: dict[str, Any]) -> Subject | DataSubject:
+def subject_of(fields: dict[str, Any]) -> Subject | DataSubject | LoopSubject:
     """The subject that the command line describes."""
-    return (DataSubject if fields["kind"] == "data" else Subject)(**fields)
+    return {"data": DataSubject, "loop": LoopSubject}.get(fields["kind"], Subject)(**fields)
 
 
 def family_memory_mb() -> float | None:
