@@ -42,7 +42,13 @@ KEYS = {
 
 
 def start(
-    videos: Path, folder: Path, steps: int, *options: str, keys: dict[str, str] = KEYS, processes: int = 2
+    videos: Path,
+    folder: Path,
+    steps: int,
+    *options: str,
+    keys: dict[str, str] = KEYS,
+    processes: int = 2,
+    threads: int = 1,
 ) -> subprocess.Popen:
     """The run in ``folder``; what it prints goes to a file beside it."""
     with socket.socket() as free:
@@ -58,7 +64,7 @@ def start(
             stdout=printed,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
         )
 
 
@@ -112,6 +118,12 @@ def step_of(path: Path) -> str:
         return f"CORRUPT: {error}"
 
 
+def logged(folder: Path) -> int:
+    """Steps that a run says it has taken."""
+    log = folder / "log.jsonl"
+    return log.read_bytes().count(b'"kind": "train"') if log.is_file() else 0
+
+
 def main() -> None:
     """One uninterrupted run, then the rounds; exit code 1 where one ends elsewhere."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -122,19 +134,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     args = parser.parse_args()
     args.out.mkdir(parents=True)
-    begun = time.monotonic()
     if code := start(args.list, args.out / "whole", args.steps).wait():
         sys.exit(f"the uninterrupted run ended with {code}; see {args.out}/whole.txt")
-    seconds = time.monotonic() - begun
     expected = fingerprint(args.out / "whole/checkpoints/last.pth")
-    print(f"uninterrupted: {args.steps} steps, {seconds:.1f} s, {expected}", flush=True)
+    print(f"uninterrupted: {args.steps} steps, {expected}", flush=True)
     chance, equal, corrupt = random.Random(args.seed), 0, 0
     for number in range(1, args.kills + 1):
         folder = args.out / f"killed_{number:02d}"
         last = folder / "checkpoints/last.pth"
         run = start(args.list, folder, args.steps)
-        moment = chance.uniform(0.3, 1) * seconds
-        time.sleep(moment)
+        # Between two steps or within one, or before the first; the start-up alone would be half of all random times.
+        wanted, more = chance.randrange(args.steps), chance.uniform(0, 0.5)
+        while run.poll() is None and logged(folder) < wanted:
+            time.sleep(0.01)
+        time.sleep(more)
         ended = run.poll() is not None
         kill(run)
         left = step_of(last)
@@ -143,7 +156,7 @@ def main() -> None:
         code = start(args.list, folder, args.steps, "--resume").wait()
         found = fingerprint(last) if code == 0 else f"exit code {code}"
         equal += found == expected
-        when = "after its end" if ended else f"after {moment:.1f} s"
+        when = "after its end" if ended else f"{more:.2f} s after step {wanted}"
         print(f"{number:2}: killed {when}, checkpoint of step {left}{remains}; resumed: {found}", flush=True)
     print(f"{equal} of {args.kills} equal to the uninterrupted run, {corrupt} corrupt checkpoints")
     sys.exit(0 if equal == args.kills and corrupt == 0 else 1)

@@ -15,7 +15,10 @@ from video_rs.engine import distributed
 
 
 class SyncBatchNorm3d(nn.BatchNorm3d):
-    """In training under torchrun, normalises by all processes' statistics; else what it is derived from.
+    """In training, normalises by all processes' statistics; else what it is derived from.
+
+    One process computes as many do, and not as PyTorch does on CPUs, which is less exact: for 8 maps of 4 x 40 x 40 of
+    mean 3 and variance 1, 6e-6 of the result and 1e-3 of the weight's gradient, against 8e-8 and 1e-5 here.
 
     Attributes:
         absent: the input stands for no clip and does not count; this process still joins the exchange.
@@ -24,7 +27,7 @@ class SyncBatchNorm3d(nn.BatchNorm3d):
     absent = False
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or distributed.world_size() == 1:
+        if not self.training:
             return super().forward(x)
         count, mean, variance = _statistics_of_all(x, self.absent)
         if count == 0:  # no process has a clip
