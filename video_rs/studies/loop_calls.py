@@ -19,7 +19,7 @@ from video_rs.engine.loop import Stopped, fit
 from video_rs.engine.optim import parameter_groups, set_learning_rate, sgd
 from video_rs.engine.trainer import Trainer, TrainSettings
 from video_rs.studies import data_calls
-from video_rs.studies.calls import PRECISIONS, network_of, precision_of
+from video_rs.studies.calls import PRECISIONS, network_of, precision_of, timed
 from video_rs.studies.data_subjects import DataSubject
 from video_rs.studies.loop_subjects import AVERAGED, BARE, LOOP, OURS, THEIRS, LoopSubject
 from video_rs.studies.subjects import CLASSES
@@ -53,33 +53,29 @@ def memory_batches(subject: LoopSubject) -> Iterator[ClipBatch]:
     return itertools.repeat(ClipBatch(clips, torch.arange(subject.batch) % CLASSES, subject.batch, [], []))
 
 
-def bare(subject: LoopSubject) -> Callable[[], tuple[list[float], float]]:
+class BareStep:
     """Nothing but what every training step has."""
-    batch = next(memory_batches(subject))
-    clips = to_float(batch.clips, memory_format=torch.channels_last_3d).to(subject.device)
-    labels = batch.labels.to(subject.device)
-    network = network_of(subject).train()
-    optimizer = sgd(parameter_groups(network, network.weight_decay_names(), 4e-5), momentum=0.9, nesterov=True)
-    set_learning_rate(optimizer, RATE)
 
-    def step() -> None:
-        with precision_of(subject):
-            logits = network(clips)
-        functional.cross_entropy(logits.float(), labels, label_smoothing=0.1).backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+    def __init__(self, subject: LoopSubject):
+        self.subject = subject
+        batch = next(memory_batches(subject))
+        self.clips = to_float(batch.clips, memory_format=torch.channels_last_3d).to(subject.device)
+        self.labels = batch.labels.to(subject.device)
+        self.network = network_of(subject).train()
+        groups = parameter_groups(self.network, self.network.weight_decay_names(), 4e-5)
+        self.optimizer = sgd(groups, momentum=0.9, nesterov=True)
+        set_learning_rate(self.optimizer, RATE)
 
-    def run() -> tuple[list[float], float]:
-        seconds = []
-        for _ in range(ROUND_STEPS):
-            started = time.perf_counter()
-            step()
-            if subject.device == "cuda":
-                torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - started)
-        return seconds, 0.0
+    def __call__(self) -> tuple[list[float], float]:
+        return [timed(self.step, self.subject.device) for _ in range(ROUND_STEPS)], 0.0
 
-    return run
+    def step(self) -> None:
+        """Forward, backward, optimizer."""
+        with precision_of(self.subject):
+            logits = self.network(self.clips)
+        functional.cross_entropy(logits.float(), self.labels, label_smoothing=0.1).backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
 
 
 class OurLoop:
@@ -185,4 +181,4 @@ def _reading(subject: LoopSubject, how: str) -> DataSubject:
     return DataSubject(subject.name, how, "originals", subject.videos, subject.frames, subject.size)
 
 
-WAYS = {BARE: bare, LOOP: in_memory, AVERAGED: in_memory, OURS: on_files, THEIRS: theirs}
+WAYS = {BARE: BareStep, LOOP: in_memory, AVERAGED: in_memory, OURS: on_files, THEIRS: theirs}
