@@ -30,6 +30,11 @@ def subject(folder, how, frames=8):
     return DataSubject(f"{how} here", how, "originals", [str(folder / f"{i}.mp4") for i in range(2)], frames, 32)
 
 
+def skip_unless_there(how):
+    if how not in {s.how for s in data_subjects({"originals": {"videos": [], "cache": ""}}, 8, 32, True)}:
+        pytest.skip(f"the library of {how!r} is not installed")
+
+
 @pytest.mark.parametrize(
     "how",
     [
@@ -44,9 +49,7 @@ def subject(folder, how, frames=8):
     ],
 )
 def test_every_way_reads_on(folder, how, monkeypatch):
-    known = {s.how for s in data_subjects({"originals": {"videos": [], "cache": ""}}, 8, 32, True)}
-    if how not in known:
-        pytest.skip(f"the library of {how!r} is not installed")
+    skip_unless_there(how)
     monkeypatch.setattr(data_calls, "ROUND_SECONDS", 0.0)
     call = DataCall(subject(folder, how))
     assert call.first_clip_s > 0
@@ -54,9 +57,17 @@ def test_every_way_reads_on(folder, how, monkeypatch):
     call.stream.close()
 
 
+def test_videos_that_cannot_be_read_end_the_benchmark(folder, tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(b"not a video")
+    call = DataCall(DataSubject("ours", "ours pyav", "originals", [str(tmp_path / "broken.mp4")], 8, 32))
+    with pytest.raises(InputError, match="no clip in 50 batches: the videos cannot be read this way"):
+        call()
+    call.stream.close()
+
+
 @pytest.mark.parametrize("decode", [decode_pyav, decode_torchcodec, decode_decord])
 def test_decoding_alone_decodes_the_frames_of_training(folder, decode, monkeypatch):
-    pytest.importorskip(decode.__name__.removeprefix("decode_").replace("pyav", "av"))
+    skip_unless_there(decode.__name__.replace("_", " "))
     draws = needed(subject(folder, "decode pyav"))
     assert [decode(*next(draws)) for _ in range(4)] == [1] * 4
     first = [next(needed(subject(folder, "decode pyav"))) for _ in range(2)]
@@ -66,6 +77,7 @@ def test_decoding_alone_decodes_the_frames_of_training(folder, decode, monkeypat
 
 
 def test_ours_is_the_training_pipeline(folder):
+    skip_unless_there("ours torchcodec")
     loader = loader_of(subject(folder, "ours torchcodec"))
     assert (loader.read.source.decoder, loader.read.clips, loader.workers.processes) == ("torchcodec", 1, 1)
     assert loader_of(subject(folder, "ours, 4 clips a video")).read.clips == 4

@@ -36,7 +36,8 @@ BITS = 7
 
 @functools.cache
 def importable(decoder: str) -> bool:
-    command = "import torchcodec.decoders" if decoder == "torchcodec" else f"import {decoder.replace('pyav', 'av')}"
+    ours = "import video_rs.data.decoding.torchcodec"  # the package itself is imported without FFmpeg's libraries too
+    command = ours if decoder == "torchcodec" else f"import {decoder.replace('pyav', 'av')}"
     return subprocess.run([sys.executable, "-c", command], capture_output=True).returncode == 0
 
 

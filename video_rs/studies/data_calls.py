@@ -16,9 +16,11 @@ from video_rs.data.order import ClipOrder, Share, permutation
 from video_rs.data.preprocessing import ClipSpec
 from video_rs.data.records import VideoRecord
 from video_rs.data.transforms import TrainTransform
+from video_rs.errors import InputError
 from video_rs.studies.data_subjects import SAMPLING_RATE, DataSubject
 
 BATCH = 4  # clips of a batch of ours
+MOST_EMPTY = 50  # batches without a clip
 ROUND_CLIPS, ROUND_SECONDS = 8, 2.0  # a round has at least so many clips and takes at least so long
 _EPOCHS = 100_000  # more than anybody reads
 
@@ -40,9 +42,12 @@ class DataCall:
         taken = 0
         while taken < self.ahead:
             taken += next(self.stream)
-        started, clips = time.perf_counter(), 0
+        started, clips, empty = time.perf_counter(), 0, 0
         while clips < ROUND_CLIPS or time.perf_counter() - started < ROUND_SECONDS:
-            clips += next(self.stream)
+            taken = next(self.stream)
+            clips, empty = clips + taken, 0 if taken else empty + 1
+            if empty == MOST_EMPTY:
+                raise InputError(f"no clip in {MOST_EMPTY} batches: the videos cannot be read this way")
         return clips / (time.perf_counter() - started)
 
 

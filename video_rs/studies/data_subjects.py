@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from video_rs.data.decoding import reader_class
+from video_rs.errors import InputError
+
 # What each way needs beside the package's own dependencies.
 DECODING = {"decode pyav": None, "decode torchcodec": "torchcodec", "decode decord": "decord"}
 OURS = {"ours pyav": None, "ours torchcodec": "torchcodec", "ours decord": "decord"}
@@ -55,12 +58,22 @@ def data_subjects(files: Mapping[str, Mapping[str, Any]], frames: int, size: int
         peers: whether :data:`PEERS` are among them.
     """
     ways = {**DECODING, **OURS, **OTHER_READERS, **REPEATED, **(PEERS if peers else {})}
-    ways = [how for how, package in ways.items() if package is None or importlib.util.find_spec(package)]
+    ways = [how for how, package in ways.items() if package is None or _is_there(package)]
     return [
         DataSubject(f"{how}, {kind}, {frames} frames", how, kind, frames=frames, size=size, **where)
         for kind, where in files.items()
         for how in ways
     ]
+
+
+def _is_there(package: str) -> bool:
+    """Whether it is installed, and torchcodec with the libraries that it needs."""
+    if importlib.util.find_spec(package) is None:
+        return False
+    try:
+        return package != "torchcodec" or reader_class(package) is not None
+    except InputError:
+        return False
 
 
 def data_ratios(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -14,6 +14,20 @@ from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.reader import DecodeError, VideoReader, check_indices
 
 
+def _require_ffmpeg() -> None:
+    """Raises RuntimeError without FFmpeg's libraries: from 0.17 on the package is imported all the same."""
+    try:
+        VideoDecoder(b"no video")
+    except RuntimeError as error:
+        if "Could not load libtorchcodec" in str(error):
+            raise
+    except ValueError:
+        pass
+
+
+_require_ffmpeg()
+
+
 class TorchCodecReader(VideoReader):
     """A :class:`VideoReader` for files whose index is ``addressable``; one decoding thread."""
 
