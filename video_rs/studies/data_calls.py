@@ -41,14 +41,18 @@ class DataCall:
     def __call__(self) -> float:
         taken = 0
         while taken < self.ahead:
-            taken += next(self.stream)
-        started, clips, empty = time.perf_counter(), 0, 0
+            taken += self._next()
+        started, clips = time.perf_counter(), 0
         while clips < ROUND_CLIPS or time.perf_counter() - started < ROUND_SECONDS:
-            taken = next(self.stream)
-            clips, empty = clips + taken, 0 if taken else empty + 1
-            if empty == MOST_EMPTY:
-                raise InputError(f"no clip in {MOST_EMPTY} batches: the videos cannot be read this way")
+            clips += self._next()
         return clips / (time.perf_counter() - started)
+
+    def _next(self) -> int:
+        """Clips of the next batch that has any; InputError where none comes."""
+        for _ in range(MOST_EMPTY):
+            if clips := next(self.stream):
+                return clips
+        raise InputError(f"no clip in {MOST_EMPTY} batches: the videos cannot be read this way")
 
 
 # A stream gives the number of clips that it has just got; with it comes how many clips it may have read ahead.
