@@ -234,7 +234,8 @@ def test_an_output_that_cannot_be_written_is_refused(convert, saved, variables, 
     (tmp_path / "file").write_text("")
     output = tmp_path / "file" / "out.pth"
     result = convert(saved(checkpoint(variables)), output=output)
-    assert (result.code, result.err) == (2, f"error: cannot write {output}: {tmp_path}/file: File exists\n")
+    line = f"cannot write {output}: File exists; there is none from before; make room there and convert again"
+    assert (result.code, result.err) == (2, f"error: {line}\n")
 
 
 def test_an_output_that_is_a_folder_is_refused_first(convert, tmp_path):

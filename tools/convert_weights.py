@@ -47,10 +47,7 @@ def main() -> None:
     model, state = SOURCES[args.source](args, fields)
     architecture = dataclasses.asdict(model.backbone.architecture)
     result = {"model": state, "ema": None, "architecture": architecture, "num_classes": model.num_classes}
-    try:
-        save_checkpoint(Path(args.output), result)
-    except OSError as error:
-        raise InputError(f"cannot write {args.output}: {error.filename}: {error.strerror}") from error
+    save_checkpoint(Path(args.output), result, then="convert again")
     print(f"wrote {args.output}: {args.arch}, {model.num_classes} classes")
 
 

@@ -17,10 +17,12 @@ FORMAT = 1
 REQUIRED = ("format", "model", "ema", "architecture", "num_classes", "label_names", "preprocessing", "config", "step")
 
 
-def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+def save_checkpoint(path: Path, state: Mapping[str, Any], then: str = "go on with --resume") -> None:
     """Writes ``state`` beside ``path``, flushes it to the disk, then renames it into place.
 
     A process killed at any moment leaves the previous file or the new one, never a part of one.
+
+    ``then`` is what to do after making room.
 
     Raises:
         InputError: the disk is full, or cannot be written to.
@@ -34,13 +36,13 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except (OSError, RuntimeError) as error:
-        raise _unwritable(path, partial, error) from error
+        raise _unwritable(path, partial, error, then) from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
 
 
-def _unwritable(path: Path, partial: Path, error: Exception) -> InputError:
+def _unwritable(path: Path, partial: Path, error: Exception, then: str) -> InputError:
     """The reason behind an error of torch.save, which says of some that its stream failed, and no more."""
     cause = error
     while cause is not None and not isinstance(cause, OSError):
@@ -49,7 +51,7 @@ def _unwritable(path: Path, partial: Path, error: Exception) -> InputError:
     if cause is not None and cause.errno in (errno.ENOSPC, errno.EDQUOT):
         reason += f" after {_written(partial) / 2**20:.1f} MiB"
     before = "the one from before is whole" if path.is_file() else "there is none from before"
-    return InputError(f"cannot write {path}: {reason}; {before}; make room there and go on with --resume")
+    return InputError(f"cannot write {path}: {reason}; {before}; make room there and {then}")
 
 
 def _written(partial: Path) -> int:
