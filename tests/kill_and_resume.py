@@ -23,6 +23,7 @@ import torch
 
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.errors import InputError
+from video_rs.studies.worker import descendants
 
 TRAIN_NET = Path(__file__).parents[1] / "tools" / "train_net.py"
 KEYS = {
@@ -70,15 +71,7 @@ def start(
 
 def family(process: int) -> list[int]:
     """A process and all that come from it: the launcher's own have sessions of theirs."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            parent = int(stat.read_text().rsplit(")", 1)[1].split()[1])
-            children.setdefault(parent, []).append(int(stat.parent.name))
-    found = [process]
-    for member in found:
-        found += children.get(member, [])
-    return found
+    return [process, *descendants(process)]
 
 
 def kill(run: subprocess.Popen) -> None:

@@ -102,7 +102,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--engines", help="of accelerate, for model on a CPU, comma-separated; default all installed")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
-    parser.add_argument("--list", default="", help="videos to read, not shards; train: whole loops on them")
+    parser.add_argument(
+        "--list",
+        default="",
+        help="videos, one recording's worth each, no shards: data reads them, train runs whole loops",
+    )
     parser.add_argument("--prepared", type=Path, default="data/benchmark", help="for data: prepared ones, made once")
     parser.add_argument("--short-side", type=int, default=256, help="for data: of the prepared ones, in pixels")
     parser.add_argument("--clips", type=int, default=0, help="for data: so many more through two workers, for memory")

@@ -361,7 +361,9 @@ class Run:
         return stops
 
     def _any_process(self, *facts: bool) -> list[bool]:
-        """Whether each is so in any process."""
+        """Whether each is so in any process; asked after every step, so one process alone asks no GPU."""
+        if distributed.world_size() == 1:
+            return list(facts)
         numbers = torch.tensor([int(fact) for fact in facts], device=self.device)
         return [count > 0 for count in distributed.sum_over_ranks(numbers).tolist()]
 

@@ -111,14 +111,14 @@ class OurLoop:
             next(self.batches)
         seconds, waits, last = [], [], [time.perf_counter()]
 
-        def log(step: int, scalars: dict[str, float]) -> None:
+        def log(_step: int, scalars: dict[str, float]) -> None:
             now = time.perf_counter()
             seconds.append(now - last[0])
             waits.append(scalars["data_wait"] * seconds[-1])
             last[0] = now
 
         if checkpoint:
-            self.writer.write({**self.trainer.state_dict(), "step": self.trainer.step})
+            self.writer.write(self.trainer.state_dict())
         with contextlib.suppress(Stopped):
             fit(
                 self.trainer,
