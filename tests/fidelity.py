@@ -172,7 +172,7 @@ def steps(config) -> Iterator[Row]:
     ours = [learning_rate(step, settings.base_lr, settings.total_steps, settings.warmup_steps) for step in at]
     yield Row(f"learning rate at steps {', '.join(map(str, at))}", [published_rate(step) for step in at], ours, 1e-15)
     logits = torch.linspace(-3, 3, 400, dtype=torch.float64)
-    losses = cross_entropy(logits.float().expand(2, 400), torch.tensor([0, 399]), settings.label_smoothing)
+    losses = cross_entropy(logits.float().expand(2, 400), torch.tensor([0, 399]), config.SOLVER.LABEL_SMOOTHING)
     yield Row(
         "loss, smoothed by 0.1 over 400 classes",
         [published_loss(logits, label) for label in (0, 399)],

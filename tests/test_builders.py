@@ -27,6 +27,7 @@ REACHES = {
     "DATA.VAL_LIST": ("", lambda run: run.val_records is None),
     "DATA.ROOT": ("/somewhere", lambda run: run.train_records.records[0].path.startswith("/somewhere/")),
     "DATA.LABEL_MAP": ("@light\ndark\n", lambda run: run.names == ("light", "dark")),
+    "DATA.MULTI_LABEL": ("true", lambda run: run.loader.multi_label == 2 and run.identity["multi_label"]),
     "DATA.DEMO": ("motion", lambda run: run.config.DATA.DEMO == "motion"),
     "DATA.DECODER": ("pyav", lambda run: run.loader.read.source.decoder == "pyav"),
     "DATA.NUM_WORKERS": ("3", lambda run: run.loader.workers.processes == 3),
@@ -92,7 +93,8 @@ REACHES = {
         "0.01",
         lambda run: [g["weight_decay"] for g in run.trainer.optimizer.param_groups] == [0.01, 0],
     ),
-    "SOLVER.LABEL_SMOOTHING": ("0.2", lambda run: run.settings.label_smoothing == 0.2),
+    "SOLVER.LABEL_SMOOTHING": ("0.2", lambda run: run.trainer.loss.smoothing == 0.2),
+    "SOLVER.CLASS_WEIGHTS": ("0.5", lambda run: run.trainer.loss.weights is not None),
     "SOLVER.CLIP_GRAD_L2NORM": ("2", lambda run: run.settings.clip_norm == 2),
     "SOLVER.EMA_DECAY": ("0.5", lambda run: run.trainer.ema.decay == 0.5),
 }
@@ -161,10 +163,10 @@ def test_adamw_takes_its_betas(two):
     assert run.trainer.optimizer.defaults["betas"] == (0.8, 0.95)
 
 
-def test_mixing_takes_its_probability_and_the_number_of_classes(two):
+def test_mixing_takes_its_probability(two):
     run = build(two, {"AUG.MIXUP_ALPHA": "0.2", "AUG.CUTMIX_ALPHA": "1", "AUG.MIX_PROB": "0.4"})
     assert run.trainer.mix == Mixing(0.2, 1.0, 0.4)
-    assert run.trainer.num_classes == len(run.names) == run.trainer.model.fc.out_features
+    assert run.trainer.loss.num_classes == len(run.names) == run.trainer.model.fc.out_features
 
 
 @pytest.mark.parametrize("overrides", [{}, {"AUG.MIX_PROB": "0.5"}, {"AUG.MIXUP_ALPHA": "0.2", "AUG.MIX_PROB": "0"}])

@@ -56,7 +56,7 @@ def views(record, **reader):
 
 def test_a_training_clip_is_a_function_of_seed_epoch_and_pick(ramp):
     one = sample(record(ramp), 0, 1)
-    assert (one.label, one.error, one.clip.shape) == (1, None, (3, 4, 16, 16))
+    assert (one.labels, one.error, one.clip.shape) == ((1,), None, (3, 4, 16, 16))
     first = frame_numbers(one.clip)
     assert first == list(range(first[0], first[0] + 12, 3))
     assert torch.equal(one.clip, sample(record(ramp), 0, 1).clip)
@@ -83,7 +83,7 @@ def test_several_clips_of_one_video_are_decoded_together(ramp, monkeypatch, spec
     assert shown == [spec.random(75, 10.0, generator).tolist() for _ in range(4)]
     assert len({numbers[0] for numbers in shown}) > 1
     assert len({s.clip.numpy().tobytes() for s in samples}) == 4
-    assert [(s.label, s.video, s.error) for s in samples] == [(1, ramp, None)] * 4
+    assert [(s.labels, s.video, s.error) for s in samples] == [((1,), ramp, None)] * 4
 
 
 def test_a_video_that_cannot_be_read_leaves_as_many_slots_empty(ramp):

@@ -89,7 +89,7 @@ def statistics_after_a_step(rank):
 
 def scores(rank, world):
     results = gather_results(list(evaluate(nn.Identity(), videos()[rank::world], same, 2)))
-    return [(r.index, r.video, r.label, r.error, r.views, r.probabilities) for r in results]
+    return [(r.index, r.video, r.labels, r.error, r.views, r.probabilities) for r in results]
 
 
 def work(rank, port, folder):

@@ -12,6 +12,7 @@ import video_rs
 from video_rs.engine import loop
 from video_rs.engine.ema import Ema
 from video_rs.engine.loop import Periods, Stopped, Totals, fit
+from video_rs.engine.losses import SoftmaxLoss
 from video_rs.engine.optim import adamw, learning_rate, parameter_groups, sgd
 from video_rs.engine.trainer import Trainer, TrainSettings
 from video_rs.errors import InputError
@@ -298,7 +299,7 @@ def random_trainer(kind="sgd"):
     groups = parameter_groups(model, model.weight_decay_names(), 1e-3)
     optimizer = sgd(groups, 0.9, True) if kind == "sgd" else adamw(groups, (0.9, 0.99))
     settings = TrainSettings(total_steps=6, batch_size=4, num_samples=10, base_lr=0.05, warmup_steps=2, accumulation=2)
-    return Trainer(model, optimizer, Ema(model, 0.9), prepare, torch.float32, settings)
+    return Trainer(model, optimizer, Ema(model, 0.9), prepare, torch.float32, settings, SoftmaxLoss(CLASSES))
 
 
 def stream_from(step, taken=None):

@@ -99,7 +99,7 @@ def test_several_clips_of_a_video_stand_side_by_side(records, workers):
     for batch, keys in zip(loader, order(4, clips=2), strict=True):
         samples = [s for epoch, pick in keys for s in clip_reader(clips=2)(records[pick], epoch, pick)]
         assert batch.size == len(samples) == 4
-        assert batch.labels.tolist() == [s.label for s in samples if s.clip is not None]
+        assert batch.labels.tolist() == [s.labels[0] for s in samples if s.clip is not None]
         assert torch.equal(batch.clips, torch.stack([s.clip for s in samples if s.clip is not None]))
         assert batch.failures == [(s.video, s.error) for s in samples if s.clip is None]
 
@@ -167,7 +167,12 @@ def test_a_hung_decoder_is_a_failed_test_video(records):
     items = list(ViewLoader(records, read, Share(), Workers(1, time_limit=3)))
     assert [item.index for item in items] == list(range(6))
     assert [item.error is None for item in items] == [True, True, False, True, False, True]
-    assert (items[4].id, items[4].video, items[4].label, items[4].error) == (records[4].id, records[4].path, 1, HUNG)
+    assert (items[4].id, items[4].video, items[4].labels, items[4].error) == (
+        records[4].id,
+        records[4].path,
+        (1,),
+        HUNG,
+    )
 
 
 def preprocessing():
@@ -188,7 +193,7 @@ def test_global_generators_are_left_alone(records):
 
 def number(record, index):
     """Says which record it is."""
-    return VideoViews(index, record, f"{record}.mp4", None)
+    return VideoViews(index, record, f"{record}.mp4", ())
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
@@ -211,7 +216,7 @@ def test_views_arrive_in_order_as_their_reader_made_them(records, workers):
     assert [item.error is None for item in items] == [True, True, False, True, True, True]
     for item in items:
         assert isinstance(item, VideoViews)
-        assert (item.video, item.label) == (records[item.index].path, item.index % 3)
+        assert (item.video, item.labels) == (records[item.index].path, (item.index % 3,))
         if item.error is None:
             views = torch.cat(list(item.views(4)))
             assert views.shape == (6, 3, 4, 16, 16)  # 3 crops x 2 clips

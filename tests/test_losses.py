@@ -1,10 +1,17 @@
-"""Cross-entropy against the soft-target formula, computed in float64 by hand."""
+"""Losses against their formulas, computed in float64 by hand."""
 
 import numpy as np
 import pytest
 import torch
 
-from video_rs.engine.losses import cross_entropy, soft_targets
+from video_rs.engine.losses import (
+    SigmoidLoss,
+    SoftmaxLoss,
+    class_weights,
+    cross_entropy,
+    positive_weights,
+    soft_targets,
+)
 
 
 def soft_target_loss(logits, labels, smoothing):
@@ -107,3 +114,62 @@ def test_gradient_towards_soft_targets_is_probability_minus_target():
     cross_entropy(logits, targets).sum().backward()
     # The loss passes through float32.
     torch.testing.assert_close(logits.grad, logits.detach().softmax(1) - targets, rtol=1e-6, atol=1e-6)
+
+
+WEIGHTS = torch.tensor([0.5, 2.0, 1.25])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_softmax_loss_weighs_each_class_of_the_target(smoothing):
+    logits = 3 * torch.randn(6, 3, generator=torch.Generator().manual_seed(2))
+    labels = torch.tensor([0, 1, 2, 2, 1, 0])
+    loss = SoftmaxLoss(3, smoothing, WEIGHTS)
+    log_p = logits.double().log_softmax(1).numpy()
+    q = np.full((6, 3), smoothing / 3)
+    q[np.arange(6), labels] += 1 - smoothing
+    expected = -(q * WEIGHTS.double().numpy() * log_p).sum(1)
+    np.testing.assert_allclose(loss(logits, labels).numpy(), expected, rtol=1e-5, atol=1e-6)
+    # Mixing works on the soft targets: the same loss.
+    np.testing.assert_allclose(loss(logits, loss.soft(labels)).numpy(), expected, rtol=1e-5, atol=1e-6)
+    unweighted = SoftmaxLoss(3, smoothing)
+    assert torch.equal(unweighted(logits, labels), cross_entropy(logits, labels, smoothing))
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_sigmoid_loss_is_the_mean_binary_cross_entropy_over_the_classes(smoothing, weights):
+    logits = 3 * torch.randn(4, 3, generator=torch.Generator().manual_seed(3))
+    labels = torch.tensor([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]], dtype=torch.uint8)
+    loss = SigmoidLoss(smoothing, weights)
+    p = 1 / (1 + np.exp(-logits.double().numpy()))
+    y = labels.double().numpy() * (1 - smoothing) + smoothing / 2
+    w = np.ones(3) if weights is None else weights.double().numpy()
+    expected = -(w * y * np.log(p) + (1 - y) * np.log(1 - p)).mean(1)
+    got = loss(logits, labels)
+    assert (got.dtype, got.shape) == (torch.float32, (4,))
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(loss(logits, loss.soft(labels)).numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert loss(logits.bfloat16(), labels).dtype == torch.float32
+
+
+def test_hits():
+    logits = torch.tensor([[0.1, 0.9, 0.0], [3.0, 1.0, 2.0], [0.0, 0.0, 1.0]])
+    assert SoftmaxLoss(3).hits(logits, torch.tensor([1, 2, 2])) == 2
+    several = torch.tensor([[1, 1, 0], [0, 1, 1], [1, 1, 1]], dtype=torch.uint8)
+    assert SigmoidLoss().hits(logits, several) == 2
+
+
+def test_class_weights():
+    """Counts 6, 3, 1: with power 1 all classes weigh alike in sum, and the mean over the ten videos is 1."""
+    assert class_weights([6, 3, 1], 1).tolist() == pytest.approx([10 / 18, 10 / 9, 10 / 3])  # n / (K * count)
+    half = class_weights([4, 1], 0.5).tolist()  # 1/2 and 1, whose mean over the videos is 3/5
+    assert half == pytest.approx([5 / 6, 5 / 3])
+    assert class_weights([4, 1, 7], 0).tolist() == [1, 1, 1]
+    assert class_weights([4, 1, 0], 1).tolist() == pytest.approx([5 / 8, 5 / 2, 5 / 2])
+
+
+def test_positive_weights_are_the_odds_against_a_class():
+    assert positive_weights([2, 5, 8], 10, 1).tolist() == pytest.approx([4, 1, 0.25])
+    assert positive_weights([2, 5, 8], 10, 0.5).tolist() == pytest.approx([2, 1, 0.5])
+    assert positive_weights([2, 5, 8], 10, 0).tolist() == [1, 1, 1]
+    assert positive_weights([0, 10], 10, 1).tolist() == pytest.approx([10, 0.1])

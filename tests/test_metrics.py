@@ -7,15 +7,24 @@ import torch
 from torch import nn
 
 from video_rs.engine.evaluator import evaluate, gather_results, view_probabilities
-from video_rs.engine.metrics import VideoResult, confusion_matrix, log_loss, summarize, top_k_hits, top_labels
+from video_rs.engine.metrics import (
+    VideoResult,
+    average_precision,
+    class_precisions,
+    confusion_matrix,
+    log_loss,
+    summarize,
+    top_k_hits,
+    top_labels,
+)
 
 
 def read(index, label, *probabilities):
-    return VideoResult(index, f"{index}.mp4", label, torch.tensor(probabilities), views=30)
+    return VideoResult(index, f"{index}.mp4", (label,), torch.tensor(probabilities), views=30)
 
 
 def failed(index, label):
-    return VideoResult(index, f"{index}.mp4", label, error="no video stream")
+    return VideoResult(index, f"{index}.mp4", (label,), error="no video stream")
 
 
 # Seven classes; the true class is ranked 1st, 5th, 6th and 2nd.
@@ -30,7 +39,9 @@ RANKED = [
 @pytest.mark.parametrize(("k", "hits"), [(1, 1), (2, 2), (4, 2), (5, 3), (6, 4), (7, 4), (99, 4)])
 def test_top_k_hits(k, hits):
     scores = torch.stack([r.probabilities for r in RANKED])
-    assert top_k_hits(scores, torch.tensor([r.label for r in RANKED]), k) == hits
+    truth = torch.zeros(4, 7, dtype=torch.bool)
+    truth[range(4), [r.labels[0] for r in RANKED]] = True
+    assert top_k_hits(scores, truth, k) == hits
 
 
 def test_summary():
@@ -113,9 +124,9 @@ def test_top_labels_with_fewer_classes_than_asked():
 class Video:
     """What :func:`evaluate` needs of a video: float "clips" here, so that logits can be written by hand."""
 
-    def __init__(self, index, clips, label=0, error=None):
-        self.index, self.video, self.label, self.error, self.clips = index, f"{index}.mp4", label, error, clips
-        self.id = f"video {index}"
+    def __init__(self, index, clips, labels=(0,), error=None):
+        self.index, self.id, self.video = index, f"video {index}", f"{index}.mp4"
+        self.labels, self.error, self.clips = labels, error, clips
 
     def views(self, batch):
         assert self.error is None, "a failed video has no views"
@@ -167,12 +178,12 @@ def test_prepare_is_applied_to_each_batch_of_views():
 
 
 def test_failed_videos_pass_through():
-    videos = [Video(4, torch.zeros(1, 2), 1), Video(2, None, 0, "truncated file"), Video(3, torch.ones(2, 2), None)]
+    videos = [Video(4, torch.zeros(1, 2), (1,)), Video(2, None, (0,), "truncated file"), Video(3, torch.ones(2, 2), ())]
     results = list(evaluate(nn.Identity(), videos, same, 8))
-    assert [(r.index, r.video, r.label, r.error, r.views) for r in results] == [
-        (4, "4.mp4", 1, None, 1),
-        (2, "2.mp4", 0, "truncated file", 0),
-        (3, "3.mp4", None, None, 2),
+    assert [(r.index, r.video, r.labels, r.error, r.views) for r in results] == [
+        (4, "4.mp4", (1,), None, 1),
+        (2, "2.mp4", (0,), "truncated file", 0),
+        (3, "3.mp4", (), None, 2),
     ]
     assert results[1].probabilities is None
     assert results[0].probabilities.tolist() == results[2].probabilities.tolist() == [0.5, 0.5]
@@ -181,3 +192,73 @@ def test_failed_videos_pass_through():
 def test_gather_restores_the_order_of_the_list():
     shuffled = [failed(3, 0), read(0, 0, 1.0), failed(2, 0), read(1, 0, 1.0)]
     assert [r.index for r in gather_results(shuffled)] == [0, 1, 2, 3]
+
+
+def area_under_steps(scores, truth, missed=0):
+    """Precision at every threshold times the recall it adds, by counting: scikit-learn's definition."""
+    total, area, recall = sum(truth) + missed, 0.0, 0.0
+    for threshold in sorted(set(scores), reverse=True):
+        kept = [true for score, true in zip(scores, truth, strict=True) if score >= threshold]
+        now = sum(kept) / total
+        area, recall = area + (now - recall) * sum(kept) / len(kept), now
+    return area
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_average_precision_counts_by_thresholds(seed):
+    generator = torch.Generator().manual_seed(seed)
+    # Few different scores: ties between true and false videos.
+    scores = torch.randint(6, (25,), generator=generator) / 8
+    truth = torch.rand(25, generator=generator) < 0.3
+    truth[0] = True
+    for missed in (0, 3):
+        expected = area_under_steps(scores.tolist(), truth.tolist(), missed)
+        assert average_precision(scores, truth, missed) == pytest.approx(expected, abs=1e-12)
+
+
+def test_average_precision_literal_values():
+    scores = torch.tensor([0.9, 0.8, 0.7, 0.6])
+    assert average_precision(scores, torch.tensor([True, False, True, False])) == pytest.approx((1 + 2 / 3) / 2)
+    assert average_precision(scores, torch.tensor([False, False, False, True])) == pytest.approx(1 / 4)
+    assert average_precision(scores, torch.tensor([True, False, False, False]), missed=1) == pytest.approx(1 / 2)
+    assert average_precision(torch.full((4,), 0.5), torch.tensor([True, False, False, False])) == pytest.approx(1 / 4)
+    assert math.isnan(average_precision(scores, torch.zeros(4, dtype=torch.bool)))
+
+
+def several(index, labels, *probabilities):
+    return VideoResult(index, f"{index}.mp4", labels, torch.tensor(probabilities))
+
+
+SEVERAL = [
+    several(0, (0, 2), 0.9, 0.2, 0.6),
+    several(1, (1,), 0.8, 0.7, 0.1),
+    several(2, (0,), 0.3, 0.9, 0.2),
+]
+
+
+def test_summary_of_several_labels():
+    # By score: class 0 true, false, true; class 1 false, true, false; class 2 true first.
+    results = list(SEVERAL)
+    precisions = [(1 + 2 / 3) / 2, 1 / 2, 1.0]
+    summary = summarize(results, 3, multi_label=True)
+    assert summary.pop("map") == summary.pop("map_all") == pytest.approx(sum(precisions) / 3)
+    assert summary == {"top1": 1 / 3, "topk": 1.0, "k": 3, "videos": 3, "failed": 0, "top1_all": 1 / 3}
+    assert [(c.index, c.videos) for c in class_precisions(results, 3)] == [(0, 2), (1, 1), (2, 1)]
+    # A failed video of classes 0 and 3 (of which there is no other) is never found.
+    four = [several(r.index, r.labels, *r.probabilities, 0.5) for r in results]
+    lost = VideoResult(3, "3.mp4", (0, 3), error="no video stream")
+    summary = summarize([*four, lost], 4, multi_label=True)
+    assert summary["map"] == pytest.approx(sum(precisions) / 3)
+    assert summary["map_all"] == pytest.approx(((1 + 2 / 3) / 3 + 1 / 2 + 1.0 + 0) / 4)
+    assert summarize([lost], 4, multi_label=True)["map"] == 0
+
+
+def test_log_loss_of_several_labels_is_over_all_classes():
+    right = [0.9, 0.8, 0.6, 0.2, 0.7, 0.9, 0.3, 0.1, 0.8]
+    assert log_loss(SEVERAL, multi_label=True) == pytest.approx(-sum(map(math.log, right)) / 9)
+
+
+def test_the_score_of_several_labels_is_the_mean_of_sigmoids():
+    logits = torch.tensor([[math.log(3.0), 0.0], [-math.log(3.0), math.log(9.0)]])
+    mean, _ = view_probabilities(nn.Identity(), logits.split(1), same, multi_label=True)
+    assert mean.tolist() == pytest.approx([(0.75 + 0.25) / 2, (0.5 + 0.9) / 2])

@@ -13,6 +13,7 @@ from video_rs.data.mixing import Mixing
 from video_rs.engine import distributed
 from video_rs.engine.batch_norm import synchronize
 from video_rs.engine.ema import Ema
+from video_rs.engine.losses import SoftmaxLoss
 from video_rs.engine.optim import learning_rate, parameter_groups, sgd
 from video_rs.engine.trainer import Trainer, TrainSettings, micro_generator, seed_step
 from video_rs.errors import InputError
@@ -76,11 +77,13 @@ def kernels(model):
     return {name for name, parameter in model.named_parameters() if parameter.dim() > 1}
 
 
-def make_trainer(model, precision=torch.float32, decay=0.05, mix=None, **settings):
+def make_trainer(model, precision=torch.float32, decay=0.05, mix=None, label_smoothing=0.0, **settings):
     defaults = {"total_steps": 8, "batch_size": 4, "num_samples": 8, "base_lr": 0.5, "warmup_steps": 2, "seed": 7}
     optimizer = sgd(parameter_groups(model, kernels(model), decay), 0.9, True)
     settings = TrainSettings(**{**defaults, **settings})
-    return Trainer(model, optimizer, Ema(model, 0.9), prepare, precision, settings, mix, CLASSES)
+    return Trainer(
+        model, optimizer, Ema(model, 0.9), prepare, precision, settings, SoftmaxLoss(CLASSES, label_smoothing), mix
+    )
 
 
 def snapshot(state):
@@ -524,7 +527,8 @@ def test_a_resumed_trainer_keeps_its_own_weight_decay_and_momentum():
 def test_a_run_may_resume_with_an_average_it_did_not_have():
     model = plain_network()
     settings = TrainSettings(total_steps=8, batch_size=4, num_samples=8, base_lr=0.5, warmup_steps=0)
-    first = Trainer(model, sgd(parameter_groups(model, (), 0), 0.9, True), None, prepare, torch.float32, settings)
+    optimizer = sgd(parameter_groups(model, (), 0), 0.9, True)
+    first = Trainer(model, optimizer, None, prepare, torch.float32, settings, SoftmaxLoss(CLASSES))
     first.train_step([make_batch(0, 4)])
     assert first.state_dict()["ema"] is None
     resumed = make_trainer(plain_network())

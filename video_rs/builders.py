@@ -28,6 +28,7 @@ from video_rs.data.transforms import EvalTransform, TrainTransform
 from video_rs.engine import distributed, optim
 from video_rs.engine.batch_norm import synchronize
 from video_rs.engine.ema import Ema
+from video_rs.engine.losses import SigmoidLoss, SoftmaxLoss, class_weights, positive_weights
 from video_rs.engine.trainer import TrainSettings
 from video_rs.errors import InputError
 from video_rs.models import Architecture, VideoClassifier, architecture, freeze_stages
@@ -81,7 +82,7 @@ def build_records(config: Config) -> tuple[RecordList, RecordList | None, tuple[
     train = read(data.TRAIN_LIST, split="train", label_names=names)
     val = read(data.VAL_LIST, split="val", label_names=names or train.label_names) if data.VAL_LIST else None
     for records in filter(None, (train, val)):
-        require_single_labels(records)
+        require_labels(records, data.MULTI_LABEL)
     return train, val, class_names(train.label_names, classes)
 
 
@@ -90,13 +91,17 @@ def class_names(names: tuple[str, ...], num_classes: int) -> tuple[str, ...]:
     return (*names, *(str(i) for i in range(len(names), num_classes)))
 
 
-def require_single_labels(records: RecordList) -> None:
-    """Raises InputError for a record with several labels, or none."""
-    several = next((r for r in records.records if len(r.labels) != 1), None)
-    if several is not None:
+def require_labels(records: RecordList, multi_label: bool) -> None:
+    """Raises InputError for a record without a label, or unless ``multi_label`` with several."""
+    several = next((r for r in records.records if len(r.labels) > 1), None)
+    if several is not None and not multi_label:
         raise InputError(
-            f"{records.source}: {several.path} has {len(several.labels)} labels; training and testing take one each"
+            f"{records.source}: {several.path} has {len(several.labels)} labels; give it one, or train with "
+            "DATA.MULTI_LABEL true"
         )
+    none = next((r for r in records.records if not r.labels), None)
+    if none is not None:
+        raise InputError(f"{records.source}: {none.path} has no label; give it one, or remove its row")
 
 
 def require_files(records: RecordList) -> None:
@@ -148,6 +153,16 @@ def build_mixing(config: Config) -> Mixing | None:
     aug = config.AUG
     mixing = Mixing(aug.MIXUP_ALPHA, aug.CUTMIX_ALPHA, aug.MIX_PROB)
     return mixing if max(aug.MIXUP_ALPHA, aug.CUTMIX_ALPHA) > 0 and aug.MIX_PROB > 0 else None
+
+
+def build_loss(config: Config, records: RecordList, num_classes: int) -> SoftmaxLoss | SigmoidLoss:
+    """Softmax, or with DATA.MULTI_LABEL sigmoids; SOLVER.CLASS_WEIGHTS by how often each class is in ``records``."""
+    solver, power = config.SOLVER, config.SOLVER.CLASS_WEIGHTS
+    counts = np.bincount([label for r in records.records for label in r.labels], minlength=num_classes).tolist()
+    if config.DATA.MULTI_LABEL:
+        weights = positive_weights(counts, len(records), power) if power else None
+        return SigmoidLoss(solver.LABEL_SMOOTHING, weights)
+    return SoftmaxLoss(num_classes, solver.LABEL_SMOOTHING, class_weights(counts, power) if power else None)
 
 
 def build_preprocessing(config: Config) -> Preprocessing:
@@ -217,7 +232,6 @@ def build_settings(config: Config, num_samples: int) -> TrainSettings:
         base_lr=base_rate(config),
         warmup_steps=math.floor(solver.WARMUP_EPOCHS * whole),
         accumulation=train.ACCUMULATION_STEPS,
-        label_smoothing=solver.LABEL_SMOOTHING,
         clip_norm=solver.CLIP_GRAD_L2NORM,
         max_failed_share=config.DATA.MAX_FAILED_SHARE,
         skip_non_finite=train.NON_FINITE == "skip",
@@ -256,11 +270,16 @@ def build_epoch_order(config: Config, records: RecordList) -> Callable[[int], li
     seed, balance = config.RNG_SEED, config.DATA.CLASS_BALANCE
     if balance == 0:
         return partial(permutation, seed=seed, num_samples=len(records))
+    if config.DATA.MULTI_LABEL:
+        raise InputError(
+            f"DATA.CLASS_BALANCE {balance:g} is for videos of one label; with DATA.MULTI_LABEL set it to 0, and weigh "
+            "the classes in the loss: SOLVER.CLASS_WEIGHTS"
+        )
     return partial(balanced, seed=seed, labels=np.array([r.labels[0] for r in records.records]), balance=balance)
 
 
 def build_train_loader(
-    config: Config, records: RecordList, settings: TrainSettings, first_step: int, pin: bool
+    config: Config, records: RecordList, num_classes: int, settings: TrainSettings, first_step: int, pin: bool
 ) -> ClipLoader:
     """Micro-batches from ``first_step`` to the run's end."""
     data = config.DATA
@@ -281,7 +300,8 @@ def build_train_loader(
         settings.total_steps,
         data.CLIPS_PER_VIDEO,
     )
-    return ClipLoader(records.records, read, order, build_workers(config, data.CLIPS_PER_VIDEO), pin)
+    workers = build_workers(config, data.CLIPS_PER_VIDEO)
+    return ClipLoader(records.records, read, order, workers, pin, num_classes if data.MULTI_LABEL else 0)
 
 
 def build_view_loader(config: Config, records: RecordList, preprocessing: Preprocessing) -> ViewLoader:
@@ -322,6 +342,7 @@ def checkpoint_identity(config: Config, arch: Architecture, names: tuple[str, ..
         "architecture": dataclasses.asdict(arch),
         "num_classes": len(names),
         "label_names": list(names),
+        "multi_label": config.DATA.MULTI_LABEL,
         "preprocessing": build_preprocessing(config).to_dict(),
         "config": config.dump(),
     }

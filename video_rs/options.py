@@ -53,6 +53,7 @@ OPTIONS = (
     Option("DATA.VAL_LIST", "", "the same; empty trains without validation"),
     Option("DATA.ROOT", "", "folder that relative paths start from; empty: the list's own"),
     Option("DATA.LABEL_MAP", "", "file with one class name a line; empty: sorted names of the training list"),
+    Option("DATA.MULTI_LABEL", False, "videos may have several labels: sigmoids instead of softmax, and mAP"),
     Option("DATA.DEMO", "", "motion: write the demo clips beside TRAIN_LIST where they are missing", ("", "motion")),
     Option("DATA.DECODER", "auto", "what reads video", ("auto", "pyav", "decord", "torchcodec", "torchcodec_cuda")),
     Option("DATA.NUM_WORKERS", -1, "reading processes per training process; -1 its share of the cores, 0 none", low=-1),
@@ -131,6 +132,7 @@ OPTIONS = (
     Option("SOLVER.BETAS", [0.9, 0.999], "of AdamW", low=0, high=0.999999),
     Option("SOLVER.WEIGHT_DECAY", 4e-5, "L2 on kernels, by the rule of MODEL.INITIALIZATION", low=0),
     Option("SOLVER.LABEL_SMOOTHING", 0.1, "share of the target spread over all classes", low=0, high=1),
+    Option("SOLVER.CLASS_WEIGHTS", 0.0, "0 weighs clips alike in the loss, 1 classes: rare ones more", low=0, high=1),
     Option("SOLVER.CLIP_GRAD_L2NORM", 0.0, "largest norm of the gradient; 0 is off", low=0),
     Option("SOLVER.EMA_DECAY", 0.9999, "of the averaged weights; 0 is off", low=0, high=1),
 )

@@ -24,7 +24,7 @@ class ClipSample:
     """One slot of a training batch: ``clip`` uint8 ``[3, T, h, w]``, or None with the video and the reason."""
 
     clip: Tensor | None
-    label: int
+    labels: tuple[int, ...]
     video: str
     error: str | None = None
 
@@ -36,7 +36,7 @@ class VideoViews:
     Attributes:
         index, id: the record's position in its list, and its id.
         video: path.
-        label: class, or None.
+        labels: classes; none where they are not known.
         frames: uint8 ``[3, N, h, w]``, or None where the video could not be read.
         clips: int64 ``[K, T]`` into the N frames.
         transform: makes the crops.
@@ -46,7 +46,7 @@ class VideoViews:
     index: int
     id: str
     video: str
-    label: int | None
+    labels: tuple[int, ...]
     frames: Tensor | None = None
     clips: Tensor | None = None
     transform: EvalTransform | None = None
@@ -114,12 +114,12 @@ class ClipReader:
         except DecodeError as error:
             return self.failed(record, error.reason)
         return [
-            ClipSample(self.transform(_at(frames, place), generator), record.labels[0], record.path) for place in places
+            ClipSample(self.transform(_at(frames, place), generator), record.labels, record.path) for place in places
         ]
 
     def failed(self, record: VideoRecord, reason: str) -> list[ClipSample]:
         """As many empty slots as the video would have filled."""
-        return [ClipSample(None, record.labels[0], record.path, reason)] * self.clips
+        return [ClipSample(None, record.labels, record.path, reason)] * self.clips
 
 
 @dataclass(frozen=True)
@@ -141,12 +141,12 @@ class ViewReader:
                 frames, clips = read_views(reader, self.preprocessing, record)
         except DecodeError as error:
             return self.failed(record, index, error.reason)
-        label = record.labels[0] if record.labels else None
-        return VideoViews(index, record.id, record.path, label, frames, clips, self.preprocessing.transform)
+        transform = self.preprocessing.transform
+        return VideoViews(index, record.id, record.path, record.labels, frames, clips, transform)
 
     def failed(self, record: VideoRecord, index: int, reason: str) -> VideoViews:
         """What stands for a video that could not be read."""
-        return VideoViews(index, record.id, record.path, record.labels[0] if record.labels else None, error=reason)
+        return VideoViews(index, record.id, record.path, record.labels, error=reason)
 
 
 def _at(frames: Tensor, places: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ class ClipBatch:
 
     Attributes:
         clips: uint8 ``[b, 3, T, h, w]``, b <= size; with b = 0 the sizes are those of one empty clip.
-        labels: int64 ``[b]``.
+        labels: int64 ``[b]``, or for several labels a clip uint8 ``[b, K]``, 1 for each that it has.
         size: slots, the failed ones included.
         failures: (video, reason) of each failed slot.
         videos: path of each valid clip.
@@ -63,11 +63,12 @@ class ClipLoader:
     """Micro-batches in their order.
 
     Attributes:
-        records: with one label each.
+        records: with one label each, or several.
         read: makes the samples of one record.
         order: what is read when.
         workers: who reads.
         pin: give the clips in memory from which a GPU copies while it works.
+        multi_label: the number of classes, K, where a clip may have several; 0: each has one.
     """
 
     records: Sequence[VideoRecord]
@@ -75,6 +76,7 @@ class ClipLoader:
     order: ClipOrder
     workers: Workers
     pin: bool = False
+    multi_label: int = 0
 
     def __len__(self) -> int:
         return len(self.order)
@@ -102,9 +104,17 @@ class ClipLoader:
         )
         if valid:
             torch.stack([sample.clip for sample in valid], out=clips)
-        labels = torch.tensor([sample.label for sample in valid], dtype=torch.int64, pin_memory=self.pin)
+        labels = self._labels([sample.labels for sample in valid])
         failures = [(sample.video, sample.error) for sample in samples if sample.error is not None]
         return ClipBatch(clips, labels, len(samples), failures, [sample.video for sample in valid])
+
+    def _labels(self, labels: list[tuple[int, ...]]) -> Tensor:
+        if not self.multi_label:
+            return torch.tensor([label for (label,) in labels], dtype=torch.int64, pin_memory=self.pin)
+        several = torch.zeros(len(labels), self.multi_label, dtype=torch.uint8, pin_memory=self.pin)
+        for row, own in zip(several, labels, strict=True):
+            row[list(own)] = 1
+        return several
 
 
 def _why(record: VideoRecord, lost: Lost) -> str:

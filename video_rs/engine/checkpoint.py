@@ -98,7 +98,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} is not a checkpoint of this project: it has no {', '.join(missing)}; "
             "weights alone can start a run with MODEL.PRETRAINED"
         )
-    return checkpoint
+    # Checkpoints from before there were several labels hold models of one class a video.
+    return {"multi_label": False, **checkpoint}
 
 
 def changed_keys(before: Mapping[str, Any], now: Mapping[str, Any], ignored: tuple[str, ...]) -> list[str]:

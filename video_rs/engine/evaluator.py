@@ -1,4 +1,4 @@
-"""Multi-view evaluation: the mean softmax over all views of a video. Testing and prediction both come through here."""
+"""Multi-view evaluation: a video's probabilities are the mean over its views. Testing and prediction both come here."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -12,44 +12,46 @@ from video_rs.engine.metrics import VideoResult
 
 @torch.inference_mode()
 def view_probabilities(
-    model: nn.Module, views: Iterable[Tensor], prepare: Callable[[Tensor], Tensor]
+    model: nn.Module, views: Iterable[Tensor], prepare: Callable[[Tensor], Tensor], multi_label: bool = False
 ) -> tuple[Tensor, int]:
-    """Mean of the views' softmax probabilities (not of their logits), as published.
+    """Mean of the views' probabilities (not of their logits), as published.
 
     Args:
         model: in evaluation mode; clips -> logits.
         views: batches of uint8 ``[b, 3, T, h, w]``.
         prepare: uint8 clips on the CPU -> float clips on the model's device.
+        multi_label: a video may have several classes, each with a probability of its own: sigmoid instead of softmax.
 
     Returns:
         float32 ``[K]`` on the CPU, and the number of views.
     """
     total, count = None, 0
     for batch in views:
-        probabilities = model(prepare(batch)).float().softmax(1).sum(0)
+        logits = model(prepare(batch)).float()
+        probabilities = (logits.sigmoid() if multi_label else logits.softmax(1)).sum(0)
         total = probabilities if total is None else total + probabilities
         count += len(batch)
     return (total / count).cpu(), count
 
 
 def evaluate(
-    model: nn.Module, videos: Iterable[Any], prepare: Callable[[Tensor], Tensor], batch: int
+    model: nn.Module, videos: Iterable[Any], prepare: Callable[[Tensor], Tensor], batch: int, multi_label: bool = False
 ) -> Iterator[VideoResult]:
     """Results one by one, as their videos arrive.
 
     Args:
         model: put in evaluation mode here.
-        videos: items with ``index``, ``id``, ``video``, ``label``, ``error`` and ``views(batch) -> batches``.
-        prepare: as in :func:`view_probabilities`.
+        videos: items with ``index``, ``id``, ``video``, ``labels``, ``error`` and ``views(batch) -> batches``.
+        prepare, multi_label: as in :func:`view_probabilities`.
         batch: views per forward pass.
     """
     model.eval()
     for item in videos:
         if item.error is not None:
-            yield VideoResult(item.index, item.video, item.label, error=item.error, id=item.id)
+            yield VideoResult(item.index, item.video, item.labels, error=item.error, id=item.id)
             continue
-        probabilities, count = view_probabilities(model, item.views(batch), prepare)
-        yield VideoResult(item.index, item.video, item.label, probabilities, views=count, id=item.id)
+        probabilities, count = view_probabilities(model, item.views(batch), prepare, multi_label)
+        yield VideoResult(item.index, item.video, item.labels, probabilities, views=count, id=item.id)
 
 
 def gather_results(results: list[VideoResult]) -> list[VideoResult]:

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from video_rs.engine import distributed
 from video_rs.engine.batch_norm import SyncBatchNorm3d, absent, is_synchronized
 from video_rs.engine.ema import Ema
-from video_rs.engine.losses import cross_entropy, soft_targets
-from video_rs.engine.metrics import top_k_hits
+from video_rs.engine.losses import SigmoidLoss, SoftmaxLoss
 from video_rs.engine.optim import learning_rate, set_learning_rate
 from video_rs.errors import InputError
 
@@ -38,7 +37,6 @@ class TrainSettings:
     base_lr: float
     warmup_steps: int
     accumulation: int = 1
-    label_smoothing: float = 0.0
     clip_norm: float = 0.0
     max_failed_share: float = 1.0
     skip_non_finite: bool = False
@@ -71,8 +69,8 @@ class Trainer:
         prepare: uint8 clips on the CPU -> float clips on the device.
         precision: dtype that the forward pass computes in; float16 scales its loss.
         settings: plain numbers.
+        loss: of each clip, from its logits and labels; it also makes the targets that ``mix`` takes.
         mix: mixes the valid clips of a micro-batch with each other, and their smoothed targets; None: off.
-        num_classes: columns of the targets that ``mix`` takes.
     """
 
     def __init__(
@@ -83,13 +81,12 @@ class Trainer:
         prepare: Callable[[Tensor], Tensor],
         precision: torch.dtype,
         settings: TrainSettings,
+        loss: SoftmaxLoss | SigmoidLoss,
         mix: Mix | None = None,
-        num_classes: int = 0,
     ):
-        assert mix is None or num_classes > 0, "mixing needs the number of classes"
         self.model, self.optimizer, self.ema = model, optimizer, ema
         self.prepare, self.precision, self.settings = prepare, precision, settings
-        self.mix, self.num_classes = mix, num_classes
+        self.loss, self.mix = loss, mix
         self.device = next(model.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == torch.float16)
         self.net: nn.Module = model
@@ -101,7 +98,7 @@ class Trainer:
         self.failed = 0
 
     def train_step(self, batches: list[Any]) -> dict[str, float]:
-        """One optimizer step over micro-batches with ``clips`` (uint8), ``labels`` (int64) and ``size`` (slots).
+        """One optimizer step over micro-batches: uint8 ``clips``, ``labels`` as the loss takes them, ``size`` in slots.
 
         A slot whose video failed is absent from ``clips``; the loss is the mean over the valid clips of all
         processes. Without any, nothing changes but the step number. Batch-norm statistics become the mean over the
@@ -153,14 +150,14 @@ class Trainer:
         """Loss of each valid clip of micro-batch number ``micro``, and how many were right."""
         if len(batch.labels) == 0:
             return self._empty_forward(batch), 0
-        settings, labels = self.settings, batch.labels.to(self.device, non_blocking=True)
+        labels = batch.labels.to(self.device, non_blocking=True)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             clips, targets = self.prepare(batch.clips), labels
             if self.mix is not None:
-                soft = soft_targets(labels, self.num_classes, settings.label_smoothing)
-                clips, targets = self.mix(clips, soft, micro_generator(settings.seed, self.step, micro))
+                generator = micro_generator(self.settings.seed, self.step, micro)
+                clips, targets = self.mix(clips, self.loss.soft(labels), generator)
             logits = self.net(clips)
-        return cross_entropy(logits, targets, settings.label_smoothing), top_k_hits(logits.detach(), labels, 1)
+        return self.loss(logits, targets), self.loss.hits(logits.detach(), labels)
 
     def _empty_forward(self, batch: Any) -> Tensor:
         """A zero loss that still takes part in all exchanges."""

@@ -26,7 +26,7 @@ class Prediction:
 
     Attributes:
         video: path as given.
-        top: (label, score) pairs, best first, at most five; scores are mean softmax probabilities over the views.
+        top: (label, score) pairs, best first, at most five; scores are mean probabilities over the views.
         error: why there is no answer, or None.
     """
 
@@ -50,6 +50,7 @@ class Predictor:
         device: where the model is.
         decoder: one of :data:`video_rs.data.decoding.DECODERS`.
         batch: views per forward pass.
+        multi_label: the model gives each class a probability of its own.
     """
 
     def __init__(
@@ -60,9 +61,10 @@ class Predictor:
         device: torch.device,
         decoder: str = "auto",
         batch: int = 8,
+        multi_label: bool = False,
     ):
         self.model, self.preprocessing, self.label_names = model, preprocessing, label_names
-        self.decoder, self.batch = decoder, batch
+        self.decoder, self.batch, self.multi_label = decoder, batch, multi_label
         self.prepare = partial(preprocessing.prepare, device=device)
 
     @classmethod
@@ -75,7 +77,8 @@ class Predictor:
         checkpoint = load_checkpoint(path)
         where = pick_device(device)
         preprocessing = Preprocessing.from_dict(checkpoint["preprocessing"])
-        return cls(load_classifier(checkpoint, where), preprocessing, checkpoint["label_names"], where, decoder)
+        model, names = load_classifier(checkpoint, where), checkpoint["label_names"]
+        return cls(model, preprocessing, names, where, decoder, multi_label=checkpoint["multi_label"])
 
     def predict(self, video: str) -> Prediction:
         """The five best labels of one video.
@@ -93,7 +96,7 @@ class Predictor:
         records = [VideoRecord(str(video), (), None, None, str(video)) for video in videos]
         read = ViewReader(self.preprocessing, VideoSource(self.decoder))
         items = (read(record, index) for index, record in enumerate(records))
-        for result in evaluate(self.model, items, self.prepare, self.batch):
+        for result in evaluate(self.model, items, self.prepare, self.batch, self.multi_label):
             yield self._prediction(result)
 
     def _prediction(self, result: VideoResult) -> Prediction:

@@ -11,7 +11,7 @@ from video_rs.data.decoding import open_video
 from video_rs.data.preprocessing import ClipSpec
 from video_rs.data.records import VideoRecord
 from video_rs.data.sampling import center_clip
-from video_rs.engine.metrics import VideoResult, confusion_matrix, top_labels
+from video_rs.engine.metrics import VideoResult, class_precisions, confusion_matrix, top_labels
 from video_rs.errors import InputError
 from video_rs.reports import Example, write_report
 
@@ -19,9 +19,14 @@ EXAMPLES = 8
 EXAMPLE_FRAMES = 6
 
 
+def joined(labels: Sequence[int], names: Sequence[str]) -> str | None:
+    """Names of the labels as a list file has them, several with ``;`` between; None where there is none."""
+    return ";".join(names[label] for label in labels) or None
+
+
 def prediction_row(result: VideoResult, names: Sequence[str]) -> dict[str, Any]:
     """One line of predictions.jsonl: the video, its label, the five best classes, all probabilities, or its error."""
-    row = {"video": result.video, "id": result.id, "label": None if result.label is None else names[result.label]}
+    row = {"video": result.video, "id": result.id, "label": joined(result.labels, names)}
     if result.error is not None:
         return {**row, "top": [], "probabilities": None, "error": result.error}
     probabilities = [round(p, 7) for p in result.probabilities.tolist()]
@@ -40,8 +45,8 @@ def pick_examples(
 ) -> list[Example]:
     """Clips for the report: wrong ones first in turn with right ones, spread over the list."""
     read = [r for r in results if r.error is None]
-    wrong = [r for r in read if int(r.probabilities.argmax()) != r.label]
-    right = [r for r in read if int(r.probabilities.argmax()) == r.label]
+    wrong = [r for r in read if int(r.probabilities.argmax()) not in r.labels]
+    right = [r for r in read if int(r.probabilities.argmax()) in r.labels]
     half = EXAMPLES // 2
     from_wrong = _spread(wrong, max(half, EXAMPLES - len(right)))
     chosen = from_wrong + _spread(right, EXAMPLES - len(from_wrong))
@@ -49,7 +54,7 @@ def pick_examples(
     for result in chosen:
         frames = _example_frames(records[result.index], clip, decoder)
         top = top_labels(result.probabilities, names, 3)
-        examples.append(Example(frames, result.video, names[result.label], top))
+        examples.append(Example(frames, result.video, joined(result.labels, names), top))
     return examples
 
 
@@ -78,6 +83,7 @@ def write_outcome_report(
     names: Sequence[str],
     clip: ClipSpec,
     decoder: str,
+    multi_label: bool,
     failures: list[tuple[str, str]],
     config_text: str,
     notes: list[str],
@@ -93,7 +99,8 @@ def write_outcome_report(
         title=title,
         summary=summary,
         log=log,
-        confusion=confusion_matrix(results, len(names)).numpy() if results else None,
+        confusion=confusion_matrix(results, len(names)).numpy() if results and not multi_label else None,
+        precisions=class_precisions(results, len(names)) if results and multi_label else None,
         label_names=list(names),
         examples=examples,
         failures=[*failures, *((r.video, r.error) for r in results if r.error is not None)],

@@ -22,6 +22,9 @@ from video_rs.jobs.outcome import write_outcome_report, write_predictions
 from video_rs.jobs.progress import say, videos_with_progress
 from video_rs.jobs.run_folder import RunFolder
 
+# What the classes are is the checkpoint's; so is every key of the model.
+FIXED = ("DATA.LABEL_MAP", "DATA.MULTI_LABEL")
+
 
 def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Tests a checkpoint and writes metrics.json, predictions.jsonl and report.html.
@@ -40,7 +43,7 @@ def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str]
     """
     checkpoint = load_checkpoint(checkpoint_path)
     config = config_from_text(checkpoint["config"], overrides)
-    if changed := [key for key in overrides[::2] if key.startswith("MODEL.") or key == "DATA.LABEL_MAP"]:
+    if changed := [key for key in overrides[::2] if key.startswith("MODEL.") or key in FIXED]:
         raise InputError(f"{changed[0]} is fixed by the checkpoint {checkpoint_path}; test without it, or train anew")
     device = distributed.pick_device(config.DEVICE)
     distributed.start(device)
@@ -50,7 +53,7 @@ def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str]
     preprocessing = builders.build_preprocessing(config)
     model = load_classifier(checkpoint, device)
     results = score_videos(config, model, records, preprocessing, "test")
-    metrics = metrics_of(results, len(names), preprocessing, checkpoint_path)
+    metrics = metrics_of(config, results, len(names), preprocessing, checkpoint_path)
     if distributed.rank() == 0:
         _write(folder, config, checkpoint, metrics, records, results, preprocessing)
     distributed.barrier()
@@ -69,7 +72,7 @@ def _records(config: Config, list_path: str, names: Sequence[str], root_given: b
         raise InputError("the run had no DATA.VAL_LIST; name the videos to test on with --list")
     root = config.DATA.ROOT if root_given or not list_path else ""
     records = read_records(source, split="val", root=root, label_names=names, num_classes=len(names))
-    builders.require_single_labels(records)
+    builders.require_labels(records, config.DATA.MULTI_LABEL)
     return records
 
 
@@ -79,23 +82,26 @@ def score_videos(
     """Results of all records in their order; each process reads and scores its share."""
     device = next(model.parameters()).device
     loader = builders.build_view_loader(config, records, preprocessing)
-    results = evaluate(model, loader, partial(preprocessing.prepare, device=device), config.TEST.BATCH_SIZE)
+    prepare = partial(preprocessing.prepare, device=device)
+    results = evaluate(model, loader, prepare, config.TEST.BATCH_SIZE, config.DATA.MULTI_LABEL)
     return gather_results(list(videos_with_progress(results, len(loader), name)))
 
 
 def metrics_of(
-    results: list[VideoResult], num_classes: int, preprocessing: Preprocessing, checkpoint: str
+    config: Config, results: list[VideoResult], num_classes: int, preprocessing: Preprocessing, checkpoint: str
 ) -> dict[str, Any]:
     """What metrics.json holds."""
     views = {"clips": preprocessing.num_clips, "crops": preprocessing.transform.num_crops}
-    return {**summarize(results, num_classes), **views, "checkpoint": str(checkpoint)}
+    return {**summarize(results, num_classes, config.DATA.MULTI_LABEL), **views, "checkpoint": str(checkpoint)}
 
 
 def describe(metrics: dict[str, Any]) -> str:
-    """Both accuracies and the failures in one line."""
-    text = f"top1 {metrics['top1']:.4f}  top{metrics['k']} {metrics['topk']:.4f}  videos {metrics['videos']}"
+    """mAP where there is one, both accuracies, and the failures in one line."""
+    text = f"mAP {metrics['map']:.4f}  " if "map" in metrics else ""
+    text += f"top1 {metrics['top1']:.4f}  top{metrics['k']} {metrics['topk']:.4f}  videos {metrics['videos']}"
     if metrics["failed"]:
         text += f"  failed {metrics['failed']}  top1 with failed videos counted as wrong {metrics['top1_all']:.4f}"
+        text += f", mAP {metrics['map_all']:.4f}" if "map" in metrics else ""
     return text
 
 
@@ -125,6 +131,7 @@ def _write(folder, config, checkpoint, metrics, records, results, preprocessing)
         names=checkpoint["label_names"],
         clip=preprocessing.clip,
         decoder=config.DATA.DECODER,
+        multi_label=config.DATA.MULTI_LABEL,
         failures=[],
         config_text=config.dump(),
         notes=[f"{metrics['clips']} clips x {metrics['crops']} crops per video, mean of their probabilities"],

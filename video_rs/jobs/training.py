@@ -15,6 +15,7 @@ from torch import nn
 from video_rs import __version__, builders
 from video_rs.atomic import write_json
 from video_rs.config import Config
+from video_rs.data.loader import ClipLoader
 from video_rs.data.sources.folder import mirrored_names
 from video_rs.engine import distributed
 from video_rs.engine.checkpoint import FORMAT, copy_checkpoint, load_checkpoint
@@ -31,6 +32,9 @@ from video_rs.jobs.testing import describe, metrics_of, score_videos
 from video_rs.models.strict import keep_classifier, load_strictly
 from video_rs.reports import RunLog, read_log
 from video_rs.signals import StopSignals
+
+# What of metrics.json is logged for each validation.
+LOGGED = ("map", "map_all", "top1", "topk", "k", "videos", "failed", "top1_all")
 
 
 def run_training(
@@ -107,8 +111,8 @@ class Run:
             partial(self.preprocessing.prepare, device=device),
             builders.build_precision(config, device),
             self.settings,
-            mix=builders.build_mixing(config),
-            num_classes=len(self.names),
+            builders.build_loss(config, self.train_records, len(self.names)),
+            builders.build_mixing(config),
         )
         self.identity = builders.checkpoint_identity(config, arch, self.names)
         self.fingerprints = {
@@ -125,7 +129,7 @@ class Run:
         self.signals = StopSignals()
         self.writer = CheckpointWriter(folder.last, config.TRAIN.KEEP_CHECKPOINTS)
         # Built now, so that a bad crop or batch size is refused before anything is written.
-        self.loader = builders.build_train_loader(config, self.train_records, self.settings, 0, device.type == "cuda")
+        self.loader = self._loader_from(0)
 
     def resume(self, allow_changes: bool) -> None:
         """Takes over the state of the last checkpoint, unless config or data set have changed."""
@@ -139,10 +143,12 @@ class Run:
         # The best accuracy on another list says nothing about this one.
         self.best = state["best"] if state["dataset"]["val"] == self.fingerprints["val"] else None
         self.failures = dict(state["failures"])
-        self.loader = builders.build_train_loader(
-            self.config, self.train_records, self.settings, self.trainer.step, self.device.type == "cuda"
-        )
+        self.loader = self._loader_from(self.trainer.step)
         say(f"resuming {self.folder.path} at step {self.trainer.step} of {self.settings.total_steps}")
+
+    def _loader_from(self, step: int) -> ClipLoader:
+        pin = self.device.type == "cuda"
+        return builders.build_train_loader(self.config, self.train_records, len(self.names), self.settings, step, pin)
 
     def _last_state(self) -> dict[str, Any]:
         try:
@@ -295,15 +301,17 @@ class Run:
         preprocessing = builders.single_view(self.preprocessing)
         model = self._averaged_model()
         self.results = score_videos(self.config, model, self.val_records, preprocessing, "validation")
-        self.metrics = metrics_of(self.results, len(self.names), preprocessing, str(self.folder.last))
+        self.metrics = metrics_of(self.config, self.results, len(self.names), preprocessing, str(self.folder.last))
         say(f"validation at step {step}: {describe(self.metrics)}")
         if self.log is not None:
-            kept = {key: self.metrics[key] for key in ("top1", "topk", "k", "videos", "failed", "top1_all")}
-            self.log.validation(step, self.settings.epoch(step), loss=log_loss(self.results), **kept)
+            kept = {key: self.metrics[key] for key in LOGGED if key in self.metrics}
+            loss = log_loss(self.results, self.config.DATA.MULTI_LABEL)
+            self.log.validation(step, self.settings.epoch(step), loss=loss, **kept)
             write_predictions(self.folder.path / "predictions.jsonl", self.results, self.names)
             write_json(self.folder.path / "metrics.json", self.metrics)
-        improved = self.best is None or self.metrics["top1"] > self.best
-        self.best = self.metrics["top1"] if improved else self.best
+        score = self.metrics["map" if self.config.DATA.MULTI_LABEL else "top1"]
+        improved = self.best is None or score > self.best
+        self.best = score if improved else self.best
         # The checkpoint from before this validation does not have its result.
         self.saved_step, self.validated_step = None, step
         self._save(step, wait=True)
@@ -379,6 +387,7 @@ class Run:
             names=self.names,
             clip=self.preprocessing.clip,
             decoder=self.config.DATA.DECODER,
+            multi_label=self.config.DATA.MULTI_LABEL,
             failures=list(self.failures.items()),
             config_text=self.config.dump(),
             notes=["accuracies are of the last validation: one centre view a video, averaged weights"] * bool(metrics),

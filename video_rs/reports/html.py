@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 
 from video_rs.atomic import replace_text
 from video_rs.reports import plots
-from video_rs.reports.confusion import ClassAccuracy, checked, class_accuracies, most_confused
+from video_rs.reports.confusion import checked, class_accuracies, most_confused
 from video_rs.reports.page import data_uri, template
 
 MOST_BARS = 40  # classes listed one by one; of more, the worst and the best half of this
 MOST_PAIRS = 20
 MOST_FAILURES_OPEN = 20  # failed videos listed openly; more fold away
-ACCURACIES = {"top1", "top1_all", "topk", "k"}
+ACCURACIES = {"map", "map_all", "top1", "top1_all", "topk", "k"}
 COUNTS = {"videos": "Videos", "failed": "Failed videos"}
 CHARTS = (
     ("Loss", plots.loss_curve, "No loss was logged."),
@@ -48,6 +48,15 @@ class Tile(NamedTuple):
     value: str
 
 
+class ClassBar(NamedTuple):
+    """One class of a list: its ``share`` in [0, 1] is drawn as a bar, ``count`` is text."""
+
+    index: int
+    name: str
+    share: float
+    count: str
+
+
 class Chart(NamedTuple):
     """A curve as a data URI, or ``None`` with the words that stand in its place."""
 
@@ -63,6 +72,7 @@ def write_report(
     summary: Mapping[str, str | int | float | None],
     log: Sequence[dict[str, Any]],
     confusion: Any,
+    precisions: Sequence[tuple[int, float, int]] | None = None,
     label_names: Sequence[str],
     examples: Sequence[Example],
     failures: Sequence[tuple[str, str]],
@@ -79,7 +89,10 @@ def write_report(
             becomes a duration. Other keys are shown as given, strings untouched, floats to four digits.
         log: records of :func:`video_rs.reports.run_log.read_log`, or ``[]`` of a test, whose page has no
             curves.
-        confusion: int [K,K] counting videos, rows true, columns predicted; ``None`` before any validation.
+        confusion: int [K,K] counting videos, rows true, columns predicted; ``None`` before any validation,
+            and where videos have several labels.
+        precisions: (class, average precision in [0, 1], videos that have it) where videos have several labels: they
+            stand in the place of the confusion matrix.
         label_names: the K names in label order.
         examples: clips to show, each about 0.3 MB of page.
         failures: (video, reason) of those that could not be read.
@@ -99,6 +112,7 @@ def write_report(
         "charts": _charts(log),
         "validated": any(record.get("kind") == "validation" for record in log),
         "confusion": _confusion(confusion, label_names),
+        "precisions": _precisions(precisions, label_names),
         "examples": [_example(example) for example in examples],
         "failures": list(failures),
         "failures_open": len(failures) <= MOST_FAILURES_OPEN,
@@ -111,9 +125,14 @@ def _summary(summary: Mapping[str, Any]) -> tuple[list[Tile], list[Tile]]:
     """The tiles (accuracies and counts) and the table below them (everything else)."""
     k = summary.get("k")
     failed = summary.get("failed") or 0
-    named = {"top1": "Top-1 accuracy"}
+    named = {"map": "Mean average precision", "top1": "Top-1 accuracy"}
     if failed:
-        named = {"top1": "Top-1, readable videos", "top1_all": "Top-1, failed count as wrong"}
+        named = {
+            "map": "mAP, readable videos",
+            "map_all": "mAP, failed are not found",
+            "top1": "Top-1, readable videos",
+            "top1_all": "Top-1, failed count as wrong",
+        }
     if k != 1:
         named["topk"] = f"Top-{'k' if k is None else k} accuracy"
     tiles = [Tile(name, _percent(summary[key])) for key, name in named.items() if key in summary]
@@ -174,7 +193,8 @@ def _confusion(confusion: Any, names: Sequence[str]) -> dict[str, Any] | None:
     counts = None if confusion is None else checked(confusion, names)
     if counts is None or not counts.any():
         return None
-    rows = class_accuracies(counts, names)
+    found = class_accuracies(counts, names)
+    rows = [ClassBar(row.index, row.name, row.accuracy, f"{row.correct} / {row.total}") for row in found]
     return {
         **_matrix_picture(counts, names),
         "videos": int(counts.sum()),
@@ -186,6 +206,20 @@ def _confusion(confusion: Any, names: Sequence[str]) -> dict[str, Any] | None:
     }
 
 
+def _precisions(rows: Sequence[tuple[int, float, int]] | None, names: Sequence[str]) -> dict[str, Any] | None:
+    """The classes that have videos, worst first."""
+    if rows is None:
+        return None
+    bars = [ClassBar(index, names[index], precision, str(videos)) for index, precision, videos in rows]
+    bars.sort(key=lambda bar: bar.share)
+    present = {bar.index for bar in bars}
+    return {
+        "rows": bars,
+        "parts": _class_parts(bars),
+        "absent": [name for i, name in enumerate(names) if i not in present],
+    }
+
+
 def _matrix_picture(counts: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     picture = plots.png(plots.confusion_matrix(counts, names))
     width = round(100 * plots.png_width(picture) / plots.DPI)
@@ -194,7 +228,7 @@ def _matrix_picture(counts: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     return {"image": data_uri(picture), "width": width, "narrowest": narrowest}
 
 
-def _class_parts(rows: list[ClassAccuracy]) -> list[tuple[str, list[ClassAccuracy]]]:
+def _class_parts(rows: list[ClassBar]) -> list[tuple[str, list[ClassBar]]]:
     """(heading, rows) pairs: everything under no heading, or the worst and the best of many classes."""
     half = MOST_BARS // 2
     if len(rows) <= MOST_BARS:

@@ -21,7 +21,7 @@ from video_rs.errors import InputError
 from video_rs.reports.confusion import row_shares
 
 DPI = 170  # drawn for about half this many CSS pixels an inch, so that it stays sharp on dense screens and on paper
-BLUE, ORANGE, GREY = "#0b5fa5", "#c8500a", "#5f6368"
+BLUE, ORANGE, GREY, GREEN = "#0b5fa5", "#c8500a", "#5f6368", "#2e7d32"
 MOST_NAMED = 40  # classes whose names fit on the axes of a confusion matrix
 MOST_COUNTED = 12  # classes whose cells have room for a number
 NAME_LENGTH = 26
@@ -66,13 +66,14 @@ def loss_curve(log: Sequence[dict[str, Any]]) -> Figure | None:
 
 
 def accuracy_curve(log: Sequence[dict[str, Any]]) -> Figure | None:
-    """Training top-1, validation top-1 and top-k in per cent over steps; k is the last one logged."""
+    """Training top-1, validation top-1, top-k and mAP in per cent over steps; k is the last one logged."""
     ks = series(log, "validation", "k")[1]
     k = int(ks[-1]) if ks else "k"
     train = Line("train top-1", *series(log, "train", "top1"))
     top1 = Line("validation top-1", *series(log, "validation", "top1"), ORANGE, dense=False)
     topk = Line(f"validation top-{k}", *series(log, "validation", "topk"), GREY, "--", dense=False)
-    return _chart([train, top1] if k == 1 else [train, top1, topk], "accuracy", percent=True)
+    precision = Line("validation mAP", *series(log, "validation", "map"), GREEN, dense=False)
+    return _chart([train, top1, *([] if k == 1 else [topk]), precision], "accuracy", percent=True)
 
 
 def learning_rate_curve(log: Sequence[dict[str, Any]]) -> Figure | None:

@@ -16,6 +16,7 @@ from video_rs.data.transforms import to_float
 from video_rs.engine.checkpoint_writer import CheckpointWriter
 from video_rs.engine.ema import Ema
 from video_rs.engine.loop import Stopped, fit
+from video_rs.engine.losses import SoftmaxLoss
 from video_rs.engine.optim import parameter_groups, set_learning_rate, sgd
 from video_rs.engine.trainer import Trainer, TrainSettings
 from video_rs.studies import data_calls
@@ -90,7 +91,6 @@ class OurLoop:
             num_samples=10**9,
             base_lr=RATE,
             warmup_steps=0,
-            label_smoothing=0.1,
             log_steps=1,
             eval_epochs=10**9,
             checkpoint_steps=10**9,
@@ -100,8 +100,8 @@ class OurLoop:
         def prepare(clips: torch.Tensor) -> torch.Tensor:
             return to_float(clips.to(device), memory_format=torch.channels_last_3d)
 
-        ema = Ema(network, 0.9999) if averaged else None
-        self.trainer = Trainer(network, optimizer, ema, prepare, PRECISIONS[subject.precision], settings)
+        ema, loss = Ema(network, 0.9999) if averaged else None, SoftmaxLoss(CLASSES, 0.1)
+        self.trainer = Trainer(network, optimizer, ema, prepare, PRECISIONS[subject.precision], settings, loss)
         self.batches, self.ahead = batches, ahead
         self.folder = tempfile.TemporaryDirectory()
         self.writer = CheckpointWriter(Path(self.folder.name) / "last.pth")
