@@ -67,6 +67,8 @@ REACHES = {
     "AUG.MIX_PROB": (None, None),  # with an alpha, below
     "TRAIN.BATCH_SIZE": ("6", lambda run: run.settings.batch_size == 6),
     "TRAIN.ACCUMULATION_STEPS": ("2", lambda run: run.settings.accumulation == 2),
+    # What it does is tested in test_memory.py.
+    "TRAIN.AUTO_BATCH": ("true", lambda run: run.config.TRAIN.AUTO_BATCH),
     "TRAIN.EVAL_PERIOD": ("3", lambda run: run.settings.eval_epochs == 3),
     "TRAIN.CHECKPOINT_STEPS": ("9", lambda run: run.settings.checkpoint_steps == 9),
     "TRAIN.CHECKPOINT_MINUTES": ("2.5", lambda run: run.settings.checkpoint_minutes == 2.5),

@@ -579,8 +579,8 @@ def test_a_step_without_enough_memory_says_what_to_lower(tool, videos, config_fi
     assert result.code == 2
     assert result.err.strip().splitlines()[-1] == (
         f"error: not enough memory for a step on 2 clips of 4 x 32 x 32 at a time ({said}); raise "
-        "TRAIN.ACCUMULATION_STEPS, which changes no result but batch norm's, or set TRAIN.ACTIVATION_CHECKPOINTING 5 "
-        "or TRAIN.PRECISION bfloat16, and go on with --resume --allow-changes"
+        "TRAIN.ACCUMULATION_STEPS, which changes no result but batch norm's (TRAIN.AUTO_BATCH true finds how far), or "
+        "set TRAIN.ACTIVATION_CHECKPOINTING 5 or TRAIN.PRECISION bfloat16, and go on with --resume --allow-changes"
     )
     assert weights(tmp_path / "run")["step"] == 1
 

@@ -96,6 +96,7 @@ OPTIONS = (
     # -- Training
     Option("TRAIN.BATCH_SIZE", 1024, "clips per optimizer step, over all machines and accumulation", low=1),
     Option("TRAIN.ACCUMULATION_STEPS", 1, "forward-backward passes per optimizer step", low=1),
+    Option("TRAIN.AUTO_BATCH", False, "raises ACCUMULATION_STEPS until a step fits into memory"),
     Option("TRAIN.SYNC_BATCH_NORM", False, "batch-norm statistics over all processes, not those of each one's clips"),
     Option("TRAIN.EVAL_PERIOD", 5, "epochs between validations; the end is always validated", low=1),
     Option("TRAIN.CHECKPOINT_STEPS", 0, "optimizer steps between checkpoints; 0 saves at each epoch's end", low=0),

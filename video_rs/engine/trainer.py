@@ -130,8 +130,7 @@ class Trainer:
         loss, hits = sums.tolist()
         grad_norm, finite = self._update(loss) if valid else (0.0, True)
         if not finite:
-            for buffer, value in zip(self.model.buffers(), before, strict=True):
-                buffer.copy_(value)
+            self._restore(before)
         distributed.mean_over_ranks(moving_statistics(self.model))
         self.step += 1
         self.seen += slots
@@ -140,6 +139,21 @@ class Trainer:
             self.ema.update(self.model, self.step)
         measured = {"loss": loss, "hits": hits, "clips": valid, "failed": slots - valid}
         return {**measured, "grad_norm": grad_norm, "finite": finite}
+
+    def probe(self, clips: Tensor) -> None:
+        """A forward and a backward pass over uint8 ``clips`` that leave everything as it was: for what they take."""
+        before = [buffer.clone() for buffer in self.model.buffers()]
+        self.model.train()
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            logits = self.model(self.prepare(clips))
+        logits.float().sum().backward()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._restore(before)
+
+    def _restore(self, buffers: list[Tensor]) -> None:
+        """The model's buffers as they were."""
+        for buffer, value in zip(self.model.buffers(), buffers, strict=True):
+            buffer.copy_(value)
 
     def rate(self) -> float:
         """Learning rate of the coming step."""

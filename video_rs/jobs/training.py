@@ -14,7 +14,7 @@ from torch import nn
 
 from video_rs import __version__, builders
 from video_rs.atomic import write_json
-from video_rs.config import Config
+from video_rs.config import Config, config_from_text
 from video_rs.data.loader import ClipLoader
 from video_rs.data.sources.folder import mirrored_names
 from video_rs.engine import distributed
@@ -25,6 +25,7 @@ from video_rs.engine.metrics import VideoResult, log_loss
 from video_rs.engine.trainer import Trainer
 from video_rs.errors import InputError
 from video_rs.jobs.agreement import model_differences, refuse_other_model, refuse_other_settings, refuse_two_starts
+from video_rs.jobs.fitting import fitting_accumulation, is_out_of_memory, no_memory
 from video_rs.jobs.outcome import write_outcome_report, write_predictions
 from video_rs.jobs.progress import TrainProgress, say
 from video_rs.jobs.run_folder import RunFolder
@@ -79,6 +80,7 @@ def run_training(
         run.start_from_weights()
     for records in filter(None, (run.train_records, run.val_records)):
         builders.require_files(records)
+    run.fit_into_memory(search=not resuming)
     folder.make()
     # Only now, with all input read and checked, does anything of an earlier or barely begun run go.
     if distributed.rank() == 0 and not resuming:
@@ -134,6 +136,8 @@ class Run:
     def resume(self, allow_changes: bool) -> None:
         """Takes over the state of the last checkpoint, unless config or data set have changed."""
         state = self._last_state()
+        if self.config.TRAIN.AUTO_BATCH:  # what was found when the run began: another number would be another run
+            self._accumulate(config_from_text(state["config"]).TRAIN.ACCUMULATION_STEPS)
         ours = {**self.identity, "dataset": self.fingerprints}
         if not allow_changes:
             refuse_other_settings(state, ours, self.folder)
@@ -175,6 +179,19 @@ class Run:
         builders.load_start_weights(self.config, self.trainer.model)
         say(f"starting from the weights of {self.config.MODEL.PRETRAINED}")
 
+    def fit_into_memory(self, search: bool) -> None:
+        """Refuses a step for which a CPU has no memory; with ``search``, TRAIN.AUTO_BATCH makes it one that has."""
+        self._accumulate(fitting_accumulation(self.config, self.trainer, search))
+
+    def _accumulate(self, micro_batches: int) -> None:
+        """Takes another TRAIN.ACCUMULATION_STEPS, as if the config had said so."""
+        if micro_batches == self.config.TRAIN.ACCUMULATION_STEPS:
+            return
+        self.config = config_from_text(self.config.dump(), {"TRAIN.ACCUMULATION_STEPS": micro_batches})
+        self.settings = self.trainer.settings = builders.build_settings(self.config, len(self.train_records))
+        self.identity = {**self.identity, "config": self.config.dump()}
+        self.loader = self._loader_from(self.trainer.step)
+
     def go(self) -> dict[str, Any] | None:
         """The loop and what frames it."""
         started = time.time()
@@ -197,9 +214,11 @@ class Run:
                 save=self._save,
                 should_stop=self._should_stop,
             )
-        except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator has none of its own
-            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-                raise InputError(self._what_to_lower(error)) from error
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                at_once = self.settings.batch_size // self.settings.accumulation // distributed.world_size()
+                line = no_memory(self.config, at_once, str(error))
+                raise InputError(f"{line}, and go on with --resume --allow-changes") from error
             raise
         finally:
             self.writer.wait()
@@ -214,18 +233,6 @@ class Run:
         distributed.barrier()
         say(f"checkpoint: {self.folder.last}  report: {self.folder.path / 'report.html'}")
         return self.metrics
-
-    def _what_to_lower(self, error: RuntimeError) -> str:
-        """Of a step for which there is no memory."""
-        data, settings = self.config.DATA, self.settings
-        at_once = settings.batch_size // settings.accumulation // distributed.world_size()
-        size = data.TRAIN_CROP_SIZE
-        return (
-            f"not enough memory for a step on {at_once} clips of {data.NUM_FRAMES} x {size} x {size} at a time "
-            f"({str(error).split('. GPU')[0]}); raise TRAIN.ACCUMULATION_STEPS, which changes no result but batch "
-            "norm's, or set TRAIN.ACTIVATION_CHECKPOINTING 5 or TRAIN.PRECISION bfloat16, and go on with --resume "
-            "--allow-changes"
-        )
 
     def _announce(self) -> None:
         parameters = sum(p.numel() for p in self.trainer.model.parameters())
