@@ -32,6 +32,22 @@ def view_probabilities(
     return (total / count).cpu(), count
 
 
+def over_videos(
+    model: nn.Module,
+    videos: Iterable[Any],
+    prepare: Callable[[Tensor], Tensor],
+    batch: int,
+    of: Callable[[nn.Module, Iterable[Tensor], Callable[[Tensor], Tensor]], Any],
+) -> Iterator[tuple[Any, Any]]:
+    """Each video with ``of(model, its views, prepare)``, or with None where it could not be read, as they arrive.
+
+    Arguments as for :func:`evaluate`; ``of`` is called in evaluation mode.
+    """
+    model.eval()
+    for item in videos:
+        yield item, None if item.error is not None else of(model, item.views(batch), prepare)
+
+
 def evaluate(
     model: nn.Module, videos: Iterable[Any], prepare: Callable[[Tensor], Tensor], batch: int
 ) -> Iterator[VideoResult]:
@@ -43,16 +59,15 @@ def evaluate(
         prepare: as in :func:`view_probabilities`.
         batch: views per forward pass.
     """
-    model.eval()
-    for item in videos:
-        if item.error is not None:
+    for item, scored in over_videos(model, videos, prepare, batch, view_probabilities):
+        if scored is None:
             yield VideoResult(item.index, item.video, item.label, error=item.error, id=item.id)
             continue
-        probabilities, count = view_probabilities(model, item.views(batch), prepare)
+        probabilities, count = scored
         yield VideoResult(item.index, item.video, item.label, probabilities, views=count, id=item.id)
 
 
-def gather_results(results: list[VideoResult]) -> list[VideoResult]:
-    """All processes' results in the order of the list, on every process."""
+def gather_results(results: list[Any]) -> list[Any]:
+    """All processes' results (anything with an ``index``) in the order of the list, on every process."""
     everyone = [r for part in distributed.gather(results) for r in part]
     return sorted(everyone, key=lambda result: result.index)
