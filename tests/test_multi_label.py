@@ -142,3 +142,15 @@ def test_class_balance_is_for_one_label(several, config_file, tool, tmp_path):
     result = tool("train_net", "--cfg", config_file, *keys)
     assert result.code == 2
     assert "DATA.CLASS_BALANCE 1 is for videos of one label; with DATA.MULTI_LABEL set it to 0" in result.err
+
+
+def test_features_are_tested_for_one_class_each(run, videos, tool, tmp_path):
+    """The classifier that was trained for several labels is left out; the list says what the classes are."""
+    last = run / "checkpoints/last.pth"
+    result = tool("test_net", "--checkpoint", last, "--knn", 3, "--list", videos, "OUTPUT_DIR", tmp_path / "knn")
+    assert result.code == 0
+    metrics = json.loads((tmp_path / "knn/metrics.json").read_text())
+    assert "map" not in metrics
+    rows = [json.loads(line) for line in (tmp_path / "knn/predictions.jsonl").read_text().splitlines()]
+    assert {row["label"] for row in rows} == {"dark", "light"}
+    assert all(sum(row["probabilities"]) == pytest.approx(1, abs=1e-6) for row in rows)

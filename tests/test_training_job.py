@@ -699,7 +699,7 @@ def test_several_labels_of_one_video_are_refused(tool, videos, config_file, tmp_
     multi.write_text(videos.read_text().replace(",dark,train", ",dark;light,train", 1))
     result = tool("train_net", "--cfg", config_file, *tiny_run(multi, tmp_path / "run", DATA__ROOT=videos.parent))
     assert result.code == 2
-    assert "has 2 labels; give it one, or train with DATA.MULTI_LABEL true" in result.err
+    assert "has 2 labels; give it one (several are for training with DATA.MULTI_LABEL true)" in result.err
 
 
 def test_processes_of_one_run_make_its_folder_at_once(tmp_path):

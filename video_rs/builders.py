@@ -97,8 +97,8 @@ def require_labels(records: RecordList, multi_label: bool) -> None:
     several = next((r for r in records.records if len(r.labels) > 1), None)
     if several is not None and not multi_label:
         raise InputError(
-            f"{records.source}: {several.path} has {len(several.labels)} labels; give it one, or train with "
-            "DATA.MULTI_LABEL true"
+            f"{records.source}: {several.path} has {len(several.labels)} labels; give it one (several are for training "
+            "with DATA.MULTI_LABEL true)"
         )
     none = next((r for r in records.records if not r.labels), None)
     if none is not None:

@@ -1,6 +1,7 @@
 """Multi-view evaluation: a video's probabilities are the mean over its views. Testing and prediction both come here."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -34,6 +35,22 @@ def view_probabilities(
     return (total / count).cpu(), count
 
 
+def over_videos(
+    model: nn.Module,
+    videos: Iterable[Any],
+    prepare: Callable[[Tensor], Tensor],
+    batch: int,
+    of: Callable[[nn.Module, Iterable[Tensor], Callable[[Tensor], Tensor]], Any],
+) -> Iterator[tuple[Any, Any]]:
+    """Each video with ``of(model, its views, prepare)``, or with None where it could not be read, as they arrive.
+
+    Arguments as for :func:`evaluate`; ``of`` is called in evaluation mode.
+    """
+    model.eval()
+    for item in videos:
+        yield item, None if item.error is not None else of(model, item.views(batch), prepare)
+
+
 def evaluate(
     model: nn.Module, videos: Iterable[Any], prepare: Callable[[Tensor], Tensor], batch: int, multi_label: bool = False
 ) -> Iterator[VideoResult]:
@@ -45,16 +62,16 @@ def evaluate(
         prepare, multi_label: as in :func:`view_probabilities`.
         batch: views per forward pass.
     """
-    model.eval()
-    for item in videos:
-        if item.error is not None:
+    of = partial(view_probabilities, multi_label=multi_label)
+    for item, scored in over_videos(model, videos, prepare, batch, of):
+        if scored is None:
             yield VideoResult(item.index, item.video, item.labels, error=item.error, id=item.id)
             continue
-        probabilities, count = view_probabilities(model, item.views(batch), prepare, multi_label)
+        probabilities, count = scored
         yield VideoResult(item.index, item.video, item.labels, probabilities, views=count, id=item.id)
 
 
-def gather_results(results: list[VideoResult]) -> list[VideoResult]:
-    """All processes' results in the order of the list, on every process."""
+def gather_results(results: list[Any]) -> list[Any]:
+    """All processes' results (anything with an ``index``) in the order of the list, on every process."""
     everyone = [r for part in distributed.gather(results) for r in part]
     return sorted(everyone, key=lambda result: result.index)

@@ -19,8 +19,10 @@ WRITTEN = (
     "checkpoints/step_*.pth*",
     "tensorboard/events.out.tfevents.*",
 )
-WRITTEN_BY_TESTS = ("test/metrics.json", "test/predictions.jsonl", "test/report.html")
-FOLDERS = ("checkpoints", "tensorboard", "test")
+WRITTEN_BY_TESTS = tuple(
+    f"{folder}/{name}" for folder in ("test", "knn") for name in ("metrics.json", "predictions.jsonl", "report.html")
+)
+FOLDERS = ("checkpoints", "tensorboard", "test", "knn")
 
 
 @dataclass(frozen=True)

@@ -48,24 +48,29 @@ def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str]
     device = distributed.pick_device(config.DEVICE)
     distributed.start(device)
     names = checkpoint["label_names"]
-    records = _records(config, list_path, names, "DATA.ROOT" in overrides[::2])
-    folder = _output_folder(Path(checkpoint_path), config, overrides)
+    records = records_to_test(config, list_path, names, "DATA.ROOT" in overrides[::2])
+    folder = output_folder(Path(checkpoint_path), config, overrides, "test")
     preprocessing = builders.build_preprocessing(config)
     model = load_classifier(checkpoint, device)
     results = score_videos(config, model, records, preprocessing, "test")
     metrics = metrics_of(config, results, len(names), preprocessing, checkpoint_path)
-    if distributed.rank() == 0:
-        _write(folder, config, checkpoint, metrics, records, results, preprocessing)
-    distributed.barrier()
-    _announce(metrics, folder)
-    if metrics["failed"] == metrics["videos"]:
-        raise InputError(
-            f"none of {metrics['videos']} videos could be read; first: {results[0].video}: {results[0].error}"
-        )
+    finish(
+        folder,
+        config,
+        checkpoint["step"],
+        metrics,
+        records,
+        results,
+        names,
+        preprocessing,
+        title=f"Test of {checkpoint_path}",
+        notes=[f"{metrics['clips']} clips x {metrics['crops']} crops per video, mean of their probabilities"],
+        how=f"{metrics['clips']} clips x {metrics['crops']} crops",
+    )
     return metrics
 
 
-def _records(config: Config, list_path: str, names: Sequence[str], root_given: bool) -> RecordList:
+def records_to_test(config: Config, list_path: str, names: Sequence[str], root_given: bool) -> RecordList:
     """The videos to test on; the run's DATA.ROOT goes with its own list, not with another."""
     source = list_path or config.DATA.VAL_LIST
     if not source:
@@ -105,10 +110,10 @@ def describe(metrics: dict[str, Any]) -> str:
     return text
 
 
-def _output_folder(checkpoint_path: Path, config: Config, overrides: Sequence[str]) -> Path:
-    """OUTPUT_DIR if it is overridden, else ``test`` beside the run's other files; made now, before hours of work."""
+def output_folder(checkpoint_path: Path, config: Config, overrides: Sequence[str], name: str) -> Path:
+    """OUTPUT_DIR if it is overridden, else ``name`` beside the run's other files; made now, before hours of work."""
     run = checkpoint_path.resolve().parent
-    path = (run.parent if run.name == "checkpoints" else run) / "test"
+    path = (run.parent if run.name == "checkpoints" else run) / name
     folder = RunFolder(Path(config.OUTPUT_DIR) if "OUTPUT_DIR" in overrides[::2] else path)
     if (folder.path / "log.jsonl").exists() or folder.last.exists():
         raise InputError(
@@ -118,26 +123,52 @@ def _output_folder(checkpoint_path: Path, config: Config, overrides: Sequence[st
     return folder.path
 
 
-def _write(folder, config, checkpoint, metrics, records, results, preprocessing) -> None:
-    write_json(folder / "metrics.json", metrics)
-    write_predictions(folder / "predictions.jsonl", results, checkpoint["label_names"])
-    write_outcome_report(
-        folder / "report.html",
-        title=f"Test of {metrics['checkpoint']}",
-        summary={**metrics, "step": checkpoint["step"], "model": config.MODEL.ARCH},
-        log=[],
-        records=records.records,
-        results=results,
-        names=checkpoint["label_names"],
-        clip=preprocessing.clip,
-        decoder=config.DATA.DECODER,
-        multi_label=config.DATA.MULTI_LABEL,
-        failures=[],
-        config_text=config.dump(),
-        notes=[f"{metrics['clips']} clips x {metrics['crops']} crops per video, mean of their probabilities"],
-    )
+def finish(
+    folder: Path,
+    config: Config,
+    step: int,
+    metrics: dict[str, Any],
+    records: RecordList,
+    results: Sequence[VideoResult],
+    names: Sequence[str],
+    preprocessing: Preprocessing,
+    *,
+    title: str,
+    notes: list[str],
+    how: str,
+    failures: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Writes a test's three files, on rank 0, and says in a line what came out and ``how``.
 
+    Args:
+        step: of the checkpoint.
+        failures: (video, reason) of videos beside those of ``results``, for the report.
 
-def _announce(metrics: dict[str, Any], folder: Path) -> None:
-    say(f"{describe(metrics)}  ({metrics['clips']} clips x {metrics['crops']} crops)")
+    Raises:
+        InputError: not one of the videos could be read.
+    """
+    if distributed.rank() == 0:
+        write_json(folder / "metrics.json", metrics)
+        write_predictions(folder / "predictions.jsonl", results, names)
+        write_outcome_report(
+            folder / "report.html",
+            title=title,
+            summary={**metrics, "step": step, "model": config.MODEL.ARCH},
+            log=[],
+            records=records.records,
+            results=results,
+            names=names,
+            clip=preprocessing.clip,
+            decoder=config.DATA.DECODER,
+            multi_label=config.DATA.MULTI_LABEL,
+            failures=list(failures),
+            config_text=config.dump(),
+            notes=notes,
+        )
+    distributed.barrier()
+    say(f"{describe(metrics)}  ({how})")
     say(f"results: {folder / 'metrics.json'}  {folder / 'predictions.jsonl'}  {folder / 'report.html'}")
+    if metrics["failed"] == metrics["videos"]:
+        raise InputError(
+            f"none of {metrics['videos']} videos could be read; first: {results[0].video}: {results[0].error}"
+        )
