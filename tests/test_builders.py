@@ -23,6 +23,8 @@ REACHES = {
     "MODEL.PRETRAINED": ("weights.pth", lambda run: run.config.MODEL.PRETRAINED == "weights.pth"),
     "MODEL.INFLATION": ("mean", lambda run: run.config.MODEL.INFLATION == "mean"),
     "MODEL.FROZEN_STAGES": ("1", lambda run: not run.trainer.model.backbone.stem[0].weight.requires_grad),
+    # What it does is tested in test_precise_bn.py.
+    "BN.NUM_BATCHES_PRECISE": ("3", lambda run: run.config.BN.NUM_BATCHES_PRECISE == 3),
     "DATA.TRAIN_LIST": (None, lambda run: len(run.train_records) == 2),
     "DATA.VAL_LIST": ("", lambda run: run.val_records is None),
     "DATA.ROOT": ("/somewhere", lambda run: run.train_records.records[0].path.startswith("/somewhere/")),
@@ -88,6 +90,7 @@ REACHES = {
     "SOLVER.WARMUP_EPOCHS": ("2", lambda run: run.settings.warmup_steps == 1),
     "SOLVER.MAX_EPOCH": ("10", lambda run: run.settings.total_steps == 5),
     "SOLVER.MAX_STEPS": ("77", lambda run: run.settings.total_steps == 77),
+    "SOLVER.LAYER_DECAY": ("0.5", lambda run: run.trainer.optimizer.param_groups[0]["lr_scale"] == 0.5**5),
     "SOLVER.MOMENTUM": ("0.8", lambda run: run.trainer.optimizer.defaults["momentum"] == 0.8),
     "SOLVER.NESTEROV": ("false", lambda run: run.trainer.optimizer.defaults["nesterov"] is False),
     "SOLVER.BETAS": (None, None),  # with AdamW, below

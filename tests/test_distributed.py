@@ -10,12 +10,13 @@ import pytest
 import torch
 import torch.multiprocessing
 from test_metrics import Video, failed, same
-from test_trainer import Batch, assert_close, make_batch, make_trainer, norm_network, plain_network, split
+from test_trainer import Batch, assert_close, make_batch, make_trainer, norm_network, plain_network, prepare, split
 from torch import nn
 
 from video_rs.engine import distributed
 from video_rs.engine.batch_norm import SyncBatchNorm3d, is_synchronized, synchronize
 from video_rs.engine.evaluator import evaluate, gather_results
+from video_rs.engine.precise_bn import recompute_statistics
 from video_rs.errors import InputError
 from video_rs.models.checkpointing import recomputed
 
@@ -87,6 +88,14 @@ def statistics_after_a_step(rank):
     return trainer.state_dict()
 
 
+def precise(synced, rank=None):
+    """Statistics anew over the clips of all steps: a process's own, or for one process all of them together."""
+    model = sync_network(synced)
+    shares = [joined(step) if rank is None else step[rank] for step in steps()]
+    recompute_statistics(model, [batch for share in shares for batch in share], prepare)
+    return model.state_dict()
+
+
 def scores(rank, world):
     results = gather_results(list(evaluate(nn.Identity(), videos()[rank::world], same, 2)))
     return [(r.index, r.video, r.labels, r.error, r.views, r.probabilities) for r in results]
@@ -109,6 +118,7 @@ def work(rank, port, folder):
         "train": train(make_trainer(plain_network()), rank),
         "norm": statistics_after_a_step(rank),
         "synced": train(make_trainer(sync_network(True)), rank),
+        "precise": [precise(synced, rank) for synced in (False, True)],
         "scores": scores(rank, WORLD),
     }
     distributed.barrier()
@@ -265,6 +275,19 @@ def test_one_process_computes_batch_norm_to_the_rounding():
     for ours, exact in zip(*results, strict=True):
         # A few roundings of 6e-8 of each value, in the sums over clips of all of them; PyTorch's is at 6e-6 and 1e-4.
         assert (ours.double() - exact).norm() < 2e-6 * exact.norm()
+
+
+def test_statistics_recomputed_by_two_processes_are_those_of_one(found):
+    """Synchronized, everything; else the first layer, before which nothing is normalised."""
+    alone = precise(False)
+    first, second = found
+    for plain, synced in zip(first["precise"], second["precise"], strict=True):
+        assert all(torch.equal(value, synced[name]) for name, value in plain.items())
+    plain, synced = first["precise"]
+    for name, value in alone.items():
+        torch.testing.assert_close(synced[name], value, rtol=1e-4, atol=1e-6)
+        if name.startswith("first"):
+            torch.testing.assert_close(plain[name], value, rtol=1e-4, atol=1e-6)
 
 
 def test_a_frozen_parameter_stays_frozen_when_synchronized():

@@ -157,6 +157,30 @@ def _parameters(state):
     return [name for name in state if "running" not in name and "tracked" not in name]
 
 
+def test_a_linear_probe_trains_the_last_layer_alone(tool, trained, videos, config_file, tmp_path):
+    arguments = tiny_run(videos, tmp_path / "run", MODEL__FROZEN_STAGES=5)
+    start = trained / "checkpoints/last.pth"
+    assert tool("train_net", "--cfg", config_file, "--finetune", start, *arguments).code == 0
+    source, state = weights(trained)["ema"], weights(tmp_path / "run")
+    assert {name for name in source if not torch.equal(source[name], state["model"][name])} == {"fc.weight", "fc.bias"}
+    assert len(state["optimizer"]["state"]) == 2
+
+
+def test_another_grouping_of_the_optimizer_is_refused(tool, videos, config_file, tmp_path):
+    run = tmp_path / "run"
+    keys = {"SOLVER__LAYER_DECAY": 0.5, "SOLVER__MAX_STEPS": 2}
+    assert tool("train_net", "--cfg", config_file, *tiny_run(videos, run, **keys)).code == 0
+    resume = ("train_net", "--cfg", config_file, "--resume", "--allow-changes")
+    longer = {**keys, "SOLVER__MAX_STEPS": 3}
+    refused = tool(*resume, *tiny_run(videos, run, **{**longer, "SOLVER__LAYER_DECAY": 1}))
+    assert (refused.code, refused.err) == (
+        2,
+        f"error: {run}/checkpoints/last.pth holds the optimizer's state for SOLVER.LAYER_DECAY 0.5, which has other "
+        "groups than 1; keep that, or start a new run with --finetune\n",
+    )
+    assert tool(*resume, *tiny_run(videos, run, **{**longer, "SOLVER__LAYER_DECAY": 0.7})).code == 0
+
+
 def test_two_places_to_start_from_are_refused(tool, trained, plain, videos, config_file, tmp_path):
     source = trained / "checkpoints" / "last.pth"
     both = tiny_run(videos, tmp_path / "run", MODEL__PRETRAINED=plain)

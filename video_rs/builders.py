@@ -198,9 +198,13 @@ def load_start_weights(config: Config, model: VideoClassifier) -> None:
 
 
 def build_optimizer(config: Config, model: VideoClassifier) -> torch.optim.Optimizer:
-    """SOLVER.OPTIMIZING_METHOD over two parameter groups: decayed kernels, and all else."""
+    """SOLVER.OPTIMIZING_METHOD over two parameter groups: decayed kernels, and all else; two of each part of the
+    network with SOLVER.LAYER_DECAY.
+    """
     solver = config.SOLVER
-    groups = optim.parameter_groups(model, model.weight_decay_names(), solver.WEIGHT_DECAY)
+    depths = model.layer_depths() if solver.LAYER_DECAY != 1 else {}
+    scales = {name: solver.LAYER_DECAY**depth for name, depth in depths.items()}
+    groups = optim.parameter_groups(model, model.weight_decay_names(), solver.WEIGHT_DECAY, scales)
     if solver.OPTIMIZING_METHOD == "adamw":
         return optim.adamw(groups, solver.BETAS)
     return optim.sgd(groups, solver.MOMENTUM, solver.NESTEROV)
@@ -280,9 +284,15 @@ def build_epoch_order(config: Config, records: RecordList) -> Callable[[int], li
 
 
 def build_train_loader(
-    config: Config, records: RecordList, num_classes: int, settings: TrainSettings, first_step: int, pin: bool
+    config: Config,
+    records: RecordList,
+    num_classes: int,
+    settings: TrainSettings,
+    first_step: int,
+    pin: bool,
+    last_step: int | None = None,
 ) -> ClipLoader:
-    """Micro-batches from ``first_step`` to the run's end."""
+    """Micro-batches from ``first_step`` to before ``last_step``, by default to the run's end."""
     data = config.DATA
     read = ClipReader(
         build_clip_spec(config),
@@ -298,7 +308,7 @@ def build_train_loader(
         settings.accumulation,
         share(),
         first_step,
-        settings.total_steps,
+        settings.total_steps if last_step is None else last_step,
         data.CLIPS_PER_VIDEO,
     )
     workers = build_workers(config, data.CLIPS_PER_VIDEO)

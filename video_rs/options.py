@@ -48,6 +48,7 @@ OPTIONS = (
     Option("MODEL.NORM_EPS", None, "batch norm's epsilon"),
     Option("MODEL.NORM_MOMENTUM", None, "torch's meaning: TensorFlow's 0.0 is 1.0"),
     Option("MODEL.INITIALIZATION", None, "whose rules start and decay the weights: model_garden or tpu"),
+    Option("BN.NUM_BATCHES_PRECISE", 0, "before a validation, statistics of fixed weights over so many; 0: off", low=0),
     # -- Data
     Option("DATA.TRAIN_LIST", "", "CSV, 'path label' lines, or a folder of class folders"),
     Option("DATA.VAL_LIST", "", "the same; empty trains without validation"),
@@ -128,6 +129,7 @@ OPTIONS = (
     Option("SOLVER.WARMUP_EPOCHS", 5.0, "epochs of linear warm-up from 0", low=0),
     Option("SOLVER.MAX_EPOCH", 350, "epochs", low=1),
     Option("SOLVER.MAX_STEPS", 0, "optimizer steps; above 0 it overrides MAX_EPOCH", low=0),
+    Option("SOLVER.LAYER_DECAY", 1.0, "factor on the rate of res5, again on res4's, ... the stem's", low=0, high=1),
     Option("SOLVER.MOMENTUM", 0.9, "of SGD", low=0, high=1),
     Option("SOLVER.NESTEROV", True, "Nesterov's momentum"),
     Option("SOLVER.BETAS", [0.9, 0.999], "of AdamW", low=0, high=0.999999),

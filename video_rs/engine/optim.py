@@ -1,7 +1,7 @@
 """Optimizer and learning-rate schedule of the published recipe (Model Garden; FACTS b, "Training")."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -21,13 +21,21 @@ def learning_rate(step: int, base: float, total_steps: int, warmup_steps: int) -
     return cosine(step)
 
 
-def parameter_groups(model: nn.Module, decayed: Collection[str], weight_decay: float) -> list[dict]:
-    """Two groups: the parameters named in ``decayed`` with ``weight_decay``, all others without."""
+def parameter_groups(
+    model: nn.Module, decayed: Collection[str], weight_decay: float, scales: Mapping[str, float] = {}
+) -> list[dict]:
+    """Two groups: the parameters named in ``decayed`` with ``weight_decay``, all others without.
+
+    With ``scales``, a factor on the learning rate for the name of each parameter, two for each factor, as ``lr_scale``.
+    """
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for name, p in named if name in decayed], "weight_decay": weight_decay},
-        {"params": [p for name, p in named if name not in decayed], "weight_decay": 0.0},
-    ]
+    groups = []
+    for scale in dict.fromkeys(scales[name] for name, _ in named) if scales else [1.0]:
+        own = [(name, p) for name, p in named if scales.get(name, 1.0) == scale]
+        for inside, decay in ((True, weight_decay), (False, 0.0)):
+            parameters = [p for name, p in own if (name in decayed) is inside]
+            groups.append({"params": parameters, "weight_decay": decay, "lr_scale": scale})
+    return groups
 
 
 def sgd(groups: list[dict], momentum: float, nesterov: bool) -> torch.optim.SGD:
@@ -42,6 +50,6 @@ def adamw(groups: list[dict], betas: Sequence[float]) -> torch.optim.AdamW:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Writes ``rate`` into every parameter group."""
+    """Writes ``rate`` into every parameter group, times its ``lr_scale`` where it has one."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("lr_scale", 1.0)

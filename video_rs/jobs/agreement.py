@@ -48,6 +48,12 @@ def refuse_other_model(state: dict[str, Any], ours: dict[str, Any], folder: RunF
             f"{folder.last} holds the state of {method}, which {asked} cannot take over; "
             f"keep SOLVER.OPTIMIZING_METHOD {method}, or start a new run with --finetune"
         )
+    decay, asked = (config.SOLVER.LAYER_DECAY for config in (theirs_config, ours_config))
+    if (decay == 1) != (asked == 1):
+        raise InputError(
+            f"{folder.last} holds the optimizer's state for SOLVER.LAYER_DECAY {decay:g}, which has other groups than "
+            f"{asked:g}; keep that, or start a new run with --finetune"
+        )
     differences = model_differences(state, ours)
     if state["num_classes"] != ours["num_classes"]:
         differences.append(f"{state['num_classes']} classes -> {ours['num_classes']}")

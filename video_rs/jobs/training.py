@@ -22,6 +22,7 @@ from video_rs.engine.checkpoint import FORMAT, copy_checkpoint, load_checkpoint
 from video_rs.engine.checkpoint_writer import CheckpointWriter
 from video_rs.engine.loop import fit
 from video_rs.engine.metrics import VideoResult, log_loss
+from video_rs.engine.precise_bn import recompute_statistics
 from video_rs.engine.trainer import Trainer
 from video_rs.errors import InputError
 from video_rs.jobs.agreement import model_differences, refuse_other_model, refuse_other_settings, refuse_two_starts
@@ -150,9 +151,11 @@ class Run:
         self.loader = self._loader_from(self.trainer.step)
         say(f"resuming {self.folder.path} at step {self.trainer.step} of {self.settings.total_steps}")
 
-    def _loader_from(self, step: int) -> ClipLoader:
+    def _loader_from(self, step: int, last_step: int | None = None) -> ClipLoader:
         pin = self.device.type == "cuda"
-        return builders.build_train_loader(self.config, self.train_records, len(self.names), self.settings, step, pin)
+        return builders.build_train_loader(
+            self.config, self.train_records, len(self.names), self.settings, step, pin, last_step
+        )
 
     def _last_state(self) -> dict[str, Any]:
         try:
@@ -307,6 +310,8 @@ class Run:
             return
         preprocessing = builders.single_view(self.preprocessing)
         model = self._averaged_model()
+        if self.config.BN.NUM_BATCHES_PRECISE:
+            self._recompute_statistics(model)
         self.results = score_videos(self.config, model, self.val_records, preprocessing, "validation")
         self.metrics = metrics_of(self.config, self.results, len(self.names), preprocessing, str(self.folder.last))
         say(f"validation at step {step}: {describe(self.metrics)}")
@@ -329,6 +334,15 @@ class Run:
         """Whether the last checkpoint is from just before a validation that never came to its end."""
         step = self.trainer.step
         return self.val_records is not None and 0 < step != self.validated_step and self.settings.validates(step)
+
+    def _recompute_statistics(self, model: nn.Module) -> None:
+        """Over the clips of the coming steps; the result takes the place of the averaged statistics from here on."""
+        step, count = self.trainer.step, self.config.BN.NUM_BATCHES_PRECISE
+        say(f"batch-norm statistics over {count * self.settings.batch_size} clips (BN.NUM_BATCHES_PRECISE)")
+        recompute_statistics(model, self._loader_from(step, step + count), self.trainer.prepare)
+        if self.trainer.ema is not None:
+            for name, statistics in model.named_buffers():
+                self.trainer.ema.average[name].copy_(statistics)
 
     def _averaged_model(self) -> nn.Module:
         """A copy of the model with the EMA's state, or the model itself without one."""
