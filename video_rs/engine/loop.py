@@ -89,8 +89,7 @@ def fit(
         rate = trainer.rate()
         step = trainer.train_step(micro)
         if step["failed"]:
-            mine = [failure for batch in micro for failure in batch.failures]
-            for video, reason in [failure for part in distributed.gather(mine) for failure in part]:
+            for video, reason in failures_of(micro):
                 report_failure(video, reason)
         if not step["finite"]:
             mine = [video for batch in micro for video in batch.videos]
@@ -114,6 +113,12 @@ def fit(
             trainer.model.train()
             totals.started += time.perf_counter() - paused
         _save_if_due(trainer, periods, save, should_stop)
+
+
+def failures_of(micro: list[Any]) -> list[tuple[str, str]]:
+    """(path, reason) of each sample of a step that could not be read, on any process; all processes call it."""
+    mine = [failure for batch in micro for failure in batch.failures]
+    return [failure for part in distributed.gather(mine) for failure in part]
 
 
 def _refuse_non_finite(trainer: Trainer, step: dict[str, float], rate: float, skipped: int) -> None:

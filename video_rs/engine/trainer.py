@@ -100,7 +100,7 @@ class Trainer:
         self.seen = 0
         self.failed = 0
 
-    def train_step(self, batches: list[Any]) -> dict[str, float]:
+    def train_step(self, batches: list[Any], rate: float | None = None) -> dict[str, float]:
         """One optimizer step over micro-batches with ``clips`` (uint8), ``labels`` (int64) and ``size`` (slots).
 
         A slot whose video failed is absent from ``clips``; the loss is the mean over the valid clips of all
@@ -108,6 +108,7 @@ class Trainer:
         processes (as in TensorFlow), so that all of them hold one model.
 
         A step whose loss or gradient is not finite leaves weights, optimizer, average and statistics as they are.
+        ``rate`` is a learning rate to take instead of the schedule's.
 
         Returns:
             Over all processes: ``loss`` (summed over clips), ``hits`` (a mixed clip counts its own label, not its
@@ -115,7 +116,7 @@ class Trainer:
         """
         settings = self.settings
         seed_step(settings.seed, self.step)
-        set_learning_rate(self.optimizer, self.rate())
+        set_learning_rate(self.optimizer, self.rate() if rate is None else rate)
         counts = torch.tensor([sum(len(b.labels) for b in batches), sum(b.size for b in batches)], device=self.device)
         valid, slots = distributed.sum_over_ranks(counts).tolist()
         before = [buffer.clone() for buffer in self.model.buffers()]

@@ -60,7 +60,7 @@ def run_training(
     distributed.start(device)
     if len(set(distributed.gather(resuming))) > 1:
         raise InputError(f"only some machines see {folder.last}; OUTPUT_DIR must be one folder that all of them share")
-    _make_demo_clips(config)
+    make_demo_clips(config)
     run = Run(config, folder, device)
     if resuming:
         run.resume(allow_changes)
@@ -83,11 +83,16 @@ def run_training(
     return run.go()
 
 
-def _make_demo_clips(config: Config) -> None:
+def make_demo_clips(config: Config) -> None:
     """One process of each machine writes them: the clips may lie on its own disk."""
     if distributed.local_rank() == 0:
         builders.ensure_demo_clips(config, say)
     distributed.barrier()
+
+
+def is_lack_of_memory(error: RuntimeError) -> bool:
+    """Whether there was no memory for a step: torch.OutOfMemoryError, or what the CPU's allocator has instead."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 class Run:
@@ -191,9 +196,9 @@ class Run:
                 save=self._save,
                 should_stop=self._should_stop,
             )
-        except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator has none of its own
-            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-                raise InputError(self._what_to_lower(error)) from error
+        except RuntimeError as error:
+            if is_lack_of_memory(error):
+                raise InputError(f"{self.what_to_lower(error)}, and go on with --resume --allow-changes") from error
             raise
         finally:
             self.writer.wait()
@@ -209,7 +214,7 @@ class Run:
         say(f"checkpoint: {self.folder.last}  report: {self.folder.path / 'report.html'}")
         return self.metrics
 
-    def _what_to_lower(self, error: RuntimeError) -> str:
+    def what_to_lower(self, error: RuntimeError) -> str:
         """Of a step for which there is no memory."""
         data, settings = self.config.DATA, self.settings
         at_once = settings.batch_size // settings.accumulation // distributed.world_size()
@@ -217,8 +222,7 @@ class Run:
         return (
             f"not enough memory for a step on {at_once} clips of {data.NUM_FRAMES} x {size} x {size} at a time "
             f"({str(error).split('. GPU')[0]}); raise TRAIN.ACCUMULATION_STEPS, which changes no result but batch "
-            "norm's, or set TRAIN.ACTIVATION_CHECKPOINTING 5 or TRAIN.PRECISION bfloat16, and go on with --resume "
-            "--allow-changes"
+            "norm's, or set TRAIN.ACTIVATION_CHECKPOINTING 5 or TRAIN.PRECISION bfloat16"
         )
 
     def _announce(self) -> None:
