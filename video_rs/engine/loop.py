@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch.profiler import record_function
+
 from video_rs.engine import distributed
 from video_rs.engine.trainer import Trainer, TrainSettings
 from video_rs.errors import InputError
@@ -56,6 +58,7 @@ def fit(
     validate: Callable[[int], None],
     save: Callable[[int, bool], None],
     should_stop: Callable[[], bool],
+    begin_step: Callable[[], None] = lambda: None,
 ) -> None:
     """Runs the steps that are left.
 
@@ -71,6 +74,7 @@ def fit(
         save: called before each validation, after the steps that end a checkpoint period, and after the last, with
             the step, and with True where the file must be there when it returns.
         should_stop: asked after every step; True saves and raises :class:`Stopped`.
+        begin_step: called before every step, for a profiler.
 
     Raises:
         InputError: loss or gradient are not finite, or too many samples could not be read.
@@ -83,8 +87,10 @@ def fit(
     periods = Periods(settings)
     skipped = 0
     while trainer.step < settings.total_steps:
+        begin_step()
         asked = time.perf_counter()
-        micro = [next(stream) for _ in range(settings.accumulation)]
+        with record_function("data wait"):
+            micro = [next(stream) for _ in range(settings.accumulation)]
         totals.waited += time.perf_counter() - asked
         rate = trainer.rate()
         step = trainer.train_step(micro)

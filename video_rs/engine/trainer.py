@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from video_rs.engine import distributed
 from video_rs.engine.batch_norm import SyncBatchNorm3d, absent, is_synchronized
@@ -127,7 +128,8 @@ class Trainer:
                 losses, batch_hits = self._forward(batch, i)
                 # DistributedDataParallel averages gradients over the processes; the loss is a mean over all clips.
                 scale = distributed.world_size() / valid
-                self.scaler.scale(losses.sum() * scale).backward()
+                with record_function("backward"):
+                    self.scaler.scale(losses.sum() * scale).backward()
             loss_sum += losses.detach().sum()
             hits += batch_hits
         sums = distributed.sum_over_ranks(torch.stack([loss_sum, torch.tensor(float(hits), device=self.device)]))
@@ -150,6 +152,7 @@ class Trainer:
         settings = self.settings
         return learning_rate(self.step, settings.base_lr, settings.total_steps, settings.warmup_steps)
 
+    @record_function("forward")
     def _forward(self, batch: Any, micro: int) -> tuple[Tensor, int]:
         """Loss of each valid clip of micro-batch number ``micro``, and how many were right."""
         if len(batch.labels) == 0:
@@ -186,6 +189,7 @@ class Trainer:
         """Gradients are exchanged with the last micro-batch only."""
         return contextlib.nullcontext() if last or self.net is self.model else self.net.no_sync()
 
+    @record_function("optimizer")
     def _update(self, loss: float) -> tuple[float, bool]:
         """Clips, steps the optimizer and clears the gradients; returns the norm before clipping, and whether it did.
 

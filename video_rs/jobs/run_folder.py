@@ -17,10 +17,12 @@ WRITTEN = (
     "checkpoints/last.pth*",
     "checkpoints/best.pth*",
     "checkpoints/step_*.pth*",
+    "profile/trace_rank0.json*",
+    "profile/table.txt",
     "tensorboard/events.out.tfevents.*",
 )
 WRITTEN_BY_TESTS = ("test/metrics.json", "test/predictions.jsonl", "test/report.html")
-FOLDERS = ("checkpoints", "tensorboard", "test")
+FOLDERS = ("checkpoints", "profile", "tensorboard", "test")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from video_rs.engine.checkpoint import FORMAT, copy_checkpoint, load_checkpoint
 from video_rs.engine.checkpoint_writer import CheckpointWriter
 from video_rs.engine.loop import fit
 from video_rs.engine.metrics import VideoResult, log_loss
+from video_rs.engine.profiling import StepProfiler
 from video_rs.engine.trainer import Trainer
 from video_rs.errors import InputError
 from video_rs.jobs.agreement import model_differences, refuse_other_model, refuse_other_settings, refuse_two_starts
@@ -129,6 +130,8 @@ class Run:
         self.failures: dict[str, str] = {}
         self.signals = StopSignals()
         self.writer = CheckpointWriter(folder.last, config.TRAIN.KEEP_CHECKPOINTS)
+        traced_steps = config.TRAIN.PROFILE_STEPS if distributed.rank() == 0 else 0
+        self.profiler = StepProfiler(traced_steps, folder.path / "profile", device, say)
         # Built now, so that a bad crop or batch size is refused before anything is written.
         self.loader = builders.build_train_loader(config, self.train_records, self.settings, 0, device.type == "cuda")
 
@@ -195,6 +198,7 @@ class Run:
                 validate=self._validate,
                 save=self._save,
                 should_stop=self._should_stop,
+                begin_step=self.profiler.begin_step,
             )
         except RuntimeError as error:
             if is_lack_of_memory(error):
@@ -210,6 +214,7 @@ class Run:
                 if self.log is not None:
                     self.log.close()
                     self._write_report(time.time() - started)
+                self.profiler.close()
         distributed.barrier()
         say(f"checkpoint: {self.folder.last}  report: {self.folder.path / 'report.html'}")
         return self.metrics
