@@ -77,6 +77,7 @@ REACHES = {
     "TRAIN.KEEP_CHECKPOINTS": ("3", lambda run: run.writer.keep == 3),
     "TRAIN.NON_FINITE": ("skip", lambda run: run.settings.skip_non_finite),
     "TRAIN.LOG_PERIOD": ("4", lambda run: run.settings.log_steps == 4),
+    "TRAIN.PROFILE_STEPS": ("6", lambda run: run.profiler.steps == 6),
     "TRAIN.PRECISION": ("bfloat16", lambda run: run.trainer.precision == torch.bfloat16),
     "TRAIN.SYNC_BATCH_NORM": ("true", lambda run: is_synchronized(run.trainer.model)),
     "TRAIN.ACTIVATION_CHECKPOINTING": ("2", lambda run: run.trainer.model.backbone.checkpointed == ("stem", "res2")),

@@ -143,7 +143,7 @@ def test_fit_takes_one_micro_batch_for_each_accumulation():
 
 def test_fit_logs_means_over_its_period():
     reference = make_trainer(plain_network(), total_steps=5)
-    steps = [reference.train_step([make_batch(seed, seed + 1)]) for seed in range(5)]
+    steps = [reference.train_step([make_batch(seed, seed + 1)], compare=True) for seed in range(5)]
     calls = Calls()
     trainer = make_trainer(plain_network(), total_steps=5, log_steps=3)
     run(trainer, calls, (make_batch(seed, seed + 1) for seed in range(5)))
@@ -152,6 +152,7 @@ def test_fit_logs_means_over_its_period():
         assert scalars["loss"] == pytest.approx(sum(s["loss"] for s in part) / clips)
         assert scalars["top1"] == sum(s["hits"] for s in part) / clips
         assert scalars["grad_norm"] == part[-1]["grad_norm"]
+        assert scalars["update_ratio"] == part[-1]["update_ratio"] > 0
     assert [scalars["lr"] for scalars in calls.logged] == [learning_rate(s, 0.5, 5, 2) for s in (2, 4)]
 
 
@@ -217,8 +218,8 @@ class Faulty:
         self.trainer = make_trainer(plain_network(), num_samples=400, **settings)
         step = self.trainer.train_step
 
-        def train_step(micro):
-            measured = step(micro)
+        def train_step(micro, **options):
+            measured = step(micro, **options)
             if self.trainer.step in bad:
                 measured.update(loss=math.nan, finite=False)
             return measured

@@ -36,7 +36,7 @@ def large_network():
 
 
 def test_the_memory_of_a_clip_is_measured():
-    """Against what autograd says that it keeps for the backward pass; gradients of maps come to that."""
+    """Against what autograd says that it keeps for the backward pass, to which more comes."""
     trainer = make_trainer(large_network())
     clips = torch.zeros(4, 3, 8, 64, 64, dtype=torch.uint8)
     kept = {}
@@ -45,7 +45,7 @@ def test_the_memory_of_a_clip_is_measured():
     saved = sum(kept.values()) / 4
     assert saved > 32 * MIB
     step = measure_step(trainer, clips)
-    assert saved < step.per_clip < 2 * saved
+    assert saved < step.per_clip < 4 * saved  # gradients and reordered copies beside them
     # Gradients, momentum and a checkpoint's copy: model, average and momentum.
     weights = sum(p.nbytes for p in trainer.model.parameters())
     assert step.fixed == 5 * weights

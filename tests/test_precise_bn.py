@@ -91,7 +91,7 @@ def test_a_run_keeps_the_statistics_of_its_averaged_weights(tool, videos, config
     # Steps 4 and 5 of a longer run of the same seed read these clips.
     overrides = dict(zip(arguments[::2], arguments[1::2], strict=True))
     run = build(videos, {**overrides, "SOLVER.MAX_STEPS": 6})
-    batches = list(run._loader_from(4))
+    batches = list(run.loader_from(4))
     run.trainer.model.load_state_dict(state["ema"])
     expected = fvcore_state(run.trainer.model, [type("Batch", (), {"clips": b.clips}) for b in batches])
     for name, value in state["ema"].items():

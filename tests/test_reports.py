@@ -174,6 +174,7 @@ def test_montage_refuses_what_is_not_a_clip(bad):
         ({"kind": "validation", "step": 7, "top1": 0.0}, plots.accuracy_curve, plots.ORANGE),
         ({"kind": "train", "step": 0, "lr": 0.0}, plots.learning_rate_curve, plots.BLUE),
         ({"kind": "train", "step": 7, "grad_norm": 1.0}, plots.gradient_norm_curve, plots.BLUE),
+        ({"kind": "train", "step": 7, "update_ratio": 1e-3}, plots.update_ratio_curve, plots.BLUE),
         ({"kind": "train", "step": 7, "clips_per_s": 9.0}, plots.throughput_curve, plots.BLUE),
         ({"kind": "train", "step": 7, "data_wait": 1.0}, plots.data_wait_curve, plots.BLUE),
     ],
@@ -393,6 +394,7 @@ def test_a_run_of_one_step_shows_its_point_and_names_what_is_missing(tmp_path):
     assert page.text["curves"] == (
         "Curves No validation yet: the curves show training only. Loss Accuracy No accuracy was logged. "
         "Learning rate No learning rate was logged. Gradient norm No gradient norm was logged. "
+        "Update ratio No update ratio was logged. "
         "Throughput No throughput was logged. Waiting for data No waiting time was logged."
     )
 

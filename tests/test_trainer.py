@@ -390,6 +390,25 @@ def test_hits_of_mixed_clips_are_those_of_their_own_labels():
     assert trainer.train_step([batch])["hits"] == 1
 
 
+@pytest.mark.parametrize("scales", [False, True])
+def test_the_update_ratio_is_the_change_of_the_weights_over_their_norm(scales):
+    trainer = make_trainer(norm_network(), warmup_steps=0)
+    plain = make_trainer(norm_network(), warmup_steps=0)
+    for one in (trainer, plain):
+        one.model.train()
+        if scales:
+            one.optimizer.param_groups[1]["lr_scale"] = 0.25
+    for step in range(2):
+        before = torch.cat([p.detach().flatten().clone() for p in trainer.model.parameters()]).double()
+        measured = trainer.train_step([make_batch(step, 4)], compare=True)
+        after = torch.cat([p.detach().flatten() for p in trainer.model.parameters()]).double()
+        assert measured["update_ratio"] == pytest.approx(float((after - before).norm() / before.norm()), rel=1e-5)
+        assert "update_ratio" not in plain.train_step([make_batch(step, 4)])
+    assert_same(trainer.model.state_dict(), plain.model.state_dict())
+    nothing = trainer.train_step([Batch(make_batch(0, 0).clips, make_batch(0, 0).labels, 4)], compare=True)
+    assert nothing["update_ratio"] == 0
+
+
 def test_without_mixing_a_run_is_what_it_was():
     """The loss of integer labels bit for bit; a mixing that leaves all alone differs from it by rounding."""
     plain = make_trainer(norm_network(), label_smoothing=0.1)

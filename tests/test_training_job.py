@@ -208,11 +208,11 @@ ENDLESS_STEP = """
 import hashlib
 from video_rs.engine.trainer import Trainer
 whole = Trainer.train_step
-def train_step(self, micro):
+def train_step(self, micro, **options):
     if self.step == 3:
         print("here", flush=True)
         hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
-    return whole(self, micro)
+    return whole(self, micro, **options)
 Trainer.train_step = train_step
 """
 ENDLESS_REPORT = """
@@ -564,10 +564,10 @@ def test_a_step_without_enough_memory_says_what_to_lower(tool, videos, config_fi
     """The errors are raised by hand: there is no GPU here, and a CPU's memory is not to be used up."""
     plain = Trainer.train_step
 
-    def second_fails(trainer, batches):
+    def second_fails(trainer, batches, **options):
         if trainer.step == 1:
             raise error
-        return plain(trainer, batches)
+        return plain(trainer, batches, **options)
 
     monkeypatch.setattr(Trainer, "train_step", second_fails)
     arguments = tiny_run(videos, tmp_path / "run", TRAIN__CHECKPOINT_STEPS=1, TRAIN__ACCUMULATION_STEPS=2)

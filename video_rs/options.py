@@ -105,6 +105,7 @@ OPTIONS = (
     Option("TRAIN.KEEP_CHECKPOINTS", 1, "the newest that stay: last.pth, from 2 on also as step_N.pth", low=1),
     Option("TRAIN.NON_FINITE", "stop", "a step whose loss or gradient is not finite: never taken", ("stop", "skip")),
     Option("TRAIN.LOG_PERIOD", 10, "optimizer steps between log lines", low=1),
+    Option("TRAIN.PROFILE_STEPS", 0, "steps traced by torch.profiler, after three others; 0 is off", low=0),
     Option(
         "TRAIN.PRECISION",
         "auto",

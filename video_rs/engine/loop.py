@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch.profiler import record_function
+
 from video_rs.engine import distributed
 from video_rs.engine.trainer import Trainer, TrainSettings
 from video_rs.errors import InputError
@@ -56,6 +58,7 @@ def fit(
     validate: Callable[[int], None],
     save: Callable[[int, bool], None],
     should_stop: Callable[[], bool],
+    begin_step: Callable[[], None] = lambda: None,
 ) -> None:
     """Runs the steps that are left.
 
@@ -71,6 +74,7 @@ def fit(
         save: called before each validation, after the steps that end a checkpoint period, and after the last, with
             the step, and with True where the file must be there when it returns.
         should_stop: asked after every step; True saves and raises :class:`Stopped`.
+        begin_step: called before every step, for a profiler.
 
     Raises:
         InputError: loss or gradient are not finite, or too many samples could not be read.
@@ -83,14 +87,17 @@ def fit(
     periods = Periods(settings)
     skipped = 0
     while trainer.step < settings.total_steps:
+        begin_step()
         asked = time.perf_counter()
-        micro = [next(stream) for _ in range(settings.accumulation)]
+        with record_function("data wait"):
+            micro = [next(stream) for _ in range(settings.accumulation)]
         totals.waited += time.perf_counter() - asked
         rate = trainer.rate()
-        step = trainer.train_step(micro)
+        coming = trainer.step + 1
+        logged = coming == settings.total_steps or coming % settings.log_steps == 0
+        step = trainer.train_step(micro, compare=logged)
         if step["failed"]:
-            mine = [failure for batch in micro for failure in batch.failures]
-            for video, reason in [failure for part in distributed.gather(mine) for failure in part]:
+            for video, reason in failures_of(micro):
                 report_failure(video, reason)
         if not step["finite"]:
             mine = [video for batch in micro for video in batch.videos]
@@ -102,9 +109,9 @@ def fit(
         else:
             skipped = 0
         totals.add(step)
-        done = trainer.step == settings.total_steps
-        if done or trainer.step % settings.log_steps == 0:
-            log(trainer.step, {"lr": rate, "grad_norm": step["grad_norm"], **totals.scalars()})
+        if logged:
+            last = {key: step[key] for key in ("grad_norm", "update_ratio")}
+            log(trainer.step, {"lr": rate, **last, **totals.scalars()})
             totals = Totals()
         if settings.validates(trainer.step):
             paused = time.perf_counter()
@@ -114,6 +121,12 @@ def fit(
             trainer.model.train()
             totals.started += time.perf_counter() - paused
         _save_if_due(trainer, periods, save, should_stop)
+
+
+def failures_of(micro: list[Any]) -> list[tuple[str, str]]:
+    """(path, reason) of each sample of a step that could not be read, on any process; all processes call it."""
+    mine = [failure for batch in micro for failure in batch.failures]
+    return [failure for part in distributed.gather(mine) for failure in part]
 
 
 def _refuse_non_finite(trainer: Trainer, step: dict[str, float], rate: float, skipped: int) -> None:

@@ -58,7 +58,7 @@ def measure_step(trainer: Trainer, clips: Tensor) -> StepMemory | None:
     peak = _cuda_growth(run, device) if device.type == "cuda" else _cpu_growth(run)
     if peak is None:
         return None
-    weights = [p for group in trainer.optimizer.param_groups for p in group["params"]]
+    weights = (p for group in trainer.optimizer.param_groups for p in group["params"])
     gradients = sum(p.numel() * p.element_size() for p in weights)
     per_clip = max(0, peak - gradients) // len(clips)
     # Momentum comes with the first step, and DistributedDataParallel exchanges copies of the gradients.

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from video_rs.engine import distributed
 from video_rs.engine.batch_norm import SyncBatchNorm3d, absent, is_synchronized
@@ -97,7 +98,7 @@ class Trainer:
         self.seen = 0
         self.failed = 0
 
-    def train_step(self, batches: list[Any]) -> dict[str, float]:
+    def train_step(self, batches: list[Any], rate: float | None = None, compare: bool = False) -> dict[str, float]:
         """One optimizer step over micro-batches: uint8 ``clips``, ``labels`` as the loss takes them, ``size`` in slots.
 
         A slot whose video failed is absent from ``clips``; the loss is the mean over the valid clips of all
@@ -105,14 +106,17 @@ class Trainer:
         processes (as in TensorFlow), so that all of them hold one model.
 
         A step whose loss or gradient is not finite leaves weights, optimizer, average and statistics as they are.
+        ``rate`` is a learning rate to take instead of the schedule's; ``compare`` also measures ``update_ratio``, for
+        which the weights are kept during the step.
 
         Returns:
             Over all processes: ``loss`` (summed over clips), ``hits`` (a mixed clip counts its own label, not its
-            partner's), ``clips`` (valid ones), ``failed``, ``finite``; and ``grad_norm`` before clipping.
+            partner's), ``clips`` (valid ones), ``failed``, ``finite``; and ``grad_norm`` before clipping. With
+            ``compare`` the norm of all weights' change over their norm, ``update_ratio``.
         """
         settings = self.settings
         seed_step(settings.seed, self.step)
-        set_learning_rate(self.optimizer, self.rate())
+        set_learning_rate(self.optimizer, self.rate() if rate is None else rate)
         counts = torch.tensor([sum(len(b.labels) for b in batches), sum(b.size for b in batches)], device=self.device)
         valid, slots = distributed.sum_over_ranks(counts).tolist()
         before = [buffer.clone() for buffer in self.model.buffers()]
@@ -123,11 +127,14 @@ class Trainer:
                 losses, batch_hits = self._forward(batch, i)
                 # DistributedDataParallel averages gradients over the processes; the loss is a mean over all clips.
                 scale = distributed.world_size() / valid
-                self.scaler.scale(losses.sum() * scale).backward()
+                with record_function("backward"):
+                    self.scaler.scale(losses.sum() * scale).backward()
             loss_sum += losses.detach().sum()
             hits += batch_hits
         sums = distributed.sum_over_ranks(torch.stack([loss_sum, torch.tensor(float(hits), device=self.device)]))
         loss, hits = sums.tolist()
+        weights = self._weights() if compare else []
+        earlier = [weight.detach().clone() for weight in weights]
         grad_norm, finite = self._update(loss) if valid else (0.0, True)
         if not finite:
             self._restore(before)
@@ -138,6 +145,8 @@ class Trainer:
         if self.ema is not None and valid and finite:
             self.ema.update(self.model, self.step)
         measured = {"loss": loss, "hits": hits, "clips": valid, "failed": slots - valid}
+        if compare:
+            measured["update_ratio"] = _relative_change(earlier, weights)
         return {**measured, "grad_norm": grad_norm, "finite": finite}
 
     def probe(self, clips: Tensor) -> None:
@@ -150,6 +159,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self._restore(before)
 
+    def _weights(self) -> list[Tensor]:
+        return [weight for group in self.optimizer.param_groups for weight in group["params"]]
+
     def _restore(self, buffers: list[Tensor]) -> None:
         """The model's buffers as they were."""
         for buffer, value in zip(self.model.buffers(), buffers, strict=True):
@@ -160,6 +172,7 @@ class Trainer:
         settings = self.settings
         return learning_rate(self.step, settings.base_lr, settings.total_steps, settings.warmup_steps)
 
+    @record_function("forward")
     def _forward(self, batch: Any, micro: int) -> tuple[Tensor, int]:
         """Loss of each valid clip of micro-batch number ``micro``, and how many were right."""
         if len(batch.labels) == 0:
@@ -196,6 +209,7 @@ class Trainer:
         """Gradients are exchanged with the last micro-batch only."""
         return contextlib.nullcontext() if last or self.net is self.model else self.net.no_sync()
 
+    @record_function("optimizer")
     def _update(self, loss: float) -> tuple[float, bool]:
         """Clips, steps the optimizer and clears the gradients; returns the norm before clipping, and whether it did.
 
@@ -254,6 +268,15 @@ def moving_statistics(model: nn.Module) -> list[Tensor]:
     """
     training = [module for module in model.modules() if module.training and not isinstance(module, SyncBatchNorm3d)]
     return [b for module in training for b in module.buffers(recurse=False) if b.is_floating_point()]
+
+
+@torch.no_grad()
+def _relative_change(before: list[Tensor], after: list[Tensor]) -> float:
+    """Norm of the difference over the norm of ``before``, of all tensors together."""
+    change, size = (
+        torch.stack(torch._foreach_norm(tensors)).norm() for tensors in (torch._foreach_sub(after, before), before)
+    )
+    return float(change / size)
 
 
 def seed_step(seed: int, step: int) -> None:

@@ -21,7 +21,7 @@ def fitting_accumulation(config: Config, trainer: Trainer, search: bool) -> int:
     asked, auto = config.TRAIN.ACCUMULATION_STEPS, config.TRAIN.AUTO_BATCH and search
     if trainer.device.type == "cuda" and not auto:
         return asked  # a GPU says when it is full, without having been asked
-    at_once = config.TRAIN.BATCH_SIZE // asked // distributed.world_size()
+    at_once = clips_at_once(config)
     probed = min(PROBED_CLIPS, at_once)
     size = config.DATA.TRAIN_CROP_SIZE
     clips = torch.zeros(probed, 3, config.DATA.NUM_FRAMES, size, size, dtype=torch.uint8)
@@ -29,7 +29,7 @@ def fitting_accumulation(config: Config, trainer: Trainer, search: bool) -> int:
         step, free = measure_step(trainer, clips), free_memory(trainer.device)
     except RuntimeError as error:
         if is_out_of_memory(error):
-            raise InputError(no_memory(config, probed, str(error))) from error
+            raise InputError(no_memory(config, str(error), probed)) from error
         raise
     if step is None or free is None:
         if auto:
@@ -50,7 +50,7 @@ def fitting_accumulation(config: Config, trainer: Trainer, search: bool) -> int:
         return least
     _, needed, free = tightest
     raise InputError(
-        no_memory(config, at_once, f"about {_gib(needed)} needed, judging by {probed}, and {_gib(free)} free", least)
+        no_memory(config, f"about {_gib(needed)} needed, judging by {probed}, and {_gib(free)} free", raised_to=least)
     )
 
 
@@ -65,6 +65,11 @@ def most_clips(step: StepMemory, free: int) -> int:
     return low
 
 
+def clips_at_once(config: Config) -> int:
+    """Clips of a micro-batch of one process."""
+    return config.TRAIN.BATCH_SIZE // config.TRAIN.ACCUMULATION_STEPS // distributed.world_size()
+
+
 def divisions(config: Config) -> list[int]:
     """The numbers of micro-batches that the batch divides into, ascending."""
     at_once, together = config.TRAIN.BATCH_SIZE // distributed.world_size(), config.DATA.CLIPS_PER_VIDEO
@@ -76,12 +81,15 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def no_memory(config: Config, clips: int, why: str, accumulation: int | None = None) -> str:
-    """A line about a step for which there is no memory, with what to lower."""
-    size = config.DATA.TRAIN_CROP_SIZE
-    to = f" to {accumulation}" if accumulation else ""
+def no_memory(config: Config, why: str, clips: int | None = None, raised_to: int | None = None) -> str:
+    """A line about a step for which there is no memory, with what to lower.
+
+    ``clips`` at a time are those of a step, if not given, and ``raised_to`` the accumulation that would do.
+    """
+    frames, size = config.DATA.NUM_FRAMES, config.DATA.TRAIN_CROP_SIZE
+    at_once, to = clips or clips_at_once(config), f" to {raised_to}" if raised_to else ""
     return (
-        f"not enough memory for a step on {clips} clips of {config.DATA.NUM_FRAMES} x {size} x {size} at a time "
+        f"not enough memory for a step on {at_once} clips of {frames} x {size} x {size} at a time "
         f"({why.split('. GPU')[0]}); raise TRAIN.ACCUMULATION_STEPS{to}, which changes no result but batch norm's "
         "(TRAIN.AUTO_BATCH true finds how far), or set TRAIN.ACTIVATION_CHECKPOINTING 5 or TRAIN.PRECISION bfloat16"
     )

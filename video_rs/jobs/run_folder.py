@@ -17,12 +17,14 @@ WRITTEN = (
     "checkpoints/last.pth*",
     "checkpoints/best.pth*",
     "checkpoints/step_*.pth*",
+    "profile/trace_rank0.json*",
+    "profile/table.txt",
     "tensorboard/events.out.tfevents.*",
 )
 WRITTEN_BY_TESTS = tuple(
     f"{folder}/{name}" for folder in ("test", "knn") for name in ("metrics.json", "predictions.jsonl", "report.html")
 )
-FOLDERS = ("checkpoints", "tensorboard", "test", "knn")
+FOLDERS = ("checkpoints", "profile", "tensorboard", "test", "knn")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from video_rs.engine.checkpoint_writer import CheckpointWriter
 from video_rs.engine.loop import fit
 from video_rs.engine.metrics import VideoResult, log_loss
 from video_rs.engine.precise_bn import recompute_statistics
+from video_rs.engine.profiling import StepProfiler
 from video_rs.engine.trainer import Trainer
 from video_rs.errors import InputError
 from video_rs.jobs.agreement import model_differences, refuse_other_model, refuse_other_settings, refuse_two_starts
@@ -66,7 +67,7 @@ def run_training(
     distributed.start(device)
     if len(set(distributed.gather(resuming))) > 1:
         raise InputError(f"only some machines see {folder.last}; OUTPUT_DIR must be one folder that all of them share")
-    _make_demo_clips(config)
+    make_demo_clips(config)
     run = Run(config, folder, device)
     if resuming:
         run.resume(allow_changes)
@@ -90,7 +91,7 @@ def run_training(
     return run.go()
 
 
-def _make_demo_clips(config: Config) -> None:
+def make_demo_clips(config: Config) -> None:
     """One process of each machine writes them: the clips may lie on its own disk."""
     if distributed.local_rank() == 0:
         builders.ensure_demo_clips(config, say)
@@ -131,8 +132,10 @@ class Run:
         self.failures: dict[str, str] = {}
         self.signals = StopSignals()
         self.writer = CheckpointWriter(folder.last, config.TRAIN.KEEP_CHECKPOINTS)
+        traced_steps = config.TRAIN.PROFILE_STEPS if distributed.rank() == 0 else 0
+        self.profiler = StepProfiler(traced_steps, folder.path / "profile", device, say)
         # Built now, so that a bad crop or batch size is refused before anything is written.
-        self.loader = self._loader_from(0)
+        self.loader = self.loader_from(0)
 
     def resume(self, allow_changes: bool) -> None:
         """Takes over the state of the last checkpoint, unless config or data set have changed."""
@@ -148,10 +151,11 @@ class Run:
         # The best accuracy on another list says nothing about this one.
         self.best = state["best"] if state["dataset"]["val"] == self.fingerprints["val"] else None
         self.failures = dict(state["failures"])
-        self.loader = self._loader_from(self.trainer.step)
+        self.loader = self.loader_from(self.trainer.step)
         say(f"resuming {self.folder.path} at step {self.trainer.step} of {self.settings.total_steps}")
 
-    def _loader_from(self, step: int, last_step: int | None = None) -> ClipLoader:
+    def loader_from(self, step: int, last_step: int | None = None) -> ClipLoader:
+        """Clips of the steps from ``step`` to before ``last_step``, by default to the run's end."""
         pin = self.device.type == "cuda"
         return builders.build_train_loader(
             self.config, self.train_records, len(self.names), self.settings, step, pin, last_step
@@ -193,7 +197,7 @@ class Run:
         self.config = config_from_text(self.config.dump(), {"TRAIN.ACCUMULATION_STEPS": micro_batches})
         self.settings = self.trainer.settings = builders.build_settings(self.config, len(self.train_records))
         self.identity = {**self.identity, "config": self.config.dump()}
-        self.loader = self._loader_from(self.trainer.step)
+        self.loader = self.loader_from(self.trainer.step)
 
     def go(self) -> dict[str, Any] | None:
         """The loop and what frames it."""
@@ -216,11 +220,11 @@ class Run:
                 validate=self._validate,
                 save=self._save,
                 should_stop=self._should_stop,
+                begin_step=self.profiler.begin_step,
             )
         except RuntimeError as error:
             if is_out_of_memory(error):
-                at_once = self.settings.batch_size // self.settings.accumulation // distributed.world_size()
-                line = no_memory(self.config, at_once, str(error))
+                line = no_memory(self.config, str(error))
                 raise InputError(f"{line}, and go on with --resume --allow-changes") from error
             raise
         finally:
@@ -233,6 +237,7 @@ class Run:
                 if self.log is not None:
                     self.log.close()
                     self._write_report(time.time() - started)
+                self.profiler.close()
         distributed.barrier()
         say(f"checkpoint: {self.folder.last}  report: {self.folder.path / 'report.html'}")
         return self.metrics
@@ -339,7 +344,7 @@ class Run:
         """Over the clips of the coming steps; the result takes the place of the averaged statistics from here on."""
         step, count = self.trainer.step, self.config.BN.NUM_BATCHES_PRECISE
         say(f"batch-norm statistics over {count * self.settings.batch_size} clips (BN.NUM_BATCHES_PRECISE)")
-        recompute_statistics(model, self._loader_from(step, step + count), self.trainer.prepare)
+        recompute_statistics(model, self.loader_from(step, step + count), self.trainer.prepare)
         if self.trainer.ema is not None:
             for name, statistics in model.named_buffers():
                 self.trainer.ema.average[name].copy_(statistics)

@@ -24,6 +24,7 @@ CHARTS = (
     ("Accuracy", plots.accuracy_curve, "No accuracy was logged."),
     ("Learning rate", plots.learning_rate_curve, "No learning rate was logged."),
     ("Gradient norm", plots.gradient_norm_curve, "No gradient norm was logged."),
+    ("Update ratio", plots.update_ratio_curve, "No update ratio was logged."),
     ("Throughput", plots.throughput_curve, "No throughput was logged."),
     ("Waiting for data", plots.data_wait_curve, "No waiting time was logged."),
 )

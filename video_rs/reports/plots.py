@@ -87,6 +87,11 @@ def gradient_norm_curve(log: Sequence[dict[str, Any]]) -> Figure | None:
     return _chart([Line("gradient norm", *series(log, "train", "grad_norm"))], "gradient norm")
 
 
+def update_ratio_curve(log: Sequence[dict[str, Any]]) -> Figure | None:
+    """Norm of a step's change of the weights over theirs, over steps."""
+    return _chart([Line("update ratio", *series(log, "train", "update_ratio"))], "change over weights")
+
+
 def throughput_curve(log: Sequence[dict[str, Any]]) -> Figure | None:
     """Training clips per second over steps."""
     return _chart([Line("clips per second", *series(log, "train", "clips_per_s"))], "clips per second")

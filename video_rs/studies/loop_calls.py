@@ -91,7 +91,7 @@ class OurLoop:
             num_samples=10**9,
             base_lr=RATE,
             warmup_steps=0,
-            log_steps=1,
+            log_steps=10,  # as a run's
             eval_epochs=10**9,
             checkpoint_steps=10**9,
         )
@@ -111,24 +111,31 @@ class OurLoop:
             next(self.batches)
         seconds, waits, last = [], [], [time.perf_counter()]
 
-        def log(_step: int, scalars: dict[str, float]) -> None:
+        def waited_for() -> Iterator[ClipBatch]:
+            while True:
+                asked = time.perf_counter()
+                batch = next(self.batches)
+                waits.append(time.perf_counter() - asked)
+                yield batch
+
+        def after_a_step() -> bool:
             now = time.perf_counter()
             seconds.append(now - last[0])
-            waits.append(scalars["data_wait"] * seconds[-1])
             last[0] = now
+            return len(seconds) == ROUND_STEPS
 
         if checkpoint:
             self.writer.write(self.trainer.state_dict())
         with contextlib.suppress(Stopped):
             fit(
                 self.trainer,
-                self.batches,
-                log=log,
+                waited_for(),
+                log=lambda *_: None,
                 report_failure=lambda *_: None,
                 report_non_finite=lambda *_: None,
                 validate=lambda *_: None,
                 save=lambda *_: None,
-                should_stop=lambda: len(seconds) == ROUND_STEPS,
+                should_stop=after_a_step,
             )
         if checkpoint:  # what it still takes is part of its cost
             self.writer.wait()

@@ -1,0 +1,82 @@
+"""A trace of a few training steps by torch.profiler: what they wait for, and which operators take the time."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.profiler import ProfilerActivity, profile, schedule
+
+from video_rs.atomic import replace_text
+
+# The first steps of a process allocate memory and choose kernels; the last of these already runs under the profiler,
+# whose own start is slow.
+SKIPPED = 3
+ROWS = 30
+
+
+class StepProfiler:
+    """Traces ``steps`` steps after the first ``SKIPPED``, once, and writes ``trace_rank0.json`` and ``table.txt``.
+
+    The trace is Chrome's format, for ui.perfetto.dev. A step is its range ``ProfilerStep#N`` (N from 0), with the
+    ranges ``data wait``, ``forward``, ``backward`` and ``optimizer`` in it; the table sums over the operators.
+
+    Args:
+        steps: how many to trace; 0: none, and nothing is ever written or said.
+        folder: made when there is something to write.
+        device: of the training; on a GPU, its kernels are traced too, and the table is by their time.
+        say: takes a line about what was written.
+    """
+
+    def __init__(self, steps: int, folder: Path, device: torch.device, say: Callable[[str], None]):
+        self.steps, self.folder, self.say = steps, folder, say
+        self._cuda = device.type == "cuda"
+        self._begun = 0
+        self._written = steps == 0
+        self._profile: profile | None = None
+
+    def begin_step(self) -> None:
+        """Called before each step: the one before, and what followed it, is over."""
+        if self._written:
+            return
+        self._begun += 1
+        if self._profile is None:
+            self._profile = self._started()
+        else:
+            self._profile.step()
+        if self._written:
+            self._stop()
+
+    def close(self) -> None:
+        """Called after the last step: writes what has been traced by then, if that has not been done."""
+        if self._profile is None:
+            return
+        self._stop()
+        if not self._written:
+            self.say(
+                f"nothing is traced: the first {SKIPPED} steps are left out, and no more than {self._begun} were run"
+            )
+
+    def _started(self) -> profile:
+        activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * self._cuda
+        times = schedule(wait=SKIPPED - 1, warmup=1, active=self.steps, repeat=1)
+        started = profile(activities=activities, schedule=times, on_trace_ready=self._write)
+        started.start()
+        return started
+
+    def _stop(self) -> None:
+        stopped, self._profile = self._profile, None
+        stopped.stop()
+
+    def _write(self, traced: profile) -> None:
+        self._written = True
+        self.folder.mkdir(parents=True, exist_ok=True)
+        trace, table = self.folder / "trace_rank0.json", self.folder / "table.txt"
+        partial = trace.with_name(f"{trace.name}.partial")
+        traced.export_chrome_trace(str(partial))
+        partial.replace(trace)
+        time = "self_device_time_total" if self._cuda else "self_cpu_time_total"
+        replace_text(table, traced.key_averages().table(sort_by=time, row_limit=ROWS))
+        steps = min(self.steps, self._begun - SKIPPED)
+        self.say(
+            f"steps traced: {steps}, in {trace} (open it in ui.perfetto.dev); operators by their own time: {table}"
+        )
