@@ -169,6 +169,22 @@ def test_pick_device_by_name():
             distributed.pick_device("cuda")
 
 
+def test_a_device_that_convolves_wrongly_is_refused(monkeypatch):
+    """There is no MPS here: what it would say is put in its place."""
+    assert distributed.convolves_rightly(torch.device("cpu"))
+    right = torch.nn.Conv3d.forward
+    monkeypatch.setattr(torch.nn.Conv3d, "to", lambda self, _: lambda clips: right(self, clips) * 1.01)
+    assert not distributed.convolves_rightly(torch.device("cpu"))
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(distributed, "convolves_rightly", lambda device: device.type != "mps")
+    with pytest.raises(InputError) as caught:
+        distributed.pick_device("mps")
+    assert str(caught.value) == (
+        "Conv3d on this machine's MPS gives other numbers than on its CPU (pytorch/pytorch#197114); take another "
+        "PyTorch, or set DEVICE cpu (predict: --device cpu)"
+    )
+
+
 def test_two_processes_take_the_steps_of_one(found):
     """With one process empty, with unequal counts and accumulation, and with no valid clip at all."""
     alone = make_trainer(plain_network())

@@ -80,7 +80,7 @@ def pick_device(name: str) -> torch.device:
     """The device behind "auto", "cpu", "cuda" or "mps"; under torchrun each process of a machine takes its own GPU.
 
     Raises:
-        InputError: this machine does not have it.
+        InputError: this machine does not have it, or its MPS computes convolutions wrongly.
     """
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
@@ -88,6 +88,11 @@ def pick_device(name: str) -> torch.device:
     if not there[name]:
         found = ", ".join(kind for kind, is_there in there.items() if is_there)
         raise InputError(f"device {name!r} is not there; this machine has {found}: set DEVICE (predict: --device)")
+    if name == "mps" and not convolves_rightly(torch.device("mps")):
+        raise InputError(
+            "Conv3d on this machine's MPS gives other numbers than on its CPU (pytorch/pytorch#197114); take another "
+            "PyTorch, or set DEVICE cpu (predict: --device cpu)"
+        )
     if name != "cuda":
         return torch.device(name)
     number, count = local_rank(), torch.cuda.device_count()
@@ -97,6 +102,18 @@ def pick_device(name: str) -> torch.device:
         )
     torch.cuda.set_device(number)
     return torch.device("cuda", number)
+
+
+def convolves_rightly(device: torch.device) -> bool:
+    """Whether ``device`` agrees with the CPU on a convolution: releases of PyTorch have not, without a word, on MPS."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        convolution, clips = torch.nn.Conv3d(16, 32, 3, padding=1), torch.rand(1, 16, 4, 8, 8)
+    clips = clips.to(memory_format=torch.channels_last_3d)
+    with torch.inference_mode():
+        expected = convolution(clips)
+        found = convolution.to(device)(clips.to(device)).cpu()
+    return torch.allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
 def local_rank() -> int:

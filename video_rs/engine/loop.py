@@ -1,7 +1,8 @@
 """The training loop around the step; saving, validating and logging are handed in."""
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,9 +32,25 @@ class Totals:
     started: float = field(default_factory=time.perf_counter)
 
     def add(self, step: dict[str, float]) -> None:
-        """Takes in what :meth:`Trainer.train_step` returned."""
-        self.loss, self.hits = self.loss + step["loss"], self.hits + step["hits"]
-        self.clips, self.failed = self.clips + step["clips"], self.failed + step["failed"]
+        """Takes in what :meth:`Trainer.train_step` returned; a step that was not taken is no part of the means."""
+        self.failed += step["failed"]
+        if step["finite"]:
+            self.loss, self.hits = self.loss + step["loss"], self.hits + step["hits"]
+            self.clips += step["clips"]
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around what is waited for."""
+        asked = time.perf_counter()
+        yield
+        self.waited += time.perf_counter() - asked
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Around what is not training, whose time does not count."""
+        since = time.perf_counter()
+        yield
+        self.started += time.perf_counter() - since
 
     def scalars(self) -> dict[str, float]:
         """Means and rates: loss per clip, top1 in [0, 1], clips per second, share of the time spent on waiting."""
@@ -88,10 +105,8 @@ def fit(
     skipped = 0
     while trainer.step < settings.total_steps:
         begin_step()
-        asked = time.perf_counter()
-        with record_function("data wait"):
+        with totals.waiting(), record_function("data wait"):
             micro = [next(stream) for _ in range(settings.accumulation)]
-        totals.waited += time.perf_counter() - asked
         rate = trainer.rate()
         coming = trainer.step + 1
         logged = coming == settings.total_steps or coming % settings.log_steps == 0
@@ -99,27 +114,22 @@ def fit(
         if step["failed"]:
             for video, reason in failures_of(micro):
                 report_failure(video, reason)
-        if not step["finite"]:
-            mine = [video for batch in micro for video in batch.videos]
-            videos = [video for part in distributed.gather(mine) for video in part]
-            report_non_finite(trainer.step, {"loss": step["loss"], "grad_norm": step["grad_norm"], "lr": rate}, videos)
-            skipped += 1
+        skipped = 0 if step["finite"] else skipped + 1
+        if skipped:
+            measured = {"loss": step["loss"], "grad_norm": step["grad_norm"], "lr": rate}
+            report_non_finite(trainer.step, measured, videos_of(micro))
             _refuse_non_finite(trainer, step, rate, skipped)
-            step["loss"], step["clips"] = 0.0, 0  # no part of the log's mean
-        else:
-            skipped = 0
         totals.add(step)
         if logged:
             last = {key: step[key] for key in ("grad_norm", "update_ratio")}
             log(trainer.step, {"lr": rate, **last, **totals.scalars()})
             totals = Totals()
         if settings.validates(trainer.step):
-            paused = time.perf_counter()
-            # Before scoring, so that what happens there cannot cost what was trained; and after it, with the result.
-            save(trainer.step, False)
-            validate(trainer.step)
-            trainer.model.train()
-            totals.started += time.perf_counter() - paused
+            with totals.paused():
+                # Before scoring, so that what happens there cannot cost what was trained; after it, with the result.
+                save(trainer.step, False)
+                validate(trainer.step)
+                trainer.model.train()
         _save_if_due(trainer, periods, save, should_stop)
 
 
@@ -127,6 +137,12 @@ def failures_of(micro: list[Any]) -> list[tuple[str, str]]:
     """(path, reason) of each sample of a step that could not be read, on any process; all processes call it."""
     mine = [failure for batch in micro for failure in batch.failures]
     return [failure for part in distributed.gather(mine) for failure in part]
+
+
+def videos_of(micro: list[Any]) -> list[str]:
+    """Paths of a step's clips on all processes, which all call it."""
+    mine = [video for batch in micro for video in batch.videos]
+    return [video for part in distributed.gather(mine) for video in part]
 
 
 def _refuse_non_finite(trainer: Trainer, step: dict[str, float], rate: float, skipped: int) -> None:

@@ -63,7 +63,7 @@ def recompute_statistics(model: nn.Module, batches: Iterable[Any], prepare: Call
         if len(batch.clips) == 0:
             if is_synchronized(model):  # the others wait for this process
                 with absent(model):
-                    model(prepare(batch.clips.new_zeros(1, *batch.clips.shape[1:])))
+                    model(prepare(batch.clips.new_zeros(2, *batch.clips.shape[1:])))
             continue
         with contextlib.ExitStack() as hooks:
             for norm, own in zip(norms, moments, strict=True):

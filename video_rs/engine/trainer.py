@@ -188,7 +188,8 @@ class Trainer:
 
     def _empty_forward(self, batch: Any) -> Tensor:
         """A zero loss that still takes part in all exchanges."""
-        return self.net(self.prepare(batch.clips.new_zeros(1, *batch.clips.shape[1:]))).sum(1) * 0
+        # Two clips: of one, the last map may be a single value, of which batch norm has no variance.
+        return self.net(self.prepare(batch.clips.new_zeros(2, *batch.clips.shape[1:]))).sum(1) * 0
 
     @contextlib.contextmanager
     def _counted(self, has_clips: bool) -> Iterator[None]:

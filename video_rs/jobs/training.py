@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import platform
 import sys
 import time
 from functools import partial
@@ -12,13 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from video_rs import __version__, builders
+from video_rs import builders
 from video_rs.atomic import write_json
+from video_rs.code_version import code_version
 from video_rs.config import Config, config_from_text
 from video_rs.data.loader import ClipLoader
 from video_rs.data.sources.folder import mirrored_names
 from video_rs.engine import distributed
-from video_rs.engine.checkpoint import FORMAT, copy_checkpoint, load_checkpoint
+from video_rs.engine.checkpoint import FORMAT, changed_keys, copy_checkpoint, load_checkpoint
 from video_rs.engine.checkpoint_writer import CheckpointWriter
 from video_rs.engine.loop import fit
 from video_rs.engine.metrics import VideoResult, log_loss
@@ -123,6 +123,7 @@ class Run:
             "train": builders.dataset_fingerprint(self.train_records),
             "val": builders.dataset_fingerprint(self.val_records),
         }
+        self.versions = code_version()
         self.resumed_step: int | None = None
         self.saved_step: int | None = None
         self.validated_step = 0
@@ -152,6 +153,9 @@ class Run:
         self.best = state["best"] if state["dataset"]["val"] == self.fingerprints["val"] else None
         self.failures = dict(state["failures"])
         self.loader = self.loader_from(self.trainer.step)
+        changed = changed_keys(state["versions"], self.versions, ignored=("commit",))
+        if changed:
+            say(f"note: the code is not what the run was made with so far ({'; '.join(changed)})")
         say(f"resuming {self.folder.path} at step {self.trainer.step} of {self.settings.total_steps}")
 
     def loader_from(self, step: int, last_step: int | None = None) -> ClipLoader:
@@ -208,6 +212,9 @@ class Run:
         self.log = RunLog(self.folder.path, self.resumed_step) if distributed.rank() == 0 else None
         self.progress = TrainProgress(self.trainer.step, self.settings.total_steps)
         self._announce()
+        if self.log is not None:
+            what = "resumed" if self.resumed_step else "started"
+            self.log.event(what, f"{what} with this code and data", versions=self.versions, dataset=self.fingerprints)
         try:
             if self.validation_due():
                 self._validate(self.trainer.step)
@@ -375,7 +382,6 @@ class Run:
         raise self.writer.error or InputError("process 0 could not write a checkpoint")
 
     def _circumstances(self) -> dict[str, Any]:
-        versions = {"video_rs": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
         return {
             "format": FORMAT,
             "dataset": self.fingerprints,
@@ -383,7 +389,7 @@ class Run:
             "validated_step": self.validated_step,
             "metrics": self.metrics,
             "failures": self.failures,
-            "versions": versions,
+            "versions": self.versions,
         }
 
     def _should_stop(self) -> bool:
