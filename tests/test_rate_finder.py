@@ -15,7 +15,7 @@ from test_trainer import assert_same, make_batch, make_trainer, plain_network
 from video_rs.engine import rate_finder
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.optim import learning_rate
-from video_rs.engine.rate_finder import Sweep, growing_rates, has_diverged, smooth, suggest, sweep
+from video_rs.engine.rate_finder import Sweep, growing_rates, has_diverged, risen_above, smooth, suggest, sweep
 from video_rs.engine.trainer import Trainer
 from video_rs.errors import InputError
 from video_rs.jobs.rate_finding import describe
@@ -158,7 +158,7 @@ def test_what_is_said():
     )
     assert describe(results(base_lr=0.48, unstable=None), 1024) == (
         "suggested SOLVER.BASE_LR 0.48, with SOLVER.LR_FOR_BATCH_SIZE 1024 a rate of 0.03, for batches of 64 clips "
-        "(steepest fall of the loss); loss lowest at 0.3, a tenth of which is 0.03; no divergence up to the last"
+        "(steepest fall of the loss); loss lowest at 0.3, a tenth of which is 0.03; no rise up to the last"
     )
     assert describe(results(suggested=None, base_lr=None, lowest=None), 0) == (
         "no learning rate to suggest: with batches of 64 clips the loss never falls by more than its noise; unstable "
@@ -185,6 +185,22 @@ def test_the_picture_marks_the_suggestion():
     box = axes.get_legend().get_window_extent()
     assert box.y0 >= axes.get_window_extent().y1
     assert box.x1 <= figure.bbox.x1
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([], None),
+        ([2.0], None),
+        ([2.0] * 5, None),
+        ([2.0, 1.0, 5.0, 1.0, 1.0], None),
+        ([2.0, 1.0, 1.0, 1.2, 9.0], RATES[2]),
+        ([2.0, 1.0, 1.2, 1.05, 1.2], RATES[3]),
+    ],
+)
+def test_the_rate_above_which_the_loss_has_risen(monkeypatch, losses, expected):
+    monkeypatch.setattr(rate_finder, "SMOOTHING", 0.0)
+    assert risen_above(RATES[: len(losses)], losses) == expected
 
 
 @pytest.mark.parametrize("losses", [[], [2.0]])

@@ -17,6 +17,8 @@ SMOOTHING = 0.9
 UNSETTLED = 10
 # A smoothed loss this many times its best so far has diverged (fastai's factor).
 DIVERGED = 4.0
+# One that never comes back below this many times its lowest has risen: where the loss is bounded, it never diverges.
+RISEN = 1.1
 # Standard deviations of the smoothed loss that noise alone falls by in 3 of 100 sweeps.
 CLEAR_FALL = 5.0
 
@@ -125,6 +127,13 @@ def suggest(rates: Sequence[float], losses: Sequence[float]) -> Suggestion | Non
     slopes = np.gradient(smoothed, np.log(rates))
     steepest = UNSETTLED + int(np.argmin(slopes[UNSETTLED : lowest + 1]))
     return Suggestion(rates[steepest], rates[lowest])
+
+
+def risen_above(rates: Sequence[float], losses: Sequence[float]) -> float | None:
+    """The last of ``rates`` up to which the smoothed loss came near its lowest, or None where that is the very last."""
+    smoothed = smooth(losses)
+    last = max((i for i, loss in enumerate(smoothed) if loss <= RISEN * min(smoothed)), default=0)
+    return rates[last] if last < len(rates) - 1 else None
 
 
 def _noise(losses: Sequence[float]) -> float:

@@ -10,7 +10,7 @@ from video_rs import builders
 from video_rs.atomic import write_json
 from video_rs.config import Config
 from video_rs.engine import distributed
-from video_rs.engine.rate_finder import Suggestion, Sweep, growing_rates, smooth, suggest, sweep
+from video_rs.engine.rate_finder import Suggestion, Sweep, growing_rates, risen_above, smooth, suggest, sweep
 from video_rs.errors import InputError
 from video_rs.jobs.agreement import refuse_two_starts
 from video_rs.jobs.fitting import is_out_of_memory, no_memory
@@ -35,8 +35,8 @@ def find_rate(config: Config, *, finetune: str = "") -> dict[str, Any]:
 
     Returns:
         What the JSON has: ``rates``, ``losses`` (mean per clip, before the step at that rate) and ``smoothed``, one
-        each; ``suggested`` and ``lowest`` (rates; null where the loss does not fall); ``unstable`` (the rate before
-        the loss diverged, or null); ``base_lr``, the SOLVER.BASE_LR that makes ``suggested``; ``batch_size``.
+        each; ``suggested`` and ``lowest`` (rates; null where the loss does not fall); ``unstable`` (the last rate
+        before the loss rose for good or diverged, or null); ``base_lr``, the SOLVER.BASE_LR that makes ``suggested``; ``batch_size``.
 
     Raises:
         InputError: bad input.
@@ -60,7 +60,7 @@ def find_rate(config: Config, *, finetune: str = "") -> dict[str, Any]:
     say(describe(result, config.SOLVER.LR_FOR_BATCH_SIZE))
     if distributed.rank() == 0:
         write_json(folder.path / RESULTS, result)
-        marks = (suggestion.steepest, found.unstable) if suggestion else (None, found.unstable)
+        marks = (result["suggested"], result["unstable"])
         (folder.path / PICTURE).write_bytes(png(rate_plot(found.rates, found.losses, result["smoothed"], *marks)))
     distributed.barrier()
     say(f"picture: {folder.path / PICTURE}  numbers: {folder.path / RESULTS}")
@@ -96,7 +96,7 @@ def _as_json(config: Config, found: Sweep, suggestion: Suggestion | None) -> dic
     return {
         "suggested": suggested,
         "lowest": suggestion.lowest if suggestion else None,
-        "unstable": found.unstable,
+        "unstable": risen_above(found.rates, found.losses) or found.unstable,
         "base_lr": suggested * meant / batch if suggested and meant else suggested,
         "batch_size": batch,
         "rates": found.rates,
@@ -108,7 +108,7 @@ def _as_json(config: Config, found: Sweep, suggestion: Suggestion | None) -> dic
 def describe(result: dict[str, Any], meant: int) -> str:
     """The line about what :func:`find_rate` returned; ``meant`` is SOLVER.LR_FOR_BATCH_SIZE."""
     unstable, batch = result["unstable"], result["batch_size"]
-    stability = "no divergence up to the last" if unstable is None else f"unstable above {unstable:.2g}"
+    stability = "no rise up to the last" if unstable is None else f"unstable above {unstable:.2g}"
     if result["suggested"] is None:
         return (
             f"no learning rate to suggest: with batches of {batch} clips the loss never falls by more than its noise; "

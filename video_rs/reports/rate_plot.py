@@ -20,7 +20,7 @@ def rate_plot(
     Args:
         rates, losses, smoothed: of one length, finite; may be empty.
         suggested: one of ``rates``, or None; a point and a dashed line.
-        unstable: a rate above which the loss diverged, or None; a dotted line.
+        unstable: a rate above which the loss rose or diverged, or None; a dotted line.
     """
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     axes = figure.subplots()
