@@ -36,7 +36,8 @@ def find_rate(config: Config, *, finetune: str = "") -> dict[str, Any]:
     Returns:
         What the JSON has: ``rates``, ``losses`` (mean per clip, before the step at that rate) and ``smoothed``, one
         each; ``suggested`` and ``lowest`` (rates; null where the loss does not fall); ``unstable`` (the last rate
-        before the loss rose for good or diverged, or null); ``base_lr``, the SOLVER.BASE_LR that makes ``suggested``; ``batch_size``.
+        before the loss rose for good or diverged, or null); ``base_lr``, the SOLVER.BASE_LR that makes ``suggested``;
+        ``batch_size``.
 
     Raises:
         InputError: bad input.
