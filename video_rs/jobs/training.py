@@ -16,7 +16,6 @@ from video_rs.atomic import write_json
 from video_rs.code_version import code_version
 from video_rs.config import Config, config_from_text
 from video_rs.data.loader import ClipLoader
-from video_rs.data.sources.folder import mirrored_names
 from video_rs.engine import distributed
 from video_rs.engine.checkpoint import FORMAT, changed_keys, copy_checkpoint, load_checkpoint
 from video_rs.engine.checkpoint_writer import CheckpointWriter
@@ -27,6 +26,7 @@ from video_rs.engine.profiling import StepProfiler
 from video_rs.engine.trainer import Trainer
 from video_rs.errors import InputError
 from video_rs.jobs.agreement import model_differences, refuse_other_model, refuse_other_settings, refuse_two_starts
+from video_rs.jobs.announcement import announce
 from video_rs.jobs.fitting import fitting_accumulation, is_out_of_memory, no_memory
 from video_rs.jobs.outcome import write_outcome_report, write_predictions
 from video_rs.jobs.progress import TrainProgress, say
@@ -211,7 +211,7 @@ class Run:
             (self.folder.path / "config.yaml").write_text(self.config.dump(), encoding="utf-8")
         self.log = RunLog(self.folder.path, self.resumed_step) if distributed.rank() == 0 else None
         self.progress = TrainProgress(self.trainer.step, self.settings.total_steps)
-        self._announce()
+        announce(self)
         if self.log is not None:
             what = "resumed" if self.resumed_step else "started"
             self.log.event(what, f"{what} with this code and data", versions=self.versions, dataset=self.fingerprints)
@@ -248,52 +248,6 @@ class Run:
         distributed.barrier()
         say(f"checkpoint: {self.folder.last}  report: {self.folder.path / 'report.html'}")
         return self.metrics
-
-    def _announce(self) -> None:
-        parameters = sum(p.numel() for p in self.trainer.model.parameters())
-        total, settings = self.settings.total_steps, self.settings
-        steps = f"{total} steps of {settings.batch_size} clips ({settings.epoch(total):.1f} epochs)"
-        say(
-            f"{self.config.MODEL.ARCH}, {parameters / 1e6:.2f} M parameters, {len(self.names)} classes; "
-            f"{len(self.train_records)} training videos, {len(self.val_records or ())} for validation; {steps} on "
-            f"{distributed.world_size()} x {self.device.type}, output in {self.folder.path}"
-        )
-        solver = self.config.SOLVER
-        if solver.LR_FOR_BATCH_SIZE:
-            say(
-                f"learning rate {solver.BASE_LR:.4g} x {settings.batch_size} / {solver.LR_FOR_BATCH_SIZE} clips = "
-                f"{settings.base_lr:.4g} (SOLVER.LR_FOR_BATCH_SIZE)"
-            )
-        named = len(self.train_records.label_names)
-        if named < len(self.names):
-            say(
-                f"note: MODEL.NUM_CLASSES is {len(self.names)}, but only {named} classes have names; the numbers "
-                f"{named} to {len(self.names) - 1} stand in for the others'"
-            )
-        self._note_bad_signs()
-        if settings.warmup_steps >= total:
-            say(
-                f"note: the warm-up ({settings.warmup_steps} steps, SOLVER.WARMUP_EPOCHS) is as long as the run, so "
-                "the learning rate stays at 0 and nothing is learned; lower it for more than a smoke test"
-            )
-
-    def _note_bad_signs(self) -> None:
-        """What makes the numbers of a run worth little, and may be meant."""
-        held_out = {(r.path, r.start, r.end) for r in self.val_records.records} if self.val_records else set()
-        shared = held_out and held_out & {(r.path, r.start, r.end) for r in self.train_records.records}
-        if shared:
-            say(
-                f"note: {len(shared)} of {len(self.val_records)} validation videos are training videos too, so the "
-                "accuracy says little about new ones; give each list rows of its own, or a column split"
-            )
-        if len(self.names) == 1:
-            say("note: there is a single class, so every answer is right; train with two or more")
-        mirrored = mirrored_names(self.names) if self.config.DATA.RANDOM_FLIP else []
-        if mirrored:
-            say(
-                f"note: clips are mirrored, which makes the class {mirrored[0]!r} another; set DATA.RANDOM_FLIP false "
-                "if that is a matter of direction"
-            )
 
     def _log(self, step: int, scalars: dict[str, float]) -> None:
         epoch = self.settings.epoch(step)

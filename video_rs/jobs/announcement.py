@@ -1,0 +1,76 @@
+"""What a run says of itself before its first step, and what it finds doubtful about what it was given."""
+
+from typing import TYPE_CHECKING
+
+from video_rs.data.sources.folder import mirrored_names
+from video_rs.engine import distributed
+from video_rs.jobs.progress import say
+
+if TYPE_CHECKING:
+    from video_rs.jobs.training import Run
+
+
+def announce(run: "Run") -> None:
+    """A line about the network, the data and the steps, and a note for each thing that may not be meant."""
+    settings, solver, total = run.settings, run.config.SOLVER, run.settings.total_steps
+    parameters = sum(p.numel() for p in run.trainer.model.parameters())
+    steps = f"{total} steps of {settings.batch_size} clips ({settings.epoch(total):.1f} epochs)"
+    say(
+        f"{run.config.MODEL.ARCH}, {parameters / 1e6:.2f} M parameters, {len(run.names)} classes; "
+        f"{len(run.train_records)} training videos, {len(run.val_records or ())} for validation; {steps} on "
+        f"{distributed.world_size()} x {run.device.type}, output in {run.folder.path}"
+    )
+    if solver.LR_FOR_BATCH_SIZE:
+        say(
+            f"learning rate {solver.BASE_LR:.4g} x {settings.batch_size} / {solver.LR_FOR_BATCH_SIZE} clips = "
+            f"{settings.base_lr:.4g} (SOLVER.LR_FOR_BATCH_SIZE)"
+        )
+    for note in (_of_names(run), _of_shared_videos(run), _of_one_class(run), _of_mirroring(run), _of_warmup(run)):
+        if note:
+            say(f"note: {note}")
+
+
+def _of_names(run: "Run") -> str:
+    named, classes = len(run.train_records.label_names), len(run.names)
+    if named == classes:
+        return ""
+    return (
+        f"MODEL.NUM_CLASSES is {classes}, but only {named} classes have names; the numbers {named} to {classes - 1} "
+        "stand in for the others'"
+    )
+
+
+def _of_shared_videos(run: "Run") -> str:
+    training, held_out = (
+        {(r.path, r.start, r.end) for r in part.records} if part else set()
+        for part in (run.train_records, run.val_records)
+    )
+    if not training & held_out:
+        return ""
+    return (
+        f"{len(training & held_out)} of {len(run.val_records)} validation videos are training videos too, so the "
+        "accuracy says little about new ones; give each list rows of its own, or a column split"
+    )
+
+
+def _of_one_class(run: "Run") -> str:
+    return "there is a single class, so every answer is right; train with two or more" if len(run.names) == 1 else ""
+
+
+def _of_mirroring(run: "Run") -> str:
+    mirrored = mirrored_names(run.names) if run.config.DATA.RANDOM_FLIP else []
+    if not mirrored:
+        return ""
+    return (
+        f"clips are mirrored, which makes the class {mirrored[0]!r} another; set DATA.RANDOM_FLIP false if that is a "
+        "matter of direction"
+    )
+
+
+def _of_warmup(run: "Run") -> str:
+    if run.settings.warmup_steps < run.settings.total_steps:
+        return ""
+    return (
+        f"the warm-up ({run.settings.warmup_steps} steps, SOLVER.WARMUP_EPOCHS) is as long as the run, so the learning "
+        "rate stays at 0 and nothing is learned; lower it for more than a smoke test"
+    )
