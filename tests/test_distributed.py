@@ -169,7 +169,7 @@ def test_pick_device_by_name():
             distributed.pick_device("cuda")
 
 
-def test_a_device_that_convolves_wrongly_is_refused(monkeypatch):
+def test_a_device_that_convolves_wrongly_is_refused(monkeypatch, caplog):
     """There is no MPS here: what it would say is put in its place."""
     assert distributed.convolves_rightly(torch.device("cpu"))
     right = torch.nn.Conv3d.forward
@@ -183,6 +183,11 @@ def test_a_device_that_convolves_wrongly_is_refused(monkeypatch):
         "Conv3d on this machine's MPS gives other numbers than on its CPU (pytorch/pytorch#197114); take another "
         "PyTorch, or set DEVICE cpu (predict: --device cpu)"
     )
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert distributed.pick_device("auto") == torch.device("cpu")
+    assert "(pytorch/pytorch#197114); DEVICE auto takes the CPU" in caplog.text
+    monkeypatch.setattr(distributed, "convolves_rightly", lambda device: True)
+    assert distributed.pick_device("auto") == distributed.pick_device("mps") == torch.device("mps")
 
 
 def test_two_processes_take_the_steps_of_one(found):

@@ -178,7 +178,28 @@ def test_another_grouping_of_the_optimizer_is_refused(tool, videos, config_file,
         f"error: {run}/checkpoints/last.pth holds the optimizer's state for SOLVER.LAYER_DECAY 0.5, which has other "
         "groups than 1; keep that, or start a new run with --finetune\n",
     )
-    assert tool(*resume, *tiny_run(videos, run, **{**longer, "SOLVER__LAYER_DECAY": 0.7})).code == 0
+    assert tool(*resume, *tiny_run(videos, run, **{**longer, "SOLVER__LAYER_DECAY": 0})).code == 0
+
+
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_the_stem_of_a_run_learns_least(tool, videos, config_file, tmp_path, frozen):
+    """A first step of AdamW moves each weight by its rate, whatever its gradient."""
+    keys = {"SOLVER__LAYER_DECAY": 0.5, "SOLVER__OPTIMIZING_METHOD": "adamw", "SOLVER__WEIGHT_DECAY": 0}
+    keys |= {"SOLVER__BASE_LR": 0.01, "MODEL__FROZEN_STAGES": frozen, "SOLVER__MAX_STEPS": 1}
+    assert tool("train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "run", **keys)).code == 0
+    start = _start(videos)
+    state = weights(tmp_path / "run")["model"]
+    moved = {name: (state[name] - start[name]).abs().max().item() for name in _parameters(start)}
+    for part, rate in (("fc", 0.01), ("res5", 0.005), ("res2", 0.01 / 16), ("stem", 0 if frozen else 0.01 / 32)):
+        largest = max(value for name, value in moved.items() if name.removeprefix("backbone.").startswith(part))
+        assert largest == pytest.approx(rate, rel=2e-2)  # Adam's epsilon, and rounding of weights near 1
+
+
+def _start(videos):
+    """The weights that a run of the seed starts with."""
+    from test_builders import build
+
+    return build(videos, {"MODEL.WIDTH": "0.125"}).trainer.model.state_dict()
 
 
 def test_two_places_to_start_from_are_refused(tool, trained, plain, videos, config_file, tmp_path):

@@ -143,7 +143,7 @@ def test_fit_takes_one_micro_batch_for_each_accumulation():
 
 def test_fit_logs_means_over_its_period():
     reference = make_trainer(plain_network(), total_steps=5)
-    steps = [reference.train_step([make_batch(seed, seed + 1)], compare=True) for seed in range(5)]
+    steps = [reference.train_step([make_batch(seed, seed + 1)], measure_update=True) for seed in range(5)]
     calls = Calls()
     trainer = make_trainer(plain_network(), total_steps=5, log_steps=3)
     run(trainer, calls, (make_batch(seed, seed + 1) for seed in range(5)))

@@ -1,5 +1,7 @@
 """What a step takes of the memory, how much there is, and what is done where it is not enough."""
 
+import shutil
+
 import pytest
 import torch
 from conftest import tiny_run
@@ -7,8 +9,9 @@ from test_trainer import assert_same, make_batch, make_trainer, norm_network
 from torch import nn
 
 from video_rs.config import load_config
-from video_rs.engine.checkpoint import load_checkpoint
+from video_rs.engine.checkpoint import load_checkpoint, save_checkpoint
 from video_rs.engine.memory import StepMemory, available_memory, free_memory, measure_step
+from video_rs.errors import InputError
 from video_rs.jobs import fitting
 from video_rs.jobs.fitting import divisions, most_clips
 
@@ -74,6 +77,7 @@ def test_most_clips(free):
 def test_divisions():
     assert divisions(load_config("", {"TRAIN.BATCH_SIZE": "12"})) == [1, 2, 3, 4, 6, 12]
     assert divisions(load_config("", {"TRAIN.BATCH_SIZE": "12", "DATA.CLIPS_PER_VIDEO": "2"})) == [1, 2, 3, 6]
+    assert divisions(load_config("", {"TRAIN.BATCH_SIZE": "12", "AUG.CUTMIX_ALPHA": "1"})) == [1, 2, 3, 4, 6]
 
 
 def write(root, path, text):
@@ -129,14 +133,17 @@ def with_memory(monkeypatch, free, step=GREEDY):
     monkeypatch.setattr(fitting, "free_memory", lambda _: free)
 
 
+NOTHING_BUT = "(nothing but batch norm and mixing see the difference)"
+ELSE = "set TRAIN.ACTIVATION_CHECKPOINTING 5, or lower DATA.TRAIN_CROP_SIZE or DATA.NUM_FRAMES"
+
+
 def test_a_step_that_would_be_killed_is_refused_before_it_is_tried(tool, videos, config_file, tmp_path, monkeypatch):
     with_memory(monkeypatch, free=int(2.5 * 2**30))
     result = tool("train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "run"))
     assert result.code == 2
     assert result.err.strip().splitlines()[-1] == (
-        "error: not enough memory for a step on 4 clips of 4 x 32 x 32 at a time (about 4.4 GiB needed, judging by 2, "
-        "and 2.5 GiB free); raise TRAIN.ACCUMULATION_STEPS to 2, which changes no result but batch norm's "
-        "(TRAIN.AUTO_BATCH true finds how far), or set TRAIN.ACTIVATION_CHECKPOINTING 5 or TRAIN.PRECISION bfloat16"
+        "error: not enough memory for a step on 4 clips of 4 x 32 x 32 at a time (about 4.4 GiB needed, as 2 of them "
+        f"tell, and 2.5 GiB free); raise TRAIN.ACCUMULATION_STEPS to 2 {NOTHING_BUT}, or {ELSE}"
     )
     assert not (tmp_path / "run").exists()
 
@@ -150,7 +157,10 @@ def test_auto_batch_is_a_run_with_that_accumulation_and_stays_so(tool, videos, c
     auto = tiny_run(videos, tmp_path / "auto", TRAIN__AUTO_BATCH="true", **keys)
     result = tool("train_net", "--cfg", config_file, *auto)
     assert result.code == 0
-    assert "TRAIN.AUTO_BATCH: 2 micro-batches of 2 clips a step, for 2.5 GiB of memory" in result.out
+    assert (
+        "TRAIN.AUTO_BATCH: 2 micro-batches of 2 clips a step, for 2.5 GiB of memory; nothing but batch norm and mixing "
+        "see the batch in parts\n" in result.out
+    )
     states = [load_checkpoint(tmp_path / name / "checkpoints/last.pth") for name in ("plain", "auto")]
     assert_same(*(state["model"] for state in states))
     assert load_config(tmp_path / "auto/config.yaml").TRAIN.ACCUMULATION_STEPS == 2
@@ -167,11 +177,56 @@ def test_auto_batch_is_a_run_with_that_accumulation_and_stays_so(tool, videos, c
     assert_same(*(state["model"] for state in states))
 
 
+def test_a_resumed_run_with_less_memory_asks_before_it_changes(
+    tool, trained, videos, config_file, tmp_path, monkeypatch
+):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    config = load_config(run / "config.yaml")
+    arguments = tiny_run(videos, run, SOLVER__MAX_STEPS=6)
+    resume = ("train_net", "--cfg", config_file, "--resume")
+    with_memory(monkeypatch, free=int(2.5 * 2**30))
+    changed = tool(*resume, *tiny_run(videos, run), "TRAIN.LOG_PERIOD", 1)
+    assert changed.code == 0  # it is finished: nothing to do
+
+    state = load_checkpoint(run / "checkpoints/last.pth")
+    longer = load_config("", dict(zip(arguments[::2], arguments[1::2], strict=True)))
+    save_checkpoint(run / "checkpoints/last.pth", {**state, "config": longer.dump()})
+    plain = tool(*resume, *arguments)
+    assert plain.code == 2
+    assert plain.err.strip().endswith(f"or {ELSE}; to a resumed run these are changes: add --allow-changes")
+    auto = tool(*resume, *arguments, "TRAIN.AUTO_BATCH", "true")
+    assert (auto.code, auto.err) == (
+        2,
+        f"error: {run} was trained with 1 micro-batches a step, for which there is too little memory now; free some, "
+        "or add --allow-changes to go on with 2\n",
+    )
+    done = tool(*resume, "--allow-changes", *arguments, "TRAIN.AUTO_BATCH", "true")
+    assert done.code == 0
+    assert "TRAIN.AUTO_BATCH: 2 micro-batches of 2 clips a step" in done.out
+    assert load_config(run / "config.yaml").TRAIN.ACCUMULATION_STEPS == 2
+    assert load_checkpoint(run / "checkpoints/last.pth")["step"] == 6
+    # More of them than the run had can also be asked for.
+    more = tool(*resume, "--allow-changes", *arguments, *AUTO, "TRAIN.ACCUMULATION_STEPS", 4, "SOLVER.MAX_STEPS", 7)
+    assert more.code == 0
+    assert load_config(run / "config.yaml").TRAIN.ACCUMULATION_STEPS == 4
+    assert config.TRAIN.ACCUMULATION_STEPS == 1
+
+
+AUTO = ("TRAIN.AUTO_BATCH", "true")
+
+
 def test_auto_batch_that_nothing_fits(tool, videos, config_file, tmp_path, monkeypatch):
     with_memory(monkeypatch, free=2**30)
-    result = tool("train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "run", TRAIN__AUTO_BATCH="true"))
+    arguments = tiny_run(videos, tmp_path / "run", TRAIN__AUTO_BATCH="true")
+    result = tool("train_net", "--cfg", config_file, *arguments)
     assert result.code == 2
-    assert "(about 4.4 GiB needed, judging by 2, and 1.0 GiB free); raise TRAIN.ACCUMULATION_STEPS, " in result.err
+    assert f"and 1.0 GiB free); raise TRAIN.ACCUMULATION_STEPS {NOTHING_BUT}, or {ELSE}" in result.err
+    one = tool("train_net", "--cfg", config_file, *arguments, "TRAIN.BATCH_SIZE", 1)
+    assert one.err.strip().splitlines()[-1] == (
+        "error: not enough memory for a step on 1 clip of 4 x 32 x 32 at a time (about 1.1 GiB needed, as 1 of them "
+        f"tell, and 1.0 GiB free); {ELSE}"
+    )
 
 
 def test_auto_batch_where_memory_cannot_be_measured(tool, videos, config_file, tmp_path, monkeypatch):
@@ -191,9 +246,32 @@ def test_no_memory_for_the_probe_itself(tool, videos, config_file, tmp_path, mon
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has ...")
 
     monkeypatch.setattr(fitting, "measure_step", fails)
-    result = tool("train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "run"))
+    precision = {"TRAIN__PRECISION": "float32", "TRAIN__ACTIVATION_CHECKPOINTING": 5}
+    result = tool("train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "run", **precision))
     assert result.code == 2
-    assert (
-        "not enough memory for a step on 2 clips of 4 x 32 x 32 at a time (CUDA out of memory. Tried to allocate "
-        "20.00 GiB); raise" in result.err
+    assert result.err.strip().splitlines()[-1] == (
+        "error: not enough memory for a step on 4 clips of 4 x 32 x 32 at a time (CUDA out of memory. Tried to "
+        "allocate 20.00 GiB); raise TRAIN.ACCUMULATION_STEPS (TRAIN.AUTO_BATCH true finds how far; nothing but batch "
+        "norm and mixing see the difference), or set TRAIN.PRECISION bfloat16, or lower DATA.TRAIN_CROP_SIZE or "
+        "DATA.NUM_FRAMES"
     )
+
+
+@pytest.mark.parametrize("other", [None, "no memory", (1, 20, 10), (4, 20, 30)])
+def test_processes_agree_whatever_one_of_them_finds(monkeypatch, other):
+    """The others' findings stand in the place of this process's own: each decides from all of them alike."""
+    room = fitting.Room(4, 20, 40)
+    others = fitting.Room(*other) if isinstance(other, tuple) else other
+    monkeypatch.setattr(fitting, "_room", lambda *_: room)
+    config = load_config("", {"TRAIN.BATCH_SIZE": "4", "TRAIN.AUTO_BATCH": "true", "DEVICE": "cpu"})
+    trainer = make_trainer(norm_network())
+    outcomes = []
+    for found in ([room, others], [others, room]):
+        monkeypatch.setattr(fitting.distributed, "gather", lambda _, found=found: found)
+        try:
+            outcomes.append(fitting.fitting_accumulation(config, trainer))
+        except InputError as error:
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
+    expected = {None: "TRAIN.AUTO_BATCH needs CUDA", "no memory": "not enough memory", (1, 20, 10): 4, (4, 20, 30): 1}
+    assert str(outcomes[0]).startswith(str(expected[other]))

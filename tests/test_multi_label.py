@@ -154,3 +154,47 @@ def test_features_are_tested_for_one_class_each(run, videos, tool, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "knn/predictions.jsonl").read_text().splitlines()]
     assert {row["label"] for row in rows} == {"dark", "light"}
     assert all(sum(row["probabilities"]) == pytest.approx(1, abs=1e-6) for row in rows)
+
+
+def test_the_meaning_of_the_outputs_does_not_change_within_a_run(run, several, config_file, tool):
+    arguments = tiny_run(several, run, SOLVER__MAX_STEPS=9)
+    result = tool("train_net", "--cfg", config_file, "--resume", "--allow-changes", *arguments)
+    assert result.code == 2  # the list has videos of several labels, which comes first
+    assert "give it one, or train with DATA.MULTI_LABEL true" in result.err
+
+
+def test_one_label_a_video_does_not_become_several_within_a_run(trained, videos, config_file, tool):
+    arguments = tiny_run(videos, trained, SOLVER__MAX_STEPS=9, DATA__MULTI_LABEL="true")
+    result = tool("train_net", "--cfg", config_file, "--resume", "--allow-changes", *arguments)
+    assert (result.code, result.err) == (
+        2,
+        f"error: {trained}/checkpoints/last.pth was trained with DATA.MULTI_LABEL false, so its outputs mean something "
+        "else; keep that, or start a new run with --finetune\n",
+    )
+
+
+def test_videos_without_any_class(several, config_file, tool, tmp_path):
+    """They are negatives of every class, and have no part in accuracies, which ask for a true one."""
+    rows = several.read_text().splitlines()
+    for path in ("train", "val"):
+        (tmp_path / path).symlink_to(several.parent / path)
+    blank = [re.sub(",.*,", ",,", row) if row.startswith(("train/dark/3", "val/light/1")) else row for row in rows]
+    assert sum(",," in row for row in blank) == 2
+    (tmp_path / "list.csv").write_text("\n".join(blank) + "\n")
+    keys = {"DATA__MULTI_LABEL": "true", "SOLVER__MAX_STEPS": 2}
+    result = tool("train_net", "--cfg", config_file, *tiny_run(tmp_path / "list.csv", tmp_path / "run", **keys))
+    assert result.code == 0, result.err
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    rows = [json.loads(line) for line in (tmp_path / "run/predictions.jsonl").read_text().splitlines()]
+    assert [row["label"] for row in rows] == ["dark;moving", "dark", "light;moving", None]
+    right = [row["top"][0]["label"] in row["label"].split(";") for row in rows[:3]]
+    assert metrics["top1"] == metrics["top1_all"] == pytest.approx(sum(right) / 3)
+    assert metrics["videos"] == 4
+
+    (tmp_path / "none.csv").write_text(
+        "path,label,split\n" + "".join(f"{r},,{r.split('/')[0]}\n" for r in ["train/dark/0.mp4", "val/dark/0.mp4"])
+    )
+    keys = tiny_run(tmp_path / "none.csv", tmp_path / "none", DATA__MULTI_LABEL="true")
+    result = tool("train_net", "--cfg", config_file, *keys, "MODEL.NUM_CLASSES", 3)
+    assert result.code == 2
+    assert "no video has a label; give some of them labels" in result.err

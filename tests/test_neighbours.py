@@ -388,11 +388,11 @@ def test_bad_input_is_refused_in_one_line(tool, trained, checkpoint, videos, k, 
         ),
         (
             ["train/dark/0.mp4,a;b,train", "val/dark/0.mp4,a,val"],
-            "{list}: {root}/train/dark/0.mp4 has 2 labels; give it one",
+            "{list}: {root}/train/dark/0.mp4 has 2 labels; give it one, or leave out --knn",
         ),
         (
             ["train/dark/0.mp4,a,train", "train/light/0.mp4,b,train", "val/light/0.mp4,b;a,val"],
-            "{list}: {root}/val/light/0.mp4 has 2 labels; give it one",
+            "{list}: {root}/val/light/0.mp4 has 2 labels; give it one, or leave out --knn",
         ),
         (
             ["train/dark/0.mp4,a,train", "val/dark/0.mp4,b,val"],

@@ -69,24 +69,27 @@ def test_parameter_groups_leave_frozen_parameters_out():
     assert [id(p) for p in rest["params"]] == [id(model[1].bias)]
 
 
-def test_parameter_groups_by_part_have_rates_of_their_own():
-    """Every parameter once, in a group of its part's rate and its own decay."""
-    model = video_rs.create_model("r3d_rs_tiny", num_classes=4)
+@pytest.mark.parametrize("layer_decay", [0.5, 0.0])
+@pytest.mark.parametrize(("name", "stem"), [("r3d_rs_tiny", {"stem"}), ("inflated_rs_50", {"stem", "stem_pool"})])
+def test_parameter_groups_by_part_have_rates_of_their_own(name, stem, layer_decay):
+    """Every parameter once, in a group of its part's rate and its own decay; as many groups for any decay."""
+    model = video_rs.create_model(name, num_classes=4, width=0.125)
     depths = model.layer_depths()
     named = dict(model.named_parameters())
     assert list(depths) == list(named)
-    prefixes = ["fc.", "backbone.res5.", "backbone.res4.", "backbone.res3.", "backbone.res2.", "backbone.stem."]
-    assert all(name.startswith(prefixes[depth]) for name, depth in depths.items())
-    assert set(depths.values()) == set(range(6))
+    parts = [name.removeprefix("backbone.").split(".")[0] for name in named]
+    found = {depth: {part for part, d in zip(parts, depths.values(), strict=True) if d == depth} for depth in range(6)}
+    assert found == {0: {"fc"}, 1: {"res5"}, 2: {"res4"}, 3: {"res3"}, 4: {"res2"}, 5: stem}
 
-    groups = parameter_groups(model, model.weight_decay_names(), 4e-5, {n: 0.5**d for n, d in depths.items()})
+    groups = parameter_groups(model, model.weight_decay_names(), 4e-5, depths, layer_decay)
+    assert len(groups) == 12
     optimizer = sgd(groups, 0.9, True)
     set_learning_rate(optimizer, 0.8)
     found = {id(p): (g["lr"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
     assert len(found) == sum(len(group["params"]) for group in groups) == len(named)
     for name, parameter in named.items():
         decay = 4e-5 if name in model.weight_decay_names() else 0.0
-        assert found[id(parameter)] == (0.8 * 0.5 ** depths[name], decay), name
+        assert found[id(parameter)] == (0.8 * layer_decay ** depths[name], decay), name
 
 
 def two_parameters():

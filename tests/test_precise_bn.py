@@ -46,14 +46,14 @@ def test_the_statistics_of_one_layer_are_the_moments_of_all_values():
     assert model[1].num_batches_tracked == 0
 
 
-@pytest.mark.parametrize("frozen", [0, 2])
+@pytest.mark.parametrize("frozen", [0, 2, 5])
 def test_the_statistics_of_a_network_are_those_of_fvcore(frozen):
     ours, theirs = random_network(), random_network()
     for model in (ours, theirs):
         freeze_stages(model.backbone, frozen)
     start = {name: value.clone() for name, value in ours.state_dict().items()}
     batches = [make_batch(seed, 4, shape=(3, 4, 32, 32)) for seed in range(3)]
-    recompute_statistics(ours, batches, prepare)
+    assert recompute_statistics(ours, batches, prepare) == (0 if frozen == 5 else 12)
     expected = fvcore_state(theirs, batches)
     changed = set()
     for name, value in ours.state_dict().items():
@@ -62,13 +62,17 @@ def test_the_statistics_of_a_network_are_those_of_fvcore(frozen):
         if not torch.equal(value, start[name]):
             changed.add(name)
     statistics = {name for name in start if name.endswith(("running_mean", "running_var"))}
-    kept = {name for name in statistics if frozen and name.startswith(("backbone.stem", "backbone.res2"))}
+    kept = {
+        name
+        for name in statistics
+        if frozen and name.startswith(("backbone.stem", "backbone.res2") if frozen == 2 else "backbone.")
+    }
     assert changed == statistics - kept
 
 
 def test_batches_without_clips_do_not_count():
     ours, theirs = norm_network(), norm_network()
-    recompute_statistics(ours, [BATCHES[0], make_batch(0, 0, 2), BATCHES[1]], prepare)
+    assert recompute_statistics(ours, [BATCHES[0], make_batch(0, 0, 2), BATCHES[1]], prepare) == 7
     recompute_statistics(theirs, BATCHES[:2], prepare)
     assert_same(ours.state_dict(), theirs.state_dict())
     start = norm_network()
@@ -83,7 +87,8 @@ def test_a_run_keeps_the_statistics_of_its_averaged_weights(tool, videos, config
     arguments = tiny_run(videos, tmp_path / "run", **keys)
     result = tool("train_net", "--cfg", config_file, *arguments)
     assert result.code == 0
-    assert result.out.count("batch-norm statistics over 8 clips (BN.NUM_BATCHES_PRECISE)") == 2
+    for step in (2, 4):
+        assert f"batch-norm statistics of step {step} over 8 clips (BN.NUM_BATCHES_PRECISE)\n" in result.out
     state = load_checkpoint(tmp_path / "run/checkpoints/last.pth")
 
     from test_builders import build
@@ -114,3 +119,18 @@ def test_without_an_average_the_model_itself_takes_them(tool, videos, config_fil
         states.append(load_checkpoint(tmp_path / name / "checkpoints/last.pth")["model"])
     different = {name for name, value in states[0].items() if not torch.equal(value, states[1][name])}
     assert different == {name for name in states[0] if name.endswith(("running_mean", "running_var"))}
+
+
+def test_clips_that_cannot_be_read_are_told(tool, videos, config_file, tmp_path):
+    rows = videos.read_text().splitlines()
+    rows.insert(1, "broken.mp4,dark,train")
+    for path in ("train", "val"):
+        (tmp_path / path).symlink_to(videos.parent / path)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "list.csv").write_text("\n".join(rows) + "\n")
+    keys = {"BN__NUM_BATCHES_PRECISE": 3, "SOLVER__MAX_STEPS": 3, "DATA__MAX_FAILED_SHARE": 1, "TRAIN__BATCH_SIZE": 3}
+    result = tool("train_net", "--cfg", config_file, *tiny_run(tmp_path / "list.csv", tmp_path / "run", **keys))
+    assert result.code == 0
+    # Three steps are an epoch of nine videos, and so are the three batches.
+    said = "batch-norm statistics of step 3 over 8 clips (BN.NUM_BATCHES_PRECISE); 1 more could not be read\n"
+    assert said in result.out

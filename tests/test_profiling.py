@@ -156,3 +156,13 @@ def test_a_resumed_run_may_trace_and_overwrite_removes_the_trace(tool, videos, c
     replaced = tool("train_net", "--cfg", config_file, "--overwrite", *stopped)
     assert replaced.code == 0, replaced.err
     assert not (run / "profile").exists()
+
+
+def test_a_trace_that_cannot_be_written_costs_no_run(tool, videos, config_file, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/profile").write_text("not a folder")
+    keys = {"SOLVER__MAX_STEPS": 6, "TRAIN__PROFILE_STEPS": 1}
+    result = tool("train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "run", **keys))
+    assert result.code == 0
+    assert f"there is no trace in {tmp_path}/run/profile: [Errno 17] File exists" in result.out
+    assert load_checkpoint(tmp_path / "run/checkpoints/last.pth")["step"] == 6

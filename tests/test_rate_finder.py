@@ -321,8 +321,9 @@ def test_find_lr_without_enough_memory_says_what_to_lower(tool, videos, config_f
     assert (result.code, result.err) == (
         2,
         "error: not enough memory for a step on 4 clips of 4 x 32 x 32 at a time (CUDA out of memory. Tried to "
-        "allocate 2.00 GiB); raise TRAIN.ACCUMULATION_STEPS, which changes no result but batch norm's "
-        "(TRAIN.AUTO_BATCH true finds how far), or set TRAIN.ACTIVATION_CHECKPOINTING 5 or TRAIN.PRECISION bfloat16\n",
+        "allocate 2.00 GiB); raise TRAIN.ACCUMULATION_STEPS (TRAIN.AUTO_BATCH true finds how far; nothing but "
+        "batch norm and mixing see the difference), or set TRAIN.ACTIVATION_CHECKPOINTING 5, or lower "
+        "DATA.TRAIN_CROP_SIZE or DATA.NUM_FRAMES\n",
     )
 
 

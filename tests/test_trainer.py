@@ -400,12 +400,12 @@ def test_the_update_ratio_is_the_change_of_the_weights_over_their_norm(scales):
             one.optimizer.param_groups[1]["lr_scale"] = 0.25
     for step in range(2):
         before = torch.cat([p.detach().flatten().clone() for p in trainer.model.parameters()]).double()
-        measured = trainer.train_step([make_batch(step, 4)], compare=True)
+        measured = trainer.train_step([make_batch(step, 4)], measure_update=True)
         after = torch.cat([p.detach().flatten() for p in trainer.model.parameters()]).double()
         assert measured["update_ratio"] == pytest.approx(float((after - before).norm() / before.norm()), rel=1e-5)
         assert "update_ratio" not in plain.train_step([make_batch(step, 4)])
     assert_same(trainer.model.state_dict(), plain.model.state_dict())
-    nothing = trainer.train_step([Batch(make_batch(0, 0).clips, make_batch(0, 0).labels, 4)], compare=True)
+    nothing = trainer.train_step([Batch(make_batch(0, 0).clips, make_batch(0, 0).labels, 4)], measure_update=True)
     assert nothing["update_ratio"] == 0
 
 

@@ -579,8 +579,9 @@ def test_a_step_without_enough_memory_says_what_to_lower(tool, videos, config_fi
     assert result.code == 2
     assert result.err.strip().splitlines()[-1] == (
         f"error: not enough memory for a step on 2 clips of 4 x 32 x 32 at a time ({said}); raise "
-        "TRAIN.ACCUMULATION_STEPS, which changes no result but batch norm's (TRAIN.AUTO_BATCH true finds how far), or "
-        "set TRAIN.ACTIVATION_CHECKPOINTING 5 or TRAIN.PRECISION bfloat16, and go on with --resume --allow-changes"
+        "TRAIN.ACCUMULATION_STEPS (TRAIN.AUTO_BATCH true finds how far; nothing but batch norm and mixing see the "
+        "difference), or set TRAIN.ACTIVATION_CHECKPOINTING 5, or lower DATA.TRAIN_CROP_SIZE or DATA.NUM_FRAMES; go on "
+        "with --resume --allow-changes"
     )
     assert weights(tmp_path / "run")["step"] == 1
 
@@ -699,7 +700,7 @@ def test_several_labels_of_one_video_are_refused(tool, videos, config_file, tmp_
     multi.write_text(videos.read_text().replace(",dark,train", ",dark;light,train", 1))
     result = tool("train_net", "--cfg", config_file, *tiny_run(multi, tmp_path / "run", DATA__ROOT=videos.parent))
     assert result.code == 2
-    assert "has 2 labels; give it one (several are for training with DATA.MULTI_LABEL true)" in result.err
+    assert "has 2 labels; give it one, or train with DATA.MULTI_LABEL true" in result.err
 
 
 def test_processes_of_one_run_make_its_folder_at_once(tmp_path):

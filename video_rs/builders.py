@@ -80,7 +80,7 @@ def build_records(config: Config) -> tuple[RecordList, RecordList | None, tuple[
         )
     register_handlers(handler_names(data.PATH_HANDLERS))  # lists may be behind them too
     names = read_label_map(data.LABEL_MAP) if data.LABEL_MAP else None
-    read = partial(read_records, root=data.ROOT, num_classes=classes or None)
+    read = partial(read_records, root=data.ROOT, num_classes=classes or None, require_labels=not data.MULTI_LABEL)
     train = read(data.TRAIN_LIST, split="train", label_names=names)
     val = read(data.VAL_LIST, split="val", label_names=names or train.label_names) if data.VAL_LIST else None
     for records in filter(None, (train, val)):
@@ -93,17 +93,23 @@ def class_names(names: tuple[str, ...], num_classes: int) -> tuple[str, ...]:
     return (*names, *(str(i) for i in range(len(names), num_classes)))
 
 
-def require_labels(records: RecordList, multi_label: bool) -> None:
-    """Raises InputError for a record without a label, or unless ``multi_label`` with several."""
+def require_labels(
+    records: RecordList, multi_label: bool, for_several: str = "train with DATA.MULTI_LABEL true"
+) -> None:
+    """Raises InputError unless each record has one label; with ``multi_label`` some record has to have any.
+
+    ``for_several`` is what somebody can do whose videos have several.
+    """
     several = next((r for r in records.records if len(r.labels) > 1), None)
     if several is not None and not multi_label:
         raise InputError(
-            f"{records.source}: {several.path} has {len(several.labels)} labels; give it one (several are for training "
-            "with DATA.MULTI_LABEL true)"
+            f"{records.source}: {several.path} has {len(several.labels)} labels; give it one, or {for_several}"
         )
-    none = next((r for r in records.records if not r.labels), None)
-    if none is not None:
-        raise InputError(f"{records.source}: {none.path} has no label; give it one, or remove its row")
+    none = [r for r in records.records if not r.labels]
+    if none and not multi_label:
+        raise InputError(f"{records.source}: {none[0].path} has no label; give it one, or remove its row")
+    if len(none) == len(records):
+        raise InputError(f"{records.source}: no video has a label; give some of them labels")
 
 
 def require_files(records: RecordList) -> None:
@@ -160,6 +166,11 @@ def build_mixing(config: Config) -> Mixing | None:
 def build_loss(config: Config, records: RecordList, num_classes: int) -> SoftmaxLoss | SigmoidLoss:
     """Softmax, or with DATA.MULTI_LABEL sigmoids; SOLVER.CLASS_WEIGHTS by how often each class is in ``records``."""
     solver, power = config.SOLVER, config.SOLVER.CLASS_WEIGHTS
+    if power and config.DATA.CLASS_BALANCE:
+        raise InputError(
+            f"SOLVER.CLASS_WEIGHTS {power:g} and DATA.CLASS_BALANCE {config.DATA.CLASS_BALANCE:g} both make up for "
+            "rare classes; set one of them to 0"
+        )
     counts = np.bincount([label for r in records.records for label in r.labels], minlength=num_classes).tolist()
     if config.DATA.MULTI_LABEL:
         weights = positive_weights(counts, len(records), power) if power else None
@@ -203,9 +214,8 @@ def build_optimizer(config: Config, model: VideoClassifier) -> torch.optim.Optim
     network with SOLVER.LAYER_DECAY.
     """
     solver = config.SOLVER
-    depths = model.layer_depths() if solver.LAYER_DECAY != 1 else {}
-    scales = {name: solver.LAYER_DECAY**depth for name, depth in depths.items()}
-    groups = optim.parameter_groups(model, model.weight_decay_names(), solver.WEIGHT_DECAY, scales)
+    depths = model.layer_depths() if solver.LAYER_DECAY != 1 else None
+    groups = optim.parameter_groups(model, model.weight_decay_names(), solver.WEIGHT_DECAY, depths, solver.LAYER_DECAY)
     if solver.OPTIMIZING_METHOD == "adamw":
         return optim.adamw(groups, solver.BETAS)
     return optim.sgd(groups, solver.MOMENTUM, solver.NESTEROV)

@@ -54,7 +54,7 @@ OPTIONS = (
     Option("DATA.VAL_LIST", "", "the same; empty trains without validation"),
     Option("DATA.ROOT", "", "folder that relative paths start from; empty: the list's own"),
     Option("DATA.LABEL_MAP", "", "file with one class name a line; empty: sorted names of the training list"),
-    Option("DATA.MULTI_LABEL", False, "videos may have several labels: sigmoids instead of softmax, and mAP"),
+    Option("DATA.MULTI_LABEL", False, "videos have any number of labels: sigmoids instead of softmax, and mAP"),
     Option("DATA.DEMO", "", "motion: write the demo clips beside TRAIN_LIST where they are missing", ("", "motion")),
     Option("DATA.DECODER", "auto", "what reads video", ("auto", "pyav", "decord", "torchcodec", "torchcodec_cuda")),
     Option("DATA.NUM_WORKERS", -1, "reading processes per training process; -1 its share of the cores, 0 none", low=-1),

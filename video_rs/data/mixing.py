@@ -47,7 +47,7 @@ class Mixing:
 
         Args:
             clips: float ``[B, 3, T, H, W]`` of any range.
-            targets: float ``[B, K]``, label smoothing included: smoothing after mixing would give the same.
+            targets: float ``[B, K]``; label smoothing before or after gives the same.
             generator: on the CPU; the global ones are not used.
         """
         _check_batch(clips, targets)

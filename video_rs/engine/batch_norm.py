@@ -46,16 +46,26 @@ def _statistics_of_all(x: Tensor, absent: bool) -> tuple[int, Tensor, Tensor]:
     with torch.no_grad():
         channels = x.shape[1]
         # Each process's deviations from its own mean: sums of squares would cancel where means are large.
-        mine = x.new_zeros(2 * channels + 1, dtype=torch.float64)
+        exact = torch.float32 if x.device.type == "mps" else torch.float64  # which MPS does not have
+        mine = x.new_zeros(2 * channels + 1, dtype=exact)
         if not absent:
             count = x.numel() // channels
             variance, mean = torch.var_mean(x.float(), (0, 2, 3, 4), correction=0)
             mine[:channels], mine[channels:-1], mine[-1] = mean, variance * count, count
-        means, deviations, counts = distributed.stack_over_ranks(mine).split([channels, channels, 1], dim=1)
-        total = int(counts.sum())
-        mean = (means * counts).sum(0) / max(1, total)
-        variance = (deviations + counts * (means - mean).square()).sum(0) / max(1, total)
-        return total, mean.float(), variance.float()
+        mean, deviation, total = union(distributed.stack_over_ranks(mine))
+        return int(total), mean.float(), (deviation / total.clamp(min=1)).float()
+
+
+def union(parts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Moments of all values together (Chan et al. 1983): their means, sums of squared deviations, and count.
+
+    ``parts`` is ``[n, 2 C + 1]``: of each part the same three, ``[C]``, ``[C]`` and ``[1]``.
+    """
+    channels = parts.shape[1] // 2
+    means, deviations, counts = parts.split([channels, channels, 1], dim=1)
+    total = counts.sum()
+    mean = (means * counts).sum(0) / total.clamp(min=1)
+    return mean, (deviations + counts * (means - mean).square()).sum(0), total
 
 
 class _Normalized(torch.autograd.Function):

@@ -1,5 +1,6 @@
 """One process or many: everything here is the identity in a single process."""
 
+import logging
 import os
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from video_rs.errors import InputError
+
+MPS_IS_WRONG = "Conv3d on this machine's MPS gives other numbers than on its CPU (pytorch/pytorch#197114)"
 
 
 def start(device: torch.device) -> None:
@@ -85,14 +88,14 @@ def pick_device(name: str) -> torch.device:
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
+        if name == "mps" and not convolves_rightly(torch.device("mps")):
+            logging.getLogger(__name__).warning("%s; DEVICE auto takes the CPU", MPS_IS_WRONG)
+            name = "cpu"
     if not there[name]:
         found = ", ".join(kind for kind, is_there in there.items() if is_there)
         raise InputError(f"device {name!r} is not there; this machine has {found}: set DEVICE (predict: --device)")
     if name == "mps" and not convolves_rightly(torch.device("mps")):
-        raise InputError(
-            "Conv3d on this machine's MPS gives other numbers than on its CPU (pytorch/pytorch#197114); take another "
-            "PyTorch, or set DEVICE cpu (predict: --device cpu)"
-        )
+        raise InputError(f"{MPS_IS_WRONG}; take another PyTorch, or set DEVICE cpu (predict: --device cpu)")
     if name != "cuda":
         return torch.device(name)
     number, count = local_rank(), torch.cuda.device_count()

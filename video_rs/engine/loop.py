@@ -110,7 +110,7 @@ def fit(
         rate = trainer.rate()
         coming = trainer.step + 1
         logged = coming == settings.total_steps or coming % settings.log_steps == 0
-        step = trainer.train_step(micro, compare=logged)
+        step = trainer.train_step(micro, measure_update=logged)
         if step["failed"]:
             for video, reason in failures_of(micro):
                 report_failure(video, reason)

@@ -12,38 +12,19 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0, weights: Tensor | None = None) -> Tensor:
+def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
     """Softmax cross-entropy with label smoothing (Szegedy et al. 2016): ``smoothing`` of the target over all classes.
 
     Args:
         logits: float ``[B, K]``.
-        targets: int64 ``[B]`` in [0, K), or float ``[B, K]``, each row of sum 1: these are taken as they are, since
-            :func:`soft_targets` has smoothed them.
-        smoothing: in [0, 1], of integer targets.
-        weights: float ``[K]``, a factor on each class's term of the sum; None: 1.
+        targets: int64 ``[B]`` in [0, K), or float ``[B, K]``, each row of sum 1, which may be mixed.
+        smoothing: in [0, 1].
 
     Returns:
         float32 ``[B]``.
     """
-    if targets.is_floating_point():
-        return functional.cross_entropy(logits.float(), targets.float(), weights, reduction="none")
-    return functional.cross_entropy(logits.float(), targets, weights, reduction="none", label_smoothing=smoothing)
-
-
-def soft_targets(labels: Tensor, num_classes: int, smoothing: float = 0.0) -> Tensor:
-    """The targets behind :func:`cross_entropy`'s integer ones: ``smoothing / K`` everywhere, the rest on the label.
-
-    Args:
-        labels: int64 ``[B]`` in [0, K).
-        num_classes: K.
-        smoothing: in [0, 1].
-
-    Returns:
-        float32 ``[B, K]`` on the device of ``labels``, each row of sum 1.
-    """
-    share = smoothing / num_classes
-    targets = torch.full((len(labels), num_classes), share, dtype=torch.float32, device=labels.device)
-    return targets.scatter_(1, labels[:, None], 1 - smoothing + share)
+    targets = targets.float() if targets.is_floating_point() else targets
+    return functional.cross_entropy(logits.float(), targets, reduction="none", label_smoothing=smoothing)
 
 
 @dataclass(frozen=True)
@@ -53,7 +34,9 @@ class SoftmaxLoss:
     Attributes:
         num_classes: K.
         smoothing: of the labels, in [0, 1].
-        weights: float ``[K]`` as in :func:`cross_entropy`, on the CPU; None: 1.
+        weights: float ``[K]`` on the CPU, a factor on the loss of the clips of each class; None: 1. It is the clip that
+            weighs: on the terms of a smoothed target (as in PyTorch), the weight of a rare class would make it the
+            answer for clips of frequent ones.
     """
 
     num_classes: int
@@ -61,12 +44,16 @@ class SoftmaxLoss:
     weights: Tensor | None = None
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """float32 ``[B]`` of float logits ``[B, K]`` and int64 labels ``[B]`` or :meth:`soft` targets."""
-        return cross_entropy(logits, targets, self.smoothing, _beside(self.weights, logits))
+        """float32 ``[B]`` of float logits ``[B, K]`` and int64 labels ``[B]`` or (mixed) :meth:`soft` targets."""
+        losses = cross_entropy(logits, targets, self.smoothing)
+        if self.weights is None:
+            return losses
+        weights = self.weights.to(logits.device)
+        return losses * (targets @ weights if targets.is_floating_point() else weights[targets])
 
     def soft(self, labels: Tensor) -> Tensor:
-        """int64 labels ``[B]`` -> float32 targets ``[B, K]``."""
-        return soft_targets(labels, self.num_classes, self.smoothing)
+        """int64 labels ``[B]`` -> float32 targets ``[B, K]`` of 0 and 1; smoothing comes after mixing, to the same."""
+        return functional.one_hot(labels, self.num_classes).float()
 
     @staticmethod
     def hits(logits: Tensor, labels: Tensor) -> int:
@@ -80,32 +67,29 @@ class SigmoidLoss:
 
     Attributes:
         smoothing: in [0, 1]; a target of 1 becomes ``1 - smoothing / 2``, one of 0 ``smoothing / 2`` (as in Keras).
-        weights: float ``[K]`` on the CPU, a factor on the term of the classes that a video has; None: 1.
+        weights: float ``[K]`` on the CPU, a factor on each class's cross-entropy for clips that have it; None: 1.
     """
 
     smoothing: float = 0.0
     weights: Tensor | None = None
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """float32 ``[B]`` of float logits ``[B, K]`` and uint8 labels ``[B, K]`` or :meth:`soft` targets."""
-        targets = targets if targets.is_floating_point() else self.soft(targets)
-        weights = _beside(self.weights, logits)
-        return functional.binary_cross_entropy_with_logits(
-            logits.float(), targets, reduction="none", pos_weight=weights
-        ).mean(1)
+        """float32 ``[B]`` of float logits ``[B, K]`` and uint8 labels ``[B, K]`` or (mixed) :meth:`soft` targets."""
+        targets = targets.float()
+        smoothed = targets * (1 - self.smoothing) + self.smoothing / 2
+        losses = functional.binary_cross_entropy_with_logits(logits.float(), smoothed, reduction="none")
+        if self.weights is not None:
+            losses = losses * (1 + targets * (self.weights.to(logits.device) - 1))
+        return losses.mean(1)
 
     def soft(self, labels: Tensor) -> Tensor:
-        """uint8 labels ``[B, K]``, 1 for each class that a clip has -> float32 targets ``[B, K]``."""
-        return labels.float() * (1 - self.smoothing) + self.smoothing / 2
+        """uint8 labels ``[B, K]``, 1 for each class that a clip has -> float32 targets of the same values."""
+        return labels.float()
 
     @staticmethod
     def hits(logits: Tensor, labels: Tensor) -> int:
         """How many clips have one of their classes on top."""
         return int(labels.gather(1, logits.argmax(1, keepdim=True)).sum())
-
-
-def _beside(weights: Tensor | None, logits: Tensor) -> Tensor | None:
-    return None if weights is None else weights.to(logits.device)
 
 
 def class_weights(counts: Sequence[int], power: float) -> Tensor:
@@ -114,7 +98,7 @@ def class_weights(counts: Sequence[int], power: float) -> Tensor:
     With ``power`` 1 they are scikit-learn's "balanced" ones, ``videos / (classes * count)``.
 
     Args:
-        counts: videos of each class; one without any weighs what a class of one video does.
+        counts: videos of each class.
         power: in [0, 1].
 
     Returns:

@@ -62,23 +62,17 @@ def measure_step(trainer: Trainer, clips: Tensor) -> StepMemory | None:
     gradients = sum(p.numel() * p.element_size() for p in weights)
     per_clip = max(0, peak - gradients) // len(clips)
     # Momentum comes with the first step, and DistributedDataParallel exchanges copies of the gradients.
-    fixed = gradients + gradients * _momenta(trainer.optimizer) + gradients * (distributed.world_size() > 1)
-    if device.type == "cpu":
-        fixed += _bytes_of_a_checkpoint(trainer, gradients)
+    momenta = gradients * _momenta(trainer.optimizer)
+    fixed = gradients + gradients * (distributed.world_size() > 1) + (0 if trainer.optimizer.state else momenta)
+    if device.type == "cpu":  # the copy that a checkpoint is written from
+        state = sum(value.numel() * value.element_size() for value in trainer.model.state_dict().values())
+        fixed += state * (1 if trainer.ema is None else 2) + momenta
     return StepMemory(fixed, per_clip)
 
 
 def _momenta(optimizer: torch.optim.Optimizer) -> int:
-    """Buffers for each weight that the optimizer has still to make."""
-    if optimizer.state:
-        return 0
+    """Buffers of the optimizer for each weight."""
     return 2 if isinstance(optimizer, torch.optim.AdamW) else int(optimizer.defaults["momentum"] > 0)
-
-
-def _bytes_of_a_checkpoint(trainer: Trainer, gradients: int) -> int:
-    """Its copy is held while it is written."""
-    state = sum(value.numel() * value.element_size() for value in trainer.model.state_dict().values())
-    return state * (1 if trainer.ema is None else 2) + gradients * max(1, _momenta(trainer.optimizer))
 
 
 def _cuda_growth(run: Callable[[], None], device: torch.device) -> int:

@@ -87,7 +87,8 @@ def summarize(results: Sequence[VideoResult], num_classes: int, multi_label: boo
 
     Accuracies are in [0, 1] over the videos that could be read; ``top1_all`` counts failed ones as wrong; ``videos``
     counts all. ``k`` is 5, or the number of classes where there are fewer. Without a readable video they are 0. A video
-    of several labels is right where one of them is on top, or among the ``k`` best.
+    of several labels is right where one of them is on top, or among the ``k`` best; one without any has no part in
+    accuracies.
 
     ``map`` is the mean of :func:`average_precision` over the classes that a readable video has; ``map_all`` over those
     that any video has, whose failed ones are never found.
@@ -104,14 +105,15 @@ def summarize(results: Sequence[VideoResult], num_classes: int, multi_label: boo
             "map": _mean([c.precision for c in class_precisions(read, num_classes)]),
             "map_all": _mean([c.precision for c in class_precisions(results, num_classes)]),
         }
+    labelled, labelled_read = (sum(bool(r.labels) for r in part) for part in (results, read))
     return {
         **means,
-        "top1": top1 / max(1, len(read)),
-        "topk": topk / max(1, len(read)),
+        "top1": top1 / max(1, labelled_read),
+        "topk": topk / max(1, labelled_read),
         "k": k,
         "videos": len(results),
         "failed": len(results) - len(read),
-        "top1_all": top1 / max(1, len(results)),
+        "top1_all": top1 / max(1, labelled),
     }
 
 

@@ -22,19 +22,24 @@ def learning_rate(step: int, base: float, total_steps: int, warmup_steps: int) -
 
 
 def parameter_groups(
-    model: nn.Module, decayed: Collection[str], weight_decay: float, scales: Mapping[str, float] = {}
+    model: nn.Module,
+    decayed: Collection[str],
+    weight_decay: float,
+    depths: Mapping[str, int] | None = None,
+    layer_decay: float = 1.0,
 ) -> list[dict]:
     """Two groups: the parameters named in ``decayed`` with ``weight_decay``, all others without.
 
-    With ``scales``, a factor on the learning rate for the name of each parameter, two for each factor, as ``lr_scale``.
+    With ``depths``, of each parameter by its name, two of each depth, whose rate is ``layer_decay ** depth`` of the
+    optimizer's, as ``lr_scale``.
     """
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     groups = []
-    for scale in dict.fromkeys(scales[name] for name, _ in named) if scales else [1.0]:
-        own = [(name, p) for name, p in named if scales.get(name, 1.0) == scale]
+    for depth in dict.fromkeys(depths[name] for name, _ in named) if depths else [0]:
+        own = [(name, p) for name, p in named if depths is None or depths[name] == depth]
         for inside, decay in ((True, weight_decay), (False, 0.0)):
             parameters = [p for name, p in own if (name in decayed) is inside]
-            groups.append({"params": parameters, "weight_decay": decay, "lr_scale": scale})
+            groups.append({"params": parameters, "weight_decay": decay, "lr_scale": layer_decay**depth})
     return groups
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from video_rs.engine import distributed
-from video_rs.engine.batch_norm import absent, is_synchronized
+from video_rs.engine.batch_norm import absent, is_synchronized, union
 
 
 class _Moments:
@@ -27,21 +27,12 @@ class _Moments:
         count = x.numel() // x.shape[1]
         variance, mean = torch.var_mean(x.float(), (0, 2, 3, 4), correction=0)
         mine = torch.cat([mean.cpu().double(), variance.cpu().double() * count, torch.tensor([count]).double()])
-        self.values = _together(torch.stack([self.values, mine]))
-
-
-def _together(parts: Tensor) -> Tensor:
-    """Moments of the union (Chan et al. 1983): ``[n, 2 C + 1]`` -> ``[2 C + 1]``."""
-    channels = parts.shape[1] // 2
-    means, deviations, counts = parts.split([channels, channels, 1], dim=1)
-    total = counts.sum()
-    mean = (means * counts).sum(0) / total.clamp(min=1)
-    deviation = (deviations + counts * (means - mean).square()).sum(0)
-    return torch.cat([mean, deviation, total[None]])
+        mean, deviation, total = union(torch.stack([self.values, mine]))
+        self.values = torch.cat([mean, deviation, total[None]])
 
 
 @torch.no_grad()
-def recompute_statistics(model: nn.Module, batches: Iterable[Any], prepare: Callable[[Tensor], Tensor]) -> None:
+def recompute_statistics(model: nn.Module, batches: Iterable[Any], prepare: Callable[[Tensor], Tensor]) -> int:
     """Replaces batch norm's running statistics by the mean and variance over all clips of all processes.
 
     Each layer normalises by its batch, as in training; dropout and stochastic depth are off, as in what the statistics
@@ -51,10 +42,16 @@ def recompute_statistics(model: nn.Module, batches: Iterable[Any], prepare: Call
         model: with batch norm.
         batches: with uint8 ``clips``, as many in each process; a batch may have none.
         prepare: uint8 clips on the CPU -> float clips on the model's device.
+
+    Returns:
+        How many clips there were, in all processes.
     """
     model.train()
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm3d) and module.training]
     model.eval()
+    if not norms:  # all of them are frozen
+        return 0
+    clips = 0
     moments = [_Moments(norm.num_features) for norm in norms]
     before = [buffer.clone() for norm in norms for buffer in norm.buffers()]
     for norm in norms:
@@ -65,6 +62,7 @@ def recompute_statistics(model: nn.Module, batches: Iterable[Any], prepare: Call
                 with absent(model):
                     model(prepare(batch.clips.new_zeros(2, *batch.clips.shape[1:])))
             continue
+        clips += len(batch.clips)
         with contextlib.ExitStack() as hooks:
             for norm, own in zip(norms, moments, strict=True):
                 handle = norm.register_forward_pre_hook(own.add)
@@ -74,16 +72,16 @@ def recompute_statistics(model: nn.Module, batches: Iterable[Any], prepare: Call
         buffer.copy_(value)
     _take_over(norms, moments)
     model.eval()
+    return sum(distributed.gather(clips))
 
 
 def _take_over(norms: list[nn.BatchNorm3d], moments: list[_Moments]) -> None:
-    sizes = [len(own.values) for own in moments]
-    # On the device that the processes exchange from.
     mine = torch.cat([own.values for own in moments])
-    device = norms[0].running_mean.device
-    everyone = distributed.stack_over_ranks(mine.to(device)).cpu()
-    for norm, parts in zip(norms, everyone.split(sizes, dim=1), strict=True):
-        mean, deviation, count = _together(parts).split([norm.num_features, norm.num_features, 1])
+    if distributed.world_size() > 1:
+        mine = mine.to(norms[0].running_mean.device)  # what processes exchange from
+    everyone = distributed.stack_over_ranks(mine).cpu()
+    for norm, parts in zip(norms, everyone.split([len(own.values) for own in moments], dim=1), strict=True):
+        mean, deviation, count = union(parts)
         if count > 0:
             norm.running_mean.copy_(mean)
             norm.running_var.copy_(deviation / count)

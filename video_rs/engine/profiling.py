@@ -7,6 +7,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
 from video_rs.atomic import replace_text
+from video_rs.errors import InputError
 
 # The first steps of a process allocate memory and choose kernels; the last of these already runs under the profiler,
 # whose own start is slow.
@@ -69,11 +70,20 @@ class StepProfiler:
 
     def _write(self, traced: profile) -> None:
         self._written = True
+        try:
+            self._write_files(traced)
+        except (OSError, RuntimeError, InputError) as error:  # a trace is not worth a run
+            self.say(f"there is no trace in {self.folder}: {' '.join(str(error).split())}")
+
+    def _write_files(self, traced: profile) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         trace, table = self.folder / "trace_rank0.json", self.folder / "table.txt"
         partial = trace.with_name(f"{trace.name}.partial")
-        traced.export_chrome_trace(str(partial))
-        partial.replace(trace)
+        try:
+            traced.export_chrome_trace(str(partial))
+            partial.replace(trace)
+        finally:
+            partial.unlink(missing_ok=True)
         time = "self_device_time_total" if self._cuda else "self_cpu_time_total"
         replace_text(table, traced.key_averages().table(sort_by=time, row_limit=ROWS))
         steps = min(self.steps, self._begun - SKIPPED)

@@ -98,7 +98,9 @@ class Trainer:
         self.seen = 0
         self.failed = 0
 
-    def train_step(self, batches: list[Any], rate: float | None = None, compare: bool = False) -> dict[str, float]:
+    def train_step(
+        self, batches: list[Any], rate: float | None = None, measure_update: bool = False
+    ) -> dict[str, float]:
         """One optimizer step over micro-batches: uint8 ``clips``, ``labels`` as the loss takes them, ``size`` in slots.
 
         A slot whose video failed is absent from ``clips``; the loss is the mean over the valid clips of all
@@ -106,13 +108,13 @@ class Trainer:
         processes (as in TensorFlow), so that all of them hold one model.
 
         A step whose loss or gradient is not finite leaves weights, optimizer, average and statistics as they are.
-        ``rate`` is a learning rate to take instead of the schedule's; ``compare`` also measures ``update_ratio``, for
-        which the weights are kept during the step.
+        ``rate`` is a learning rate to take instead of the schedule's; ``measure_update`` asks for ``update_ratio``,
+        for which the weights are kept during the step.
 
         Returns:
             Over all processes: ``loss`` (summed over clips), ``hits`` (a mixed clip counts its own label, not its
             partner's), ``clips`` (valid ones), ``failed``, ``finite``; and ``grad_norm`` before clipping. With
-            ``compare`` the norm of all weights' change over their norm, ``update_ratio``.
+            ``measure_update`` the norm of all weights' change over their norm, ``update_ratio``.
         """
         settings = self.settings
         seed_step(settings.seed, self.step)
@@ -133,7 +135,7 @@ class Trainer:
             hits += batch_hits
         sums = distributed.sum_over_ranks(torch.stack([loss_sum, torch.tensor(float(hits), device=self.device)]))
         loss, hits = sums.tolist()
-        weights = self._weights() if compare else []
+        weights = self._weights() if measure_update else []
         earlier = [weight.detach().clone() for weight in weights]
         grad_norm, finite = self._update(loss) if valid else (0.0, True)
         if not finite:
@@ -145,7 +147,7 @@ class Trainer:
         if self.ema is not None and valid and finite:
             self.ema.update(self.model, self.step)
         measured = {"loss": loss, "hits": hits, "clips": valid, "failed": slots - valid}
-        if compare:
+        if measure_update:
             measured["update_ratio"] = _relative_change(earlier, weights)
         return {**measured, "grad_norm": grad_norm, "finite": finite}
 

@@ -54,6 +54,11 @@ def refuse_other_model(state: dict[str, Any], ours: dict[str, Any], folder: RunF
             f"{folder.last} holds the optimizer's state for SOLVER.LAYER_DECAY {decay:g}, which has other groups than "
             f"{asked:g}; keep that, or start a new run with --finetune"
         )
+    if state["multi_label"] != ours["multi_label"]:
+        raise InputError(
+            f"{folder.last} was trained with DATA.MULTI_LABEL {str(state['multi_label']).lower()}, so its outputs mean "
+            "something else; keep that, or start a new run with --finetune"
+        )
     differences = model_differences(state, ours)
     if state["num_classes"] != ours["num_classes"]:
         differences.append(f"{state['num_classes']} classes -> {ours['num_classes']}")

@@ -1,5 +1,7 @@
 """Whether a training step has the memory it takes; for TRAIN.AUTO_BATCH, the fewest micro-batches with which it has."""
 
+from typing import NamedTuple
+
 import torch
 
 from video_rs.config import Config
@@ -10,48 +12,62 @@ from video_rs.errors import InputError
 from video_rs.jobs.progress import say
 
 
-def fitting_accumulation(config: Config, trainer: Trainer, search: bool) -> int:
+class Room(NamedTuple):
+    """What a process finds: how many clips at a time it has memory for, bytes of the step asked for, bytes free."""
+
+    clips: int
+    needed: int
+    free: int
+
+
+def fitting_accumulation(config: Config, trainer: Trainer) -> int:
     """The number of micro-batches to train with: TRAIN.ACCUMULATION_STEPS, or more for TRAIN.AUTO_BATCH.
 
-    All processes call it together and get the same. Without ``search``, TRAIN.AUTO_BATCH has found it before.
+    All processes call it together; they get, or raise, the same.
 
     Raises:
         InputError: there is not enough memory, or with TRAIN.AUTO_BATCH nobody can say how much there is.
     """
-    asked, auto = config.TRAIN.ACCUMULATION_STEPS, config.TRAIN.AUTO_BATCH and search
+    asked, auto = config.TRAIN.ACCUMULATION_STEPS, config.TRAIN.AUTO_BATCH
     if trainer.device.type == "cuda" and not auto:
         return asked  # a GPU says when it is full, without having been asked
-    at_once = clips_at_once(config)
-    probed = min(PROBED_CLIPS, at_once)
-    size = config.DATA.TRAIN_CROP_SIZE
-    clips = torch.zeros(probed, 3, config.DATA.NUM_FRAMES, size, size, dtype=torch.uint8)
-    try:
-        step, free = measure_step(trainer, clips), free_memory(trainer.device)
-    except RuntimeError as error:
-        if is_out_of_memory(error):
-            raise InputError(no_memory(config, str(error), probed)) from error
-        raise
-    if step is None or free is None:
+    found = distributed.gather(_room(config, trainer))
+    if failures := [text for text in found if isinstance(text, str)]:
+        raise InputError(no_memory(config, failures[0]))
+    if None in found:
         if auto:
             raise InputError(
                 "TRAIN.AUTO_BATCH needs CUDA, or a CPU under Linux, to know the memory, not "
                 f"{trainer.device.type}; set TRAIN.ACCUMULATION_STEPS by hand"
             )
         return asked
-    tightest = min(distributed.gather((most_clips(step, free), step.needed(at_once), free)))
-    if at_once <= tightest[0]:
+    tightest, at_once = min(found), clips_at_once(config)
+    if at_once <= tightest.clips:
         return asked
-    least = next((n for n in divisions(config) if n >= asked and at_once * asked // n <= tightest[0]), None)
-    if auto and least is not None:
-        say(
-            f"TRAIN.AUTO_BATCH: {least} micro-batches of {at_once * asked // least} clips a step, for "
-            f"{_gib(tightest[2])} of memory; a result is that of one large batch but for batch norm's"
-        )
-        return least
-    _, needed, free = tightest
-    raise InputError(
-        no_memory(config, f"about {_gib(needed)} needed, judging by {probed}, and {_gib(free)} free", raised_to=least)
+    whole = at_once * asked
+    least = next((n for n in divisions(config) if n >= asked and whole // n <= tightest.clips), None)
+    if not auto or least is None:
+        needed = f"about {_gib(tightest.needed)} needed, as {probed_clips(config)} of them tell"
+        why = f"{needed}, and {_gib(tightest.free)} free"
+        raise InputError(no_memory(config, why, least))
+    say(
+        f"TRAIN.AUTO_BATCH: {least} micro-batches of {_counted(whole // least)} a step, for {_gib(tightest.free)} of "
+        "memory; nothing but batch norm and mixing see the batch in parts"
     )
+    return least
+
+
+def _room(config: Config, trainer: Trainer) -> Room | str | None:
+    """Of this process; the reason where the probe itself had no memory, None where there is nothing to know."""
+    at_once, size = clips_at_once(config), config.DATA.TRAIN_CROP_SIZE
+    clips = torch.zeros(probed_clips(config), 3, config.DATA.NUM_FRAMES, size, size, dtype=torch.uint8)
+    try:
+        step, free = measure_step(trainer, clips), free_memory(trainer.device)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            return str(error)
+        raise
+    return None if step is None or free is None else Room(most_clips(step, free), step.needed(at_once), free)
 
 
 def most_clips(step: StepMemory, free: int) -> int:
@@ -70,10 +86,17 @@ def clips_at_once(config: Config) -> int:
     return config.TRAIN.BATCH_SIZE // config.TRAIN.ACCUMULATION_STEPS // distributed.world_size()
 
 
+def probed_clips(config: Config) -> int:
+    """Clips that a step is judged by."""
+    return min(PROBED_CLIPS, clips_at_once(config))
+
+
 def divisions(config: Config) -> list[int]:
-    """The numbers of micro-batches that the batch divides into, ascending."""
-    at_once, together = config.TRAIN.BATCH_SIZE // distributed.world_size(), config.DATA.CLIPS_PER_VIDEO
-    return [n for n in range(1, at_once + 1) if at_once % n == 0 and at_once // n % together == 0]
+    """The numbers of micro-batches that the batch divides into, ascending; where clips are mixed, two stay together."""
+    whole, together = config.TRAIN.BATCH_SIZE // distributed.world_size(), config.DATA.CLIPS_PER_VIDEO
+    fewest = 2 if max(config.AUG.MIXUP_ALPHA, config.AUG.CUTMIX_ALPHA) > 0 else 1
+    counts = (n for n in range(1, whole // fewest + 1) if whole % n == 0)
+    return [n for n in counts if whole // n % together == 0]
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -81,18 +104,28 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def no_memory(config: Config, why: str, clips: int | None = None, raised_to: int | None = None) -> str:
-    """A line about a step for which there is no memory, with what to lower.
-
-    ``clips`` at a time are those of a step, if not given, and ``raised_to`` the accumulation that would do.
-    """
-    frames, size = config.DATA.NUM_FRAMES, config.DATA.TRAIN_CROP_SIZE
-    at_once, to = clips or clips_at_once(config), f" to {raised_to}" if raised_to else ""
+def no_memory(config: Config, why: str, enough: int | None = None) -> str:
+    """A line about a step for which there is no memory, with what to change; ``enough`` micro-batches would do."""
+    frames, size, train = config.DATA.NUM_FRAMES, config.DATA.TRAIN_CROP_SIZE, config.TRAIN
+    at_once = clips_at_once(config)
+    advice = []
+    if at_once > 1:
+        to = f" to {enough}" if enough else ""
+        hint = "" if train.AUTO_BATCH or enough else "TRAIN.AUTO_BATCH true finds how far; "
+        advice = [f"raise TRAIN.ACCUMULATION_STEPS{to} ({hint}nothing but batch norm and mixing see the difference)"]
+    if train.ACTIVATION_CHECKPOINTING < 5:
+        advice.append("set TRAIN.ACTIVATION_CHECKPOINTING 5")
+    if train.PRECISION == "float32":
+        advice.append("set TRAIN.PRECISION bfloat16")
+    advice.append("lower DATA.TRAIN_CROP_SIZE or DATA.NUM_FRAMES")
     return (
-        f"not enough memory for a step on {at_once} clips of {frames} x {size} x {size} at a time "
-        f"({why.split('. GPU')[0]}); raise TRAIN.ACCUMULATION_STEPS{to}, which changes no result but batch norm's "
-        "(TRAIN.AUTO_BATCH true finds how far), or set TRAIN.ACTIVATION_CHECKPOINTING 5 or TRAIN.PRECISION bfloat16"
+        f"not enough memory for a step on {_counted(at_once)} of {frames} x {size} x {size} at a time "
+        f"({why.split('. GPU')[0]}); {', or '.join(advice)}"
     )
+
+
+def _counted(clips: int) -> str:
+    return f"{clips} clip" + "s" * (clips != 1)
 
 
 def _gib(count: int) -> str:

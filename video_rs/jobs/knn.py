@@ -57,7 +57,8 @@ def run_knn(checkpoint_path: str, k: int, list_path: str = "", overrides: Sequen
     checkpoint = load_checkpoint(checkpoint_path)
     _refuse(checkpoint_path, k, overrides)
     # Whatever the classifier was trained for, a neighbour's vote is for one class.
-    config = config_from_text(checkpoint["config"], [*overrides, "DATA.MULTI_LABEL", "false"])
+    config = config_from_text(checkpoint["config"], overrides)
+    config = config_from_text(config.dump(), {"DATA.MULTI_LABEL": False})
     device = distributed.pick_device(config.DEVICE)
     distributed.start(device)
     memory, records = _records(config, list_path, checkpoint["label_names"], overrides)
@@ -140,9 +141,11 @@ def _records(
         own_names = read_label_map(config.DATA.LABEL_MAP)
     classes = len(own_names) if own_names else None
     memory = read_records(source, split="train", root=root, label_names=own_names, num_classes=classes)
-    builders.require_labels(memory, multi_label=False)
     builders.require_files(memory)
-    return memory, records_to_test(config, list_path, memory.label_names, "DATA.ROOT" in given)
+    records = records_to_test(config, list_path, memory.label_names, "DATA.ROOT" in given)
+    for part in (memory, records):
+        builders.require_labels(part, multi_label=False, for_several="leave out --knn")
+    return memory, records
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,7 +53,7 @@ def find_rate(config: Config, *, finetune: str = "") -> dict[str, Any]:
     elif config.MODEL.PRETRAINED:
         run.start_from_weights()
     builders.require_files(run.train_records)
-    run.fit_into_memory(search=True)
+    run.fit_into_memory()
     folder.make()
     found = _sweep(run, growing_rates())
     suggestion = suggest(found.rates, found.losses)

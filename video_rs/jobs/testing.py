@@ -49,6 +49,7 @@ def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str]
     distributed.start(device)
     names = checkpoint["label_names"]
     records = records_to_test(config, list_path, names, "DATA.ROOT" in overrides[::2])
+    builders.require_labels(records, config.DATA.MULTI_LABEL)
     folder = output_folder(Path(checkpoint_path), config, overrides, "test")
     preprocessing = builders.build_preprocessing(config)
     model = load_classifier(checkpoint, device)
@@ -76,9 +77,10 @@ def records_to_test(config: Config, list_path: str, names: Sequence[str], root_g
     if not source:
         raise InputError("the run had no DATA.VAL_LIST; name the videos to test on with --list")
     root = config.DATA.ROOT if root_given or not list_path else ""
-    records = read_records(source, split="val", root=root, label_names=names, num_classes=len(names))
-    builders.require_labels(records, config.DATA.MULTI_LABEL)
-    return records
+    required = not config.DATA.MULTI_LABEL
+    return read_records(
+        source, split="val", root=root, label_names=names, num_classes=len(names), require_labels=required
+    )
 
 
 def score_videos(

@@ -82,7 +82,7 @@ def run_training(
         run.start_from_weights()
     for records in filter(None, (run.train_records, run.val_records)):
         builders.require_files(records)
-    run.fit_into_memory(search=not resuming)
+    run.fit_into_memory()
     folder.make()
     # Only now, with all input read and checked, does anything of an earlier or barely begun run go.
     if distributed.rank() == 0 and not resuming:
@@ -125,6 +125,7 @@ class Run:
         }
         self.versions = code_version()
         self.resumed_step: int | None = None
+        self.may_change = False
         self.saved_step: int | None = None
         self.validated_step = 0
         self.best: float | None = None
@@ -141,8 +142,10 @@ class Run:
     def resume(self, allow_changes: bool) -> None:
         """Takes over the state of the last checkpoint, unless config or data set have changed."""
         state = self._last_state()
-        if self.config.TRAIN.AUTO_BATCH:  # what was found when the run began: another number would be another run
-            self._accumulate(config_from_text(state["config"]).TRAIN.ACCUMULATION_STEPS)
+        if self.config.TRAIN.AUTO_BATCH:  # what was found when the run began: fewer micro-batches are another run
+            found = config_from_text(state["config"]).TRAIN.ACCUMULATION_STEPS
+            self._accumulate(max(found, self.config.TRAIN.ACCUMULATION_STEPS))
+        self.may_change = allow_changes
         ours = {**self.identity, "dataset": self.fingerprints}
         if not allow_changes:
             refuse_other_settings(state, ours, self.folder)
@@ -153,7 +156,8 @@ class Run:
         self.best = state["best"] if state["dataset"]["val"] == self.fingerprints["val"] else None
         self.failures = dict(state["failures"])
         self.loader = self.loader_from(self.trainer.step)
-        changed = changed_keys(state["versions"], self.versions, ignored=("commit",))
+        known = {key: value for key, value in self.versions.items() if key in state["versions"]}
+        changed = changed_keys(state["versions"], known, ignored=("commit",))
         if changed:
             say(f"note: the code is not what the run was made with so far ({'; '.join(changed)})")
         say(f"resuming {self.folder.path} at step {self.trainer.step} of {self.settings.total_steps}")
@@ -190,9 +194,24 @@ class Run:
         builders.load_start_weights(self.config, self.trainer.model)
         say(f"starting from the weights of {self.config.MODEL.PRETRAINED}")
 
-    def fit_into_memory(self, search: bool) -> None:
-        """Refuses a step for which a CPU has no memory; with ``search``, TRAIN.AUTO_BATCH makes it one that has."""
-        self._accumulate(fitting_accumulation(self.config, self.trainer, search))
+    def fit_into_memory(self) -> None:
+        """Refuses a step for which a CPU has no memory, or with TRAIN.AUTO_BATCH makes it one that there is memory for.
+
+        More micro-batches than a resumed run had so far are a change, and refused as one.
+        """
+        before, resumed = self.config.TRAIN.ACCUMULATION_STEPS, self.resumed_step is not None
+        try:
+            found = fitting_accumulation(self.config, self.trainer)
+        except InputError as error:
+            if resumed and not self.may_change:
+                raise InputError(f"{error}; to a resumed run these are changes: add --allow-changes") from error
+            raise
+        if resumed and found != before and not self.may_change:
+            raise InputError(
+                f"{self.folder.path} was trained with {before} micro-batches a step, for which there is too little "
+                f"memory now; free some, or add --allow-changes to go on with {found}"
+            )
+        self._accumulate(found)
 
     def _accumulate(self, micro_batches: int) -> None:
         """Takes another TRAIN.ACCUMULATION_STEPS, as if the config had said so."""
@@ -232,7 +251,7 @@ class Run:
         except RuntimeError as error:
             if is_out_of_memory(error):
                 line = no_memory(self.config, str(error))
-                raise InputError(f"{line}, and go on with --resume --allow-changes") from error
+                raise InputError(f"{line}; go on with --resume --allow-changes") from error
             raise
         finally:
             self.writer.wait()
@@ -304,8 +323,10 @@ class Run:
     def _recompute_statistics(self, model: nn.Module) -> None:
         """Over the clips of the coming steps; the result takes the place of the averaged statistics from here on."""
         step, count = self.trainer.step, self.config.BN.NUM_BATCHES_PRECISE
-        say(f"batch-norm statistics over {count * self.settings.batch_size} clips (BN.NUM_BATCHES_PRECISE)")
-        recompute_statistics(model, self.loader_from(step, step + count), self.trainer.prepare)
+        clips = recompute_statistics(model, self.loader_from(step, step + count), self.trainer.prepare)
+        unread = count * self.settings.batch_size - clips
+        lost = f"; {unread} more could not be read" if clips and unread else ""
+        say(f"batch-norm statistics of step {step} over {clips} clips (BN.NUM_BATCHES_PRECISE){lost}")
         if self.trainer.ema is not None:
             for name, statistics in model.named_buffers():
                 self.trainer.ema.average[name].copy_(statistics)

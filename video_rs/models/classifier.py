@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from video_rs.errors import InputError
 from video_rs.models.architecture import Architecture
 from video_rs.models.layers import SelfGating
-from video_rs.models.resnet3d import FEATURES, ResNet3d
+from video_rs.models.resnet3d import FEATURES, MODULES, ResNet3d
 
 
 def require_classes(num_classes: int) -> None:
@@ -57,9 +57,9 @@ class VideoClassifier(nn.Module):
 
     def layer_depths(self) -> dict[str, int]:
         """How many parts lie above each parameter: 0 for those of the last layer, 1 of "res5", ... 5 of the stem."""
-        parts = ("fc", *reversed(FEATURES))
-        names = (name for name, _ in self.named_parameters())
-        return {name: parts.index(name.removeprefix("backbone.").partition(".")[0]) for name in names}
+        depths = {module: len(FEATURES) - i for i, part in enumerate(FEATURES) for module in MODULES[part]}
+        names = [name for name, _ in self.named_parameters()]
+        return {name: depths[name.split(".")[1]] if name.startswith("backbone.") else 0 for name in names}
 
     def weight_decay_names(self) -> set[str]:
         """Parameters that the published recipe decays, by the source that ``architecture.initialization`` names.

@@ -3,7 +3,7 @@
 from torch import nn
 
 from video_rs.errors import InputError
-from video_rs.models.resnet3d import FEATURES, ResNet3d
+from video_rs.models.resnet3d import FEATURES, MODULES, ResNet3d
 
 
 class Frozen(nn.Sequential):
@@ -35,8 +35,7 @@ def freeze_stages(backbone: ResNet3d, count: int) -> None:
     parts = FEATURES[: len(backbone.stages) + 1]
     if not 0 <= count <= len(parts):
         raise InputError(f"{count} parts to freeze; allowed: 0 to {len(parts)} ({', '.join(parts)})")
-    names = [name for part in parts[:count] for name in (("stem", "stem_pool") if part == "stem" else (part,))]
-    for name in names:
+    for name in [name for part in parts[:count] for name in MODULES[part]]:
         part = getattr(backbone, name)
         if isinstance(part, nn.Sequential):  # a pooling without weights has nothing to freeze
             setattr(backbone, name, Frozen(part))

@@ -17,6 +17,8 @@ from video_rs.models.layout import is_captured, is_recorded, may_need_gradients_
 from video_rs.models.residual import ScaledResidual, WithMeans
 
 FEATURES = ("stem", *STAGES)
+# The modules of each part.
+MODULES = {"stem": ("stem", "stem_pool"), **{stage: (stage,) for stage in STAGES}}
 
 
 @dataclass(frozen=True)
