@@ -164,6 +164,8 @@ def test_a_linear_probe_trains_the_last_layer_alone(tool, trained, videos, confi
     source, state = weights(trained)["ema"], weights(tmp_path / "run")
     assert {name for name in source if not torch.equal(source[name], state["model"][name])} == {"fc.weight", "fc.bias"}
     assert len(state["optimizer"]["state"]) == 2
+    # The average starts there too: what never changes is the same in it, to the bit.
+    assert {name for name in source if not torch.equal(source[name], state["ema"][name])} == {"fc.weight", "fc.bias"}
 
 
 def test_another_grouping_of_the_optimizer_is_refused(tool, videos, config_file, tmp_path):

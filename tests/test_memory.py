@@ -158,8 +158,8 @@ def test_auto_batch_is_a_run_with_that_accumulation_and_stays_so(tool, videos, c
     result = tool("train_net", "--cfg", config_file, *auto)
     assert result.code == 0
     assert (
-        "TRAIN.AUTO_BATCH: 2 micro-batches of 2 clips a step, for 2.5 GiB of memory; nothing but batch norm and mixing "
-        "see the batch in parts\n" in result.out
+        "TRAIN.AUTO_BATCH: 2 micro-batches of 2 clips a step, for 2.5 GiB of free memory; nothing but batch norm and "
+        "mixing see the batch in parts\n" in result.out
     )
     states = [load_checkpoint(tmp_path / name / "checkpoints/last.pth") for name in ("plain", "auto")]
     assert_same(*(state["model"] for state in states))
@@ -170,6 +170,7 @@ def test_auto_batch_is_a_run_with_that_accumulation_and_stays_so(tool, videos, c
     longer = [*auto, "SOLVER.MAX_STEPS", "5"]
     result = tool("train_net", "--cfg", config_file, "--resume", "--allow-changes", *longer)
     assert result.code == 0
+    assert "TRAIN.AUTO_BATCH: 2 clips at a time fit into 1024.0 GiB of free memory\n" in result.out
     plain = [*plain, "SOLVER.MAX_STEPS", "5"]
     assert tool("train_net", "--cfg", config_file, "--resume", "--allow-changes", *plain).code == 0
     states = [load_checkpoint(tmp_path / name / "checkpoints/last.pth") for name in ("plain", "auto")]
@@ -239,6 +240,14 @@ def test_auto_batch_where_memory_cannot_be_measured(tool, videos, config_file, t
         "error: TRAIN.AUTO_BATCH needs CUDA, or a CPU under Linux, to know the memory, not cpu; set "
         "TRAIN.ACCUMULATION_STEPS by hand"
     )
+
+
+def test_a_trial_that_takes_long_is_announced(monkeypatch, capsys):
+    with_memory(monkeypatch, free=2**40)
+    for size, said in ((100, ""), (224, "trying whether a step fits into memory\n")):
+        config = load_config("", {"DATA.TRAIN_CROP_SIZE": size, "TRAIN.BATCH_SIZE": 1})
+        assert fitting.fitting_accumulation(config, make_trainer(norm_network())) == 1
+        assert capsys.readouterr().out == said
 
 
 def test_no_memory_for_the_probe_itself(tool, videos, config_file, tmp_path, monkeypatch):

@@ -114,7 +114,21 @@ def test_testing_and_prediction_give_the_same_sigmoids(run, several, tool, tmp_p
     assert "<h2>Average precision per class</h2>" in page
     assert "Mean average precision" in page
     assert "Confusion matrix" not in page
-    assert "True label: <strong>dark;moving</strong>" in page
+    assert "True labels: <strong>dark, moving</strong>" in page
+    assert re.search("first is (right|wrong)", page)
+    assert (
+        "mAP is the mean over the 3 of 3 classes that have videos here; a video counts for top-1 where the first label "
+        "is one of its own" in page
+    )
+
+
+def test_predict_says_how_to_read_several_labels(run, trained, videos, tool):
+    video = videos.parent / "val/dark/0.mp4"
+    said = "each label is judged by itself: the scores of a video need not sum to 100 %\n"
+    for folder, expected in ((run, True), (trained, False)):
+        result = tool("predict", "--checkpoint", folder / "checkpoints/last.pth", video)
+        assert result.out.startswith(said) == expected
+        assert str(video) in result.out
 
 
 def test_failed_videos_of_several_labels_are_never_found(run, tool, tmp_path):

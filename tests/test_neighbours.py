@@ -141,7 +141,7 @@ def test_the_runs_own_lists(tool, trained, checkpoint, videos, features):
         assert row["probabilities"] == pytest.approx(expected, abs=1e-4)
         assert row["label"] == ("light" if "/light/" in row["video"] else "dark")
         assert row["top"][0]["label"] == ("dark", "light")[int(np.argmax(expected))]
-    assert set(metrics) == {*TESTING_KEYS, "neighbours", "memory", "memory_failed"}
+    assert set(metrics) == {*TESTING_KEYS, "neighbours", "memory", "memory_failed", "list", "memory_list"}
     assert metrics["top1"] == sum(row["top"][0]["label"] == row["label"] for row in rows) / 4
     assert (metrics["videos"], metrics["failed"], metrics["clips"], metrics["crops"]) == (4, 0, 1, 1)
     assert (metrics["neighbours"], metrics["memory"], metrics["memory_failed"]) == (3, 8, 0)
@@ -478,3 +478,19 @@ def test_the_results_are_of_the_run_and_go_with_it(tool, config_file, tmp_path):
     assert {path.name for path in (run / "knn").iterdir()} == {"metrics.json", "predictions.jsonl", "report.html"}
     RunFolder(run).clear()
     assert list(run.iterdir()) == []
+
+
+def test_a_list_of_other_classes_without_train_rows_says_whose_they_are(tool, trained, checkpoint, videos, tmp_path):
+    listed = tmp_path / "list.csv"
+    listed.write_text(f"path,label\n{videos.parent}/val/dark/0.mp4,punch\n")
+    result = tool("test_net", "--checkpoint", checkpoint, "--knn", 1, "--list", listed)
+    assert result.code == 2
+    assert result.err.startswith(f"error: {listed}, line 2: label 'punch', expected one of the 2 known names")
+    assert result.err.endswith(f"({listed} has no train rows, so that neighbours and classes are those of {videos})\n")
+
+
+def test_results_name_their_lists(tool, checkpoint, videos, tmp_path):
+    result = tool("test_net", "--checkpoint", checkpoint, "--knn", 1, "OUTPUT_DIR", tmp_path / "out")
+    assert result.code == 0
+    metrics, _ = answers(tmp_path / "out")
+    assert metrics["list"] == metrics["memory_list"] == str(videos)

@@ -85,7 +85,7 @@ def test_one_line_says_where(profiled):
     plain, traced, silent, said = profiled
     where = traced / "profile"
     assert [line for line in said.splitlines() if "trace_rank0.json" in line] == [
-        f"steps traced: 2, in {where}/trace_rank0.json (open it in ui.perfetto.dev); operators by their own time: "
+        f"steps traced: 2 of 2, in {where}/trace_rank0.json (open it in ui.perfetto.dev); operators by their own time: "
         f"{where}/table.txt"
     ]
     assert len(said.splitlines()) == len(silent.splitlines()) + 1
@@ -119,7 +119,7 @@ def test_runs_that_are_long_enough_and_too_short(tmp_path, total, asked, traced)
     named = events(tmp_path / "profile")
     assert steps_of(named) == [f"ProfilerStep#{number}" for number in traced]
     assert_within(named, dict.fromkeys(RANGES, 1))
-    assert [line.split(",")[0] for line in said] == [f"steps traced: {len(traced)}"]
+    assert [line.split(",")[0] for line in said] == [f"steps traced: {len(traced)} of {asked}"]
 
 
 def test_a_finished_trace_is_left_alone(tmp_path):
@@ -148,7 +148,7 @@ def test_a_resumed_run_may_trace_and_overwrite_removes_the_trace(tool, videos, c
     assert traced.code == 0, traced.err
     # Four steps are left, of which the first three are left out.
     assert steps_of(events(run / "profile")) == ["ProfilerStep#3"]
-    assert f"steps traced: 1, in {run}/profile/trace_rank0.json" in traced.out
+    assert f"steps traced: 1 of 2, in {run}/profile/trace_rank0.json" in traced.out
     # Another number of steps to trace is no change of the run.
     finished = tool("train_net", "--cfg", config_file, "--resume", *longer, "TRAIN.PROFILE_STEPS", 7)
     assert finished.code == 0, finished.err

@@ -153,12 +153,13 @@ def results(**changes):
 
 def test_what_is_said():
     assert describe(results(), 0) == (
-        "suggested SOLVER.BASE_LR 0.03 for batches of 64 clips (steepest fall of the loss); loss lowest at 0.3, a "
-        "tenth of which is 0.03; unstable above 0.9"
+        "take SOLVER.BASE_LR 0.03 at most, where the loss falls fastest with batches of 64 clips; on the safe side is "
+        "0.03, a tenth of where it is lowest; unstable above 0.9"
     )
     assert describe(results(base_lr=0.48, unstable=None), 1024) == (
-        "suggested SOLVER.BASE_LR 0.48, with SOLVER.LR_FOR_BATCH_SIZE 1024 a rate of 0.03, for batches of 64 clips "
-        "(steepest fall of the loss); loss lowest at 0.3, a tenth of which is 0.03; no rise up to the last"
+        "take SOLVER.BASE_LR 0.48 at most, where the loss falls fastest with batches of 64 clips; on the safe side is "
+        "0.48, a tenth of where it is lowest; no rise up to the last; of all these, batches of 64 clips take 0.0625 "
+        "(SOLVER.LR_FOR_BATCH_SIZE)"
     )
     assert describe(results(suggested=None, base_lr=None, lowest=None), 0) == (
         "no learning rate to suggest: with batches of 64 clips the loss never falls by more than its noise; unstable "

@@ -346,7 +346,7 @@ def test_examples_say_right_or_wrong_in_words_beside_their_frames(tmp_path):
     scores = "run 75.00 % walk 25.00 %"
     assert page.text["examples"] == (
         f"Sample clips a <i>.mp4 ✓ right True label: run {scores} b.mp4 ✗ wrong True label: walk {scores} "
-        f"c.mp4 ✓ right True label: walk;run {scores} d.mp4 ? not judged No true label given {scores} "
+        f"c.mp4 ✓ right True labels: walk, run {scores} d.mp4 ? not judged No true label given {scores} "
         "e.mp4 ? not judged True label: run No prediction."
     )
     marks = [kind for _, kind in page.tags if kind and kind.startswith("mark")]

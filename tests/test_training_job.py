@@ -532,11 +532,74 @@ def test_allow_changes_goes_on(tool, videos, config_file, tmp_path):
     assert "holds the state of sgd, which adamw cannot take over" in refused.err
 
 
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"MODEL__FROZEN_STAGES": 4}, "0.13 M parameters (0.10 M of them trained), 2 classes"),
+        (
+            {"MODEL__FROZEN_STAGES": 4},
+            "note: MODEL.FROZEN_STAGES 4 keeps random weights; start from trained ones with --finetune or "
+            "MODEL.PRETRAINED\n",
+        ),
+        (
+            {"SOLVER__LAYER_DECAY": 0.5},
+            "rates over the learning rate: classifier 1, res5 0.5, res4 0.25, res3 0.12, res2 0.062, stem 0.031 "
+            "(SOLVER.LAYER_DECAY)\n",
+        ),
+        (
+            {"DATA__MULTI_LABEL": "true"},
+            "note: DATA.MULTI_LABEL is true, but every training video has one label; without it, classes exclude each "
+            "other\n",
+        ),
+        (
+            {"BN__NUM_BATCHES_PRECISE": 2, "DATA__VAL_LIST": ""},
+            "note: BN.NUM_BATCHES_PRECISE does nothing without a DATA.VAL_LIST: statistics are computed before a "
+            "validation\n",
+        ),
+    ],
+)
+def test_a_run_says_what_its_keys_do(tool, videos, config_file, tmp_path, keys, said):
+    plain = tool("train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "plain", SOLVER__MAX_STEPS=1))
+    result = tool("train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "run", SOLVER__MAX_STEPS=1, **keys))
+    assert result.code == 0
+    assert said in result.out
+    assert said not in plain.out
+
+
+def test_a_run_says_what_classes_weigh(tool, videos, config_file, tmp_path):
+    rows = [row for row in videos.read_text().splitlines() if not row.startswith(("train/dark/2", "train/dark/3"))]
+    (tmp_path / "list.csv").write_text("\n".join(rows) + "\n")
+    for split in ("train", "val"):
+        (tmp_path / split).symlink_to(videos.parent / split)
+    keys = tiny_run(tmp_path / "list.csv", tmp_path / "run", SOLVER__MAX_STEPS=1, SOLVER__CLASS_WEIGHTS=1)
+    result = tool("train_net", "--cfg", config_file, *keys)
+    assert "weights in the loss: 0.75 (light) to 1.5 (dark) (SOLVER.CLASS_WEIGHTS)\n" in result.out
+
+
+def test_a_run_that_goes_on_with_other_settings_records_them(tool, videos, config_file, tmp_path):
+    run = tmp_path / "run"
+    assert tool("train_net", "--cfg", config_file, *tiny_run(videos, run, SOLVER__MAX_STEPS=2)).code == 0
+    resume = ("train_net", "--cfg", config_file, "--resume", "--allow-changes")
+    result = tool(*resume, *tiny_run(videos, run, SOLVER__MAX_STEPS=3, SOLVER__BASE_LR=0.01))
+    assert result.code == 0
+    changes = ["SOLVER.BASE_LR: 0.05 -> 0.01", "SOLVER.MAX_STEPS: 2 -> 3"]
+    assert f"note: this run goes on with other settings ({'; '.join(changes)})\n" in result.out
+    events = [record for record in read_log(run / "log.jsonl") if record["kind"] == "event"]
+    assert [event["changes"] for event in events] == [[], changes]
+
+    fewer = tool(*resume, *tiny_run(videos, run, SOLVER__MAX_STEPS=1))
+    assert (fewer.code, fewer.err) == (
+        2,
+        f"error: {run} has 3 steps already, more than the 1 asked for (SOLVER.MAX_STEPS, or SOLVER.MAX_EPOCH); ask for "
+        "more, or start a new run\n",
+    )
+
+
 def test_a_warm_up_as_long_as_the_run_is_pointed_out(tool, videos, config_file, tmp_path):
     arguments = tiny_run(videos, tmp_path / "run", SOLVER__WARMUP_EPOCHS=9, SOLVER__MAX_STEPS=1)
     result = tool("train_net", "--cfg", config_file, *arguments)
     assert result.code == 0
-    assert "note: the warm-up (18 steps, SOLVER.WARMUP_EPOCHS) is as long as the run" in result.out
+    assert "note: the warm-up (18 steps, SOLVER.WARMUP_EPOCHS) is not shorter than the run" in result.out
 
 
 def test_a_scaled_learning_rate_is_said_and_used(tool, videos, config_file, tmp_path):

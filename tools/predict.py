@@ -21,6 +21,8 @@ def main() -> None:
     from video_rs.inference import Predictor
 
     predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder)
+    if predictor.multi_label:
+        print("each label is judged by itself: the scores of a video need not sum to 100 %")
     answers = []
     for answer in predictor.predict_many(args.videos):
         show(answer)

@@ -17,8 +17,12 @@ def main() -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the run in the output folder")
     parser.add_argument("--finetune", metavar="CKPT", default="", help="start from the weights of a checkpoint")
     parser.add_argument("--allow-changes", action="store_true", help="resume although config or data set changed")
-    parser.add_argument("--find-lr", action="store_true", help="try growing learning rates and suggest one, no more")
-    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys to set")
+    parser.add_argument(
+        "--find-lr", action="store_true", help="try learning rates, draw the losses, suggest one; no run"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY VALUE", help="config keys to set; all of them: python -m video_rs.config"
+    )
     args = parser.parse_intermixed_args()
     if args.resume and args.overwrite:
         parser.error("--resume continues a run and --overwrite replaces it; give one of them")

@@ -145,7 +145,9 @@ def _read(
 
 def read_label_map(path: str) -> tuple[str, ...]:
     """Class names, one a line: the first is class 0. Raises InputError for an empty or repeated line."""
-    text = read_text(os.fspath(path), "label map", "give a text file with one class name a line")
+    text = read_text(
+        os.fspath(path), "label map", "give a text file with one class name a line, or none (DATA.LABEL_MAP '')"
+    )
     first_line: dict[str, int] = {}
     for number, name in enumerate(map(str.strip, io.StringIO(text)), 1):
         if not name:

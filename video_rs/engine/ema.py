@@ -8,7 +8,8 @@ class Ema:
     """Average of a model's state with Model Garden's warm decay ``min(decay, (1 + t) / (10 + t))``.
 
     ``t`` counts the steps taken, so the first decay is 2/11. The average starts from zeros as published; the warm
-    decay forgets that within tens of steps. Batch-norm statistics are averaged like weights: with a momentum that
+    decay forgets that within tens of steps. What starts from trained weights starts its average there:
+    :meth:`start_at`. Batch-norm statistics are averaged like weights: with a momentum that
     keeps the last batch only, the average is what evaluation needs. Integer buffers are copied.
     """
 
@@ -18,6 +19,10 @@ class Ema:
             name: torch.zeros_like(value) if value.is_floating_point() else value.clone()
             for name, value in model.state_dict().items()
         }
+
+    def start_at(self, model: nn.Module) -> None:
+        """Makes the model's state the average, so that what never changes stays so in the average, to the bit."""
+        self.load_state_dict(model.state_dict())
 
     @torch.no_grad()
     def update(self, model: nn.Module, steps: int) -> None:

@@ -125,7 +125,7 @@ def fit(
             log(trainer.step, {"lr": rate, **last, **totals.scalars()})
             totals = Totals()
         if settings.validates(trainer.step):
-            with totals.paused():
+            with totals.paused(), record_function("validation"):
                 # Before scoring, so that what happens there cannot cost what was trained; after it, with the result.
                 save(trainer.step, False)
                 validate(trainer.step)
@@ -183,10 +183,9 @@ def _save_if_due(
     """Saves at the end of a period, before a stop, and before a refusal."""
     step, end = trainer.step, trainer.settings.total_steps
     due, stop = periods.due(step), should_stop()
-    if stop or step == end:
-        save(step, True)
-    elif due:
-        save(step, False)
+    if stop or step == end or due:
+        with record_function("checkpoint"):
+            save(step, stop or step == end)
     if stop and step < end:
         raise Stopped(f"stopped after step {step}")
     try:

@@ -19,7 +19,8 @@ class StepProfiler:
     """Traces ``steps`` steps after the first ``SKIPPED``, once, and writes ``trace_rank0.json`` and ``table.txt``.
 
     The trace is Chrome's format, for ui.perfetto.dev. A step is its range ``ProfilerStep#N`` (N from 0), with the
-    ranges ``data wait``, ``forward``, ``backward`` and ``optimizer`` in it; the table sums over the operators.
+    ranges ``data wait``, ``forward``, ``backward`` and ``optimizer`` in it, and ``validation`` and ``checkpoint`` where
+    it ends with them; the table sums over the operators.
 
     Args:
         steps: how many to trace; 0: none, and nothing is ever written or said.
@@ -88,5 +89,6 @@ class StepProfiler:
         replace_text(table, traced.key_averages().table(sort_by=time, row_limit=ROWS))
         steps = min(self.steps, self._begun - SKIPPED)
         self.say(
-            f"steps traced: {steps}, in {trace} (open it in ui.perfetto.dev); operators by their own time: {table}"
+            f"steps traced: {steps} of {self.steps}, in {trace} (open it in ui.perfetto.dev); operators by their own "
+            f"time: {table}"
         )

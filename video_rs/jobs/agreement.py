@@ -19,18 +19,14 @@ def refuse_two_starts(config: Config, finetune: str) -> None:
         )
 
 
-def refuse_other_settings(state: dict[str, Any], ours: dict[str, Any], folder: RunFolder) -> None:
-    """Raises InputError, naming what changed, where config, lists or class names differ from the checkpoint's."""
+def changed_settings(state: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+    """What differs from the checkpoint's config, lists or class names, in words; keys that may change are left out."""
     theirs_flat, ours_flat = (flat(config_from_text(identity["config"])) for identity in (state, ours))
     changes = changed_keys(theirs_flat, ours_flat, FREE_ON_RESUME)
     changes += [f"the {name} list" for name in ("train", "val") if state["dataset"][name] != ours["dataset"][name]]
     if state["label_names"] != ours["label_names"]:
         changes.append("the class names or their order")
-    if changes:
-        raise InputError(
-            f"{folder.path} was trained with another setting ({'; '.join(changes)}); "
-            "restore it, or add --allow-changes to go on regardless"
-        )
+    return changes
 
 
 def refuse_other_model(state: dict[str, Any], ours: dict[str, Any], folder: RunFolder) -> None:

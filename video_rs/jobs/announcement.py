@@ -9,14 +9,18 @@ from video_rs.jobs.progress import say
 if TYPE_CHECKING:
     from video_rs.jobs.training import Run
 
+PARTS = ("res5", "res4", "res3", "res2", "stem")
+
 
 def announce(run: "Run") -> None:
     """A line about the network, the data and the steps, and a note for each thing that may not be meant."""
     settings, solver, total = run.settings, run.config.SOLVER, run.settings.total_steps
-    parameters = sum(p.numel() for p in run.trainer.model.parameters())
+    sizes = [(p.numel(), p.requires_grad) for p in run.trainer.model.parameters()]
+    parameters, trained = sum(n for n, _ in sizes) / 1e6, sum(n for n, learns in sizes if learns) / 1e6
+    frozen = f" ({trained:.2f} M of them trained)" if run.config.MODEL.FROZEN_STAGES else ""
     steps = f"{total} steps of {settings.batch_size} clips ({settings.epoch(total):.1f} epochs)"
     say(
-        f"{run.config.MODEL.ARCH}, {parameters / 1e6:.2f} M parameters, {len(run.names)} classes; "
+        f"{run.config.MODEL.ARCH}, {parameters:.2f} M parameters{frozen}, {len(run.names)} classes; "
         f"{len(run.train_records)} training videos, {len(run.val_records or ())} for validation; {steps} on "
         f"{distributed.world_size()} x {run.device.type}, output in {run.folder.path}"
     )
@@ -25,9 +29,16 @@ def announce(run: "Run") -> None:
             f"learning rate {solver.BASE_LR:.4g} x {settings.batch_size} / {solver.LR_FOR_BATCH_SIZE} clips = "
             f"{settings.base_lr:.4g} (SOLVER.LR_FOR_BATCH_SIZE)"
         )
-    for note in (_of_names(run), _of_shared_videos(run), _of_one_class(run), _of_mirroring(run), _of_warmup(run)):
-        if note:
-            say(f"note: {note}")
+    if solver.LAYER_DECAY != 1:
+        rates = [f"{name} {solver.LAYER_DECAY**depth:.2g}" for depth, name in enumerate(("classifier", *PARTS))]
+        say(f"rates over the learning rate: {', '.join(rates)} (SOLVER.LAYER_DECAY)")
+    if (weights := run.trainer.loss.weights) is not None:
+        say(
+            f"weights in the loss: {weights.min():.2g} ({run.names[int(weights.argmin())]}) to {weights.max():.2g} "
+            f"({run.names[int(weights.argmax())]}) (SOLVER.CLASS_WEIGHTS)"
+        )
+    for note in filter(None, (doubt(run) for doubt in DOUBTS)):
+        say(f"note: {note}")
 
 
 def _of_names(run: "Run") -> str:
@@ -67,10 +78,44 @@ def _of_mirroring(run: "Run") -> str:
     )
 
 
+def _of_single_labels(run: "Run") -> str:
+    several = any(len(r.labels) != 1 for r in run.train_records.records)
+    if several or not run.config.DATA.MULTI_LABEL:
+        return ""
+    return "DATA.MULTI_LABEL is true, but every training video has one label; without it, classes exclude each other"
+
+
+def _of_frozen_chance(run: "Run") -> str:
+    if run.started_from or run.resumed_step is not None or not run.config.MODEL.FROZEN_STAGES:
+        return ""
+    return (
+        f"MODEL.FROZEN_STAGES {run.config.MODEL.FROZEN_STAGES} keeps random weights; start from trained ones with "
+        "--finetune or MODEL.PRETRAINED"
+    )
+
+
+def _of_unused_statistics(run: "Run") -> str:
+    if not run.config.BN.NUM_BATCHES_PRECISE or run.val_records is not None:
+        return ""
+    return "BN.NUM_BATCHES_PRECISE does nothing without a DATA.VAL_LIST: statistics are computed before a validation"
+
+
 def _of_warmup(run: "Run") -> str:
     if run.settings.warmup_steps < run.settings.total_steps:
         return ""
     return (
-        f"the warm-up ({run.settings.warmup_steps} steps, SOLVER.WARMUP_EPOCHS) is as long as the run, so the learning "
-        "rate stays at 0 and nothing is learned; lower it for more than a smoke test"
+        f"the warm-up ({run.settings.warmup_steps} steps, SOLVER.WARMUP_EPOCHS) is not shorter than the run, so the "
+        "learning rate stays at 0 and nothing is learned; lower it for more than a smoke test"
     )
+
+
+DOUBTS = (
+    _of_names,
+    _of_shared_videos,
+    _of_one_class,
+    _of_single_labels,
+    _of_mirroring,
+    _of_frozen_chance,
+    _of_unused_statistics,
+    _of_warmup,
+)

@@ -11,6 +11,9 @@ from video_rs.engine.trainer import Trainer
 from video_rs.errors import InputError
 from video_rs.jobs.progress import say
 
+# Values of a clip from which a trial takes seconds on a CPU.
+SLOW = 10**6
+
 
 class Room(NamedTuple):
     """What a process finds: how many clips at a time it has memory for, bytes of the step asked for, bytes free."""
@@ -31,6 +34,8 @@ def fitting_accumulation(config: Config, trainer: Trainer) -> int:
     asked, auto = config.TRAIN.ACCUMULATION_STEPS, config.TRAIN.AUTO_BATCH
     if trainer.device.type == "cuda" and not auto:
         return asked  # a GPU says when it is full, without having been asked
+    if config.DATA.NUM_FRAMES * config.DATA.TRAIN_CROP_SIZE**2 >= SLOW:
+        say("trying whether a step fits into memory")
     found = distributed.gather(_room(config, trainer))
     if failures := [text for text in found if isinstance(text, str)]:
         raise InputError(no_memory(config, failures[0]))
@@ -43,6 +48,8 @@ def fitting_accumulation(config: Config, trainer: Trainer) -> int:
         return asked
     tightest, at_once = min(found), clips_at_once(config)
     if at_once <= tightest.clips:
+        if auto:
+            say(f"TRAIN.AUTO_BATCH: {_counted(at_once)} at a time fit into {_gib(tightest.free)} of free memory")
         return asked
     whole = at_once * asked
     least = next((n for n in divisions(config) if n >= asked and whole // n <= tightest.clips), None)
@@ -52,7 +59,7 @@ def fitting_accumulation(config: Config, trainer: Trainer) -> int:
         raise InputError(no_memory(config, why, least))
     say(
         f"TRAIN.AUTO_BATCH: {least} micro-batches of {_counted(whole // least)} a step, for {_gib(tightest.free)} of "
-        "memory; nothing but batch norm and mixing see the batch in parts"
+        "free memory; nothing but batch norm and mixing see the batch in parts"
     )
     return least
 

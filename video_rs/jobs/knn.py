@@ -87,6 +87,8 @@ def run_knn(checkpoint_path: str, k: int, list_path: str = "", overrides: Sequen
         "neighbours": k,
         "memory": len(memory),
         "memory_failed": len(failures),
+        "list": records.source,
+        "memory_list": memory.source,
     }
     notes = _notes(metrics, memory, own)
     for note in notes[1:]:
@@ -142,7 +144,14 @@ def _records(
     classes = len(own_names) if own_names else None
     memory = read_records(source, split="train", root=root, label_names=own_names, num_classes=classes)
     builders.require_files(memory)
-    records = records_to_test(config, list_path, memory.label_names, "DATA.ROOT" in given)
+    try:
+        records = records_to_test(config, list_path, memory.label_names, "DATA.ROOT" in given)
+    except InputError as error:
+        if not list_path or source == list_path:
+            raise
+        raise InputError(
+            f"{error} ({list_path} has no train rows, so that neighbours and classes are those of {source})"
+        ) from error
     for part in (memory, records):
         builders.require_labels(part, multi_label=False, for_several="leave out --knn")
     return memory, records

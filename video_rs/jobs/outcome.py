@@ -90,6 +90,13 @@ def write_outcome_report(
 ) -> None:
     """The HTML report over whatever there is: without results it holds the curves alone."""
     examples: list[Example] = []
+    precisions = class_precisions(results, len(names)) if results and multi_label else None
+    if precisions is not None:
+        notes = [
+            *notes,
+            f"mAP is the mean over the {len(precisions)} of {len(names)} classes that have videos here; a video counts "
+            "for top-1 where the first label is one of its own",
+        ]
     try:
         examples = pick_examples(records, results, names, clip, decoder)
     except InputError as error:
@@ -100,7 +107,7 @@ def write_outcome_report(
         summary=summary,
         log=log,
         confusion=confusion_matrix(results, len(names)).numpy() if results and not multi_label else None,
-        precisions=class_precisions(results, len(names)) if results and multi_label else None,
+        precisions=precisions,
         label_names=list(names),
         examples=examples,
         failures=[*failures, *((r.video, r.error) for r in results if r.error is not None)],

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from tqdm import tqdm
 
@@ -57,11 +57,20 @@ class TrainProgress:
 
 def videos_with_progress(items: Iterable, total: int, name: str) -> Iterator:
     """Passes ``items`` on, showing how many of ``total`` videos are done, the rate and the ETA."""
+    return _with_progress(items, total, name, "video")
+
+
+def rates_with_progress(rates: Sequence[float]) -> Iterator[float]:
+    """Passes learning rates on, showing how many are tried, and the ETA."""
+    return _with_progress(rates, len(rates), "learning rates", "step")
+
+
+def _with_progress(items: Iterable, total: int, name: str, unit: str) -> Iterator:
     quiet = distributed.rank() != 0 or not sys.stderr.isatty()
     started = shown = time.perf_counter()
-    for done, item in enumerate(tqdm(items, total=total, desc=name, unit="video", disable=quiet, leave=False), 1):
+    for done, item in enumerate(tqdm(items, total=total, desc=name, unit=unit, disable=quiet, leave=False), 1):
         yield item
         now = time.perf_counter()
         if quiet and now - shown > QUIET_SECONDS and done < total:
             shown = now
-            say(f"{name} {done}/{total} videos  ETA {duration((now - started) / done * (total - done))}")
+            say(f"{name} {done}/{total} {unit}s  ETA {duration((now - started) / done * (total - done))}")

@@ -1,10 +1,7 @@
 """Find a learning rate: the first steps of a run at growing rates, a picture, and a suggestion. No run is left."""
 
-import sys
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from video_rs import builders
 from video_rs.atomic import write_json
@@ -14,7 +11,7 @@ from video_rs.engine.rate_finder import Suggestion, Sweep, growing_rates, risen_
 from video_rs.errors import InputError
 from video_rs.jobs.agreement import refuse_two_starts
 from video_rs.jobs.fitting import is_out_of_memory, no_memory
-from video_rs.jobs.progress import say
+from video_rs.jobs.progress import rates_with_progress, say
 from video_rs.jobs.run_folder import RunFolder
 from video_rs.jobs.training import Run, make_demo_clips
 from video_rs.reports.plots import png
@@ -37,7 +34,7 @@ def find_rate(config: Config, *, finetune: str = "") -> dict[str, Any]:
         What the JSON has: ``rates``, ``losses`` (mean per clip, before the step at that rate) and ``smoothed``, one
         each; ``suggested`` and ``lowest`` (rates; null where the loss does not fall); ``unstable`` (the last rate
         before the loss rose for good or diverged, or null); ``base_lr``, the SOLVER.BASE_LR that makes ``suggested``;
-        ``batch_size``.
+        ``batch_size``; ``config``.
 
     Raises:
         InputError: bad input.
@@ -82,9 +79,8 @@ def _sweep(run: Run, rates: list[float]) -> Sweep:
             say(f"cannot read {video}: {reason}")
         named.add(video)
 
-    quiet = distributed.rank() != 0 or not sys.stderr.isatty()
     try:
-        return sweep(run.trainer, loader, tqdm(rates, "rates", unit="step", disable=quiet, leave=False), report_failure)
+        return sweep(run.trainer, loader, rates_with_progress(rates), report_failure)
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise InputError(no_memory(run.config, str(error))) from error
@@ -100,6 +96,7 @@ def _as_json(config: Config, found: Sweep, suggestion: Suggestion | None) -> dic
         "unstable": risen_above(found.rates, found.losses) or found.unstable,
         "base_lr": suggested * meant / batch if suggested and meant else suggested,
         "batch_size": batch,
+        "config": config.dump(),
         "rates": found.rates,
         "losses": found.losses,
         "smoothed": smooth(found.losses),
@@ -108,15 +105,20 @@ def _as_json(config: Config, found: Sweep, suggestion: Suggestion | None) -> dic
 
 def describe(result: dict[str, Any], meant: int) -> str:
     """The line about what :func:`find_rate` returned; ``meant`` is SOLVER.LR_FOR_BATCH_SIZE."""
-    unstable, batch = result["unstable"], result["batch_size"]
-    stability = "no rise up to the last" if unstable is None else f"unstable above {unstable:.2g}"
+    batch = result["batch_size"]
+    scale = meant / batch if meant else 1.0  # from rates to what SOLVER.BASE_LR has to be
+    unstable = result["unstable"]
+    stability = "no rise up to the last" if unstable is None else f"unstable above {unstable * scale:.2g}"
     if result["suggested"] is None:
         return (
             f"no learning rate to suggest: with batches of {batch} clips the loss never falls by more than its noise; "
             f"{stability}; a larger TRAIN.BATCH_SIZE has less noise"
         )
-    scaled = f", with SOLVER.LR_FOR_BATCH_SIZE {meant} a rate of {result['suggested']:.2g}," if meant else ""
+    scaled = (
+        f"; of all these, batches of {batch} clips take {1 / scale:.4g} (SOLVER.LR_FOR_BATCH_SIZE)" if meant else ""
+    )
     return (
-        f"suggested SOLVER.BASE_LR {result['base_lr']:.2g}{scaled} for batches of {batch} clips (steepest fall of the "
-        f"loss); loss lowest at {result['lowest']:.2g}, a tenth of which is {result['lowest'] / 10:.2g}; {stability}"
+        f"take SOLVER.BASE_LR {result['base_lr']:.2g} at most, where the loss falls fastest with batches of {batch} "
+        f"clips; on the safe side is {result['lowest'] * scale / 10:.2g}, a tenth of where it is lowest; "
+        f"{stability}{scaled}"
     )

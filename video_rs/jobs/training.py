@@ -25,7 +25,7 @@ from video_rs.engine.precise_bn import recompute_statistics
 from video_rs.engine.profiling import StepProfiler
 from video_rs.engine.trainer import Trainer
 from video_rs.errors import InputError
-from video_rs.jobs.agreement import model_differences, refuse_other_model, refuse_other_settings, refuse_two_starts
+from video_rs.jobs.agreement import changed_settings, model_differences, refuse_other_model, refuse_two_starts
 from video_rs.jobs.announcement import announce
 from video_rs.jobs.fitting import fitting_accumulation, is_out_of_memory, no_memory
 from video_rs.jobs.outcome import write_outcome_report, write_predictions
@@ -71,6 +71,11 @@ def run_training(
     run = Run(config, folder, device)
     if resuming:
         run.resume(allow_changes)
+        if run.trainer.step > run.settings.total_steps:
+            raise InputError(
+                f"{folder.path} has {run.trainer.step} steps already, more than the {run.settings.total_steps} asked "
+                "for (SOLVER.MAX_STEPS, or SOLVER.MAX_EPOCH); ask for more, or start a new run"
+            )
         if run.trainer.step >= run.settings.total_steps and not run.validation_due():
             say(f"{folder.path} is finished: {run.trainer.step} steps; nothing to do")
             return run.metrics
@@ -125,7 +130,8 @@ class Run:
         }
         self.versions = code_version()
         self.resumed_step: int | None = None
-        self.may_change = False
+        self.may_change = self.started_from = False
+        self.changes: list[str] = []
         self.saved_step: int | None = None
         self.validated_step = 0
         self.best: float | None = None
@@ -147,8 +153,12 @@ class Run:
             self._accumulate(max(found, self.config.TRAIN.ACCUMULATION_STEPS))
         self.may_change = allow_changes
         ours = {**self.identity, "dataset": self.fingerprints}
-        if not allow_changes:
-            refuse_other_settings(state, ours, self.folder)
+        self.changes = changed_settings(state, ours)
+        if self.changes and not allow_changes:
+            raise InputError(
+                f"{self.folder.path} was trained with another setting ({'; '.join(self.changes)}); "
+                "restore it, or add --allow-changes to go on regardless"
+            )
         refuse_other_model(state, ours, self.folder)
         self.trainer.load_state_dict(state)
         self.metrics, self.resumed_step, self.validated_step = state["metrics"], state["step"], state["validated_step"]
@@ -156,6 +166,8 @@ class Run:
         self.best = state["best"] if state["dataset"]["val"] == self.fingerprints["val"] else None
         self.failures = dict(state["failures"])
         self.loader = self.loader_from(self.trainer.step)
+        if self.changes:
+            say(f"note: this run goes on with other settings ({'; '.join(self.changes)})")
         known = {key: value for key, value in self.versions.items() if key in state["versions"]}
         changed = changed_keys(state["versions"], known, ignored=("commit",))
         if changed:
@@ -187,12 +199,20 @@ class Run:
         if not same_classes:
             weights = keep_classifier(weights, self.trainer.model)
         load_strictly(self.trainer.model, weights, path)
+        self._average_from_here()
         say(f"fine-tuning from {path}" + ("" if same_classes else "; other classes, so the classifier starts afresh"))
 
     def start_from_weights(self) -> None:
         """Weights of MODEL.PRETRAINED; what does not fit is refused, but for a classifier of other classes."""
         builders.load_start_weights(self.config, self.trainer.model)
+        self._average_from_here()
         say(f"starting from the weights of {self.config.MODEL.PRETRAINED}")
+
+    def _average_from_here(self) -> None:
+        """After weights were loaded."""
+        self.started_from = True
+        if self.trainer.ema is not None:
+            self.trainer.ema.start_at(self.trainer.model)
 
     def fit_into_memory(self) -> None:
         """Refuses a step for which a CPU has no memory, or with TRAIN.AUTO_BATCH makes it one that there is memory for.
@@ -232,8 +252,9 @@ class Run:
         self.progress = TrainProgress(self.trainer.step, self.settings.total_steps)
         announce(self)
         if self.log is not None:
-            what = "resumed" if self.resumed_step else "started"
-            self.log.event(what, f"{what} with this code and data", versions=self.versions, dataset=self.fingerprints)
+            what = "started" if self.resumed_step is None else "resumed"
+            facts = {"versions": self.versions, "dataset": self.fingerprints, "changes": self.changes}
+            self.log.event(what, f"{what} with this code and data", **facts)
         try:
             if self.validation_due():
                 self._validate(self.trainer.step)

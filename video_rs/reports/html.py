@@ -244,7 +244,7 @@ def _example(example: Example) -> dict[str, Any]:
         "image": data_uri(plots.montage(example.frames)),
         "frames": min(len(example.frames), plots.STRIP_FRAMES),
         "video": example.video,
-        "true_label": example.true_label,
+        "true_labels": truth,
         "top": list(example.top),
         "right": right,
     }
