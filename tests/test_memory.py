@@ -14,6 +14,7 @@ from video_rs.engine.memory import StepMemory, available_memory, free_memory, me
 from video_rs.errors import InputError
 from video_rs.jobs import fitting
 from video_rs.jobs.fitting import divisions, most_clips
+from video_rs.reports import read_log
 
 MIB = 2**20
 
@@ -205,6 +206,8 @@ def test_a_resumed_run_with_less_memory_asks_before_it_changes(
     done = tool(*resume, "--allow-changes", *arguments, "TRAIN.AUTO_BATCH", "true")
     assert done.code == 0
     assert "TRAIN.AUTO_BATCH: 2 micro-batches of 2 clips a step" in done.out
+    resumed = [record for record in read_log(run / "log.jsonl") if record.get("event") == "resumed"]
+    assert resumed[-1]["changes"] == ["TRAIN.ACCUMULATION_STEPS: 1 -> 2"]
     assert load_config(run / "config.yaml").TRAIN.ACCUMULATION_STEPS == 2
     assert load_checkpoint(run / "checkpoints/last.pth")["step"] == 6
     # More of them than the run had can also be asked for.

@@ -231,6 +231,8 @@ class Run:
                 f"{self.folder.path} was trained with {before} micro-batches a step, for which there is too little "
                 f"memory now; free some, or add --allow-changes to go on with {found}"
             )
+        if resumed and found != before:
+            self.changes.append(f"TRAIN.ACCUMULATION_STEPS: {before} -> {found}")
         self._accumulate(found)
 
     def _accumulate(self, micro_batches: int) -> None:
