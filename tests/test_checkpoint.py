@@ -55,8 +55,11 @@ def test_round_trip(tmp_path):
             assert loaded[part][name].dtype == value.dtype
             assert torch.equal(loaded[part][name], value)
         del loaded[part]
-    assert loaded == expected
+    # What checkpoints did not say before there were videos of several labels.
+    assert loaded == {"multi_label": False, **expected}
     assert os.listdir(path.parent) == ["last.pth"]
+    save_checkpoint(path, {**state(3), "multi_label": True})
+    assert load_checkpoint(path)["multi_label"] is True
 
 
 def test_a_failing_write_leaves_the_old_file(tmp_path):
