@@ -275,11 +275,10 @@ def moving_statistics(model: nn.Module) -> list[Tensor]:
 
 @torch.no_grad()
 def _relative_change(before: list[Tensor], after: list[Tensor]) -> float:
-    """Norm of the difference over the norm of ``before``, of all tensors together."""
-    change, size = (
-        torch.stack(torch._foreach_norm(tensors)).norm() for tensors in (torch._foreach_sub(after, before), before)
-    )
-    return float(change / size)
+    """Norm of the difference over the norm of ``before``, of all tensors together; ``before`` is used up."""
+    size = torch.stack(torch._foreach_norm(before)).norm()
+    torch._foreach_sub_(before, after)
+    return float(torch.stack(torch._foreach_norm(before)).norm() / size)
 
 
 def seed_step(seed: int, step: int) -> None:
