@@ -219,8 +219,11 @@ class Trainer:
         Float16's own overflows are no fault: its scaler skips them, and lowers the scale.
         """
         self.scaler.unscale_(self.optimizer)
-        limit = self.settings.clip_norm or float("inf")
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if self.settings.clip_norm:  # otherwise it would still go through all gradients, to multiply them by 1
+            nn.utils.clip_grads_with_norm_(self.model.parameters(), self.settings.clip_norm, norm)
+        norm = float(norm)
         finite = math.isfinite(loss) and (math.isfinite(norm) or self.scaler.is_enabled())
         if finite:
             self.scaler.step(self.optimizer)
