@@ -311,6 +311,21 @@ def test_statistics_recomputed_by_two_processes_are_those_of_one(found):
             torch.testing.assert_close(plain[name], value, rtol=1e-4, atol=1e-6)
 
 
+def test_a_probe_of_a_synchronized_network_exchanges_nothing(monkeypatch):
+    """Nor does what is computed again in its backward pass."""
+
+    def exchange(values):
+        raise AssertionError("other processes need not be here")
+
+    monkeypatch.setattr(distributed, "stack_over_ranks", exchange)
+    monkeypatch.setattr(distributed, "sum_over_ranks", exchange)
+    trainer, start = make_trainer(sync_network(True)), sync_network(True).state_dict()
+    trainer.probe(make_batch(0, 3).clips)
+    assert all(torch.equal(value, start[name]) for name, value in trainer.model.state_dict().items())
+    with pytest.raises(AssertionError, match="need not be here"):
+        trainer.model.train()(prepare(make_batch(0, 3).clips))
+
+
 def test_a_frozen_parameter_stays_frozen_when_synchronized():
     model = sync_network(False).requires_grad_(False)
     assert not any(parameter.requires_grad for parameter in synchronize(model).parameters())

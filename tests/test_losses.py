@@ -178,6 +178,8 @@ def test_hits():
     assert SoftmaxLoss(3).hits(logits, torch.tensor([1, 2, 2])) == 2
     several = torch.tensor([[1, 1, 0], [0, 1, 1], [1, 1, 1]], dtype=torch.uint8)
     assert SigmoidLoss().hits(logits, several) == 2
+    assert SoftmaxLoss(3).judged(torch.tensor([1, 2, 2])) == 3
+    assert SigmoidLoss().judged(torch.tensor([[1, 1, 0], [0, 0, 0], [0, 0, 1]], dtype=torch.uint8)) == 2
 
 
 def test_class_weights():

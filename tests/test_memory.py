@@ -196,13 +196,18 @@ def test_a_resumed_run_with_less_memory_asks_before_it_changes(
     save_checkpoint(run / "checkpoints/last.pth", {**state, "config": longer.dump()})
     plain = tool(*resume, *arguments)
     assert plain.code == 2
-    assert plain.err.strip().endswith(f"or {ELSE}; to a resumed run these are changes: add --allow-changes")
+    assert plain.err.strip().endswith(f"raise TRAIN.ACCUMULATION_STEPS to 2 {NOTHING_BUT}, or {ELSE}")
     auto = tool(*resume, *arguments, "TRAIN.AUTO_BATCH", "true")
     assert (auto.code, auto.err) == (
         2,
-        f"error: {run} was trained with 1 micro-batches a step, for which there is too little memory now; free some, "
-        "or add --allow-changes to go on with 2\n",
+        "error: this run was trained with 1 micro-batches a step, for which there is too little memory now (2.5 GiB "
+        "free); free some, or add --allow-changes to go on with 2\n",
     )
+    # It has shown that its steps fit, so the tenth of reserve is not asked of it again.
+    with_memory(monkeypatch, free=4 * 2**30)
+    assert tool(*resume, *arguments, *AUTO, "SOLVER.MAX_STEPS", 6).code == 0
+    save_checkpoint(run / "checkpoints/last.pth", {**state, "config": longer.dump()})
+    with_memory(monkeypatch, free=int(2.5 * 2**30))
     done = tool(*resume, "--allow-changes", *arguments, "TRAIN.AUTO_BATCH", "true")
     assert done.code == 0
     assert "TRAIN.AUTO_BATCH: 2 micro-batches of 2 clips a step" in done.out
@@ -225,7 +230,7 @@ def test_auto_batch_that_nothing_fits(tool, videos, config_file, tmp_path, monke
     arguments = tiny_run(videos, tmp_path / "run", TRAIN__AUTO_BATCH="true")
     result = tool("train_net", "--cfg", config_file, *arguments)
     assert result.code == 2
-    assert f"and 1.0 GiB free); raise TRAIN.ACCUMULATION_STEPS {NOTHING_BUT}, or {ELSE}" in result.err
+    assert f"and 1.0 GiB free); {ELSE}" in result.err
     one = tool("train_net", "--cfg", config_file, *arguments, "TRAIN.BATCH_SIZE", 1)
     assert one.err.strip().splitlines()[-1] == (
         "error: not enough memory for a step on 1 clip of 4 x 32 x 32 at a time (about 1.1 GiB needed, as 1 of them "
@@ -251,6 +256,17 @@ def test_a_trial_that_takes_long_is_announced(monkeypatch, capsys):
         config = load_config("", {"DATA.TRAIN_CROP_SIZE": size, "TRAIN.BATCH_SIZE": 1})
         assert fitting.fitting_accumulation(config, make_trainer(norm_network())) == 1
         assert capsys.readouterr().out == said
+
+
+def test_a_resumed_run_of_another_batch_takes_what_divides_it(tool, videos, config_file, tmp_path):
+    keys = {"SOLVER__MAX_STEPS": 1, "TRAIN__ACCUMULATION_STEPS": 4}
+    assert tool("train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "run", **keys)).code == 0
+    other = tiny_run(videos, tmp_path / "run", SOLVER__MAX_STEPS=2, TRAIN__BATCH_SIZE=6, TRAIN__AUTO_BATCH="true")
+    result = tool("train_net", "--cfg", config_file, "--resume", "--allow-changes", *other)
+    assert result.code == 0, result.err
+    assert "TRAIN.ACCUMULATION_STEPS: 4 -> 6; TRAIN.BATCH_SIZE: 4 -> 6" in result.out or (
+        "TRAIN.BATCH_SIZE: 4 -> 6; TRAIN.ACCUMULATION_STEPS: 4 -> 6" in result.out
+    )
 
 
 def test_no_memory_for_the_probe_itself(tool, videos, config_file, tmp_path, monkeypatch):

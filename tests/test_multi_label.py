@@ -115,10 +115,10 @@ def test_testing_and_prediction_give_the_same_sigmoids(run, several, tool, tmp_p
     assert "Mean average precision" in page
     assert "Confusion matrix" not in page
     assert "True labels: <strong>dark, moving</strong>" in page
-    assert re.search("first is (right|wrong)", page)
+    assert re.search("top class is (right|wrong)", page)
     assert (
-        "mAP is the mean over the 3 of 3 classes that have videos here; a video counts for top-1 where the first label "
-        "is one of its own" in page
+        "mAP is the mean over the 3 of 3 classes that have videos here; a video counts for top-1 where the class of "
+        "the highest score is one of its own" in page
     )
 
 

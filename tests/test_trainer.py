@@ -199,7 +199,15 @@ def test_a_batch_without_a_valid_slot_changes_the_step_number_only():
     trainer.train_step([make_batch(1, 4)])
     before = snapshot(trainer.state_dict())
     measured = trainer.train_step([make_batch(2, 0, 2), make_batch(3, 0, 2)])
-    assert measured == {"loss": 0.0, "hits": 0.0, "clips": 0, "failed": 4, "grad_norm": 0.0, "finite": True}
+    assert measured == {
+        "loss": 0.0,
+        "hits": 0.0,
+        "judged": 0.0,
+        "clips": 0,
+        "failed": 4,
+        "grad_norm": 0.0,
+        "finite": True,
+    }
     after = trainer.state_dict()
     assert_same(after["model"], before["model"])
     assert_same(after["ema"], before["ema"])

@@ -552,6 +552,10 @@ def test_allow_changes_goes_on(tool, videos, config_file, tmp_path):
             "other\n",
         ),
         (
+            {"BN__NUM_BATCHES_PRECISE": 2, "MODEL__FROZEN_STAGES": 5},
+            "note: BN.NUM_BATCHES_PRECISE does nothing with MODEL.FROZEN_STAGES 5, which keeps all statistics\n",
+        ),
+        (
             {"BN__NUM_BATCHES_PRECISE": 2, "DATA__VAL_LIST": ""},
             "note: BN.NUM_BATCHES_PRECISE does nothing without a DATA.VAL_LIST: statistics are computed before a "
             "validation\n",
@@ -571,7 +575,9 @@ def test_a_run_says_what_classes_weigh(tool, videos, config_file, tmp_path):
     (tmp_path / "list.csv").write_text("\n".join(rows) + "\n")
     for split in ("train", "val"):
         (tmp_path / split).symlink_to(videos.parent / split)
-    keys = tiny_run(tmp_path / "list.csv", tmp_path / "run", SOLVER__MAX_STEPS=1, SOLVER__CLASS_WEIGHTS=1)
+    keys = tiny_run(
+        tmp_path / "list.csv", tmp_path / "run", SOLVER__MAX_STEPS=1, SOLVER__CLASS_WEIGHTS=1, MODEL__NUM_CLASSES=4
+    )
     result = tool("train_net", "--cfg", config_file, *keys)
     assert "weights in the loss: 0.75 (light) to 1.5 (dark) (SOLVER.CLASS_WEIGHTS)\n" in result.out
 

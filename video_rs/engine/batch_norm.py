@@ -22,12 +22,13 @@ class SyncBatchNorm3d(nn.BatchNorm3d):
 
     Attributes:
         absent: the input stands for no clip and does not count; this process still joins the exchange.
+        alone: nothing is exchanged: the statistics are this process's own.
     """
 
-    absent = False
+    absent = alone = False
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
+        if not self.training or self.alone:
             return super().forward(x)
         count, mean, variance = _statistics_of_all(x, self.absent)
         if count == 0:  # no process has a clip
@@ -109,14 +110,23 @@ def is_synchronized(model: nn.Module) -> bool:
     return any(isinstance(module, SyncBatchNorm3d) for module in model.modules())
 
 
-@contextlib.contextmanager
-def absent(model: nn.Module) -> Iterator[None]:
+def absent(model: nn.Module) -> contextlib.AbstractContextManager:
     """Inside, what ``model`` is given counts for nothing, but its exchanges take place."""
+    return _marked(model, "absent")
+
+
+def alone(model: nn.Module) -> contextlib.AbstractContextManager:
+    """Inside, ``model`` exchanges nothing: other processes need not do the same."""
+    return _marked(model, "alone")
+
+
+@contextlib.contextmanager
+def _marked(model: nn.Module, mark: str) -> Iterator[None]:
     norms = [module for module in model.modules() if isinstance(module, SyncBatchNorm3d)]
     for norm in norms:
-        norm.absent = True
+        setattr(norm, mark, True)
     try:
         yield
     finally:
         for norm in norms:
-            norm.absent = False
+            setattr(norm, mark, False)

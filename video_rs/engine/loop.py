@@ -26,6 +26,7 @@ class Totals:
 
     loss: float = 0.0
     hits: int = 0
+    judged: int = 0
     clips: int = 0
     failed: int = 0
     waited: float = 0.0
@@ -36,7 +37,7 @@ class Totals:
         self.failed += step["failed"]
         if step["finite"]:
             self.loss, self.hits = self.loss + step["loss"], self.hits + step["hits"]
-            self.clips += step["clips"]
+            self.judged, self.clips = self.judged + step["judged"], self.clips + step["clips"]
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -58,7 +59,7 @@ class Totals:
         clips = max(1, self.clips)
         return {
             "loss": self.loss / clips,
-            "top1": self.hits / clips,
+            "top1": self.hits / max(1, self.judged),
             "clips_per_s": self.clips / seconds,
             "data_wait": self.waited / seconds,
             "failed": self.failed,

@@ -60,6 +60,11 @@ class SoftmaxLoss:
         """How many clips have their class on top."""
         return int((logits.argmax(1) == labels).sum())
 
+    @staticmethod
+    def judged(labels: Tensor) -> int:
+        """How many clips can be hit: all."""
+        return len(labels)
+
 
 @dataclass(frozen=True)
 class SigmoidLoss:
@@ -90,6 +95,11 @@ class SigmoidLoss:
     def hits(logits: Tensor, labels: Tensor) -> int:
         """How many clips have one of their classes on top."""
         return int(labels.gather(1, logits.argmax(1, keepdim=True)).sum())
+
+    @staticmethod
+    def judged(labels: Tensor) -> int:
+        """How many clips can be hit: those of any class."""
+        return int(labels.any(1).sum())
 
 
 def class_weights(counts: Sequence[int], power: float) -> Tensor:

@@ -33,9 +33,9 @@ class StepMemory:
     fixed: int
     per_clip: int
 
-    def needed(self, clips: int) -> int:
-        """Bytes of a step with so many clips at a time, with some reserve."""
-        return int(RESERVE * (self.fixed + clips * self.per_clip))
+    def needed(self, clips: int, reserve: float = RESERVE) -> int:
+        """Bytes of a step with so many clips at a time, times ``reserve``."""
+        return int(reserve * (self.fixed + clips * self.per_clip))
 
 
 def measure_step(trainer: Trainer, clips: Tensor) -> StepMemory | None:

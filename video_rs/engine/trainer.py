@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from video_rs.engine import distributed
-from video_rs.engine.batch_norm import SyncBatchNorm3d, absent, is_synchronized
+from video_rs.engine.batch_norm import SyncBatchNorm3d, absent, alone, is_synchronized
 from video_rs.engine.ema import Ema
 from video_rs.engine.losses import SigmoidLoss, SoftmaxLoss
 from video_rs.engine.optim import learning_rate, set_learning_rate
@@ -71,7 +71,7 @@ class Trainer:
         precision: dtype that the forward pass computes in; float16 scales its loss.
         settings: plain numbers.
         loss: of each clip, from its logits and labels; it also makes the targets that ``mix`` takes.
-        mix: mixes the valid clips of a micro-batch with each other, and their smoothed targets; None: off.
+        mix: mixes the valid clips of a micro-batch with each other, and their targets; None: off.
     """
 
     def __init__(
@@ -113,8 +113,9 @@ class Trainer:
 
         Returns:
             Over all processes: ``loss`` (summed over clips), ``hits`` (a mixed clip counts its own label, not its
-            partner's), ``clips`` (valid ones), ``failed``, ``finite``; and ``grad_norm`` before clipping. With
-            ``measure_update`` the norm of all weights' change over their norm, ``update_ratio``.
+            partner's), ``judged`` (clips that have a label to hit), ``clips`` (valid ones), ``failed``, ``finite``;
+            and ``grad_norm`` before clipping. With ``measure_update`` the norm of all weights' change over their norm,
+            ``update_ratio``.
         """
         settings = self.settings
         seed_step(settings.seed, self.step)
@@ -123,18 +124,18 @@ class Trainer:
         valid, slots = distributed.sum_over_ranks(counts).tolist()
         before = [buffer.clone() for buffer in self.model.buffers()]
         loss_sum = torch.zeros((), device=self.device)
-        hits = 0
+        hits = judged = 0
         for i, batch in enumerate(batches if valid else []):
             with self._synced(i == len(batches) - 1), self._counted(len(batch.labels) > 0):
-                losses, batch_hits = self._forward(batch, i)
+                losses, right = self._forward(batch, i)
                 # DistributedDataParallel averages gradients over the processes; the loss is a mean over all clips.
                 scale = distributed.world_size() / valid
                 with record_function("backward"):
                     self.scaler.scale(losses.sum() * scale).backward()
             loss_sum += losses.detach().sum()
-            hits += batch_hits
-        sums = distributed.sum_over_ranks(torch.stack([loss_sum, torch.tensor(float(hits), device=self.device)]))
-        loss, hits = sums.tolist()
+            hits, judged = hits + right, judged + self.loss.judged(batch.labels)
+        counted = torch.tensor([float(hits), float(judged)], device=self.device)
+        loss, hits, judged = distributed.sum_over_ranks(torch.cat([loss_sum[None], counted])).tolist()
         weights = self._weights() if measure_update else []
         earlier = [weight.detach().clone() for weight in weights]
         grad_norm, finite = self._update(loss) if valid else (0.0, True)
@@ -146,18 +147,23 @@ class Trainer:
         self.failed += slots - valid
         if self.ema is not None and valid and finite:
             self.ema.update(self.model, self.step)
-        measured = {"loss": loss, "hits": hits, "clips": valid, "failed": slots - valid}
+        measured = {"loss": loss, "hits": hits, "judged": judged, "clips": valid, "failed": slots - valid}
         if measure_update:
             measured["update_ratio"] = _relative_change(earlier, weights)
         return {**measured, "grad_norm": grad_norm, "finite": finite}
 
     def probe(self, clips: Tensor) -> None:
-        """A forward and a backward pass over uint8 ``clips`` that leave everything as it was: for what they take."""
+        """A forward and a backward pass over uint8 ``clips`` that leave everything as it was: for what they take.
+
+        Nothing is exchanged with other processes.
+        """
         before = [buffer.clone() for buffer in self.model.buffers()]
         self.model.train()
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            logits = self.model(self.prepare(clips))
-        logits.float().sum().backward()
+        autocast = torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
+        with alone(self.model):  # recomputed parts go forward again in the backward pass
+            with autocast:
+                logits = self.model(self.prepare(clips))
+            logits.float().sum().backward()
         self.optimizer.zero_grad(set_to_none=True)
         self._restore(before)
 

@@ -33,10 +33,9 @@ def announce(run: "Run") -> None:
         rates = [f"{name} {solver.LAYER_DECAY**depth:.2g}" for depth, name in enumerate(("classifier", *PARTS))]
         say(f"rates over the learning rate: {', '.join(rates)} (SOLVER.LAYER_DECAY)")
     if (weights := run.trainer.loss.weights) is not None:
-        say(
-            f"weights in the loss: {weights.min():.2g} ({run.names[int(weights.argmin())]}) to {weights.max():.2g} "
-            f"({run.names[int(weights.argmax())]}) (SOLVER.CLASS_WEIGHTS)"
-        )
+        there = {label for r in run.train_records.records for label in r.labels}
+        least, *_, most = sorted((float(weights[label]), run.names[label]) for label in (*there, *there))
+        say(f"weights in the loss: {least[0]:.2g} ({least[1]}) to {most[0]:.2g} ({most[1]}) (SOLVER.CLASS_WEIGHTS)")
     for note in filter(None, (doubt(run) for doubt in DOUBTS)):
         say(f"note: {note}")
 
@@ -95,9 +94,15 @@ def _of_frozen_chance(run: "Run") -> str:
 
 
 def _of_unused_statistics(run: "Run") -> str:
-    if not run.config.BN.NUM_BATCHES_PRECISE or run.val_records is not None:
+    if not run.config.BN.NUM_BATCHES_PRECISE:
         return ""
-    return "BN.NUM_BATCHES_PRECISE does nothing without a DATA.VAL_LIST: statistics are computed before a validation"
+    if run.config.MODEL.FROZEN_STAGES == 5:
+        return "BN.NUM_BATCHES_PRECISE does nothing with MODEL.FROZEN_STAGES 5, which keeps all statistics"
+    if run.val_records is None:
+        return (
+            "BN.NUM_BATCHES_PRECISE does nothing without a DATA.VAL_LIST: statistics are computed before a validation"
+        )
+    return ""
 
 
 def _of_warmup(run: "Run") -> str:

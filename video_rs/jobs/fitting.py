@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import torch
 
+from video_rs import builders
 from video_rs.config import Config
 from video_rs.engine import distributed
-from video_rs.engine.memory import PROBED_CLIPS, StepMemory, free_memory, measure_step
+from video_rs.engine.memory import PROBED_CLIPS, RESERVE, StepMemory, free_memory, measure_step
 from video_rs.engine.trainer import Trainer
 from video_rs.errors import InputError
 from video_rs.jobs.progress import say
@@ -23,20 +24,21 @@ class Room(NamedTuple):
     free: int
 
 
-def fitting_accumulation(config: Config, trainer: Trainer) -> int:
+def fitting_accumulation(config: Config, trainer: Trainer, resumed: bool = False, may_change: bool = True) -> int:
     """The number of micro-batches to train with: TRAIN.ACCUMULATION_STEPS, or more for TRAIN.AUTO_BATCH.
 
-    All processes call it together; they get, or raise, the same.
+    All processes call it together; they get, or raise, the same. A ``resumed`` run has shown that its steps fit:
+    nothing is kept in reserve, and a GPU is not asked. Only if it ``may_change`` does it get another number.
 
     Raises:
         InputError: there is not enough memory, or with TRAIN.AUTO_BATCH nobody can say how much there is.
     """
     asked, auto = config.TRAIN.ACCUMULATION_STEPS, config.TRAIN.AUTO_BATCH
-    if trainer.device.type == "cuda" and not auto:
+    if trainer.device.type == "cuda" and (resumed or not auto):
         return asked  # a GPU says when it is full, without having been asked
     if config.DATA.NUM_FRAMES * config.DATA.TRAIN_CROP_SIZE**2 >= SLOW:
         say("trying whether a step fits into memory")
-    found = distributed.gather(_room(config, trainer))
+    found = distributed.gather(_room(config, trainer, 1.0 if resumed else RESERVE))
     if failures := [text for text in found if isinstance(text, str)]:
         raise InputError(no_memory(config, failures[0]))
     if None in found:
@@ -56,7 +58,12 @@ def fitting_accumulation(config: Config, trainer: Trainer) -> int:
     if not auto or least is None:
         needed = f"about {_gib(tightest.needed)} needed, as {probed_clips(config)} of them tell"
         why = f"{needed}, and {_gib(tightest.free)} free"
-        raise InputError(no_memory(config, why, least))
+        raise InputError(no_memory(config, why, least, searched=True))
+    if not may_change:
+        raise InputError(
+            f"this run was trained with {asked} micro-batches a step, for which there is too little memory now "
+            f"({_gib(tightest.free)} free); free some, or add --allow-changes to go on with {least}"
+        )
     say(
         f"TRAIN.AUTO_BATCH: {least} micro-batches of {_counted(whole // least)} a step, for {_gib(tightest.free)} of "
         "free memory; nothing but batch norm and mixing see the batch in parts"
@@ -64,7 +71,7 @@ def fitting_accumulation(config: Config, trainer: Trainer) -> int:
     return least
 
 
-def _room(config: Config, trainer: Trainer) -> Room | str | None:
+def _room(config: Config, trainer: Trainer, reserve: float) -> Room | str | None:
     """Of this process; the reason where the probe itself had no memory, None where there is nothing to know."""
     at_once, size = clips_at_once(config), config.DATA.TRAIN_CROP_SIZE
     clips = torch.zeros(probed_clips(config), 3, config.DATA.NUM_FRAMES, size, size, dtype=torch.uint8)
@@ -74,17 +81,19 @@ def _room(config: Config, trainer: Trainer) -> Room | str | None:
         if is_out_of_memory(error):
             return str(error)
         raise
-    return None if step is None or free is None else Room(most_clips(step, free), step.needed(at_once), free)
+    if step is None or free is None:
+        return None
+    return Room(most_clips(step, free, reserve), step.needed(at_once, reserve), free)
 
 
-def most_clips(step: StepMemory, free: int) -> int:
+def most_clips(step: StepMemory, free: int, reserve: float = RESERVE) -> int:
     """How many clips at a time ``free`` bytes are enough for."""
     low, high = 0, 1
-    while step.needed(high) <= free and high < 2**20:
+    while step.needed(high, reserve) <= free and high < 2**20:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if step.needed(middle) <= free else (low, middle)
+        low, high = (middle, high) if step.needed(middle, reserve) <= free else (low, middle)
     return low
 
 
@@ -101,7 +110,7 @@ def probed_clips(config: Config) -> int:
 def divisions(config: Config) -> list[int]:
     """The numbers of micro-batches that the batch divides into, ascending; where clips are mixed, two stay together."""
     whole, together = config.TRAIN.BATCH_SIZE // distributed.world_size(), config.DATA.CLIPS_PER_VIDEO
-    fewest = 2 if max(config.AUG.MIXUP_ALPHA, config.AUG.CUTMIX_ALPHA) > 0 else 1
+    fewest = 1 if builders.build_mixing(config) is None else 2
     counts = (n for n in range(1, whole // fewest + 1) if whole % n == 0)
     return [n for n in counts if whole // n % together == 0]
 
@@ -111,12 +120,15 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def no_memory(config: Config, why: str, enough: int | None = None) -> str:
-    """A line about a step for which there is no memory, with what to change; ``enough`` micro-batches would do."""
+def no_memory(config: Config, why: str, enough: int | None = None, searched: bool = False) -> str:
+    """A line about a step for which there is no memory, with what to change.
+
+    ``enough`` micro-batches would do; none would where they were ``searched`` in vain.
+    """
     frames, size, train = config.DATA.NUM_FRAMES, config.DATA.TRAIN_CROP_SIZE, config.TRAIN
     at_once = clips_at_once(config)
     advice = []
-    if at_once > 1:
+    if enough or (not searched and max(divisions(config)) > train.ACCUMULATION_STEPS):
         to = f" to {enough}" if enough else ""
         hint = "" if train.AUTO_BATCH or enough else "TRAIN.AUTO_BATCH true finds how far; "
         advice = [f"raise TRAIN.ACCUMULATION_STEPS{to} ({hint}nothing but batch norm and mixing see the difference)"]

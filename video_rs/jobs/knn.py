@@ -47,8 +47,8 @@ def run_knn(checkpoint_path: str, k: int, list_path: str = "", overrides: Sequen
             TRAIN_LIST is the memory; else the memory's.
 
     Returns:
-        The contents of metrics.json: the keys of testing, ``neighbours`` (``k``), ``memory`` (videos in it) and
-        ``memory_failed`` (those of them that could not be read, and so have no vote).
+        The contents of metrics.json: the keys of testing, ``neighbours`` (``k``), ``memory`` (videos in it),
+        ``memory_failed`` (those of them that could not be read, and so have no vote), ``list`` and ``memory_list``.
 
     Raises:
         InputError: bad input, ``k`` is more than there are neighbours, or no video of the memory, or of those to
@@ -133,7 +133,7 @@ def _records(
     elif list_path:
         # The run's DATA.ROOT goes with its own lists, not with another.
         list_root = root if "DATA.ROOT" in given else ""
-        if any(row.split == "train" for row in read_listing(list_path, list_root, require_labels=True).rows):
+        if any(row.split == "train" for row in read_listing(list_path, list_root, require_labels=False).rows):
             source, root, own_names = list_path, list_root, None
     if not source:
         raise InputError(
@@ -147,7 +147,7 @@ def _records(
     try:
         records = records_to_test(config, list_path, memory.label_names, "DATA.ROOT" in given)
     except InputError as error:
-        if not list_path or source == list_path:
+        if not list_path or own_names is None or not Path(list_path).exists():
             raise
         raise InputError(
             f"{error} ({list_path} has no train rows, so that neighbours and classes are those of {source})"

@@ -95,7 +95,7 @@ def write_outcome_report(
         notes = [
             *notes,
             f"mAP is the mean over the {len(precisions)} of {len(names)} classes that have videos here; a video counts "
-            "for top-1 where the first label is one of its own",
+            "for top-1 where the class of the highest score is one of its own",
         ]
     try:
         examples = pick_examples(records, results, names, clip, decoder)

@@ -117,8 +117,13 @@ def describe(result: dict[str, Any], meant: int) -> str:
     scaled = (
         f"; of all these, batches of {batch} clips take {1 / scale:.4g} (SOLVER.LR_FOR_BATCH_SIZE)" if meant else ""
     )
+    tenth = result["lowest"] / 10
+    safe = (
+        f"; on the safe side is {tenth * scale:.2g}, a tenth of where it is lowest"
+        if tenth < result["suggested"]
+        else ""
+    )
     return (
         f"take SOLVER.BASE_LR {result['base_lr']:.2g} at most, where the loss falls fastest with batches of {batch} "
-        f"clips; on the safe side is {result['lowest'] * scale / 10:.2g}, a tenth of where it is lowest; "
-        f"{stability}{scaled}"
+        f"clips{safe}; {stability}{scaled}"
     )

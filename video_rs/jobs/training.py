@@ -27,7 +27,7 @@ from video_rs.engine.trainer import Trainer
 from video_rs.errors import InputError
 from video_rs.jobs.agreement import changed_settings, model_differences, refuse_other_model, refuse_two_starts
 from video_rs.jobs.announcement import announce
-from video_rs.jobs.fitting import fitting_accumulation, is_out_of_memory, no_memory
+from video_rs.jobs.fitting import divisions, fitting_accumulation, is_out_of_memory, no_memory
 from video_rs.jobs.outcome import write_outcome_report, write_predictions
 from video_rs.jobs.progress import TrainProgress, say
 from video_rs.jobs.run_folder import RunFolder
@@ -150,7 +150,9 @@ class Run:
         state = self._last_state()
         if self.config.TRAIN.AUTO_BATCH:  # what was found when the run began: fewer micro-batches are another run
             found = config_from_text(state["config"]).TRAIN.ACCUMULATION_STEPS
-            self._accumulate(max(found, self.config.TRAIN.ACCUMULATION_STEPS))
+            found = max(found, self.config.TRAIN.ACCUMULATION_STEPS)
+            possible = divisions(self.config)  # of another batch or number of processes, others
+            self._accumulate(next((n for n in possible if n >= found), possible[-1]))
         self.may_change = allow_changes
         ours = {**self.identity, "dataset": self.fingerprints}
         self.changes = changed_settings(state, ours)
@@ -220,17 +222,7 @@ class Run:
         More micro-batches than a resumed run had so far are a change, and refused as one.
         """
         before, resumed = self.config.TRAIN.ACCUMULATION_STEPS, self.resumed_step is not None
-        try:
-            found = fitting_accumulation(self.config, self.trainer)
-        except InputError as error:
-            if resumed and not self.may_change:
-                raise InputError(f"{error}; to a resumed run these are changes: add --allow-changes") from error
-            raise
-        if resumed and found != before and not self.may_change:
-            raise InputError(
-                f"{self.folder.path} was trained with {before} micro-batches a step, for which there is too little "
-                f"memory now; free some, or add --allow-changes to go on with {found}"
-            )
+        found = fitting_accumulation(self.config, self.trainer, resumed, self.may_change or not resumed)
         if resumed and found != before:
             self.changes.append(f"TRAIN.ACCUMULATION_STEPS: {before} -> {found}")
         self._accumulate(found)
@@ -318,7 +310,7 @@ class Run:
             return
         preprocessing = builders.single_view(self.preprocessing)
         model = self._averaged_model()
-        if self.config.BN.NUM_BATCHES_PRECISE:
+        if self.config.BN.NUM_BATCHES_PRECISE and self.config.MODEL.FROZEN_STAGES < 5:
             self._recompute_statistics(model)
         self.results = score_videos(self.config, model, self.val_records, preprocessing, "validation")
         self.metrics = metrics_of(self.config, self.results, len(self.names), preprocessing, str(self.folder.last))

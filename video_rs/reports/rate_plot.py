@@ -34,7 +34,8 @@ def rate_plot(
         axes.plot([suggested], [point], "o", color=ORANGE, markersize=7, label=f"suggested: {suggested:.2g}")
     if unstable is not None:
         axes.axvline(unstable, color=GREY, linestyle=":", linewidth=1.2, label=f"unstable above {unstable:.2g}")
-        axes.set_xlim(right=min(rates[-1], 10 * unstable) * 1.2)  # beyond, there is nothing but noise
+        if rates:
+            axes.set_xlim(right=min(rates[-1], 10 * unstable) * 1.2)  # beyond, there is nothing but noise
     if losses:
         # A loss that diverges would press all that matters into a flat line: twice the range of before is enough.
         low, high = min(losses), max(losses[: math.ceil(len(losses) / 2)])
