@@ -136,14 +136,16 @@ def fit(
 
 def failures_of(micro: list[Any]) -> list[tuple[str, str]]:
     """(path, reason) of each sample of a step that could not be read, on any process; all processes call it."""
-    mine = [failure for batch in micro for failure in batch.failures]
-    return [failure for part in distributed.gather(mine) for failure in part]
+    return _of_all_processes([failure for batch in micro for failure in batch.failures])
 
 
 def videos_of(micro: list[Any]) -> list[str]:
     """Paths of a step's clips on all processes, which all call it."""
-    mine = [video for batch in micro for video in batch.videos]
-    return [video for part in distributed.gather(mine) for video in part]
+    return _of_all_processes([video for batch in micro for video in batch.videos])
+
+
+def _of_all_processes(mine: list[Any]) -> list[Any]:
+    return [item for part in distributed.gather(mine) for item in part]
 
 
 def _refuse_non_finite(trainer: Trainer, step: dict[str, float], rate: float, skipped: int) -> None:

@@ -68,14 +68,7 @@ def run_knn(checkpoint_path: str, k: int, list_path: str = "", overrides: Sequen
     preprocessing = builders.single_view(builders.build_preprocessing(config))
     model = load_classifier(checkpoint, device)
 
-    remembered = gather_results(_features(config, model, memory, preprocessing, "memory"))
-    failures = [(memory.records[v.index].path, v.error) for v in remembered if v.error is not None]
-    for video, reason in failures:
-        say(f"cannot read {video} of the memory: {reason}")
-    remembered = [v for v in remembered if v.error is None]
-    if not remembered:
-        video, reason = failures[0]
-        raise InputError(f"none of {len(memory)} videos of the memory could be read; first: {video}: {reason}")
+    remembered, failures = _remember(config, model, memory, preprocessing)
     _require_neighbours(k, memory, own, [v.index for v in remembered])
 
     queries = _features(config, model, records, preprocessing, "test")
@@ -108,6 +101,24 @@ def run_knn(checkpoint_path: str, k: int, list_path: str = "", overrides: Sequen
         failures=[(video, f"of the memory: {reason}") for video, reason in failures],
     )
     return metrics
+
+
+def _remember(
+    config: Config, model: VideoClassifier, memory: RecordList, preprocessing: Preprocessing
+) -> tuple[list[VideoFeatures], list[tuple[str, str]]]:
+    """Features of the memory's readable videos, on every process, and (video, reason) of the others, each said.
+
+    Raises:
+        InputError: not one could be read.
+    """
+    found = gather_results(_features(config, model, memory, preprocessing, "memory"))
+    failures = [(memory.records[v.index].path, v.error) for v in found if v.error is not None]
+    for video, reason in failures:
+        say(f"cannot read {video} of the memory: {reason}")
+    if len(failures) == len(found):
+        video, reason = failures[0]
+        raise InputError(f"none of {len(memory)} videos of the memory could be read; first: {video}: {reason}")
+    return [v for v in found if v.error is None], failures
 
 
 def _refuse(checkpoint_path: str, k: int, overrides: Sequence[str]) -> None:
