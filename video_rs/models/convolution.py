@@ -30,13 +30,20 @@ def same_pad_widths(shape: Sequence[int], kernel: Triple, stride: Triple) -> lis
     """Widths for :func:`torch.nn.functional.pad` that reproduce TensorFlow's "same" padding in the strided dimensions.
 
     TensorFlow pads ``max((ceil(n/s)-1)*s + k - n, 0)`` cells, the smaller half in front: (0, 1) for a 3-wide kernel at
-    stride 2 on an even size, (1, 1) on an odd one. Written without a branch on the size, so that an exported graph
-    keeps dynamic sizes; the kernels used here are 1 or at least as wide as their stride, where the maximum never acts.
-    Dimensions of stride 1 get 0 here: their padding is symmetric and left to the convolution.
+    stride 2 on an even size, (1, 1) on an odd one. The kernels used here are 1 or at least as wide as their stride,
+    where the maximum never acts. Dimensions of stride 1 get 0 here: their padding is symmetric and left to the
+    convolution.
+
+    A size may be symbolic, so nothing branches on it. In this form the padded size is ``(outputs - 1) * s + k``, of
+    which exporters see that the next layer's size is ``outputs``; a remainder, ``(-n) % s``, is more than they solve.
     """
     widths = []
     for size, k, s in zip(reversed(shape), reversed(kernel), reversed(stride), strict=True):
-        total = 0 if s == 1 or k == 1 else (-size) % s + k - s
+        if s == 1 or k == 1:
+            widths += [0, 0]
+            continue
+        outputs = (size + s - 1) // s
+        total = (outputs - 1) * s + k - size
         widths += [total // 2, total - total // 2]
     return widths
 
