@@ -206,7 +206,7 @@ def test_train_rows_name_the_classes_in_any_order_of_lists(tmp_path):
     (tmp_path / "train2.csv").write_text("path,label\na.mp4,ant\n")
     lists = [str(tmp_path / name) for name in ("test.txt", "val.csv", "train.csv", "train2.csv")]
     for given in (lists, lists[::-1]):
-        rows, names = read_rows(given, "", "")
+        rows, names, _ = read_rows(given, "", "")
         assert names == ("ant", "cat", "dog")
         assert list(dict.fromkeys(row.split for row in rows)) == list(
             dict.fromkeys(split_of(source) for source in given)
@@ -229,7 +229,7 @@ def test_train_rows_name_the_classes_in_any_order_of_lists(tmp_path):
 def test_class_ids_are_named_by_their_digits(tmp_path):
     (tmp_path / "val.txt").write_text("b.mp4 12\n")
     (tmp_path / "train.txt").write_text("a.mp4 11\na.mp4 2\n")
-    rows, names = read_rows([str(tmp_path / "val.txt"), str(tmp_path / "train.txt")], "", "")
+    rows, names, _ = read_rows([str(tmp_path / "val.txt"), str(tmp_path / "train.txt")], "", "")
     assert names == tuple(map(str, range(12)))
     assert [(row.record.labels, bool(row.fault)) for row in rows] == [((), True), ((11,), False), ((2,), False)]
 

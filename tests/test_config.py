@@ -241,6 +241,22 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 # -- Keys and values
 
 
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("BASE_LR", "; did you mean 'SOLVER.BASE_LR'?"),
+        ("SOLVER.NUM_FRAMES", "; did you mean 'DATA.NUM_FRAMES'?"),
+        # What all keys of a group share makes none of them near.
+        ("DATA.XYZ", "; python -m video_rs.config lists all keys"),
+        ("SOLVER.FOO", "; python -m video_rs.config lists all keys"),
+    ],
+)
+def test_a_key_that_is_not_near_is_not_suggested(key, hint):
+    with pytest.raises(InputError) as caught:
+        load_config("", [key, "1"])
+    assert str(caught.value) == f"unknown config key {key!r} (override){hint}"
+
+
 def test_unknown_keys_name_the_nearest(write):
     path = write("DATA:\n  NUM_FRAME: 8")
     assert refusal(path) == f"unknown config key 'DATA.NUM_FRAME' ({path}); did you mean 'DATA.NUM_FRAMES'?"

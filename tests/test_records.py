@@ -263,6 +263,7 @@ def test_without_labels(write):
 
 def test_label_map(write):
     assert read_label_map(write("walk\nrun fast \r\njump", "map.txt", "utf-8-sig")) == ("walk", "run fast", "jump")
+    assert read_label_map(write("walk\nrun\n\n \r\n\n", "map.txt")) == ("walk", "run")  # blank lines end it
 
 
 @pytest.mark.parametrize(
@@ -303,6 +304,11 @@ def test_missing_label_map():
         ("path,label\na.mp4,wlak\n", {"label_names": ("run", "walk")}, "line 2: label 'wlak', expected one of the 2 "),
         ("path,label\na.mp4,wlak\n", {"label_names": ("run", "walk")}, "nearest 'walk'; correct it"),
         ("path,label\na.mp4,0\nb.mp4,7\n", {"num_classes": 7}, "line 3: label '7', expected a class id from 0 to 6"),
+        (
+            "path,label\na.mp4,swim\n",  # like neither
+            {"label_names": ("run", "hop")},
+            "expected one of the 2 known names; correct it",
+        ),
         ("path,label\na.mp4,2\n", {"label_names": ("run", "walk")}, "label '2', expected a class id from 0 to 1"),
         ("path,label\na.mp4,-1\nb.mp4,0\n", {}, "line 2: label '-1', expected a class id from 0"),
         ("path,label\na.mp4,-1\n", {}, "line 2: label '-1', expected a class id from 0"),

@@ -96,8 +96,10 @@ def test_rows_of_class_folders(tmp_path):
     }
     assert got.notes == [
         "12 videos for train, 3 videos to validate on",
-        "left out: 1 videos outside class folders",
+        "left out: 1 video outside class folders",
         "each file counts as a video of its own; if some are cut from one video, give --group-by",
+        "left out: 2 files without a video's ending (.md 1, .txt 1)",
+        "left out: 1 class folder without a video (empty)",
     ]
     assert splits(got.rows) == splits(read_folder(folder, val_share=0.2, seed=0).rows)
     assert splits(got.rows) != splits(read_folder(folder, val_share=0.2, seed=1).rows)
@@ -133,7 +135,7 @@ def test_a_given_split_is_kept(tmp_path):
         ("val/cat/3.mp4", "cat", "val"),
     ]
     assert got.notes == [
-        "2 videos for train, 1 videos to validate on, 1 videos for test",
+        "2 videos for train, 1 video to validate on, 1 video for test",
         "note: no val videos of dog",
         "left out: 2 videos outside class folders",
         "the split is that of the folders train and val",

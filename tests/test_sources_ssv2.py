@@ -87,7 +87,7 @@ def test_test_videos_and_their_answers(tmp_path):
     write(labels / "test-answers.csv", "77;Opening everything")
     got = refused("ssv2", *arguments)
     assert got.startswith(
-        "test-answers.csv, 77: template 'Opening everything' is none of the 3 of labels.json, nearest "
+        "test-answers.csv, 77: template 'Opening everything' is none of the 3 of labels.json, nearest 'Opening "
     )
 
 

@@ -4,17 +4,20 @@ import os
 import re
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from source_trees import touch
 
 from video_rs.config import load_config
+from video_rs.data.decoding import open_video
 from video_rs.data.listing import Row
 from video_rs.data.records import read_records
 from video_rs.data.sources.coverage import Listed, match, summary
 from video_rs.data.sources.names import VideoIndex, normalised, stem_of
 from video_rs.data.sources.prepare import prepare
 from video_rs.data.sources.writing import config_text, write_label_map, write_list, write_text
-from video_rs.data.trees import find_videos
+from video_rs.data.trees import find_videos, notes_on, search
 from video_rs.errors import InputError
 
 
@@ -52,6 +55,77 @@ def test_walk_takes_folders_of_pictures_but_not_thumbnails(tmp_path):
 )
 def test_walk_tells_videos_from_the_pictures_around_them(tmp_path, files, found):
     assert find_videos(touch(tmp_path, *files)) == found
+
+
+def test_what_a_walk_leaves_out_is_counted(tmp_path):
+    root = touch(
+        tmp_path, "cat/1.mp4", "cat/1.srt", "cat/2.srt", "cat/README", "cat/empty/more/1.txt", "dog/a.xyz",
+        "frames/v/img_1.jpg", "frames/v/times.txt", "frames/v/flow_x/1.jpg", "owl/.hidden.mp4", ".git/x", "eel/1.H264",
+    )  # fmt: skip
+    tree = search(root)
+    assert tree.videos == ["cat/1.mp4", "eel/1.H264", "frames/v"]
+    assert tree.left_out == {".srt": 2, "": 1, ".txt": 1, ".xyz": 1}
+    assert tree.empty == ["cat/empty", "dog", "owl"]
+    assert notes_on(tree) == [
+        "left out: 5 files without a video's ending (.srt 2, no ending 1, .txt 1, .xyz 1)",
+        "left out: 2 class folders without a video (dog, owl)",
+    ]
+
+
+def test_of_many_left_out_things_the_first_are_named(tmp_path):
+    endings = [f"cat/1.{letter}" for letter in "abcdefg"]
+    tree = search(touch(tmp_path, "cat/1.mp4", *endings, *(f"train/none{i}/x.a" for i in range(6))))
+    assert notes_on(tree) == [
+        "left out: 13 files without a video's ending (.a 7, .b 1, .c 1, .d 1, .e 1, and 2 more)",
+        "left out: 1 class folder without a video (train)",
+    ]
+    tree = search(touch(tmp_path, "train/cat/1.mp4", "val/cat/1.mp4"))
+    assert notes_on(tree, class_depth=1)[1:] == [
+        "left out: 6 class folders without a video (train/none0, train/none1, train/none2, train/none3, train/none4, "
+        "and 1 more)",
+    ]
+
+
+def test_a_folder_says_what_its_list_leaves_out(tmp_path):
+    records = read_records(touch(tmp_path, "cat/1.mp4", "dog/1.xyz"))
+    assert records.notes == (
+        "left out: 1 file without a video's ending (.xyz 1)",
+        "left out: 1 class folder without a video (dog)",
+    )
+    with pytest.raises(InputError, match=r"left out: 2 files without a video's ending \(.xyz 2\); left out: 1 class"):
+        read_records(touch(tmp_path / "dog", "a/1.xyz"))
+
+
+# How FFmpeg's muxers are called, by the endings that other tools give such files.
+MUXERS = {
+    ".264": "h264", ".h264": "h264", ".265": "hevc", ".hevc": "hevc", ".divx": "avi", ".xvid": "avi", ".3g2": "3g2",
+    ".qt": "mov", ".m2v": "mpeg2video", ".mpe": "mpeg", ".m2t": "mpegts", ".mjpeg": "mjpeg", ".y4m": "yuv4mpegpipe",
+    ".nut": "nut", ".ivf": "ivf", ".rm": "rm", ".mod": "vob", ".avif": "avif", ".apng": "apng", ".wtv": "wtv",
+}  # fmt: skip
+CODECS = {
+    "hevc": "libx265", "mpeg": "mpeg1video", "vob": "mpeg2video", "mpeg2video": "mpeg2video", "mjpeg": "mjpeg",
+    "yuv4mpegpipe": "wrapped_avframe", "ivf": "libvpx", "rm": "rv20", "avif": "libsvtav1", "apng": "apng",
+    "avi": "mpeg4", "3g2": "mpeg4", "wtv": "mpeg2video",
+}  # fmt: skip
+FORMATS = {"mjpeg": "yuvj420p", "apng": "rgb24"}
+
+
+@pytest.mark.parametrize("ending", MUXERS)
+def test_endings_that_are_taken_are_read(tmp_path, ending):
+    path, muxer = tmp_path / f"clip{ending.upper()}", MUXERS[ending]
+    with av.open(str(path), "w", format=muxer) as container:
+        stream = container.add_stream(CODECS.get(muxer, "libx264"), rate=25)
+        stream.width, stream.height, stream.pix_fmt = 176, 144, FORMATS.get(muxer, "yuv420p")
+        for i in range(5):
+            picture = np.full((144, 176, 3), 40 * i, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(stream.encode())
+    assert find_videos(str(tmp_path)) == [path.name]
+    with open_video(path) as reader:
+        brightness = reader.frames(range(reader.num_frames)).float().mean((1, 2, 3))
+    assert reader.num_frames == 5
+    # Codecs that lose much stay within a few levels of the 40 between two frames.
+    assert brightness.tolist() == pytest.approx([0, 40, 80, 120, 160], abs=12)
 
 
 def test_walk_follows_links_but_not_in_circles(tmp_path):
@@ -221,7 +295,9 @@ def test_config_is_read_with_its_base(tmp_path):
 def test_nothing_found_is_refused_and_writes_nothing(tmp_path):
     empty, other = touch(tmp_path / "empty", "a.txt"), touch(tmp_path / "other", "b/z.mp4")
     out = tmp_path / "out" / "list.csv"
-    with pytest.raises(InputError, match=r"/empty holds no videos \(known endings: .3gp .*\); give the folder"):
+    with pytest.raises(
+        InputError, match=r"/empty holds no videos, .*; left out: 1 .* \(.txt 1\); give"
+    ):
         prepare([item("x")], ["run"], empty, out)
     with pytest.raises(
         InputError, match=r"^none of the 1 listed .* 1 files of .*/other \(such as b/z.mp4\); .*x\.mp4;"

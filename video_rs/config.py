@@ -3,7 +3,6 @@
 Only this module, the builders, the jobs and ``tools/`` see a config. ``python -m video_rs.config`` prints all options.
 """
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import wraps
@@ -15,6 +14,7 @@ from fvcore.common.config import CfgNode
 
 from video_rs.errors import InputError
 from video_rs.options import OPTIONS, Option
+from video_rs.wording import nearest
 
 Item = tuple[str, Any, str]  # full key, value, where it was given
 
@@ -157,7 +157,7 @@ def _checked(items: Iterable[Item]) -> Config:
         _set(config, option.key, option.default)
     for key, value, source in items:
         if key not in BY_KEY:
-            hint = _near(str(key), list(BY_KEY)) or "; python -m video_rs.config lists all keys"
+            hint = _near_key(str(key)) or "; python -m video_rs.config lists all keys"
             if any(known.startswith(f"{key}.") for known in BY_KEY):
                 hint = f"; it is a group: give {key}.NAME, or nested names and values in YAML"
             raise InputError(f"unknown config key {key!r} ({source}){hint}")
@@ -242,8 +242,19 @@ def _describe_bounds(option: Option) -> str:
 
 def _near(name: str, known: list[str]) -> str:
     """A hint at the nearest known name, or nothing where none is near."""
-    near = difflib.get_close_matches(name, known, 1, 0.5) or difflib.get_close_matches(name.upper(), known, 1, 0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest(name, known)
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def _near_key(key: str) -> str:
+    """A hint at the nearest key; the group alone, which all its keys share, makes none near."""
+    group, _, name = key.upper().rpartition(".")
+    for start in (f"{group}.", ""):
+        names = {other.rpartition(".")[2]: other for other in BY_KEY if other.startswith(start)}
+        near = nearest(name, names)
+        if near:
+            return f"; did you mean {names[near]!r}?"
+    return ""
 
 
 def _print_options() -> None:

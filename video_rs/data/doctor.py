@@ -67,8 +67,8 @@ class Diagnosis:
 
     Attributes:
         findings: in the order of the rows.
-        class_notes: sentences on splits that nothing reads, and on classes: without training rows, with a single video,
-            with names that look alike.
+        class_notes: sentences on what a folder's list leaves out, on splits that nothing reads, and on classes: without
+            training rows, with a single video, with names that look alike.
         counts: class -> number of rows, for each split.
     """
 
@@ -101,6 +101,7 @@ def diagnose(
     names: Sequence[str],
     clip_reach: int = 1,
     times: Mapping[str, np.ndarray] | None = None,
+    notes: Sequence[str] = (),
 ) -> Diagnosis:
     """All findings.
 
@@ -110,6 +111,7 @@ def diagnose(
         names: of the classes.
         clip_reach: frames that a training clip spans; a video with fewer is "short".
         times: by the records' path, seconds of the frames of videos whose frame i is not at i / fps.
+        notes: on how the lists were read; they come first among the notes on classes.
     """
     times = times or {}
     findings = [
@@ -123,7 +125,8 @@ def diagnose(
     counts: dict[str, Counter] = defaultdict(Counter)
     for row in rows:
         counts[row.split].update(row.record.labels)
-    return Diagnosis(tuple(sorted(findings, key=lambda f: f.row)), tuple(_class_notes(counts, names)), dict(counts))
+    of_classes = (*notes, *_class_notes(counts, names))
+    return Diagnosis(tuple(sorted(findings, key=lambda f: f.row)), of_classes, dict(counts))
 
 
 def _of_file(index: int, row: Row, probe: Probe, times: np.ndarray | None, clip_reach: int) -> Iterable[Finding]:

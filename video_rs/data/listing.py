@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from video_rs.data.decoding.fetching import is_url, local_copy
-from video_rs.data.trees import VIDEO_EXTENSIONS, find_videos, is_video
+from video_rs.data.trees import is_video, notes_on, search
 from video_rs.errors import InputError
 
 HOW_TO = "give a CSV with the columns path,label or a folder of class folders (datasets/README.md)"
@@ -46,6 +46,7 @@ class Listing(NamedTuple):
     rows: list[Row]
     root: str  # absolute: what relative paths are relative to
     has_splits: bool
+    notes: tuple[str, ...] = ()  # lines on what a user should know of how it was read
 
 
 def read_listing(source: str, root: str, require_labels: bool) -> Listing:
@@ -178,19 +179,22 @@ def _without_frame_counts(rows: list[Row], root: str) -> list[Row]:
 
 def _read_folder(source: str) -> Listing:
     """``CLASS/**/VIDEO``, or ``train/CLASS/**/VIDEO``."""
-    parts = [path.split("/") for path in find_videos(source)]
+    tree = search(source)
+    parts = [path.split("/") for path in tree.videos]
     splits = split_folders(source, [path[:-1] for path in parts])
     rows = []
     for top, split in sorted(splits.items(), key=lambda named: SPLITS.index(named[1])) or [("", "")]:
         inside = [path for path in parts if len(path) > 2 and path[0] == top] if top else parts
         labelled = sorted((path[1 if top else 0], path) for path in inside if len(path) > 1)
         rows += [Row(0, "/".join(path), label, split) for label, path in labelled]
+    notes = notes_on(tree, class_depth=1 if splits else 0)
     if not rows:
+        found = "".join(f"; {note}" for note in notes)
         raise InputError(
             f"folder {source} has no videos in class folders (CLASS/video.mp4, or train/CLASS/video.mp4 and "
-            f"val/CLASS/video.mp4; known endings: {' '.join(sorted(VIDEO_EXTENSIONS))}); {HOW_TO}"
+            f"val/CLASS/video.mp4){found}; {HOW_TO}"
         )
-    return Listing(rows, _absolute(source), bool(splits))
+    return Listing(rows, _absolute(source), bool(splits), tuple(notes))
 
 
 def split_folders(source: str, folders: Sequence[list[str]]) -> dict[str, str]:

@@ -3,7 +3,6 @@
 The forms of a list are read in listing.py; all of them give the same :class:`RecordList`.
 """
 
-import difflib
 import gc
 import io
 import math
@@ -16,6 +15,7 @@ from typing import NamedTuple
 
 from video_rs.data.listing import HOW_TO, Listing, Row, read_listing, read_text, short
 from video_rs.errors import InputError
+from video_rs.wording import nearest
 
 _MAX_UNDECLARED_CLASSES = 100_000  # a mistyped id must not allocate names without end
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
@@ -39,6 +39,7 @@ class RecordList:
     records: tuple[VideoRecord, ...]
     label_names: tuple[str, ...]  # label_names[i] names class i; integer labels are named by their digits
     source: str
+    notes: tuple[str, ...] = ()  # lines on what a user should know of how the list was read
 
     def __len__(self) -> int:
         return len(self.records)
@@ -140,16 +141,21 @@ def _read(
             faults.append(Fault(row, str(error)))
             continue
         records.append(VideoRecord(path, labels, start, end, row.id or _default_id(row)))
-    return RecordList(tuple(records), classes.names, source)
+    return RecordList(tuple(records), classes.names, source, listing.notes)
 
 
 def read_label_map(path: str) -> tuple[str, ...]:
-    """Class names, one a line: the first is class 0. Raises InputError for an empty or repeated line."""
+    """Return class names, one a line: the first is class 0. Blank lines at the end are nothing.
+
+    Raises:
+        InputError: an empty line between two names, or a name that stands there twice.
+    """
     text = read_text(
         os.fspath(path), "label map", "give a text file with one class name a line, or none (DATA.LABEL_MAP '')"
     )
     first_line: dict[str, int] = {}
-    for number, name in enumerate(map(str.strip, io.StringIO(text)), 1):
+    # Editors end a file with blank lines; between two names one would be a class without a name.
+    for number, name in enumerate(map(str.strip, io.StringIO(text.rstrip())), 1):
         if not name:
             raise InputError(f"{path}, line {number}: empty; write one class name a line, with no gaps")
         if name in first_line:
@@ -230,8 +236,8 @@ class _Classes:
 
     def _id_of_name(self, token: str, row: Row) -> int:
         if token not in self.by_name:
-            near = difflib.get_close_matches(token, self.names, n=1, cutoff=0.0)
-            allowed = f"one of the {len(self.names)} known names" + (f", nearest {near[0]!r}" if near else "")
+            near = nearest(token, self.names)
+            allowed = f"one of the {len(self.names)} known names" + (f", nearest {near!r}" if near else "")
             self._refuse(row, token, allowed, "correct it, or add it to the label map or the train rows")
         return self.by_name[token]
 

@@ -14,10 +14,11 @@ from video_rs.errors import InputError
 _LIST_WORDS = SPLIT_WORDS | {f"{split}list": split for split in SPLITS}
 
 
-def read_rows(lists: Sequence[str], root: str, label_map: str) -> tuple[list[Row], tuple[str, ...]]:
-    """The rows of all lists, and the names of the classes: the label map's, or those of the train rows.
+def read_rows(lists: Sequence[str], root: str, label_map: str) -> tuple[list[Row], tuple[str, ...], tuple[str, ...]]:
+    """Return the rows of all lists, the names of the classes, and notes on how the lists were read.
 
-    Of several lists, the name of one without a split column tells its split.
+    The names are the label map's, or those of the train rows. Of several lists, the name of one without a split column
+    tells its split.
 
     Raises:
         InputError: a list that cannot be read, or whose name tells no split.
@@ -32,7 +33,8 @@ def read_rows(lists: Sequence[str], root: str, label_map: str) -> tuple[list[Row
             named = split or splits.get(source, "")
             rows += [Row(named, record) for record in records]
             rows += [Row(named, _unusable(row), reason, row.label) for row, reason in faults]
-    return rows, names
+    notes = dict.fromkeys(note for listing in listings.values() for note in listing.notes)
+    return rows, names, tuple(notes)
 
 
 def _class_names(listings: Mapping[str, Listing], splits: Mapping[str, str]) -> tuple[str, ...]:

@@ -36,7 +36,9 @@ def announce(run: "Run") -> None:
         there = {label for r in run.train_records.records for label in r.labels}
         least, *_, most = sorted((float(weights[label]), run.names[label]) for label in (*there, *there))
         say(f"weights in the loss: {least[0]:.2g} ({least[1]}) to {most[0]:.2g} ({most[1]}) (SOLVER.CLASS_WEIGHTS)")
-    for note in filter(None, (doubt(run) for doubt in DOUBTS)):
+    lists = [run.train_records, *filter(None, [run.val_records])]
+    of_lists = dict.fromkeys(note for records in lists for note in records.notes)  # each once: one list may serve both
+    for note in (*of_lists, *filter(None, (doubt(run) for doubt in DOUBTS))):
         say(f"note: {note}")
 
 

@@ -66,7 +66,7 @@ def run_check(
         raise InputError(f"minimum of frames: got {clip_reach}, allowed: from 1")
     check_limits(processes, time_limit)
     register_handlers(path_handlers)
-    rows, names = read_rows(lists, root, label_map)
+    rows, names, notes = read_rows(lists, root, label_map)
     folder = Path(output)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def run_check(
         usable = [row.record.path for row in rows if not row.fault]
         probes, times, fresh = probe_all(usable, probed, depth, processes, time_limit, path_handlers)
     seconds = time.perf_counter() - started
-    diagnosis = diagnose(rows, probes, names, clip_reach, times)
+    diagnosis = diagnose(rows, probes, names, clip_reach, times, notes)
     rate = f", {fresh} of them now, {fresh / seconds:.1f} files/s" if fresh else ", none of them anew"
     say(f"{len(rows)} rows, {len(probes)} files{rate}")
     write_lists(folder, rows, names, diagnosis)

@@ -159,6 +159,8 @@ def _tar_writer() -> Callable:
 def _read(source: str, root: str) -> tuple[list[Row], list[VideoRecord]]:
     """The rows as written, and each row's record, whose path is made absolute."""
     listing = read_listing(source, root, require_labels=False)
+    for note in listing.notes:
+        say(f"note: {note}")
     for row in listing.rows:
         if row.split and not _SPLIT.fullmatch(row.split):
             raise InputError(

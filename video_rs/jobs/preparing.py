@@ -120,6 +120,8 @@ def _check(short_side: int, keyframe_interval: int, crf: int, program: str, proc
 def _read(source: str, root: str) -> tuple[list[Row], list[VideoRecord], str]:
     """The rows as written, each row's record, and the root."""
     listing = read_listing(source, root, require_labels=False)
+    for note in listing.notes:
+        say(f"note: {note}")
     return listing.rows, list(records_of(listing, source)), listing.root
 
 

@@ -1,7 +1,6 @@
 """The plain data that describes a network: one frozen dataclass, checked where it is made."""
 
 import dataclasses
-import difflib
 import json
 import math
 import shlex
@@ -12,6 +11,7 @@ from typing import Any
 from video_rs.errors import InputError
 from video_rs.models.convolution import PADDINGS
 from video_rs.models.layers import SHORTCUTS
+from video_rs.wording import nearest
 
 STAGES = ("res2", "res3", "res4", "res5")
 STAGE_WIDTHS = (64, 128, 256, 512)
@@ -143,8 +143,8 @@ class Architecture:
         names = [field.name for field in dataclasses.fields(self)]
         for name in overrides:
             if name not in names:
-                near = difflib.get_close_matches(name, names, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; allowed: {', '.join(names)}"
+                near = nearest(name, names)
+                hint = f"; did you mean {near!r}?" if near else f"; allowed: {', '.join(names)}"
                 raise InputError(f"unknown architecture override {name!r}{hint}")
         return dataclasses.replace(self, **overrides)
 

@@ -1,6 +1,5 @@
 """The models by name: depths and presets are data, and three functions make models of them."""
 
-import difflib
 import fnmatch
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from video_rs.models.classifier import VideoClassifier
 from video_rs.models.pretrained import load_pretrained, require_source
 from video_rs.models.resnet3d import ResNet3d
 from video_rs.models.strict import names_left_out
+from video_rs.wording import nearest
 
 # Model Garden's R3D-RS (FACTS b) is Architecture's own default.
 R3D_RS = Architecture(depths=DEPTHS[50])
@@ -67,8 +67,8 @@ def architecture(name: str, **overrides) -> Architecture:
         InputError: an unknown name or field (the nearest one is named), or a value that is not allowed.
     """
     if name not in ARCHITECTURES:
-        near = difflib.get_close_matches(name, ARCHITECTURES, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(ARCHITECTURES)}"
+        near = nearest(name, ARCHITECTURES)
+        hint = f"did you mean {near!r}?" if near else f"allowed: {', '.join(ARCHITECTURES)}"
         raise InputError(f"unknown model {name!r}; {hint}")
     return ARCHITECTURES[name].replaced(overrides)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from video_rs.data.listing import SPLITS, Row, short, split_folders
 from video_rs.data.sources.splitting import choose_validation
-from video_rs.data.trees import find_videos
+from video_rs.data.trees import notes_on, search
 from video_rs.errors import InputError
+from video_rs.wording import counted, some
 
 _MIRRORED = {
     "left", "right", "leftward", "rightward", "leftwards", "rightwards", "clockwise", "counterclockwise",
@@ -46,7 +47,8 @@ def read_folder(folder: str, *, val_share: float, seed: int, group_by: str = "")
     """
     if not 0 < val_share < 1:
         raise InputError(f"the share for validation is {val_share:g}; allowed: above 0 and below 1, e.g. 0.2")
-    paths = find_videos(folder)
+    tree = search(folder)
+    paths = tree.videos
     given = _given_splits(paths, folder)
     depth = 1 if given else 0  # of the class folder
     inside = [path for path in paths if path.count("/") > depth and (not given or _top(path) in given)]
@@ -55,7 +57,8 @@ def read_folder(folder: str, *, val_share: float, seed: int, group_by: str = "")
     _require_classes(names, folder)
     splits = [given[_top(path)] for path in inside] if given else _split(inside, labels, val_share, seed, group_by)
     rows = [Row(0, path, label, split) for path, label, split in zip(inside, labels, splits, strict=True)]
-    return Folder(rows, names, _notes(rows, names, len(paths) - len(inside), bool(given), group_by))
+    notes = _notes(rows, names, len(paths) - len(inside), bool(given), group_by)
+    return Folder(rows, names, [*notes, *notes_on(tree, depth)])
 
 
 def mirrored_names(names: Sequence[str]) -> list[str]:
@@ -115,13 +118,14 @@ def _groups(paths: list[str], group_by: str) -> list[str]:
 def _notes(rows: Sequence[Row], names: Sequence[str], outside: int, given: bool, group_by: str) -> list[str]:
     counts = {split: Counter(row.label for row in rows if row.split == split) for split in SPLITS}
     used = [split for split in SPLITS if counts[split]]
-    notes = [", ".join(f"{counts[s].total()} videos {'to validate on' if s == 'val' else f'for {s}'}" for s in used)]
+    purposes = {"train": "for train", "val": "to validate on", "test": "for test"}
+    notes = [", ".join(f"{counted(counts[split].total(), 'video')} {purposes[split]}" for split in used)]
     for split in ("train", "val"):
         empty = [name for name in names if not counts[split][name]]
         if empty:
-            notes.append(f"note: no {split} videos of {', '.join(empty[:5])}{', …' if len(empty) > 5 else ''}")
+            notes.append(f"note: no {split} videos of {some(empty)}")
     if outside:
-        notes.append(f"left out: {outside} videos outside class folders")
+        notes.append(f"left out: {counted(outside, 'video')} outside class folders")
     if given:
         notes.append("the split is that of the folders train and val")
     elif not group_by:

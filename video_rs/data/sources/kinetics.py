@@ -1,7 +1,6 @@
 """Kinetics-400, -600 and -700: the official CSVs (``label,youtube_id,time_start,time_end,split[,is_cc]``)."""
 
 import csv
-import difflib
 import io
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from video_rs.data.listing import SPLIT_WORDS, read_text, short
 from video_rs.data.sources.coverage import Listed
 from video_rs.data.sources.names import normalised
 from video_rs.errors import InputError
+from video_rs.wording import nearest
 
 VERSIONS = (400, 600, 700)
 _COLUMNS = ("youtube_id", "time_start", "time_end", "split")
@@ -77,10 +77,11 @@ def _listed(segment: Segment, by_letters: dict[str, str], version: int, untrimme
 
 
 def _refuse_label(segment: Segment, names: list[str], version: int) -> None:
-    near = difflib.get_close_matches(segment.label, names, 1, 0.0)
+    near = nearest(segment.label, names)
+    hint = f", nearest {near!r}" if near else ""
     raise InputError(
-        f"{segment.where}: label {short(segment.label)!r} is none of the {len(names)} classes of Kinetics-{version}, "
-        f"nearest {near[0]!r}; give the CSVs of one version, and that version as --classes"
+        f"{segment.where}: label {short(segment.label)!r} is none of the {len(names)} classes of Kinetics-{version}"
+        f"{hint}; give the CSVs of one version, and that version as --classes"
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from video_rs.data.sources.coverage import Listed, match, summary
 from video_rs.data.sources.names import VideoIndex
 from video_rs.data.sources.writing import write_label_map, write_lines, write_list
-from video_rs.data.trees import VIDEO_EXTENSIONS, find_videos
+from video_rs.data.trees import notes_on, search
 from video_rs.errors import InputError
 
 
@@ -32,11 +32,12 @@ def prepare(
     Raises:
         InputError: no listed video is there, or a file cannot be written.
     """
-    index = VideoIndex(find_videos(videos))
+    tree = search(videos)
+    index = VideoIndex(tree.videos)
     coverage = match(listed, index, loose)
     if not coverage.rows:
-        _refuse_nothing(listed, index, videos)
-    lines = summary(coverage)
+        _refuse_nothing(listed, index, videos, notes_on(tree))
+    lines = [*summary(coverage), *notes_on(tree)]
     lines.append(write_label_map(list_path.with_name("labels.txt"), names))  # first: it refuses bad names
     lines.append(write_list(list_path, coverage.rows, videos))
     if missing:
@@ -58,10 +59,10 @@ def train_command(config: str, list_path: Path | None = None, more: str = "") ->
     return ["train with:", f"  {command} {more}".rstrip()]
 
 
-def _refuse_nothing(listed: Sequence[Listed], index: VideoIndex, videos: str) -> None:
+def _refuse_nothing(listed: Sequence[Listed], index: VideoIndex, videos: str, notes: Sequence[str]) -> None:
     if not index.paths:
-        endings = " ".join(sorted(VIDEO_EXTENSIONS))
-        raise InputError(f"{videos} holds no videos (known endings: {endings}); give the folder that holds them")
+        why = "".join(f"; {note}" for note in notes)
+        raise InputError(f"{videos} holds no videos, such as .mp4 files{why}; give the folder that holds them")
     if not listed:
         raise InputError("the official lists name no videos; give the complete files")
     raise InputError(

@@ -1,7 +1,6 @@
 """Something-Something v2: ``labels.json``, ``train.json``, ``validation.json``, and where there ``test.json``."""
 
 import csv
-import difflib
 import io
 import json
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 from video_rs.data.listing import read_text, short
 from video_rs.data.sources.coverage import Listed
 from video_rs.errors import InputError
+from video_rs.wording import nearest
 
 _PREFIX = "something-something-v2-"  # of the first release's files
 _HOW_TO = "give the folder of the labels, with labels.json, train.json and validation.json"
@@ -69,9 +69,10 @@ def _listed(entry: Any, where: str, split: str, known: dict[str, None], labelled
 def _known(template: str, where: str, known: dict[str, None]) -> str:
     label = _plain(template)
     if label not in known:
-        near = difflib.get_close_matches(label, known, 1, 0.0)
+        near = nearest(label, known)
+        hint = f", nearest {near!r}" if near else ""
         raise InputError(
-            f"{where}: template {short(template)!r} is none of the {len(known)} of labels.json, nearest {near[0]!r}; "
+            f"{where}: template {short(template)!r} is none of the {len(known)} of labels.json{hint}; "
             "take all files from one release"
         )
     return label
