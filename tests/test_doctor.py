@@ -140,17 +140,31 @@ def test_class_notes_and_counts():
     found = findings(rows)
     assert found.counts == {"train": {0: 2, 1: 1}, "val": {1: 1, 2: 1}}
     assert found.class_notes == (
-        "class 'Dog ' has no training rows",
+        "class 'Dog ' has no training rows; add some, or take what is not meant out of the label map",
         "class 'Dog ' has a single video",
         "class names look alike: 'dog', 'Dog '",
     )
+
+
+def test_rows_without_labels_are_counted_where_others_have_some():
+    unlabelled = "no label: videos of no class with DATA.MULTI_LABEL, else refused; fill them in, or remove them"
+    found = findings([row("a", (0, 1, 2)), row("b", (0, 1, 2)), row("c", ())])
+    assert found.class_notes[0] == f"1 row has {unlabelled}"
+    found = findings([row("a", (0, 1, 2)), row("b", (0, 1, 2)), row("c", ()), row("d", (), "val")])
+    assert found.class_notes[0] == f"2 rows have {unlabelled}"
+    assert findings([row("a", ()), row("b", ())]).class_notes == ()
+
+
+def test_classes_without_any_rows_are_told_too():
+    found = findings([row("a", 1, ""), row("b", 1, ""), row("c", 0, ""), row("d", 0, "")])
+    assert found.class_notes == ("class 'Dog ' has no rows; add some, or take what is not meant out of the label map",)
 
 
 def test_splits_that_nothing_reads_are_told():
     found = findings(
         [row("a", 0), row("b", 0, "validation"), row("c", 0, "Train"), row("d", 0, "test"), row("e", 0, "")]
     )
-    assert found.class_notes == (
+    assert found.class_notes[:2] == (
         "no tool reads the split 'Train'; call it train, val or test",
         "no tool reads the split 'validation'; call it train, val or test",
     )

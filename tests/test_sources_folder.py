@@ -228,12 +228,12 @@ def test_numbers_as_class_names(tmp_path):
     videos = touch(tmp_path / "v", *(f"{x}/{i}.mp4" for x in (2, 7, 10) for i in range(2)))
     accepted("folder", videos, "--out", tmp_path / "out")
     names = read_label_map(str(tmp_path / "out" / "labels.txt"))
-    assert names == ("10", "2", "7")
+    assert names == ("2", "7", "10")
     got = read_records(str(tmp_path / "out" / "list.csv"), split="train", label_names=names)
     assert [(record.path.split("/")[-2], record.labels) for record in got.records] == [
-        ("10", (0,)),
-        ("2", (1,)),
-        ("7", (2,)),
+        ("10", (2,)),
+        ("2", (0,)),
+        ("7", (1,)),
     ]
 
 

@@ -295,9 +295,7 @@ def test_config_is_read_with_its_base(tmp_path):
 def test_nothing_found_is_refused_and_writes_nothing(tmp_path):
     empty, other = touch(tmp_path / "empty", "a.txt"), touch(tmp_path / "other", "b/z.mp4")
     out = tmp_path / "out" / "list.csv"
-    with pytest.raises(
-        InputError, match=r"/empty holds no videos, .*; left out: 1 .* \(.txt 1\); give"
-    ):
+    with pytest.raises(InputError, match=r"/empty holds no videos, .*; left out: 1 .* \(.txt 1\); give"):
         prepare([item("x")], ["run"], empty, out)
     with pytest.raises(
         InputError, match=r"^none of the 1 listed .* 1 files of .*/other \(such as b/z.mp4\); .*x\.mp4;"

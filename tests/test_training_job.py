@@ -335,6 +335,32 @@ def test_what_makes_the_numbers_of_a_run_worth_little_is_pointed_out(tool, video
     ]
 
 
+def test_ids_that_start_at_1_and_columns_are_pointed_out_once(tool, videos, config_file, tmp_path):
+    rows = [
+        f"{videos.parent}/{split}/{name}/{i}.mp4,{label}.0,{split},0,0.9"
+        for label, name in ((1, "dark"), (2, "light"))
+        for split in ("train", "val")
+        for i in range(2)
+    ]
+    source = tmp_path / "all.csv"
+    source.write_text("\n".join(["video_name,tag,subset,time_start,time_end", *rows, ""]))
+    arguments = tiny_run(source, tmp_path / "run", SOLVER__MAX_STEPS=1, TRAIN__EVAL_PERIOD=9)
+    result = tool("train_net", "--cfg", config_file, *arguments)
+    assert (result.code, result.err) == (0, "")
+    assert [line for line in result.out.splitlines() if line.startswith("note:")] == [
+        f"note: {source}: columns taken: video_name as path, tag as label, subset as split, time_start as start, "
+        "time_end as end",
+        "note: class 0 has no training videos; do your labels start at 1? Then number them from 0 without gaps, or "
+        "give a label map (DATA.LABEL_MAP) with the lines 1, 2",
+    ]
+    assert weights(tmp_path / "run")["label_names"] == ["0", "1", "2"]
+
+    (tmp_path / "names.txt").write_text("1\n2\n")
+    named = tool("train_net", "--cfg", config_file, "--overwrite", *arguments, "DATA.LABEL_MAP", tmp_path / "names.txt")
+    assert named.out.count("note:") == 1
+    assert weights(tmp_path / "run")["label_names"] == ["1", "2"]
+
+
 def test_a_run_that_dies_in_its_validation_loses_nothing(tool, videos, config_file, tmp_path, monkeypatch):
     arguments = tiny_run(videos, tmp_path / "run")
     scored = training.score_videos

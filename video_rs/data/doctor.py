@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from video_rs.data.classes import empty_classes_note
 from video_rs.data.decoding.probing import Probe
 from video_rs.data.listing import SPLITS
 from video_rs.data.records import VideoRecord
@@ -67,8 +68,8 @@ class Diagnosis:
 
     Attributes:
         findings: in the order of the rows.
-        class_notes: sentences on what a folder's list leaves out, on splits that nothing reads, and on classes: without
-            training rows, with a single video, with names that look alike.
+        class_notes: sentences on how the lists were read, on splits that nothing reads, on rows without a label, and on
+            classes: without training rows, with a single video, with names that look alike.
         counts: class -> number of rows, for each split.
     """
 
@@ -125,7 +126,8 @@ def diagnose(
     counts: dict[str, Counter] = defaultdict(Counter)
     for row in rows:
         counts[row.split].update(row.record.labels)
-    of_classes = (*notes, *_class_notes(counts, names))
+    unlabelled = sum(not (row.fault or row.record.labels) for row in rows)
+    of_classes = (*notes, *filter(None, _class_notes(counts, names, unlabelled)))
     return Diagnosis(tuple(sorted(findings, key=lambda f: f.row)), of_classes, dict(counts))
 
 
@@ -201,13 +203,19 @@ def _overlap(one: Row, other: Row) -> bool:
     return start < other_end and other_start < end
 
 
-def _class_notes(counts: Mapping[str, Counter], names: Sequence[str]) -> Iterable[str]:
+def _class_notes(counts: Mapping[str, Counter], names: Sequence[str], unlabelled: int) -> Iterable[str]:
     for split in sorted(set(counts) - {"", *SPLITS}):
         yield f"no tool reads the split {split!r}; call it {', '.join(SPLITS[:-1])} or {SPLITS[-1]}"
-    if "train" in counts:
-        for label in sorted(set().union(*counts.values()) - set(counts["train"])):
-            yield f"class {names[label]!r} has no training rows"
     total = sum(counts.values(), Counter())
+    if "train" in counts:
+        yield empty_classes_note(counts["train"], names, "training rows")
+    else:
+        yield empty_classes_note(total, names, "rows")
+    if unlabelled and total:
+        yield (
+            f"{unlabelled} {'rows have' if unlabelled > 1 else 'row has'} no label: videos of no class with "
+            "DATA.MULTI_LABEL, else refused; fill them in, or remove them"
+        )
     for label in sorted(label for label, count in total.items() if count == 1):
         yield f"class {names[label]!r} has a single video"
     alike: dict[str, list[str]] = defaultdict(list)

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
+from video_rs.data.columns import HEADER_WORDS, find_columns, is_header
 from video_rs.data.decoding.fetching import is_url, local_copy
+from video_rs.data.spelling import Spellings
 from video_rs.data.trees import is_video, notes_on, search
 from video_rs.errors import InputError
 
@@ -23,8 +25,6 @@ SPLIT_WORDS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 """What lists call their splits, in small letters, and what they are called here."""
-_HEADER_WORDS = {"path", "file", "filename", "video", "video_path", "label", "class", "class_name"}
-_COLUMNS = ("path", "label", "split", "start", "end", "id")
 _LINE = re.compile(r"(.*\S)[\s,]+([+-]?\d{1,18}(?:;[+-]?\d{1,18})*)\s*", re.ASCII)  # the last token is the label
 
 _COUNTED = re.compile(r"(.*\S)\s+\d+", re.ASCII)  # a path and its number of frames
@@ -41,32 +41,43 @@ class Row(NamedTuple):
     end: str = ""
     id: str = ""
 
+    @property
+    def is_of_folder(self) -> bool:
+        """Whether it is of a folder of class folders."""
+        return not self.line
+
+    def where(self, source: str) -> str:
+        """Return where it stands, for messages."""
+        return f"{source}, {self.path}" if self.is_of_folder else f"{source}, line {self.line}"
+
 
 class Listing(NamedTuple):
     rows: list[Row]
     root: str  # absolute: what relative paths are relative to
     has_splits: bool
-    notes: tuple[str, ...] = ()  # lines on what a user should know of how it was read
+    notes: tuple[str, ...] = ()  # sentences on how the list is read
 
 
 def read_listing(source: str, root: str, require_labels: bool) -> Listing:
     """The rows of ``source``, whichever form it has; ``root`` as in :func:`video_rs.data.records.read_records`."""
     source, root = (local_copy(path) if path.startswith("file://") else path for path in (source, root))
+    source, root = (path if is_url(path) else Spellings().on_disk(path) for path in (source, root))
     if os.path.isdir(source):
         return _read_folder(source)
     text = read_text(source, "list", HOW_TO)
     if not text.strip():
         raise InputError(f"list {source} is empty; {HOW_TO}")
     root = _absolute(root or os.path.dirname(source))
+    first_line = text.lstrip().splitlines()[0]
     header = [name.strip().lower() for name in next(csv.reader(io.StringIO(text.lstrip())))]
     if "youtube_id" in header:
         raise InputError(
             f"{source} is an official Kinetics CSV ({','.join(header)}), which names no files; match it with "
             "your videos: python datasets/kinetics.py VIDEOS --classes 400 --csv FILE (datasets/README.md)"
         )
-    if "path" in header or "file" in header:
+    if is_header(header) and not _LINE.fullmatch(first_line):
         return _read_csv(text, root, source, require_labels)
-    _refuse_other_header(text.lstrip().splitlines()[0], source)
+    _refuse_other_header(first_line, source)
     rows = list(_lines(text, source, require_labels))
     return Listing(_without_frame_counts(rows, root), root, has_splits=False)
 
@@ -74,7 +85,7 @@ def read_listing(source: str, root: str, require_labels: bool) -> Listing:
 def _refuse_other_header(line: str, source: str) -> None:
     """A header with other names or other separators would be taken for the first video."""
     words = set(re.split(r"[,;\s]+", line.strip().lower()))
-    if words & _HEADER_WORDS and not _LINE.fullmatch(line.strip()) and not set("./") & set(line):
+    if words & HEADER_WORDS and not _LINE.fullmatch(line.strip()) and not set("./") & set(line):
         raise InputError(
             f"{source}: the header {short(line)!r} has no column 'path'; name the columns path,label and, if there "
             "are, split,start,end,id, with commas between them"
@@ -83,8 +94,7 @@ def _refuse_other_header(line: str, source: str) -> None:
 
 def read_text(path: str, what: str, how_to: str) -> str:
     """A UTF-8 file, or one that a URL names; ``what`` it is and ``how_to`` give one are words for the refusals."""
-    if is_url(path):
-        path = local_copy(path, anew=True)
+    path = local_copy(path, anew=True) if is_url(path) else Spellings().on_disk(path)
     if not os.path.isfile(path):
         raise InputError(f"{what} {path} does not exist; {how_to}")
     try:
@@ -99,8 +109,8 @@ def read_text(path: str, what: str, how_to: str) -> str:
 def _read_csv(text: str, root: str, source: str, require_labels: bool) -> Listing:
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
     header = next(filter(any, reader))
-    columns = _csv_columns(header, source, require_labels)
-    take = itemgetter(*columns.values())
+    columns = find_columns(header, source, require_labels)
+    take = itemgetter(*columns.places.values())
     rows = []
     try:
         for row in reader:
@@ -109,25 +119,21 @@ def _read_csv(text: str, root: str, source: str, require_labels: bool) -> Listin
                     continue  # a blank line
                 _refuse_columns(header, row, f"{source}, line {reader.line_num}")
             row.append("")  # what absent columns point at
-            path, label, split, *others = map(str.strip, take(row))
+            cells = take(row)
+            path, label, split, *others = map(str.strip, cells)
+            if path != cells[0]:
+                path = _with_its_blanks(cells[0], path, root)
             rows.append(Row(reader.line_num, path, label, SPLIT_WORDS.get(split.lower(), split), *others))
     except csv.Error as error:
         raise InputError(f"{source}, line {reader.line_num}: {error}; correct the line") from error
-    return Listing(rows, root, columns["split"] >= 0)
+    return Listing(rows, root, columns.places["split"] >= 0, columns.notes)
 
 
-def _csv_columns(header: list[str], source: str, require_labels: bool) -> dict[str, int]:
-    """Where each known column stands; -1 for an absent one."""
-    names = [name.strip().lower() for name in header]
-    repeated = [name for name in (*_COLUMNS, "file") if names.count(name) > 1]
-    if repeated:
-        raise InputError(f"{source}: the header has the column {repeated[0]!r} twice; rename or remove one")
-    columns = {name: names.index(name) if name in names else -1 for name in _COLUMNS}
-    if columns["path"] < 0:
-        columns["path"] = names.index("file")
-    if columns["label"] < 0 and require_labels:
-        raise InputError(f"{source}: no column 'label' in the header {','.join(header)}; add one")
-    return columns
+def _with_its_blanks(written: str, path: str, root: str) -> str:
+    """The path as ``written`` where that is a file's name, and ``path``, without the blanks at its ends, is none's."""
+    if "://" in root or os.path.exists(os.path.join(root, path)):
+        return path
+    return written if os.path.exists(os.path.join(root, written)) else path
 
 
 def _refuse_columns(header: list[str], row: list[str], where: str) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from video_rs.data.doctor import Row
 from video_rs.data.listing import SPLIT_WORDS, SPLITS, Listing, read_listing
@@ -14,8 +15,22 @@ from video_rs.errors import InputError
 _LIST_WORDS = SPLIT_WORDS | {f"{split}list": split for split in SPLITS}
 
 
-def read_rows(lists: Sequence[str], root: str, label_map: str) -> tuple[list[Row], tuple[str, ...], tuple[str, ...]]:
-    """Return the rows of all lists, the names of the classes, and notes on how the lists were read.
+class DataSet(NamedTuple):
+    """Several lists as one.
+
+    Attributes:
+        rows: of all splits.
+        names: of the classes: the label map's, or those of the train rows.
+        notes: sentences on how the lists have been read, each once.
+    """
+
+    rows: list[Row]
+    names: tuple[str, ...]
+    notes: list[str]
+
+
+def read_rows(lists: Sequence[str], root: str, label_map: str) -> DataSet:
+    """Read all lists.
 
     The names are the label map's, or those of the train rows. Of several lists, the name of one without a split column
     tells its split.
@@ -28,27 +43,25 @@ def read_rows(lists: Sequence[str], root: str, label_map: str) -> tuple[list[Row
     splits = {source: split_of(source) for source in unsplit if len(lists) > 1}
     names = read_label_map(label_map) if label_map else _class_names(listings, splits)
     rows: list[Row] = []
+    notes: list[str] = []
     for source, listing in listings.items():
-        for split, (records, faults) in splits_of(listing, source, names or None).items():
+        for split, (found, faults) in splits_of(listing, source, names or None).items():
             named = split or splits.get(source, "")
-            rows += [Row(named, record) for record in records]
+            rows += [Row(named, record) for record in found.records]
             rows += [Row(named, _unusable(row), reason, row.label) for row, reason in faults]
-    notes = dict.fromkeys(note for listing in listings.values() for note in listing.notes)
-    return rows, names, tuple(notes)
+            notes += found.notes
+    return DataSet(rows, names, list(dict.fromkeys(notes)))
 
 
 def _class_names(listings: Mapping[str, Listing], splits: Mapping[str, str]) -> tuple[str, ...]:
     """Of the train rows, in whichever list they are; of all rows where there are none."""
-    training = [
-        source
+    rows = {
+        source: [row._replace(split=row.split or splits.get(source, "")) for row in listing.rows]
         for source, listing in listings.items()
-        if splits.get(source) == "train" or any(row.split == "train" for row in listing.rows)
-    ]
-    found = [names_in(listings[source], source) for source in training or listings]
-    names = sorted(set().union(*found))
-    if all(map(str.isdecimal, names)):  # class ids: 10 comes after 9
-        return max(found, key=len)
-    return tuple(names)
+    }
+    training = [source for source in rows if any(row.split == "train" for row in rows[source])]
+    chosen = training or list(rows)
+    return names_in([row for source in chosen for row in rows[source]], ", ".join(chosen))
 
 
 def split_of(source: str) -> str:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from video_rs.data.classes import empty_classes_note
 from video_rs.data.sources.folder import mirrored_names
 from video_rs.engine import distributed
 from video_rs.jobs.progress import say
@@ -36,9 +37,7 @@ def announce(run: "Run") -> None:
         there = {label for r in run.train_records.records for label in r.labels}
         least, *_, most = sorted((float(weights[label]), run.names[label]) for label in (*there, *there))
         say(f"weights in the loss: {least[0]:.2g} ({least[1]}) to {most[0]:.2g} ({most[1]}) (SOLVER.CLASS_WEIGHTS)")
-    lists = [run.train_records, *filter(None, [run.val_records])]
-    of_lists = dict.fromkeys(note for records in lists for note in records.notes)  # each once: one list may serve both
-    for note in (*of_lists, *filter(None, (doubt(run) for doubt in DOUBTS))):
+    for note in filter(None, (doubt(run) for doubt in DOUBTS)):
         say(f"note: {note}")
 
 
@@ -50,6 +49,11 @@ def _of_names(run: "Run") -> str:
         f"MODEL.NUM_CLASSES is {classes}, but only {named} classes have names; the numbers {named} to {classes - 1} "
         "stand in for the others'"
     )
+
+
+def _of_empty_classes(run: "Run") -> str:
+    present = {label for record in run.train_records.records for label in record.labels}
+    return empty_classes_note(present, run.train_records.label_names, "training videos")
 
 
 def _of_shared_videos(run: "Run") -> str:
@@ -118,6 +122,7 @@ def _of_warmup(run: "Run") -> str:
 
 DOUBTS = (
     _of_names,
+    _of_empty_classes,
     _of_shared_videos,
     _of_one_class,
     _of_single_labels,

@@ -23,7 +23,7 @@ from video_rs.engine.metrics import VideoResult
 from video_rs.engine.neighbours import TEMPERATURE, VideoFeatures, view_features, vote
 from video_rs.errors import InputError
 from video_rs.inference.predictor import load_classifier
-from video_rs.jobs.progress import say, videos_with_progress
+from video_rs.jobs.progress import say, say_notes, videos_with_progress
 from video_rs.jobs.testing import finish, metrics_of, output_folder, records_to_test
 from video_rs.models import VideoClassifier
 
@@ -163,6 +163,7 @@ def _records(
         raise InputError(
             f"{error} ({list_path} has no train rows, so that neighbours and classes are those of {source})"
         ) from error
+    say_notes((*memory.notes, *records.notes))
     for part in (memory, records):
         builders.require_labels(part, multi_label=False, for_several="leave out --knn")
     return memory, records

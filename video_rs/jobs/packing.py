@@ -24,7 +24,7 @@ from video_rs.data.probe_cache import Stamp
 from video_rs.data.records import VideoRecord, records_of
 from video_rs.data.trees import is_video
 from video_rs.errors import InputError
-from video_rs.jobs.progress import say, videos_with_progress
+from video_rs.jobs.progress import say, say_notes, videos_with_progress
 from video_rs.jobs.work_folder import UNFINISHED, refuse_foreign, taken
 
 PLAN = "shards.json"
@@ -159,15 +159,15 @@ def _tar_writer() -> Callable:
 def _read(source: str, root: str) -> tuple[list[Row], list[VideoRecord]]:
     """The rows as written, and each row's record, whose path is made absolute."""
     listing = read_listing(source, root, require_labels=False)
-    for note in listing.notes:
-        say(f"note: {note}")
     for row in listing.rows:
         if row.split and not _SPLIT.fullmatch(row.split):
             raise InputError(
                 f"{source}, line {row.line}: split {row.split!r} cannot name a shard, allowed: letters, digits, - and "
                 "_; rename it"
             )
-    return listing.rows, list(records_of(listing, source))
+    found = records_of(listing, source)
+    say_notes(found.notes)
+    return listing.rows, list(found.records)
 
 
 def _files(rows: Sequence[Row], records: Sequence[VideoRecord]) -> tuple[list[File], dict[str, str]]:

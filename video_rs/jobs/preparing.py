@@ -20,7 +20,7 @@ from video_rs.data.processes import Lost, check_limits, in_processes
 from video_rs.data.records import VideoRecord, records_of
 from video_rs.data.reencoding import PROGRAMS, check_ffmpeg, reencode
 from video_rs.errors import InputError
-from video_rs.jobs.progress import say, videos_with_progress
+from video_rs.jobs.progress import say, say_notes, videos_with_progress
 from video_rs.jobs.work_folder import UNFINISHED, refuse_foreign, taken
 
 SETTINGS = "prepared.json"
@@ -120,9 +120,9 @@ def _check(short_side: int, keyframe_interval: int, crf: int, program: str, proc
 def _read(source: str, root: str) -> tuple[list[Row], list[VideoRecord], str]:
     """The rows as written, each row's record, and the root."""
     listing = read_listing(source, root, require_labels=False)
-    for note in listing.notes:
-        say(f"note: {note}")
-    return listing.rows, list(records_of(listing, source)), listing.root
+    found = records_of(listing, source)
+    say_notes(found.notes)
+    return listing.rows, list(found.records), listing.root
 
 
 def _targets(paths: Iterable[str], root: str, folder: Path) -> dict[str, str]:

@@ -19,6 +19,12 @@ def say(text: str) -> None:
         sys.stdout.flush()
 
 
+def say_notes(notes: Iterable[str]) -> None:
+    """Prints each note once, in a line of its own."""
+    for note in dict.fromkeys(notes):
+        say(f"note: {note}")
+
+
 def duration(seconds: float) -> str:
     """``1:02:03`` or ``2:03``."""
     minutes, rest = divmod(int(seconds), 60)

@@ -19,7 +19,7 @@ from video_rs.engine.metrics import VideoResult, summarize
 from video_rs.errors import InputError
 from video_rs.inference.predictor import load_classifier
 from video_rs.jobs.outcome import write_outcome_report, write_predictions
-from video_rs.jobs.progress import say, videos_with_progress
+from video_rs.jobs.progress import say, say_notes, videos_with_progress
 from video_rs.jobs.run_folder import RunFolder
 
 # What the classes are is the checkpoint's; so is every key of the model.
@@ -49,6 +49,7 @@ def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str]
     distributed.start(device)
     names = checkpoint["label_names"]
     records = records_to_test(config, list_path, names, "DATA.ROOT" in overrides[::2])
+    say_notes(records.notes)
     builders.require_labels(records, config.DATA.MULTI_LABEL)
     folder = output_folder(Path(checkpoint_path), config, overrides, "test")
     preprocessing = builders.build_preprocessing(config)

@@ -29,7 +29,7 @@ from video_rs.jobs.agreement import changed_settings, model_differences, refuse_
 from video_rs.jobs.announcement import announce
 from video_rs.jobs.fitting import divisions, fitting_accumulation, is_out_of_memory, no_memory
 from video_rs.jobs.outcome import write_outcome_report, write_predictions
-from video_rs.jobs.progress import TrainProgress, say
+from video_rs.jobs.progress import TrainProgress, say, say_notes
 from video_rs.jobs.run_folder import RunFolder
 from video_rs.jobs.testing import describe, metrics_of, score_videos
 from video_rs.models.strict import keep_classifier, load_strictly
@@ -110,6 +110,7 @@ class Run:
         self.config, self.folder, self.device = config, folder, device
         arch = builders.build_architecture(config)
         self.train_records, self.val_records, self.names = builders.build_records(config)
+        say_notes(note for part in (self.train_records, self.val_records) if part for note in part.notes)
         self.settings = builders.build_settings(config, len(self.train_records))
         self.preprocessing = builders.build_preprocessing(config)
         model = builders.build_model(config, arch, len(self.names), device)

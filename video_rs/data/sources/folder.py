@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from video_rs.data.listing import SPLITS, Row, short, split_folders
 from video_rs.data.sources.splitting import choose_validation
+from video_rs.data.spelling import canonical
 from video_rs.data.trees import notes_on, search
 from video_rs.errors import InputError
 from video_rs.wording import counted, some
@@ -52,8 +53,9 @@ def read_folder(folder: str, *, val_share: float, seed: int, group_by: str = "")
     given = _given_splits(paths, folder)
     depth = 1 if given else 0  # of the class folder
     inside = [path for path in paths if path.count("/") > depth and (not given or _top(path) in given)]
-    labels = [path.split("/")[depth] for path in inside]
-    names = sorted(set(labels))
+    folders = [path.split("/")[depth] for path in inside]
+    labels = list(map(canonical, folders))
+    names = _in_order(set(labels))
     _require_classes(names, folder)
     splits = [given[_top(path)] for path in inside] if given else _split(inside, labels, val_share, seed, group_by)
     rows = [Row(0, path, label, split) for path, label, split in zip(inside, labels, splits, strict=True)]
@@ -77,6 +79,11 @@ def _given_splits(paths: Sequence[str], folder: str) -> dict[str, str]:
             "class folders up and let them be split"
         )
     return found
+
+
+def _in_order(names: set[str]) -> list[str]:
+    """Sorted; where all are numbers, 10 comes after 9."""
+    return sorted(names, key=int) if all(map(str.isdecimal, names)) else sorted(names)
 
 
 def _top(path: str) -> str:

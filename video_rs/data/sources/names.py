@@ -4,12 +4,13 @@ import os
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
 
+from video_rs.data.spelling import canonical
 from video_rs.data.trees import is_video
 
 
 def stem_of(path: str) -> str:
     """The file name without its ending; without both where a download or conversion left two (``a.mp4.webm``)."""
-    stem = os.path.basename(path)
+    stem = canonical(os.path.basename(path))
     while is_video(stem):
         stem = os.path.splitext(stem)[0]
     return stem
@@ -18,7 +19,7 @@ def stem_of(path: str) -> str:
 @lru_cache(maxsize=4096)
 def normalised(text: str) -> str:
     """What is left of a name whatever replaced its spaces, brackets and capitals: letters and digits, folded."""
-    return "".join(filter(str.isalnum, text.casefold()))
+    return "".join(filter(str.isalnum, canonical(text).casefold()))
 
 
 class VideoIndex:
