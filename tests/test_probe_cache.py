@@ -14,7 +14,8 @@ from conftest import moving_square
 from video_rs.data import dataset
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
 from video_rs.data.decoding import open_video
-from video_rs.data.decoding.index import FrameIndex
+from video_rs.data.decoding.index import FrameIndex, Note
+from video_rs.data.decoding.packet_table import UNKNOWN
 from video_rs.data.decoding.packets import scan
 from video_rs.data.decoding.probing import Probe, probe, stills
 from video_rs.data.decoding.reader import DecodeError
@@ -71,6 +72,7 @@ def test_facts_of_a_sound_file(video, depth):
         sample_aspect=1.0,
         variable_rate=False,
         key_interval=12,
+        notes=(),
     )
     assert np.flatnonzero(index.key).tolist() == [0, 12, 24]
 
@@ -157,11 +159,12 @@ def stored(path, video, depth="ends"):
 
 
 def assert_same_index(one, other):
-    assert np.array_equal(one.pts, other.pts)
-    assert one.pts.dtype == other.pts.dtype
-    assert np.array_equal(one.key, other.key)
-    assert (one.time_base, one.fps, one.stream) == (other.time_base, other.fps, other.stream)
-    assert (one.seekable, one.addressable) == (other.seekable, other.addressable)
+    for name in ("pts", "packets", "key", "entries"):
+        ours, theirs = getattr(one, name), getattr(other, name)
+        assert np.array_equal(ours, theirs), name
+        assert ours.dtype == theirs.dtype, name
+    for name in ("time_base", "fps", "stream", "addressable", "counted", "notes"):
+        assert getattr(one, name) == getattr(other, name)
 
 
 def test_what_is_stored_is_found_until_the_file_changes(video, tmp_path):
@@ -190,7 +193,18 @@ def test_a_later_probe_replaces_an_earlier_one(video, tmp_path):
 
 def test_an_index_of_uneven_times_and_negative_start_comes_back(tmp_path):
     pts = np.array([-(2**40), -3, 0, 7, 2**50], np.int64)
-    index = FrameIndex(pts, np.array([1, 0, 0, 1, 0], bool), Fraction(1001, 30000), 29.97, 3, True, False)
+    index = FrameIndex(
+        pts=pts,
+        packets=np.array([0, 3, 1, 2, 7]),
+        key=np.array([1, 0, 0, 1, 0], bool),
+        entries=np.array([[0, -(2**40), UNKNOWN, 0, 99], [2, 7, 5, 2**40, 1]]),
+        time_base=Fraction(1001, 30000),
+        fps=29.97,
+        stream=3,
+        addressable=False,
+        counted=True,
+        notes=(Note("cut", "9 of 12 bytes are there"),),
+    )
     with ProbeCache(tmp_path / "probes.sqlite") as cache:
         cache.store(
             [Probed("/a.mp4", Stamp(1, 2), Probe(), index), Probed("/b.mp4", Stamp(1, 2), Probe("empty"), None)]
@@ -267,5 +281,5 @@ def test_a_cache_of_another_version_is_refused(tmp_path):
         with pytest.raises(InputError) as caught:
             ProbeCache(path, read_only)
         assert str(caught.value) == (
-            f"{path} is no probe cache of this version (format 9, not 1); remove it and probe anew"
+            f"{path} is no probe cache of this version (format 9, not 2); remove it and probe anew"
         )

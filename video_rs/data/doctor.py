@@ -38,6 +38,10 @@ NOTES = {
     "variable_rate": "the time between frames varies; clips count frames, not seconds",
     "wrong_count": "the container's header, or the numbers of the pictures, state another number of frames",
     "pixel_aspect": "pixels are not square; they are read as stored",
+    "cut": "the file was cut; what is left of it is the video",
+    "counted": "its packets do not tell its frames: they are counted by decoding, once; prepared files open at once",
+    "times": "its times contradict the order of its frames",
+    "streams": "several films in one file: the one that moves is read, of those the larger, then the longer one",
 }
 
 
@@ -154,6 +158,8 @@ def _of_file(index: int, row: Row, probe: Probe, times: np.ndarray | None, clip_
         yield Finding("wrong_count", index, f"stated {probe.header_frames}, frames {probe.frames}")
     if not math.isclose(probe.sample_aspect, 1, abs_tol=0.01):
         yield Finding("pixel_aspect", index, f"{probe.sample_aspect:.3g} times as wide as high")
+    for note in probe.notes:
+        yield Finding(note.kind, index, note.detail)
 
 
 def _of_content(rows: Sequence[Row], probes: Mapping[str, Probe]) -> Iterable[Finding]:

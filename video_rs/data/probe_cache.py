@@ -13,12 +13,12 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from video_rs.data.decoding.index import FrameIndex
+from video_rs.data.decoding.index import FrameIndex, Note
 from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.probing import Probe
 from video_rs.errors import InputError
 
-_FORMAT = 1  # of the rows; a file of another one is refused
+_FORMAT = 2  # of the rows; a file of another one is refused
 _TABLE = "CREATE TABLE IF NOT EXISTS probes (path TEXT PRIMARY KEY, size INT, changed INT, probe TEXT, frames BLOB)"
 
 
@@ -87,7 +87,9 @@ class ProbeCache:
         row = self._row("probe, frames", path, stamp)
         if row is None:
             return None
-        return Probed(path, stamp, Probe(**json.loads(row[0])), row[1] and _unpacked(row[1]))
+        facts = json.loads(row[0])
+        notes = tuple(Note(*note) for note in facts.pop("notes"))
+        return Probed(path, stamp, Probe(**facts, notes=notes), row[1] and _unpacked(row[1]))
 
     def frames(self, path: str) -> FrameIndex | None:
         """The frame index of a file that has not changed since it was probed."""
@@ -153,17 +155,32 @@ def _quoted(path: str) -> str:
 
 
 def _packed(index: FrameIndex) -> bytes:
-    """A few hundred bytes for a video of an even rate."""
-    base = index.time_base
-    rest = [index.fps, index.stream, index.seekable, index.addressable]
-    head = [len(index.pts), base.numerator, base.denominator, *rest]
-    steps = np.diff(index.pts, prepend=0).astype("<i8")
-    return zlib.compress(json.dumps(head).encode() + b"\n" + steps.tobytes() + np.packbits(index.key).tobytes())
+    """A few hundred bytes for a video of an even rate: differences repeat, and so compress."""
+    head = {
+        "frames": len(index.pts),
+        "entries": len(index.entries),
+        "time_base": [index.time_base.numerator, index.time_base.denominator],
+        "fps": index.fps,
+        "stream": index.stream,
+        "addressable": index.addressable,
+        "counted": index.counted,
+        "notes": index.notes,
+    }
+    columns = [index.pts, index.packets, *index.entries.T]
+    steps = [np.diff(column, prepend=0).astype("<i8").tobytes() for column in columns]
+    return zlib.compress(b"\n".join([json.dumps(head).encode(), b"".join(steps) + np.packbits(index.key).tobytes()]))
 
 
 def _unpacked(data: bytes) -> FrameIndex:
     head, _, body = zlib.decompress(data).partition(b"\n")
-    count, numerator, denominator, fps, stream, seekable, addressable = json.loads(head)
-    pts = np.cumsum(np.frombuffer(body, "<i8", count)).astype(np.int64)
-    key = np.unpackbits(np.frombuffer(body, np.uint8, offset=8 * count), count=count).astype(bool)
-    return FrameIndex(pts, key, Fraction(numerator, denominator), fps, stream, seekable, addressable)
+    facts = json.loads(head)
+    frames, entries = facts.pop("frames"), facts.pop("entries")
+
+    lengths = [frames, frames, *[entries] * 5]
+    values = np.frombuffer(body, "<i8", sum(lengths)).astype(np.int64)
+    pts, packets, *columns = (np.cumsum(part) for part in np.split(values, np.cumsum(lengths)[:-1]))
+    key = np.unpackbits(np.frombuffer(body, np.uint8, offset=8 * sum(lengths)), count=frames).astype(bool)
+
+    time_base = Fraction(*facts.pop("time_base"))
+    notes = tuple(Note(*note) for note in facts.pop("notes"))
+    return FrameIndex(pts, packets, key, np.stack(columns, axis=1), time_base, notes=notes, **facts)

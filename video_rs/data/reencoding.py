@@ -18,9 +18,11 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from video_rs.data.decoding import DecodeError, open_video
+from video_rs.data.decoding.container import ffmpeg_reason, open_container, stream_number
 from video_rs.data.decoding.fetching import local
 from video_rs.data.decoding.index import FrameIndex
-from video_rs.data.decoding.packets import ffmpeg_reason, open_container, scan, video_stream
+from video_rs.data.decoding.numbered import FramePlaces, NumberedPackets
+from video_rs.data.decoding.packets import scan
 from video_rs.data.decoding.pyav import PyAVReader
 from video_rs.data.decoding.reader import check_file
 from video_rs.data.encoding import encoder_options, whole_file
@@ -69,7 +71,7 @@ def reencode(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What the copy of ``source`` will be: ``times`` int64 [N] in units of ``time_base``, from 0; even sides."""
+    """What the copy of ``source`` will be; even sides."""
 
     source: str
     index: FrameIndex
@@ -77,8 +79,16 @@ class _Plan:
     height: int
     width: int
     aspect: Fraction
-    times: np.ndarray
-    time_base: Fraction
+
+    @property
+    def times(self) -> np.ndarray:
+        """When each frame is shown, int64 ``[N]`` in units of ``time_base``, from 0."""
+        return self.index.pts - self.index.pts[0]
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds."""
+        return self.index.time_base
 
     @property
     def is_folder(self) -> bool:
@@ -95,9 +105,9 @@ class _Plan:
             turns = reader.quarter_turns
             height, width = shrunk(reader.height, reader.width, short_side)
         with open_container(source) as container:
-            aspect = video_stream(container, source).sample_aspect_ratio or Fraction(1)
+            aspect = stream_number(container, index.stream).sample_aspect_ratio or Fraction(1)
         aspect = 1 / aspect if turns % 2 else aspect
-        return cls(source, index, turns, height, width, aspect, *_times(index))
+        return cls(source, index, turns, height, width, aspect)
 
     @classmethod
     def _of_folder(cls, source: str, short_side: int) -> "_Plan":
@@ -105,21 +115,16 @@ class _Plan:
             count, fps = reader.num_frames, reader.fps
             height, width = shrunk(reader.height, reader.width, short_side)
         base = 1 / Fraction(fps).limit_denominator(1001)
-        index = FrameIndex(np.arange(count), np.ones(count, bool), base, fps, 0, seekable=True, addressable=True)
-        return cls(source, index, 0, height, width, Fraction(1), *_times(index))
+        every = np.arange(count)
+        no_entries = np.empty((0, 5), np.int64)
+        index = FrameIndex(every, every, np.ones(count, bool), no_entries, base, fps, stream=0, addressable=True)
+        return cls(source, index, 0, height, width, Fraction(1))
 
 
 def shrunk(height: int, width: int, short_side: int) -> tuple[int, int]:
     """The nearest even size of that short side and about the same aspect; no side longer than it was, none below 2."""
     factor = min(1.0, short_side / min(height, width))
     return tuple(max(2, min(2 * round(side * factor / 2), side // 2 * 2)) for side in (height, width))
-
-
-def _times(index: FrameIndex) -> tuple[np.ndarray, Fraction]:
-    """When each frame is shown, from 0; evenly where the file's own times are unknown or do not increase."""
-    if (np.diff(index.pts) > 0).all():
-        return index.pts - index.pts[0], index.time_base
-    return np.arange(len(index.pts)), 1 / Fraction(index.fps).limit_denominator(1001)
 
 
 def _shown(plan: _Plan) -> Iterator[av.VideoFrame]:
@@ -134,24 +139,25 @@ def _pictures(plan: _Plan) -> Iterator[av.VideoFrame]:
 
 
 def _decoded(plan: _Plan) -> Iterator[av.VideoFrame]:
-    numbers = {int(pts): i for i, pts in enumerate(plan.index.pts)}
     total, done, reason = len(plan.times), 0, "the decoder does not give it"
-    with open_container(plan.source) as container:
-        try:
-            for frame in container.decode(video_stream(container, plan.source)):
-                number = numbers.get(frame.pts) if plan.index.seekable else done
-                if number is None:
-                    continue  # shown by no reader: what an edit list discards
+    places = FramePlaces(plan.index)
+    source = NumberedPackets(plan.source, plan.index.stream)
+    try:
+        for _, packet in source:
+            for number, frame in places.placed(source.decode(packet)):
                 if frame.is_corrupt:
                     reason = "its data is damaged"
-                if number != done or done == total or frame.is_corrupt:
-                    break
+                if number != done or frame.is_corrupt:
+                    raise DecodeError(plan.source, f"frame {done} of {total}: {reason}", "damaged")
                 yield frame
                 done += 1
-        except av.FFmpegError as error:
-            reason = ffmpeg_reason(error)
-    if done < total:
-        raise DecodeError(plan.source, f"frame {done} of {total}: {reason}", "damaged")
+                if done == total:
+                    return
+    except av.FFmpegError as error:
+        reason = ffmpeg_reason(error)
+    finally:
+        source.close()
+    raise DecodeError(plan.source, f"frame {done} of {total}: {reason}", "damaged")
 
 
 def _encode_again(plan: _Plan, path: Path, keyframe_interval: int, crf: int) -> None:

@@ -85,11 +85,12 @@ def needed(subject: DataSubject) -> Iterator[tuple[str, np.ndarray]]:
 
 def decode_pyav(video: str, indices: np.ndarray) -> int:
     """Every frame from the key frame on is decoded."""
-    from video_rs.data.decoding.packets import open_container, video_stream
+    from video_rs.data.decoding.container import open_container, video_streams
 
     first, wanted, kept = int(indices.min()), set(indices.tolist()), []
     with open_container(video) as container:
-        stream = video_stream(container, video)
+        stream = video_streams(container, video)[0]
+        stream.codec_context.thread_count = 1
         rate, base, start = stream.average_rate, stream.time_base, stream.start_time or 0
         container.seek(start + int(first / rate / base), stream=stream)
         for frame in container.decode(stream):
@@ -238,7 +239,7 @@ def plain(subject: DataSubject) -> tuple[Iterator[int], int]:
 
 def plain_clip(video: str, indices: np.ndarray, transform: PeerTransform) -> int:
     """One clip of it."""
-    from video_rs.data.decoding.packets import open_container
+    from video_rs.data.decoding.container import open_container
 
     with open_container(video) as container:
         frames = (frame.to_ndarray(format="rgb24") for frame in container.decode(video=0))

@@ -1,172 +1,223 @@
 """The packet scan that every decoder relies on: which frames a video shows."""
 
 import os
-from dataclasses import dataclass
+from array import array
+from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
-from typing import Self
 
 import av
 import numpy as np
-from av.stream import Disposition
 
-from video_rs.data.decoding.index import (
-    FrameIndex,
-    PacketInfo,
+from video_rs.data.decoding.container import open_container, video_streams
+from video_rs.data.decoding.counting import DecodedFrames, decode_all, last_packet_is_whole
+from video_rs.data.decoding.index import FrameIndex, Note
+from video_rs.data.decoding.location import Location
+from video_rs.data.decoding.packet_table import (
+    UNKNOWN,
+    PacketTable,
     average_fps,
-    groups_are_closed,
     has_idr_picture,
     is_hidden_packet,
-    is_reordered,
-    timestamps_tell_frames,
+    usable_rate,
 )
-from video_rs.data.decoding.location import Location
-from video_rs.data.decoding.matroska import matroska_size
 from video_rs.data.decoding.reader import DecodeError
+from video_rs.data.decoding.stated_size import stated_size
+from video_rs.data.decoding.streams import Film, StreamFacts, choose
 
 # These containers store no presentation times of their own: the library reckons them from the decoding order, and
 # differently after a seek. With B-frames they name the wrong frames.
-_FORMATS_WITHOUT_PTS = ("avi", "mpeg", "h264", "hevc", "m4v", "mpegvideo")
+_WITHOUT_PTS = ("avi", "mpeg", "h264", "hevc", "m4v", "mpegvideo")
+
+# Of a recording in one of these that was cut, nothing says so but its last frame.
+_WITHOUT_END = ("mpegts", "flv", "mpeg", "h264", "hevc", "m4v", "mpegvideo")
 
 # Containers in which TorchCodec and decord were measured to return the frames asked for; not so MPEG-TS and MPEG-PS.
-_ADDRESSABLE_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "avi", "gif")
-
-# A file whose timestamps do not tell its frames is decoded once to count them. Twice this many pixels took 5.9 s
-# (340x256 H.264, one thread, two cores shared by five jobs), so this bound keeps opening under five seconds there: 95
-# seconds of 340x256 at 30 fps, or 120 frames of 1920x1080.
-MAX_COUNTED_PIXELS = 250_000_000
+_ADDRESSABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "avi", "gif")
 
 
 def scan(path: str | os.PathLike) -> FrameIndex:
-    """Which frames the video at ``path`` shows, from its packets; by one full decode where those do not tell.
+    """Return which frames the video at ``path`` shows, from its packets; by a full decode where those do not tell.
 
     Raises:
-        DecodeError: no video stream, no frames, a file that cannot be opened, that ends before its own index says, or
-            that is too long to be counted.
+        DecodeError: no video stream, no frames, a file that cannot be opened, or one (MP4, MOV) that ends before its
+            own index says.
     """
     path = os.fspath(path)
     with open_container(path) as container:
-        stream = video_stream(container, path)
-        facts = _StreamFacts.of(container, stream)
-        _refuse_truncated(path, stream)
-        packets = _read_packets(container, stream)
-    shown = sorted((p.pts, p.key) for p in packets if p.shown and p.pts is not None)
-    if not packets:
+        streams = video_streams(container, path)
+        _refuse_truncated(path, container.format.name, streams)
+        facts = [StreamFacts.of(container, stream) for stream in streams]
+        tables = _read_packets(container, streams)
+    films = [Film(*pair) for pair in zip(facts, tables, strict=True) if len(pair[1])]
+    if not films:
         raise DecodeError(path, "the video stream has no frames")
-    if timestamps_tell_frames(packets) and (facts.stores_pts or not (facts.has_b_frames or is_reordered(packets))):
-        pts, key = (np.array(column) for column in zip(*shown, strict=True))
-        return facts.index(pts, key, True, facts.addressable_format and groups_are_closed(packets))
-    if len(packets) * facts.pixels > MAX_COUNTED_PIXELS:
-        reason = "timestamps do not tell the frames and the file is too long to count them by decoding"
-        raise DecodeError(path, f"{reason}; re-encode it: ffmpeg -i IN -c:v libx264 OUT.mp4")
-    return _count_by_decoding(path, facts, {p.pts for p in packets if p.key})
+
+    film, notes = choose(films)
+    cut = _cut_short(path)
+    if _packets_tell(film):
+        return _index_of_packets(path, film, cut, notes)
+
+    decoded = decode_all(path, film.facts.number, film.table)
+    stores_times = film.facts.container not in _WITHOUT_PTS and film.table.tells_frames
+    if stores_times and np.array_equal(decoded.packets, _in_order_of_time(film.table)):
+        return replace(_index_of_packets(path, film, cut, notes), counted=True)
+    return _index_by_decoding(path, film, decoded, cut, notes)
 
 
-@dataclass(frozen=True)
-class _StreamFacts:
-    """What a closed container can no longer be asked for."""
-
-    number: int
-    time_base: Fraction
-    header_fps: float | None
-    stores_pts: bool
-    addressable_format: bool
-    has_b_frames: bool
-    pixels: int
-
-    @classmethod
-    def of(cls, container, stream) -> Self:
-        context, container_format = stream.codec_context, container.format.name
-        return cls(
-            number=stream.index,
-            time_base=stream.time_base,
-            header_fps=float(stream.average_rate) if stream.average_rate else None,
-            stores_pts=container_format not in _FORMATS_WITHOUT_PTS,
-            addressable_format=container_format in _ADDRESSABLE_FORMATS,
-            has_b_frames=bool(context.has_b_frames),
-            pixels=context.width * context.height,
-        )
-
-    def index(self, pts: np.ndarray, key: np.ndarray, seekable: bool, addressable: bool) -> FrameIndex:
-        fps = average_fps(pts, self.time_base, self.header_fps)
-        return FrameIndex(pts.astype(np.int64), key, self.time_base, fps, self.number, seekable, addressable)
+def _packets_tell(film: Film) -> bool:
+    """Whether the packets' times are known to tell the frames and their order."""
+    table, facts = film.table, film.facts
+    if not table.tells_frames:
+        return False
+    # With B-frames the decoder shows frames in another order than it decodes them. Times that do not are suspect: they
+    # may be those of decoding. Where the container stores none, the library has reckoned them.
+    reorders = facts.has_b_frames or table.is_reordered
+    return not reorders or (table.is_reordered and facts.container not in _WITHOUT_PTS)
 
 
-def open_container(path: str):
-    """The container."""
-    try:
-        return av.open(Location.of(path).url())
-    except (av.FFmpegError, ValueError) as error:  # ValueError: a null byte in the name
-        raise DecodeError(path, ffmpeg_reason(error)) from error
+def _in_order_of_time(table: PacketTable) -> np.ndarray:
+    """Numbers of the packets that are shown, by the times that they state."""
+    shown = np.flatnonzero(table.shown)
+    return shown[np.argsort(table.pts[shown], kind="stable")]
 
 
-def video_stream(container, path: str):
-    """The stream that ffmpeg would choose, with one decoding thread. A cover picture is no video."""
-    stream = container.streams.best("video")
-    if stream is None or stream.disposition & Disposition.attached_pic:
-        raise DecodeError(path, "no video stream")
-    if stream.codec_context is None:
-        raise DecodeError(path, "unknown video codec")
-    stream.codec_context.thread_count = 1  # the readers' parallelism is worker processes
-    return stream
+def _index_of_packets(path: str, film: Film, cut: str, notes: tuple[Note, ...]) -> FrameIndex:
+    table, facts = film.table, film.facts
+    packets = _in_order_of_time(table)
+
+    may_be_cut = cut or facts.container in _WITHOUT_END
+    if may_be_cut and len(packets) > 1 and not last_packet_is_whole(path, facts.number, table):
+        packets = packets[: np.flatnonzero(packets == len(table) - 1)[0]] if table.shown[-1] else packets
+        cut = cut or "its last frame is damaged and left out"
+    if cut:
+        notes += (Note("cut", cut),)
+
+    addressable = facts.container in _ADDRESSABLE and table.has_closed_groups and not cut
+    return _index(film, packets, table.pts[packets], facts.time_base, addressable=addressable, notes=notes)
 
 
-def _refuse_truncated(path: str, stream) -> None:
-    """Raises DecodeError where the container's index (MP4, MOV, AVI) or size (Matroska, WebM) goes past the file's end.
+def _index_by_decoding(path: str, film: Film, decoded: DecodedFrames, cut: str, notes: tuple[Note, ...]) -> FrameIndex:
+    table, facts = film.table, film.facts
+    packets = decoded.without_damaged_end(len(table) - 1) if cut or facts.container in _WITHOUT_END else decoded.packets
+    if not len(packets):
+        raise DecodeError(path, "no frame can be decoded without damage")
+    if len(packets) < len(decoded.packets):
+        cut = cut or "its last frame is damaged and left out"
+    if cut:
+        notes += (Note("cut", cut),)
 
-    The frames in front of the cut would read well, and pass half a video off as a whole one. Others (MPEG-TS, FLV, a
-    Matroska recording that was never finished) do not tell: there, what is left of a file is the video.
+    notes += _notes_on_counting(film, packets)
+    pts, time_base = _times(film, packets)
+    return _index(film, packets, pts, time_base, addressable=False, counted=True, notes=notes)
+
+
+def _index(film: Film, packets: np.ndarray, pts: np.ndarray, time_base: Fraction, **rest) -> FrameIndex:
+    table, facts = film.table, film.facts
+    return FrameIndex(
+        pts=pts,
+        packets=packets,
+        key=table.key[packets],
+        entries=table.entries,
+        time_base=time_base,
+        fps=average_fps(pts, time_base, facts.header_fps),
+        stream=facts.number,
+        **rest,
+    )
+
+
+def _times(film: Film, packets: np.ndarray) -> tuple[np.ndarray, Fraction]:
+    """When decoded frames are shown: the times of their packets in rising order, else evenly by the header's rate.
+
+    A stream whose times contradict the order of its frames states the times of decoding, which are as far apart.
     """
-    size, entries = Location.of(path).bytes(), list(stream.index_entries)
+    table, facts = film.table, film.facts
+    for stated in (table.pts[packets], table.dts[packets]):
+        times = np.sort(stated)
+        if times[0] != UNKNOWN and (np.diff(times) > 0).all() and not table.is_spliced:
+            return times, facts.time_base
+    return np.arange(len(packets)), 1 / Fraction(usable_rate(facts.header_fps)).limit_denominator(1001)
+
+
+def _notes_on_counting(film: Film, packets: np.ndarray) -> tuple[Note, ...]:
+    """Why the file had to be decoded."""
+    table, facts = film.table, film.facts
+    if table.is_spliced:
+        return (Note("counted", "several recordings, one behind the other: their times run backwards"),)
+    if not table.key[0]:
+        before = f"its first {table.first_key} packets come before the first key frame"
+        return (Note("counted", f"{before} and give no picture"),)
+    if facts.container in _WITHOUT_PTS:
+        return (Note("counted", f"{facts.container} does not say when its frames are shown"),)
+
+    stated = table.pts[packets]
+    known = stated[stated != UNKNOWN]
+    if (np.diff(known) < 0).any():
+        return (Note("times", "its packets state the times of decoding; the order of its frames is the decoder's"),)
+    return (Note("counted", "its packets do not say which frames are shown"),)
+
+
+def _refuse_truncated(path: str, container: str, streams: list) -> None:
+    """Raises DecodeError where the index of an MP4 or MOV file goes past the file's end.
+
+    Its frames in front of the cut would read well, and pass half a video off as a whole one.
+    """
+    if not container.startswith("mov"):
+        return
+    size = Location.of(path).bytes()
+    entries = [entry for stream in streams for entry in stream.index_entries]
     missing = sum(entry.pos + entry.size > size for entry in entries)
     if missing:
         reason = f"truncated: {missing} of {len(entries)} frames are behind the end of the file"
         raise DecodeError(path, reason, "truncated")
-    stated = matroska_size(path)
-    if stated is not None and stated > size:
-        raise DecodeError(path, f"truncated: {size} of {stated} bytes are there", "truncated")
 
 
-def _read_packets(container, stream) -> list[PacketInfo]:
-    """Every packet of the stream. A file cut short gives what is there: packets cut in two at its end do not count."""
-    packets, corrupt, codec = [], [], stream.codec_context.codec.name
+def _cut_short(path: str) -> str:
+    """How a file of a kind that states its own size (AVI, Matroska, WebM) ends before it; "" where it does not."""
+    stated, size = stated_size(path), Location.of(path).bytes()
+    return f"{size} of {stated} bytes are there" if stated is not None and stated > size else ""
+
+
+def _read_packets(container, streams: list) -> list[PacketTable]:
+    """Every packet of these streams, read once. Of a file cut short, packets cut in two at its end do not count."""
+    readers = {stream.index: _TableReader(stream.codec_context.codec.name) for stream in streams}
+    demuxer = container.demux(streams)
     try:
-        for packet in container.demux(stream):
+        for packet in demuxer:
             if packet.size:
-                shown = not packet.is_discard and not is_hidden_packet(codec, memoryview(packet))
-                clean = codec != "h264" or not packet.is_keyframe or has_idr_picture(memoryview(packet))
-                packets.append(PacketInfo(packet.pts, packet.dts, packet.is_keyframe, shown, clean))
-                corrupt.append(packet.is_corrupt)
+                readers[packet.stream_index].add(packet)
     except av.FFmpegError:
         pass  # the container is damaged from here on
-    while corrupt and corrupt.pop():
-        packets.pop()
-    return packets
+    finally:
+        demuxer.close()
+    return [readers[stream.index].table() for stream in streams]
 
 
-def _count_by_decoding(path: str, facts: _StreamFacts, key_pts: set[int | None]) -> FrameIndex:
-    """The index of what a full decode shows. Damage at the end is a file cut short; data behind it: DecodeError."""
-    times, error = [], None
-    with open_container(path) as container:
-        try:
-            for packet in container.demux(video_stream(container, path)):
-                try:
-                    times += [frame.pts for frame in packet.decode()]
-                except av.FFmpegError as failure:
-                    error = error or failure
-                else:
-                    if error and packet.size:
-                        raise DecodeError(path, f"near frame {len(times)}: {ffmpeg_reason(error)}", "damaged")
-        except av.FFmpegError as failure:
-            error = error or failure
-    if not times:
-        raise DecodeError(path, ffmpeg_reason(error) if error else "no frame can be decoded") from error
-    known = all(time is not None for time in times)
-    seekable = facts.stores_pts and known and all(a < b for a, b in pairwise(times))
-    pts = np.array(times) if known else np.zeros(len(times))
-    return facts.index(pts, np.array([time in key_pts for time in times]), seekable, addressable=False)
+class _TableReader:
+    """Packets as they come, in flat arrays: a recording of a day has a million."""
 
+    def __init__(self, codec: str):
+        self._codec, self._corrupt_end = codec, 0
+        self._numbers = {name: array("q") for name in ("pts", "dts", "position", "size")}
+        self._marks = {name: bytearray() for name in ("key", "shown", "clean")}
+        self._hides = codec in ("vp8", "vp9")
+        self._add = (*(self._numbers[name].append for name in self._numbers), *(m.append for m in self._marks.values()))
 
-def ffmpeg_reason(error: BaseException) -> str:
-    """FFmpeg's words for an error, without PyAV's number and file name."""
-    return str(getattr(error, "strerror", None) or error).lower()
+    def add(self, packet: av.Packet) -> None:
+        """Take over what is to know of a packet with data in it."""
+        add_pts, add_dts, add_position, add_size, add_key, add_shown, add_clean = self._add
+        key = packet.is_keyframe
+        add_pts(UNKNOWN if packet.pts is None else packet.pts)
+        add_dts(UNKNOWN if packet.dts is None else packet.dts)
+        add_position(UNKNOWN if packet.pos is None or packet.pos < 0 else packet.pos)
+        add_size(packet.size)
+        add_key(key)
+        add_shown(not packet.is_discard and not (self._hides and is_hidden_packet(self._codec, memoryview(packet))))
+        add_clean(self._codec != "h264" or not key or has_idr_picture(memoryview(packet)))
+        self._corrupt_end = self._corrupt_end + 1 if packet.is_corrupt else 0
+
+    def table(self) -> PacketTable:
+        """The packets up to here."""
+        count = len(self._marks["key"]) - self._corrupt_end
+        numbers = {name: np.array(values, np.int64)[:count] for name, values in self._numbers.items()}
+        marks = {name: np.array(values, bool)[:count] for name, values in self._marks.items()}
+        return PacketTable(**numbers, **marks)

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from video_rs.data.decoding.container import open_container, video_streams
 from video_rs.data.decoding.fetching import local
 from video_rs.data.decoding.images import ImageFolderReader, numbering_gap
-from video_rs.data.decoding.index import FrameIndex
+from video_rs.data.decoding.index import FrameIndex, Note
 from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.opening import open_video
-from video_rs.data.decoding.packets import open_container, scan, video_stream
+from video_rs.data.decoding.packets import scan
 from video_rs.data.decoding.pyav import PyAVReader
 from video_rs.data.decoding.reader import DecodeError, VideoReader, check_file, system_reason
 
@@ -48,6 +49,7 @@ class Probe:
         sample_aspect: width over height of a stored pixel.
         variable_rate: the times between frames differ by more than rounding.
         key_interval: the longest way from a key frame to the next, in frames.
+        notes: what else is worth knowing, as (kind, detail); kinds are of NOTES in data/doctor.py.
     """
 
     kind: str = "ok"
@@ -66,6 +68,7 @@ class Probe:
     sample_aspect: float = 1.0
     variable_rate: bool = False
     key_interval: int = 0
+    notes: tuple[Note, ...] = ()
 
 
 def probe(path: str, depth: str = "ends") -> tuple[Probe, FrameIndex | None]:
@@ -79,7 +82,7 @@ def probe(path: str, depth: str = "ends") -> tuple[Probe, FrameIndex | None]:
         facts["fingerprint"] = fingerprint(path)
         facts |= _header(path)
         index = scan(path)
-        facts |= _timing(index)
+        facts |= _header(path, index.stream) | _timing(index)
         with PyAVReader(path, index) as reader:
             facts |= {"height": reader.height, "width": reader.width, "quarter_turns": reader.quarter_turns}
             _decode(reader, depth)
@@ -152,9 +155,10 @@ def _refusal(path: str) -> str:
     return ""
 
 
-def _header(path: str) -> dict:
+def _header(path: str, number: int | None = None) -> dict:
+    """What the container says of a stream, of the first video where its number is not known."""
     with open_container(path) as container:
-        stream = video_stream(container, path)
+        stream = video_streams(container, path)[0] if number is None else container.streams[number]
         context, aspect = stream.codec_context, stream.sample_aspect_ratio
         return {
             "codec": context.name,
@@ -173,6 +177,7 @@ def _timing(index: FrameIndex) -> dict:
         "fps": index.fps,
         "variable_rate": index.variable_rate,
         "key_interval": int(np.diff(ends).max()) if len(keys) else len(index.pts),
+        "notes": index.notes,
     }
 
 

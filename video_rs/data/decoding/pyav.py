@@ -8,9 +8,12 @@ import torch
 from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from video_rs.data.decoding.index import FrameIndex
-from video_rs.data.decoding.packets import ffmpeg_reason, open_container, video_stream
+from video_rs.data.decoding.container import ffmpeg_reason
+from video_rs.data.decoding.index import Entry, FrameIndex
+from video_rs.data.decoding.numbered import NO_FRAME, FramePlaces, NumberedPackets
 from video_rs.data.decoding.reader import DecodeError, VideoReader, check_indices
+
+_END = object()
 
 
 class PyAVReader(VideoReader):
@@ -21,12 +24,12 @@ class PyAVReader(VideoReader):
 
     def __init__(self, path: str, index: FrameIndex):
         self._path, self._index = path, index
-        self._positions = {int(pts): i for i, pts in enumerate(index.pts)}
+        self._places = FramePlaces(index)
         self._reformatter = VideoReformatter()
-        self._container = self._demuxer = None
+        self._packets = NumberedPackets(path, index.stream)
         self.num_frames, self.fps, self.times = len(index.pts), index.fps, index.times
         try:
-            self._restart()
+            self._forget(after_seek=False)
             first = self._next_frame(0, frozenset([0]))
         except BaseException:
             self.close()
@@ -48,27 +51,25 @@ class PyAVReader(VideoReader):
         return out
 
     def close(self) -> None:
-        self._end_demuxer()
-        if self._container is not None:
-            self._container.close()
-            self._container = None
-
-    def _end_demuxer(self) -> None:
-        """PyAV's generator frees its packet only when it is closed; what it leaks splits the heap."""
-        if self._demuxer is not None:
-            self._demuxer.close()
-            self._demuxer = None
+        self._packets.close()
 
     def _frame(self, target: int, needed: frozenset[int]) -> av.VideoFrame:
         """Frame ``target``, decoded from where the reader stands, from a key frame, or else from the file's start."""
-        start = self._index.start_for(target) if self._index.seekable else None
-        if target < self._position or (start is not None and start > self._position):
-            if start is not None and self._seek(start):
+        entry, start = self._entry_for(target)
+        if target < self._position or start > self._position:
+            if entry is not None and self._packets.seek(entry):
+                self._forget(after_seek=True)
                 frame = self._next_frame(target, needed, may_miss=True)
                 if frame is not None:
                     return frame
-            self._restart()
+            self._packets.restart()
+            self._forget(after_seek=False)
         return self._next_frame(target, needed)
+
+    def _entry_for(self, target: int) -> tuple[Entry | None, int]:
+        """The key packet to start from, and the frame that it gives; (None, -1) where decoding starts with the file."""
+        entry = self._index.entry_for(target)
+        return (None, -1) if entry is None else (entry, self._places.of_packet(entry.number))
 
     def _next_frame(self, target: int, needed: frozenset[int], may_miss: bool = False) -> av.VideoFrame | None:
         """Decodes forward to ``target``. If it does not come: None if it ``may_miss``, else DecodeError."""
@@ -97,50 +98,27 @@ class PyAVReader(VideoReader):
     def _decode(self, needed: frozenset[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """The frames from here on with their indices; of those before the last one ``needed``, maybe only these.
 
-        A packet whose frame is not needed is decoded with ``NONREF``: the decoder leaves out the frame if no other
-        refers to it. That changes no other pixel and saves up to half of the work.
+        The decoder leaves out a frame that is not needed if no other refers to it, which saves up to half of the work.
+        Not where frames had to be counted: a packet may hold a part of another one's frame (packed DivX).
         """
         last = max(needed)
+        may_skip = not self._index.counted
         while True:
             while self._ready:
                 yield self._ready.pop(0)
-            packet = next(self._packets, None)
-            if packet is None:
+            number, packet = next(self._packets, (0, _END))
+            if packet is _END:
                 return
-            if self._index.seekable and packet.pts is not None:
-                frame = self._positions.get(packet.pts)
-                skip = frame is not None and frame < last and frame not in needed
-                self._stream.codec_context.skip_frame = "NONREF" if skip else "DEFAULT"
-            for frame in packet.decode():
-                position = self._positions.get(frame.pts) if self._index.seekable else self._count
-                self._count += 1
-                if position is not None:
-                    self._ready.append((position, frame))
+            frame = self._places.of_packet(number)
+            skip = may_skip and frame != NO_FRAME and frame < last and frame not in needed
+            self._ready += self._places.placed(self._packets.decode(packet, skip_unreferenced=skip))
 
-    def _seek(self, key_frame: int) -> bool:
-        """Stands before ``key_frame``; False if the container cannot."""
-        try:
-            self._container.seek(int(self._index.pts[key_frame]), stream=self._stream)
-        except av.FFmpegError:
-            return False
-        self._begin(after_seek=True)
-        return True
-
-    def _restart(self) -> None:
-        """Stands before frame 0 of the file opened afresh: some containers cannot seek even there."""
-        self.close()
-        self._container = open_container(self._path)
-        self._stream = video_stream(self._container, self._path)
-        self._begin(after_seek=False)
-
-    def _begin(self, after_seek: bool) -> None:
-        """Forgets what was decoded. After a seek, packets before the first key frame are of no use."""
-        self._end_demuxer()
-        self._demuxer = self._container.demux(self._stream)
-        self._packets = _from_key_packet(self._demuxer) if after_seek else self._demuxer
+    def _forget(self, after_seek: bool) -> None:
+        """Forget what was decoded: the packets go on elsewhere."""
+        self._places.forget()
         self._after_seek = after_seek
         self._ready: list[tuple[int, av.VideoFrame]] = []
-        self._count = self._position = 0
+        self._position = 0
 
     def _to_rgb(self, frame: av.VideoFrame) -> torch.Tensor:
         """uint8 ``[height, width, 3]`` as shown. A stream that changes its size is scaled to its first frame's."""
@@ -152,15 +130,6 @@ class PyAVReader(VideoReader):
         rows = np.frombuffer(rgb, np.uint8).reshape(-1, rgb.line_size)[:height, : width * 3]
         picture = torch.from_numpy(rows.reshape(height, width, 3))
         return torch.rot90(picture, self.quarter_turns) if self.quarter_turns else picture
-
-
-def _from_key_packet(packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
-    """``packets`` from the first key frame on."""
-    found = False
-    for packet in packets:
-        found = found or packet.is_keyframe
-        if found:
-            yield packet
 
 
 def _quarter_turns(degrees: int) -> int:

@@ -1,0 +1,137 @@
+"""What the packets of a stream say of themselves, before anything is decoded."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+UNKNOWN = np.iinfo(np.int64).min
+"""A time or a place in the file that the container does not state."""
+
+
+@dataclass(frozen=True)
+class PacketTable:
+    """The packets of one stream in the order of the file, which is that of decoding; empty packets are left out.
+
+    Attributes:
+        pts: int64 ``[P]``, when the frame is shown, in the stream's time base, or ``UNKNOWN``.
+        dts: int64 ``[P]``, when it is decoded, likewise.
+        position: int64 ``[P]``, the byte of the file at which the packet begins, or ``UNKNOWN``.
+        size: int64 ``[P]``, bytes.
+        key: bool ``[P]``, decoding can start here.
+        shown: bool ``[P]``; False: an edit list discards it, or it only holds a reference picture (VP8, VP9).
+        clean: bool ``[P]``; of a key packet: decoding starts with a whole picture, not with a gradual refresh.
+    """
+
+    pts: np.ndarray
+    dts: np.ndarray
+    position: np.ndarray
+    size: np.ndarray
+    key: np.ndarray
+    shown: np.ndarray
+    clean: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    @property
+    def first_key(self) -> int:
+        """Number of the first key packet; 0 where there is none."""
+        return int(self.key.argmax()) if len(self) else 0
+
+    @property
+    def is_spliced(self) -> bool:
+        """Whether decoding times run backwards: several recordings, one behind the other."""
+        dts = self.dts[self.dts != UNKNOWN]
+        return bool((np.diff(dts) < 0).any())
+
+    @property
+    def is_reordered(self) -> bool:
+        """Whether the times say that frames are shown in another order than they are decoded (B-frames)."""
+        pts = self.pts[self.shown & (self.pts != UNKNOWN)]
+        return bool((np.diff(pts) < 0).any())
+
+    @property
+    def tells_frames(self) -> bool:
+        """Whether the packets' times alone say which frames a decoder will show, and when.
+
+        Not so if a time is missing or repeated, if the stream is spliced, if the file does not begin with a key frame,
+        or if something is shown before that key frame (decoders drop it).
+        """
+        if not len(self) or not self.key[0] or (self.pts == UNKNOWN).any() or self.is_spliced:
+            return False
+        shown = self.pts[self.shown]
+        if not len(shown) or len(np.unique(shown)) != len(shown):
+            return False
+        return not self.shown[0] or bool(shown.min() >= self.pts[0])
+
+    @property
+    def has_closed_groups(self) -> bool:
+        """Whether every packet is shown and each key frame begins anew: a whole picture, nothing after it shown before.
+
+        Past such a key frame no decoder needs anything that came earlier. In open groups (x265's default, MPEG-2,
+        x264's open-gop) decord and TorchCodec were seen to return wrong frames or none after a seek. The table must
+        begin with a key packet.
+        """
+        latest_key = np.maximum.accumulate(np.where(self.key, np.arange(len(self)), 0))
+        begins_anew = (self.pts >= self.pts[latest_key]).all() and self.clean[self.key].all()
+        return bool(self.shown.all() and begins_anew)
+
+    @property
+    def entries(self) -> np.ndarray:
+        """For each key packet, where it stands and how it is known again; int64 ``[K, 5]``, see :class:`Entry`."""
+        numbers = np.flatnonzero(self.key)
+        columns = (numbers, self.pts[numbers], self.dts[numbers], self._reading_position(numbers), self.size[numbers])
+        return np.stack(columns, axis=1)
+
+    def _reading_position(self, numbers: np.ndarray) -> np.ndarray:
+        """The byte from which the packets are read to come to one of these numbers, whole; the first where unknown.
+
+        Parsers that begin inside a stream lose or misjudge their first packets, so reading begins three packets
+        earlier, where the container states a position. Measured on MPEG-TS, MPEG-PS and raw streams.
+        """
+        stated = np.where(self.position == UNKNOWN, -1, np.arange(len(self)))
+        latest_stated = np.maximum.accumulate(stated)
+        earlier = latest_stated[np.maximum(numbers - 3, 0)]
+        return np.where((numbers >= 3) & (earlier >= 0), self.position[earlier], 0)
+
+
+def average_fps(pts: np.ndarray, time_base: Fraction, header_fps: float | None) -> float:
+    """Frames per second from the first to the last frame; the header's word where that says nothing, else 1.0."""
+    span = float((int(pts[-1]) - int(pts[0])) * time_base) if len(pts) > 1 else 0.0
+    if span > 0:
+        return (len(pts) - 1) / span
+    return usable_rate(header_fps)
+
+
+def usable_rate(header_fps: float | None) -> float:
+    """The header's frames per second, or 1.0 where it states none, or nonsense."""
+    if header_fps and 0 < header_fps < float("inf"):
+        return header_fps
+    return 1.0
+
+
+def is_hidden_packet(codec: str, packet: memoryview) -> bool:
+    """Whether a VP8 or VP9 packet only stores a reference picture (alt-ref); other codecs have no such packets.
+
+    VP8 (RFC 6386, 9.1): show_frame is bit 4 of the first byte. VP9 (bitstream specification, 6.2): marker 2 bits,
+    profile 2 bits, a reserved bit for profile 3, show_existing_frame, frame_type, show_frame. A VP9 superframe ends
+    with the marker 0b110 and shows one of its frames.
+    """
+    if codec == "vp8":
+        return not packet[0] & 0x10
+    if codec != "vp9" or packet[-1] & 0xE0 == 0xC0:
+        return False
+    after_profile = 3 if packet[0] & 0x30 == 0x30 else 4
+    shows_existing, shows = packet[0] >> (after_profile - 1) & 1, packet[0] >> (after_profile - 3) & 1
+    return not shows_existing and not shows
+
+
+def has_idr_picture(packet: memoryview) -> bool:
+    """Whether an H.264 packet with 4-byte lengths (MP4, Matroska, FLV) holds an IDR slice, NAL unit type 5."""
+    at = 0
+    while at + 4 < len(packet):
+        if packet[at + 4] & 0x1F == 5:
+            return True
+        at += 4 + int.from_bytes(packet[at : at + 4], "big")
+    return False
