@@ -33,7 +33,7 @@ setup(
         "torchvision>=0.21",
         "pytorchvideo>=0.1.5",
         DECORD,
-        "av>=14",
+        "av>=17",
         "fvcore>=0.1.5.post20221221",
         "iopath>=0.1.9",
         "numpy",

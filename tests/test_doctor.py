@@ -35,6 +35,21 @@ def test_what_cannot_be_read_goes_to_quarantine(kind):
     [
         ({"frames": 20, "header_frames": 20}, "short", "20 frames, a clip reaches over 64"),
         ({"quarter_turns": 3}, "rotated", "270 degrees counter-clockwise"),
+        ({"mirrored": True}, "mirrored", "left to right"),
+        ({"mirrored": True, "quarter_turns": 2}, "mirrored", "top to bottom"),
+        (
+            {"mirrored": True, "quarter_turns": 1},
+            "mirrored",
+            "left to right, then turned 90 degrees counter-clockwise",
+        ),
+        (
+            {"mirrored": True, "quarter_turns": 3},
+            "mirrored",
+            "left to right, then turned 270 degrees counter-clockwise",
+        ),
+        ({"other_angle": -44.9996}, "other_angle", "-45 degrees counter-clockwise"),
+        ({"interlaced": True}, "interlaced", "48 lines, 10 frames per second"),
+        ({"hdr": "HLG", "pixel_format": "yuv420p10le"}, "hdr", "HLG, yuv420p10le"),
         ({"variable_rate": True}, "variable_rate", "10 frames per second on average"),
         ({"header_frames": 101}, "wrong_count", "stated 101, frames 100"),
         ({"sample_aspect": 4 / 3}, "pixel_aspect", "1.33 times as wide as high"),

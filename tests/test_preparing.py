@@ -667,17 +667,6 @@ def test_an_ffmpeg_that_is_missing_or_old(prepare, data_set, tmp_path, monkeypat
     assert (told.code, told.err) == (2, f"error: {message}\n")
 
 
-def test_ffmpeg_refuses_a_mirrored_matrix(tmp_path):
-    film(tmp_path / "a.mp4", numbered(3), degrees=180)
-    data = (tmp_path / "a.mp4").read_bytes()
-    matrix = np.array([-65536, 0, 0, 0, -65536, 0, 0, 0, 1 << 30], ">i4").tobytes()
-    mirrored = np.array([65536, 0, 0, 0, -65536, 0, 0, 0, 1 << 30], ">i4").tobytes()
-    assert data.count(matrix) == 1
-    (tmp_path / "b.mp4").write_bytes(data.replace(matrix, mirrored))
-    with pytest.raises(InputError, match="its display matrix mirrors or skews, which ffmpeg would apply"):
-        reencode(tmp_path / "b.mp4", tmp_path / "copy.mp4", short_side=24, program="ffmpeg")
-
-
 @pytest.mark.parametrize(
     ("pts", "message"),
     [

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from video_rs.data.classes import empty_classes_note
+from video_rs.data.decoding.orientation import AS_STORED, Orientation
 from video_rs.data.decoding.probing import Probe
 from video_rs.data.listing import SPLITS
 from video_rs.data.records import VideoRecord
@@ -34,7 +35,11 @@ NOTES = {
     "duplicate": "the same video and segment is listed again in its split",
     "short": "fewer frames than a clip reaches over",
     "past_end": "the segment goes on for more than a second after the video",
-    "rotated": "shown turned, as its rotation metadata says",
+    "rotated": "shown turned, as its display matrix says",
+    "mirrored": "shown mirrored, as its display matrix says",
+    "other_angle": "its display matrix turns by no quarter turn; read as stored",
+    "interlaced": "a frame holds two fields; what moves has edges like a comb",
+    "hdr": "its brightness is that of a high dynamic range; read without tone mapping, it looks pale",
     "variable_rate": "the time between frames varies; clips count frames, not seconds",
     "wrong_count": "the container's header, or the numbers of the pictures, state another number of frames",
     "pixel_aspect": "pixels are not square; they are read as stored",
@@ -150,8 +155,7 @@ def _of_file(index: int, row: Row, probe: Probe, times: np.ndarray | None, clip_
         yield Finding("past_end", index, f"to {record.end:g} s, the video is {seconds:.2f} s long")
     if frames < clip_reach:
         yield Finding("short", index, f"{frames} frames, a clip reaches over {clip_reach}")
-    if probe.quarter_turns:
-        yield Finding("rotated", index, f"{90 * probe.quarter_turns} degrees counter-clockwise")
+    yield from _of_presentation(index, probe)
     if probe.variable_rate:
         yield Finding("variable_rate", index, f"{probe.fps:.3g} frames per second on average")
     if probe.header_frames not in (0, probe.frames):
@@ -160,6 +164,19 @@ def _of_file(index: int, row: Row, probe: Probe, times: np.ndarray | None, clip_
         yield Finding("pixel_aspect", index, f"{probe.sample_aspect:.3g} times as wide as high")
     for note in probe.notes:
         yield Finding(note.kind, index, note.detail)
+
+
+def _of_presentation(index: int, probe: Probe) -> Iterable[Finding]:
+    """Findings on how the file is shown."""
+    orientation = Orientation(probe.quarter_turns, probe.mirrored)
+    if orientation != AS_STORED:
+        yield Finding("mirrored" if probe.mirrored else "rotated", index, orientation.words())
+    if probe.other_angle:
+        yield Finding("other_angle", index, f"{probe.other_angle:.3g} degrees counter-clockwise")
+    if probe.interlaced:
+        yield Finding("interlaced", index, f"{probe.height} lines, {probe.fps:.3g} frames per second")
+    if probe.hdr:
+        yield Finding("hdr", index, f"{probe.hdr}, {probe.pixel_format}")
 
 
 def _of_content(rows: Sequence[Row], probes: Mapping[str, Probe]) -> Iterable[Finding]:

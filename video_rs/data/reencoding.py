@@ -15,13 +15,14 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.frame import PictureType
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from video_rs.data.decoding import DecodeError, open_video
 from video_rs.data.decoding.container import ffmpeg_reason, open_container, stream_number
 from video_rs.data.decoding.fetching import local
+from video_rs.data.decoding.filtering import Filters
 from video_rs.data.decoding.index import FrameIndex
 from video_rs.data.decoding.numbered import FramePlaces, NumberedPackets
+from video_rs.data.decoding.orientation import AS_STORED, Orientation
 from video_rs.data.decoding.packets import scan
 from video_rs.data.decoding.pyav import PyAVReader
 from video_rs.data.decoding.reader import check_file
@@ -43,16 +44,17 @@ def reencode(
 ) -> None:
     """Writes each frame that a reader of ``source`` shows to ``path`` (MP4), once, in its order and at its own time.
 
-    H.264, yuv420p, limited range, without sound, B-frames or rotation metadata: frames come as shown, turned. The first
-    frame's time becomes 0. Colour matrix and pixel aspect ratio stay what they were. The file appears whole or not at
-    all, and only if its frames and times are found to be the source's.
+    H.264, yuv420p, limited range, without sound, B-frames or a display matrix: frames come as shown, turned and
+    mirrored. The first frame's time becomes 0. Colours mean what they did, and the pixel aspect ratio stays what it
+    was. The file appears whole or not at all, and only if its frames and times are found to be the source's.
 
     Args:
         source: as for :func:`video_rs.data.decoding.open_video`: a file, part of a shard, URL or folder of frames.
         short_side: pixels, even; no video is enlarged, and an odd side loses a pixel (a single pixel becomes two).
         keyframe_interval: frames from a key frame to the next, at most.
         crf: constant rate factor of x264; lower is better and bigger.
-        program: one of :data:`PROGRAMS`; a folder of frames is always PyAV's, ffmpeg does not know their order.
+        program: one of :data:`PROGRAMS`. Always PyAV's are a folder of frames, whose order ffmpeg does not know, and a
+            video that is not shown as stored: versions of ffmpeg turn it differently.
 
     Raises:
         DecodeError: the source cannot be fetched, or a frame of the source cannot be decoded.
@@ -60,7 +62,7 @@ def reencode(
         OSError: the folder is missing or cannot be written.
     """
     plan, path = _Plan.of(local(os.fspath(source)), short_side), Path(path)
-    program = "pyav" if plan.is_folder else program
+    program = "pyav" if plan.is_folder or plan.has_matrix else program
     with whole_file(path, "libx264") as temporary:
         if program == "ffmpeg":
             _run_ffmpeg(plan, temporary, keyframe_interval, crf)
@@ -75,7 +77,8 @@ class _Plan:
 
     source: str
     index: FrameIndex
-    quarter_turns: int
+    orientation: Orientation
+    has_matrix: bool
     height: int
     width: int
     aspect: Fraction
@@ -102,12 +105,13 @@ class _Plan:
         check_file(source)
         index = scan(source)
         with PyAVReader(source, index) as reader:
-            turns = reader.quarter_turns
+            orientation = reader.orientation
+            has_matrix = orientation != AS_STORED or reader.other_angle != 0
             height, width = shrunk(reader.height, reader.width, short_side)
         with open_container(source) as container:
             aspect = stream_number(container, index.stream).sample_aspect_ratio or Fraction(1)
-        aspect = 1 / aspect if turns % 2 else aspect
-        return cls(source, index, turns, height, width, aspect)
+        aspect = 1 / aspect if orientation.swaps_sides else aspect
+        return cls(source, index, orientation, has_matrix, height, width, aspect)
 
     @classmethod
     def _of_folder(cls, source: str, short_side: int) -> "_Plan":
@@ -118,7 +122,7 @@ class _Plan:
         every = np.arange(count)
         no_entries = np.empty((0, 5), np.int64)
         index = FrameIndex(every, every, np.ones(count, bool), no_entries, base, fps, stream=0, addressable=True)
-        return cls(source, index, 0, height, width, Fraction(1))
+        return cls(source, index, AS_STORED, False, height, width, Fraction(1))
 
 
 def shrunk(height: int, width: int, short_side: int) -> tuple[int, int]:
@@ -173,10 +177,9 @@ def _encode_again(plan: _Plan, path: Path, keyframe_interval: int, crf: int) -> 
         stream.time_base = context.time_base = plan.time_base
         context.sample_aspect_ratio = plan.aspect
         context.colorspace, context.color_range = first.colorspace, first.color_range
+        context.color_trc, context.color_primaries = first.color_trc, first.color_primaries
         context.gop_size, context.thread_count = keyframe_interval, 1
         for time, frame in zip(plan.times.tolist(), chain([first], frames), strict=True):
-            if plan.quarter_turns:
-                frame = _turned(frame, plan.quarter_turns)
             # Else x264 would take over the source's key frames and B-frames.
             frame.pict_type = PictureType.NONE
             frame.pts, frame.time_base = time, plan.time_base
@@ -195,38 +198,30 @@ def _quick_to_read(crf: int) -> dict[str, str]:
 
 
 def _scaled(plan: _Plan) -> Iterator[av.VideoFrame]:
-    """The frames as yuv420p of limited range in the size of the copy, not yet turned."""
-    reformatter = VideoReformatter()
-    height, width = (plan.height, plan.width)[:: -1 if plan.quarter_turns % 2 else 1]
-    options = {"interpolation": Interpolation.BICUBIC, "dst_color_range": ColorRange.MPEG, "threads": 1}
+    """The frames as the copy has them."""
+    scaled = Filters(lambda frame: [*plan.orientation.filters(), _scale(plan, frame), "format=yuv420p"])
     for frame in _shown(plan):
-        matrix = {"dst_colorspace": Colorspace.ITU601} if frame.format.is_rgb else {}
-        yield reformatter.reformat(frame, width, height, "yuv420p", **options, **matrix)
+        yield scaled(frame)
 
 
-def _turned(frame: av.VideoFrame, quarter_turns: int) -> av.VideoFrame:
-    """A yuv420p frame turned counter-clockwise, each of its planes."""
-    rows, (height, width) = frame.to_ndarray(), (frame.height, frame.width)
-    planes = [rows[:height], *rows[height:].reshape(2, height // 2, width // 2)]
-    turned = np.concatenate([np.rot90(plane, quarter_turns).ravel() for plane in planes])
-    width = width if quarter_turns % 2 == 0 else height
-    return av.VideoFrame.from_ndarray(turned.reshape(-1, width), "yuv420p")
+def _scale(plan: _Plan, frame: av.VideoFrame) -> str:
+    """The filter that gives frames the size and the range of the copy; RGB has no matrix to keep."""
+    matrix = ":out_color_matrix=bt601" if frame.format.is_rgb else ""
+    return f"scale={plan.width}:{plan.height}:flags=bicubic:out_range=tv{matrix}"
 
 
 def _run_ffmpeg(plan: _Plan, path: Path, keyframe_interval: int, crf: int) -> None:
-    """Lets the program do it; it turns frames by itself."""
+    """Lets the program do it."""
     first = next(_shown(plan))
-    _refuse_other_turns(first, plan)
     steps = np.unique(np.diff(plan.times))
     # Where a container stores no times, this ffmpeg may reckon other ones than PyAV's.
     times = "PTS-STARTPTS" if len(steps) > 1 else f"N*{steps.sum()}"
-    scale = f"scale={plan.width}:{plan.height}:flags=bicubic:out_range=tv"
-    scale += ":out_color_matrix=bt601" if first.format.is_rgb else ""
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-threads", "1", "-i", f"file:{plan.source}"]
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-threads", "1", "-noautorotate"]
+    command += ["-i", f"file:{plan.source}"]
     command += ["-map", f"0:{plan.index.stream}", "-an", "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1"]
     command += [
         "-vf",
-        f"settb={plan.time_base},setpts={times},{scale},setsar={plan.aspect},format=yuv420p",
+        f"settb={plan.time_base},setpts={times},{_scale(plan, first)},setsar={plan.aspect},format=yuv420p",
         "-fps_mode",
         "passthrough",
     ]
@@ -261,16 +256,6 @@ def _end_with_parent() -> None:
     """The program ends with a worker that is killed; elsewhere than on Linux, when it is done."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG of <sys/prctl.h>
-
-
-def _refuse_other_turns(first: av.VideoFrame, plan: _Plan) -> None:
-    """InputError for a display matrix that mirrors or skews: ffmpeg would apply it, readers do not."""
-    data = first.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return
-    a, b, _, c, d, *_ = np.frombuffer(data, np.int32).astype(float)
-    if a * d - b * c <= 0 or (first.rotation % 90 and not plan.quarter_turns):
-        raise InputError("its display matrix mirrors or skews, which ffmpeg would apply; use --program pyav")
 
 
 def _compare_times(plan: _Plan, path: Path, program: str) -> None:

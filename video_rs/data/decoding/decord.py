@@ -10,11 +10,15 @@ import torch
 
 from video_rs.data.decoding.index import FrameIndex
 from video_rs.data.decoding.location import Location
+from video_rs.data.decoding.orientation import AS_STORED
 from video_rs.data.decoding.pyav import PyAVReader
 from video_rs.data.decoding.reader import DecodeError, VideoReader, check_indices
 
 # The share of frames that decord may replace by their neighbours before it raises: none, but 0 means "any number".
 _FAULT_TOLERANCE = 1e-9
+
+# How far a frame may be from PyAV's, on average: its FFmpeg places the chroma of odd sizes otherwise (0.6 measured).
+_LEVELS = 1.0
 
 
 class DecordReader(VideoReader):
@@ -51,11 +55,20 @@ class DecordReader(VideoReader):
             raise DecodeError(self._path, "decord lists other times for its frames; use pyav")
 
     def _check_picture(self, index: FrameIndex) -> None:
-        """DecodeError if PyAV finds the first frame damaged, which decord conceals, or shows it in another size."""
+        """DecodeError if PyAV finds a frame damaged, which decord conceals, or shows it otherwise than decord does."""
         with PyAVReader(self._path, index) as shown:
             if (shown.height, shown.width) != (self.height, self.width):
                 size = f"{self.height}x{self.width}, not {shown.height}x{shown.width}"
                 raise DecodeError(self._path, f"decord shows frames of {size}; use pyav")
+            if shown.bits > 8:
+                raise DecodeError(self._path, f"decord converts {shown.bits} bits to other colours; use pyav")
+            # Of a picture that is turned or mirrored, one frame may look the same both ways.
+            as_stored = shown.orientation == AS_STORED
+            looked_at = [0] if as_stored else [0, self.num_frames // 2, self.num_frames - 1]
+            difference = (self.frames(looked_at).float() - shown.frames(looked_at).float()).abs().mean().item()
+            if difference > _LEVELS:
+                reason = f"decord shows other pictures, by {difference:.1f} of 255 levels on average"
+                raise DecodeError(self._path, f"{reason}; use pyav")
 
     def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
         """See :meth:`VideoReader.frames`."""

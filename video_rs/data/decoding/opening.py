@@ -4,7 +4,7 @@ import os
 
 from video_rs.data.decoding.fetching import local
 from video_rs.data.decoding.index import FrameIndex
-from video_rs.data.decoding.reader import VideoReader, check_file
+from video_rs.data.decoding.reader import ShownOtherwise, VideoReader, check_file
 from video_rs.errors import InputError
 
 DECODERS = ("auto", "pyav", "decord", "torchcodec", "torchcodec_cuda")
@@ -22,8 +22,8 @@ def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex
 
     ``index`` is that of the file where it is known (:mod:`video_rs.data.probe_cache`); it spares a scan of the packets.
 
-    ``torchcodec`` hands files in which it would not find the right frames (``FrameIndex.addressable``) to PyAV;
-    ``decord`` refuses them.
+    ``torchcodec`` hands files in which it would not find the right frames (``FrameIndex.addressable``), or would show
+    other pictures of them, to PyAV; ``decord`` refuses them.
 
     Raises:
         InputError: the decoder's name is unknown, or its package cannot be imported.
@@ -38,9 +38,14 @@ def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex
         return ImageFolderReader(path)
     check_file(path)
     index = index or scan(path)
-    if decoder.startswith("torchcodec") and not index.addressable:
-        reader = reader_class("pyav")
-    return reader(path, index)
+    if not decoder.startswith("torchcodec"):
+        return reader(path, index)
+    try:
+        if index.addressable:
+            return reader(path, index)
+    except ShownOtherwise:
+        pass
+    return reader_class("pyav")(path, index)
 
 
 def reader_class(decoder: str) -> type:

@@ -21,6 +21,7 @@ class PacketTable:
         key: bool ``[P]``, decoding can start here.
         shown: bool ``[P]``; False: an edit list discards it, or it only holds a reference picture (VP8, VP9).
         clean: bool ``[P]``; of a key packet: decoding starts with a whole picture, not with a gradual refresh.
+        oriented: the first packet says how its frames are to be shown, which TorchCodec and decord do not look at.
     """
 
     pts: np.ndarray
@@ -30,6 +31,7 @@ class PacketTable:
     key: np.ndarray
     shown: np.ndarray
     clean: np.ndarray
+    oriented: bool = False
 
     def __len__(self) -> int:
         return len(self.pts)

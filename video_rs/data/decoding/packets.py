@@ -12,6 +12,7 @@ from video_rs.data.decoding.container import open_container, video_streams
 from video_rs.data.decoding.counting import DecodedFrames, decode_all, last_packet_is_whole
 from video_rs.data.decoding.index import FrameIndex, Note
 from video_rs.data.decoding.location import Location
+from video_rs.data.decoding.orientation import states_orientation
 from video_rs.data.decoding.packet_table import (
     UNKNOWN,
     PacketTable,
@@ -92,7 +93,7 @@ def _index_of_packets(path: str, film: Film, cut: str, notes: tuple[Note, ...]) 
     if cut:
         notes += (Note("cut", cut),)
 
-    addressable = facts.container in _ADDRESSABLE and table.has_closed_groups and not cut
+    addressable = facts.container in _ADDRESSABLE and table.has_closed_groups and not cut and not table.oriented
     return _index(film, packets, table.pts[packets], facts.time_base, addressable=addressable, notes=notes)
 
 
@@ -196,7 +197,7 @@ class _TableReader:
     """Packets as they come, in flat arrays: a recording of a day has a million."""
 
     def __init__(self, codec: str):
-        self._codec, self._corrupt_end = codec, 0
+        self._codec, self._corrupt_end, self._oriented = codec, 0, False
         self._numbers = {name: array("q") for name in ("pts", "dts", "position", "size")}
         self._marks = {name: bytearray() for name in ("key", "shown", "clean")}
         self._hides = codec in ("vp8", "vp9")
@@ -206,6 +207,8 @@ class _TableReader:
         """Take over what is to know of a packet with data in it."""
         add_pts, add_dts, add_position, add_size, add_key, add_shown, add_clean = self._add
         key = packet.is_keyframe
+        if not self._marks["key"]:
+            self._oriented = states_orientation(self._codec, memoryview(packet))
         add_pts(UNKNOWN if packet.pts is None else packet.pts)
         add_dts(UNKNOWN if packet.dts is None else packet.dts)
         add_position(UNKNOWN if packet.pos is None or packet.pos < 0 else packet.pos)
@@ -220,4 +223,4 @@ class _TableReader:
         count = len(self._marks["key"]) - self._corrupt_end
         numbers = {name: np.array(values, np.int64)[:count] for name, values in self._numbers.items()}
         marks = {name: np.array(values, bool)[:count] for name, values in self._marks.items()}
-        return PacketTable(**numbers, **marks)
+        return PacketTable(**numbers, **marks, oriented=self._oriented)

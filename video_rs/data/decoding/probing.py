@@ -25,6 +25,7 @@ _AT_ONCE = 16  # frames decoded together: bounds the memory
 _READ_AT_ONCE = 2**20  # bytes
 _READ_AGAIN = 2**28  # bytes of an undecodable file that are read to see if the disk is at fault: seconds on slow disks
 _SAMPLE = 65536  # bytes of the start, the middle and the end of a file that make its fingerprint
+_HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273, which FFmpeg numbers alike
 _STILL_HEIGHT = 128  # rows of a still: as many as a page shows (reports/plots.py)
 
 
@@ -45,7 +46,11 @@ class Probe:
         height, width: in pixels, as shown.
         codec, container, pixel_format: FFmpeg's names.
         header_frames: what the container's header, or the numbers of the pictures, say; 0 where they say nothing.
-        quarter_turns: of the rotation that is applied, counter-clockwise.
+        quarter_turns: by which frames are turned, counter-clockwise, after they were mirrored.
+        mirrored: frames are shown mirrored left to right.
+        other_angle: degrees counter-clockwise by which they are not turned although the file says so: no quarter turn.
+        interlaced: frames hold two fields, which were filmed one after the other; of those decoded.
+        hdr: PQ or HLG where the brightness is that of a high dynamic range, else empty.
         sample_aspect: width over height of a stored pixel.
         variable_rate: the times between frames differ by more than rounding.
         key_interval: the longest way from a key frame to the next, in frames.
@@ -65,6 +70,10 @@ class Probe:
     pixel_format: str = ""
     header_frames: int = 0
     quarter_turns: int = 0
+    mirrored: bool = False
+    other_angle: float = 0.0
+    interlaced: bool = False
+    hdr: str = ""
     sample_aspect: float = 1.0
     variable_rate: bool = False
     key_interval: int = 0
@@ -84,8 +93,9 @@ def probe(path: str, depth: str = "ends") -> tuple[Probe, FrameIndex | None]:
         index = scan(path)
         facts |= _header(path, index.stream) | _timing(index)
         with PyAVReader(path, index) as reader:
-            facts |= {"height": reader.height, "width": reader.width, "quarter_turns": reader.quarter_turns}
+            facts |= {"height": reader.height, "width": reader.width}
             _decode(reader, depth)
+            facts |= _presentation(reader)
     except DecodeError as error:
         facts |= {"kind": error.kind, "reason": error.reason}
         if isinstance(error.__cause__, OSError):
@@ -178,6 +188,16 @@ def _timing(index: FrameIndex) -> dict:
         "variable_rate": index.variable_rate,
         "key_interval": int(np.diff(ends).max()) if len(keys) else len(index.pts),
         "notes": index.notes,
+    }
+
+
+def _presentation(reader: PyAVReader) -> dict:
+    """How the frames are shown; known of those that were decoded."""
+    return {
+        **reader.orientation._asdict(),
+        "other_angle": reader.other_angle,
+        "interlaced": reader.interlaced,
+        "hdr": _HDR.get(reader.transfer, ""),
     }
 
 

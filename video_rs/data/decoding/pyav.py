@@ -1,16 +1,18 @@
 """PyAV: the reader that reads every file."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import av
 import numpy as np
 import torch
 from av.video.frame import PictureType
-from av.video.reformatter import Interpolation, VideoReformatter
 
 from video_rs.data.decoding.container import ffmpeg_reason
+from video_rs.data.decoding.filtering import Filters
 from video_rs.data.decoding.index import Entry, FrameIndex
 from video_rs.data.decoding.numbered import NO_FRAME, FramePlaces, NumberedPackets
+from video_rs.data.decoding.orientation import Orientation, orientation_of, other_angle
 from video_rs.data.decoding.reader import DecodeError, VideoReader, check_indices
 
 _END = object()
@@ -20,12 +22,18 @@ class PyAVReader(VideoReader):
     """A :class:`VideoReader` that seeks to the key frame before the frames wanted and decodes forward from there.
 
     Consecutive calls with increasing indices go on decoding without a seek unless a key frame lies between.
+
+    Attributes:
+        orientation: how the frames are turned and mirrored, as the first one says.
+        other_angle: degrees by which they should be turned but are not, for it is no quarter turn; else 0.
+        bits: of a stored sample.
+        transfer: FFmpeg's number of the transfer characteristic.
+        interlaced: a frame read up to now holds two fields.
     """
 
     def __init__(self, path: str, index: FrameIndex):
         self._path, self._index = path, index
         self._places = FramePlaces(index)
-        self._reformatter = VideoReformatter()
         self._packets = NumberedPackets(path, index.stream)
         self.num_frames, self.fps, self.times = len(index.pts), index.fps, index.times
         try:
@@ -34,9 +42,11 @@ class PyAVReader(VideoReader):
         except BaseException:
             self.close()
             raise
-        self.quarter_turns = _quarter_turns(first.rotation)
-        self._stored_size = first.height, first.width
-        self.height, self.width = self._stored_size[:: -1 if self.quarter_turns % 2 else 1]
+        self.orientation, self.other_angle = orientation_of(first), other_angle(first)
+        self.bits = max(component.bits for component in first.format.components)
+        self.transfer, self.interlaced = first.color_trc, first.interlaced_frame
+        self.height, self.width = self.orientation.shown_size(first.height, first.width)
+        self._to_rgb = Filters(partial(_chain, self.orientation, self.height, self.width))
 
     def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
         """See :meth:`VideoReader.frames`. Holds the result and a few frames inside the decoder, no more."""
@@ -45,7 +55,7 @@ class PyAVReader(VideoReader):
         wanted, place = np.unique(indices, return_inverse=True)
         needed = frozenset(wanted.tolist())
         for number, target in enumerate(wanted.tolist()):
-            picture = self._to_rgb(self._frame(target, needed))
+            picture = self._picture(self._frame(target, needed))
             for slot in np.flatnonzero(place == number):
                 out[slot] = picture
         return out
@@ -120,18 +130,17 @@ class PyAVReader(VideoReader):
         self._ready: list[tuple[int, av.VideoFrame]] = []
         self._position = 0
 
-    def _to_rgb(self, frame: av.VideoFrame) -> torch.Tensor:
-        """uint8 ``[height, width, 3]`` as shown. A stream that changes its size is scaled to its first frame's."""
-        height, width = self._stored_size
-        # One thread, and one reformatter for all frames: to_ndarray would set up the conversion anew for each.
-        # Bicubic is also what TorchCodec takes; it matters for odd sizes and more than 8 bits only.
-        options = {"interpolation": Interpolation.BICUBIC, "threads": 1}
-        rgb = self._reformatter.reformat(frame, width, height, "rgb24", **options).planes[0]
-        rows = np.frombuffer(rgb, np.uint8).reshape(-1, rgb.line_size)[:height, : width * 3]
-        picture = torch.from_numpy(rows.reshape(height, width, 3))
-        return torch.rot90(picture, self.quarter_turns) if self.quarter_turns else picture
+    def _picture(self, frame: av.VideoFrame) -> torch.Tensor:
+        """uint8 ``[height, width, 3]`` as shown."""
+        self.interlaced = self.interlaced or frame.interlaced_frame
+        rgb = self._to_rgb(frame).planes[0]
+        rows = np.frombuffer(rgb, np.uint8).reshape(-1, rgb.line_size)[: self.height, : self.width * 3]
+        return torch.from_numpy(rows.reshape(self.height, self.width, 3))
 
 
-def _quarter_turns(degrees: int) -> int:
-    """Counter-clockwise quarter turns; 0 for angles that are none, as in a garbage display matrix."""
-    return degrees // 90 % 4 if degrees % 90 == 0 and abs(degrees) <= 360 else 0
+def _chain(orientation: Orientation, height: int, width: int, frame: av.VideoFrame) -> list[str]:
+    """The filters of a frame. A stream that changes its size is scaled to that of its first frame, given as shown."""
+    chain = list(orientation.filters())
+    if orientation.shown_size(frame.height, frame.width) != (height, width):
+        chain.append(f"scale={width}:{height}:flags=bicubic")
+    return [*chain, "format=rgb24"]

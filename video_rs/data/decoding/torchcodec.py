@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Sequence
 
@@ -11,7 +12,9 @@ from torchcodec.decoders import VideoDecoder
 
 from video_rs.data.decoding.index import FrameIndex
 from video_rs.data.decoding.location import Location
-from video_rs.data.decoding.reader import DecodeError, VideoReader, check_indices
+from video_rs.data.decoding.orientation import Orientation
+from video_rs.data.decoding.pyav import PyAVReader
+from video_rs.data.decoding.reader import DecodeError, ShownOtherwise, VideoReader, check_indices
 
 
 def _require_ffmpeg() -> None:
@@ -42,6 +45,21 @@ class TorchCodecReader(VideoReader):
         self._decoder = _opened(path, index, self.device)
         # The header may state another size than the frames have; a file without one readable frame is no video.
         _, self.height, self.width, _ = self.frames([0]).shape
+        if self._decoder.metadata.rotation is not None:
+            self._check_orientation(index)
+
+    def _check_orientation(self, index: FrameIndex) -> None:
+        """ShownOtherwise if TorchCodec turns frames otherwise than PyAV does, or into other colours.
+
+        It rounds each angle to quarter turns, knows no mirroring, and turns pictures after it has made them RGB, which
+        moves the chroma of more than 8 bits.
+        """
+        turned = _quarter_turns(self._decoder.metadata.rotation)
+        with PyAVReader(self._path, index) as shown:
+            if shown.orientation != Orientation(turned):
+                raise ShownOtherwise(self._path, "torchcodec turns it otherwise; use pyav")
+            if turned and shown.bits > 8:
+                raise ShownOtherwise(self._path, f"torchcodec turns {shown.bits} bits into other colours; use pyav")
 
     def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
         """See :meth:`VideoReader.frames`."""
@@ -72,6 +90,11 @@ class TorchCodecCudaReader(TorchCodecReader):
     def __init__(self, path: str, index: FrameIndex):
         self.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         super().__init__(path, index)
+
+
+def _quarter_turns(degrees: float) -> int:
+    """What TorchCodec makes of an angle, counter-clockwise."""
+    return math.floor(degrees / 90 + 0.5) % 4
 
 
 def _opened(path: str, index: FrameIndex, device: str) -> VideoDecoder:
