@@ -1,21 +1,21 @@
 """Prepare your own videos: a folder of class folders becomes a list with a split, a label map and a config.
 
-    python datasets/folder.py my_videos
-
-Makes data/my_videos/list.csv (path,label,split), labels.txt and config.yaml, and prints the command that trains.
-Running it again brings all up to date; most videos keep their split when others come.
+Writes list.csv (path,label,split), labels.txt and config.yaml, and prints the command that trains. Running it again
+brings all up to date; most videos keep their split when others come.
 """
 
-import argparse
+from video_rs import cli
+
+cli.take_interrupts()
+
 from collections.abc import Sequence
 from pathlib import Path
 
-from video_rs import cli
-from video_rs.config import find_config
-from video_rs.data.sources.folder import mirrored_names, read_folder
-from video_rs.data.sources.prepare import train_command
-from video_rs.data.sources.writing import config_text, write_label_map, write_list, write_text
-
+EXAMPLES = (
+    "python datasets/folder.py my_videos",
+    "python datasets/folder.py my_videos --out data/mine --group-by '^(.*)_'",
+)
+CODES = {0: "the files are written, or stand there already", 2: "the input was refused: one line says why"}
 COMMENT = """\
 A small network from scratch on the videos of {videos}. Written by datasets/folder.py; what is not
 here comes from _BASE_.
@@ -28,19 +28,33 @@ Expected:  not measured.
 
 
 def main() -> list[str]:
-    """Parses the command line and writes; returns the lines of the report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("videos", help="a folder of class folders, or of train and val with class folders in them")
-    parser.add_argument("--out", help="default: data/NAME of the folder")
-    parser.add_argument("--val-share", type=float, default=0.2, help="of each class (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed splits otherwise")
+    """Parse the command line and write; return the lines of the report."""
+    parser = cli.command_line(__doc__, EXAMPLES, CODES)
+    parser.add_argument(
+        "videos", metavar="VIDEOS", help="a folder of class folders, or of train and val with class folders in them"
+    )
+    parser.add_argument("--out", metavar="FOLDER", help="for what is written (default: data/NAME of VIDEOS)")
+    parser.add_argument(
+        "--val-share",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="of each class for validation, above 0 and below 1 (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="another one splits otherwise (default: %(default)s)")
     parser.add_argument(
         "--group-by",
         metavar="REGEX",
         default="",
-        help="videos in whose names it finds the same text (its first group) stay in one split, e.g. '^(.*)_'",
+        help="videos in whose names it finds the same text (its first group) stay in one split "
+        "(default: each file is a video of its own)",
     )
     args = parser.parse_args()
+
+    from video_rs.data.sources.folder import mirrored_names, read_folder
+    from video_rs.data.sources.prepare import train_command
+    from video_rs.data.sources.writing import write_label_map, write_list
+
     found = read_folder(args.videos, val_share=args.val_share, seed=args.seed, group_by=args.group_by)
     out = Path(args.out or Path("data") / Path(args.videos).resolve().name)
     mirrored = mirrored_names(found.names)
@@ -55,7 +69,10 @@ def main() -> list[str]:
 
 
 def write_config(out: Path, videos: str, mirrored: Sequence[str]) -> str:
-    """The config beside the list."""
+    """Write the config beside the list; return the line that says so."""
+    from video_rs.config import find_config
+    from video_rs.data.sources.writing import config_text, write_text
+
     path = out / "config.yaml"
     where = str(out.resolve() / "list.csv")
     data = {"TRAIN_LIST": where, "VAL_LIST": where, "LABEL_MAP": str(out.resolve() / "labels.txt")}

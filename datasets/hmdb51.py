@@ -1,28 +1,39 @@
 """List one split of HMDB51: the official split files matched with the videos that are there.
 
-    python datasets/hmdb51.py hmdb51_org --lists testTrainMulti_7030_splits --split 1
-
-Makes data/hmdb51/hmdb51_split1.csv (path,label,split,id), whose val rows are the official test videos, and labels.txt.
-Running it again brings both up to date.
+Writes hmdb51_split1.csv (path,label,split,id), whose val rows are the official test videos, and labels.txt, and says
+how much of the official list was found. Running it again brings both up to date.
 """
 
-import argparse
+from video_rs import cli
+
+cli.take_interrupts()
+
 from pathlib import Path
 
-from video_rs import cli
-from video_rs.data.sources import hmdb51
-from video_rs.data.sources.prepare import class_count_note, prepare, train_command
+EXAMPLES = (
+    "python datasets/hmdb51.py hmdb51_org --lists testTrainMulti_7030_splits",
+    "python datasets/hmdb51.py hmdb51_org --lists testTrainMulti_7030_splits --split 2 --out data/hmdb51_2",
+)
+CODES = {0: "the files are written, or stand there already", 2: "the input was refused: one line says why"}
 
 
 def main() -> list[str]:
-    """Parses the command line and writes; returns the lines of the report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("videos", help="folder of the videos, with or without class folders")
-    parser.add_argument("--lists", required=True, help="the folder testTrainMulti_7030_splits")
-    parser.add_argument("--split", type=int, choices=(1, 2, 3), default=1, help="default: %(default)s")
-    parser.add_argument("--out", default="data/hmdb51", help="default: %(default)s")
-    parser.add_argument("--missing", metavar="FILE", default="", help="write the ids that were not found, one a line")
+    """Parse the command line and write; return the lines of the report."""
+    parser = cli.command_line(__doc__, EXAMPLES, CODES)
+    parser.add_argument("videos", metavar="VIDEOS", help="folder of the videos, with or without class folders")
+    parser.add_argument("--lists", required=True, metavar="FOLDER", help="the folder testTrainMulti_7030_splits")
+    parser.add_argument("--split", type=int, choices=(1, 2, 3), default=1, help="which split (default: %(default)s)")
+    parser.add_argument(
+        "--out", default="data/hmdb51", metavar="FOLDER", help="for what is written (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--missing", metavar="FILE", default="", help="file for the ids that were not found, one a line (default: none)"
+    )
     args = parser.parse_args()
+
+    from video_rs.data.sources import hmdb51
+    from video_rs.data.sources.prepare import class_count_note, prepare, train_command
+
     listed, names = hmdb51.read_lists(args.lists, args.split)
     path = Path(args.out) / f"hmdb51_split{args.split}.csv"
     lines = prepare(listed, names, args.videos, path, args.missing, loose=True)

@@ -1,29 +1,44 @@
 """List Kinetics-400, -600 or -700: the official CSVs matched with the videos that are there.
 
-    python datasets/kinetics.py VIDEOS --classes 400 --csv train.csv validate.csv
-
-Makes data/kinetics400/kinetics400.csv (path,label,split,id) and labels.txt, and says how much of the official list was
-found. Running it again brings both up to date.
+Writes kinetics400.csv (path,label,split,id) and labels.txt, and says how much of the official list was found. Running
+it again brings both up to date.
 """
 
-import argparse
+from video_rs import cli
+
+cli.take_interrupts()
+
 from pathlib import Path
 
-from video_rs import cli
-from video_rs.data.sources import kinetics
-from video_rs.data.sources.prepare import class_count_note, prepare, train_command
+EXAMPLES = (
+    "python datasets/kinetics.py /videos --classes 400 --csv train.csv validate.csv",
+    "python datasets/kinetics.py /videos --classes 700 --csv train.csv validate.csv test.csv --missing missing.txt",
+)
+CODES = {0: "the files are written, or stand there already", 2: "the input was refused: one line says why"}
 
 
 def main() -> list[str]:
-    """Parses the command line and writes; returns the lines of the report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("videos", help="folder of the videos, with or without folders of splits and classes")
-    parser.add_argument("--classes", type=int, choices=kinetics.VERSIONS, required=True, help="which Kinetics")
-    parser.add_argument("--csv", nargs="+", required=True, help="the official CSVs of all splits to list")
-    parser.add_argument("--out", help="default: data/kinetics400, 600 or 700")
-    parser.add_argument("--untrimmed", action="store_true", help="files ID.mp4 are whole videos: list start and end")
-    parser.add_argument("--missing", metavar="FILE", default="", help="write the ids that were not found, one a line")
+    """Parse the command line and write; return the lines of the report."""
+    parser = cli.command_line(__doc__, EXAMPLES, CODES)
+    parser.add_argument(
+        "videos", metavar="VIDEOS", help="folder of the videos, with or without folders of splits and classes"
+    )
+    parser.add_argument("--classes", type=int, choices=(400, 600, 700), required=True, help="which Kinetics")
+    parser.add_argument(
+        "--csv", nargs="+", required=True, metavar="FILE", help="the official CSVs of all splits to list"
+    )
+    parser.add_argument("--out", metavar="FOLDER", help="for what is written (default: data/kinetics400, 600 or 700)")
+    parser.add_argument(
+        "--untrimmed", action="store_true", help="files ID.mp4 are whole videos: list start and end in seconds"
+    )
+    parser.add_argument(
+        "--missing", metavar="FILE", default="", help="file for the ids that were not found, one a line (default: none)"
+    )
     args = parser.parse_args()
+
+    from video_rs.data.sources import kinetics
+    from video_rs.data.sources.prepare import class_count_note, prepare, train_command
+
     name = f"kinetics{args.classes}"
     segments = kinetics.read_segments(args.csv)
     names = kinetics.class_names(segments, args.classes)

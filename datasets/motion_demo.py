@@ -1,29 +1,43 @@
 """Generate the motion demo: eight classes of H.264 clips that only their motion tells apart.
 
-    python datasets/motion_demo.py --out data/motion_demo
-
-Makes data/motion_demo/{train,val}/<label>/*.mp4, motion_demo.csv (path,label,split) and labels.txt. Running it again
-completes an interrupted folder and keeps what is there.
+Writes train/LABEL/*.mp4, val/LABEL/*.mp4, motion_demo.csv (path,label,split) and labels.txt. Running it again completes
+an interrupted folder and keeps what is there.
 """
-
-import argparse
 
 from video_rs import cli
 
+cli.take_interrupts()
+
+EXAMPLES = (
+    "python datasets/motion_demo.py",
+    "python datasets/motion_demo.py --out data/small_demo --train-clips 64 --val-clips 16",
+)
+CODES = {0: "all clips are there", 2: "the input was refused: one line says why"}
+
 
 def main() -> None:
-    """Parses the command line and makes the clips."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], argument_default=argparse.SUPPRESS)
-    parser.add_argument("--out", dest="folder", metavar="OUT", default="data/motion_demo", help="default: %(default)s")
-    parser.add_argument("--train-clips", type=int, help="clips to train on, over all classes")
-    parser.add_argument("--val-clips", type=int, help="clips to validate on, over all classes")
-    parser.add_argument("--seed", type=int, help="another seed makes other clips")
+    """Parse the command line and make the clips."""
+    parser = cli.command_line(__doc__, EXAMPLES, CODES)
+    parser.add_argument(
+        "--out",
+        dest="folder",
+        metavar="FOLDER",
+        default="data/motion_demo",
+        help="for what is written (default: %(default)s)",
+    )
+    parser.add_argument("--train-clips", type=int, help="clips to train on, over all classes (default: 480)")
+    parser.add_argument("--val-clips", type=int, help="clips to validate on, over all classes (default: 160)")
+    parser.add_argument("--seed", type=int, help="another one makes other clips (default: 0)")
     args = parser.parse_args()
 
     from video_rs.data.motion import make_motion_demo
+    from video_rs.wording import counted
 
-    path = make_motion_demo(**vars(args))
-    print(f"motion demo: {len(path.read_text().splitlines()) - 1} clips, listed in {path}")
+    # What is not given is make_motion_demo's own.
+    given = {name: value for name, value in vars(args).items() if value is not None}
+    path = make_motion_demo(**given)
+    clips = counted(len(path.read_text().splitlines()) - 1, "clip")
+    print(f"motion demo: {clips}, listed in {path}")
 
 
 if __name__ == "__main__":

@@ -1,31 +1,53 @@
-"""Pack videos into shards: ``pack_shards.py LIST --out FOLDER``.
+"""Pack videos into shards: few large files in place of many small ones.
 
-Puts the files of a list, or of a folder of class folders, into tar archives in WebDataset's layout: few large files in
-place of many small ones. FOLDER/list.csv lists the videos inside them as LIST did the loose ones. They are packed as
-they are: prepare them first (prepare_videos.py). Running it again goes on where it stopped. Exit code 0: all packed; 1:
-some are in FOLDER/failures.csv; 2: the input was refused.
+Puts the files of a list, or of a folder of class folders, into tar archives in WebDataset's layout. FOLDER/list.csv
+lists the videos inside them as LIST did the loose ones. They are packed as they are: prepare them first
+(prepare_videos.py). Running it again goes on where it stopped.
 """
-
-import argparse
-import sys
 
 from video_rs import cli
 
+cli.take_interrupts()
+
+EXAMPLES = (
+    "python datasets/pack_shards.py data/prepared/list.csv --out data/shards",
+    "python datasets/pack_shards.py data/prepared/list.csv --out data/shards --shard-size 200 --overwrite",
+)
+CODES = {
+    0: "all files are packed",
+    2: "some files could not be packed (they are in FOLDER/failures.csv, the others are packed), or the input was "
+    "refused: one line says why",
+}
+
 
 def main() -> None:
-    """Parses the command line and packs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Parse the command line and pack."""
+    parser = cli.command_line(__doc__, EXAMPLES, CODES)
     parser.add_argument("list", metavar="LIST", help="list file, or folder of class folders")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="folder for what is written")
-    parser.add_argument("--shard-size", type=float, default=1000.0, metavar="MB", help="(default: %(default)g)")
-    parser.add_argument("--root", default="", help="what relative paths start from; default: the list's own folder")
+    parser.add_argument(
+        "--shard-size", type=float, default=1000.0, metavar="MB", help="of video in one archive (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--root",
+        default="",
+        metavar="FOLDER",
+        help="what relative paths start from (default: the list's own folder)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the order in the shards (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="pack all files again")
-    parser.add_argument("--path-handlers", default="", metavar="NAMES", help="as DATA.PATH_HANDLERS: module:Class,...")
+    parser.add_argument(
+        "--path-handlers",
+        default="",
+        metavar="NAMES",
+        help="iopath handlers of URLs, module:Class with commas between them, as DATA.PATH_HANDLERS (default: http)",
+    )
     args = parser.parse_args()
 
     from video_rs.data.decoding.fetching import handler_names
+    from video_rs.errors import InputError
     from video_rs.jobs.packing import run_packing
+    from video_rs.wording import counted
 
     outcome = run_packing(
         args.list,
@@ -37,7 +59,10 @@ def main() -> None:
         path_handlers=handler_names(args.path_handlers),
     )
     if outcome.failed:
-        sys.exit(1)
+        total = outcome.done + outcome.skipped + outcome.failed
+        raise InputError(
+            f"{outcome.failed} of {counted(total, 'file')} could not be packed; {args.out}/failures.csv says why"
+        )
 
 
 if __name__ == "__main__":

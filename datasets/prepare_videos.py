@@ -1,35 +1,76 @@
-"""Prepare videos for training: ``prepare_videos.py LIST --out FOLDER``.
+"""Prepare videos for training: small, and quick to read from anywhere inside.
 
-Encodes every file of a list, or of a folder of class folders, again: smaller, with key frames close together, which a
-random clip is quick to read from. FOLDER/list.csv lists the new files as LIST did the old ones. Running it again goes
-on where it stopped. Exit code 0: all prepared; 1: some are in FOLDER/failures.csv; 2: the input was refused.
+Encodes every file of a list, or of a folder of class folders, again, with key frames close together. FOLDER/list.csv
+lists the new files as LIST did the old ones. Running it again goes on where it stopped.
 """
-
-import argparse
-import sys
 
 from video_rs import cli
 
+cli.take_interrupts()
+
+EXAMPLES = (
+    "python datasets/prepare_videos.py list.csv --out data/prepared",
+    "python datasets/prepare_videos.py my_videos --out data/small --short-side 128 --processes 2",
+)
+CODES = {
+    0: "all files are prepared",
+    2: "some files could not be prepared (they are in FOLDER/failures.csv, the others are prepared), or the input was "
+    "refused: one line says why",
+}
+
 
 def main() -> None:
-    """Parses the command line and prepares."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Parse the command line and prepare."""
+    parser = cli.command_line(__doc__, EXAMPLES, CODES)
     parser.add_argument("list", metavar="LIST", help="list file, or folder of class folders")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="folder for what is written")
-    parser.add_argument("--root", default="", help="what relative paths start from; default: the list's own folder")
-    parser.add_argument("--short-side", type=int, default=320, help="pixels; none is enlarged (default: %(default)s)")
-    parser.add_argument("--keyframe-interval", type=int, default=12, help="frames (default: %(default)s)")
-    parser.add_argument("--crf", type=int, default=18, help="of x264: lower is better, bigger (default: %(default)s)")
-    parser.add_argument("--program", default="pyav", help="pyav, or ffmpeg if installed (default: %(default)s)")
-    parser.add_argument("--processes", type=int, help="files prepared at once; default: one on each core")
-    parser.add_argument("--time-limit", type=float, default=600.0, help="seconds for one file (default: %(default)s)")
+    parser.add_argument(
+        "--root",
+        default="",
+        metavar="FOLDER",
+        help="what relative paths start from (default: the list's own folder)",
+    )
+    parser.add_argument(
+        "--short-side",
+        type=int,
+        default=320,
+        metavar="PIXELS",
+        help="of the new files, an even number; none is enlarged (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--keyframe-interval",
+        type=int,
+        default=12,
+        metavar="FRAMES",
+        help="from one key frame to the next (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--crf",
+        type=int,
+        default=18,
+        help="of x264, 0 to 51: lower is better and larger (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--program", default="pyav", help="what encodes: pyav, or ffmpeg if it is installed (default: %(default)s)"
+    )
+    parser.add_argument("--processes", type=int, help="files prepared at once (default: one on each core)")
+    parser.add_argument(
+        "--time-limit", type=float, default=600.0, metavar="SECONDS", help="for one file (default: %(default)g)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="make all videos of FOLDER again")
-    parser.add_argument("--path-handlers", default="", metavar="NAMES", help="as DATA.PATH_HANDLERS: module:Class,...")
+    parser.add_argument(
+        "--path-handlers",
+        default="",
+        metavar="NAMES",
+        help="iopath handlers of URLs, module:Class with commas between them, as DATA.PATH_HANDLERS (default: http)",
+    )
     args = parser.parse_args()
 
     from video_rs.data.decoding.fetching import handler_names
     from video_rs.data.processes import usable_cores
+    from video_rs.errors import InputError
     from video_rs.jobs.preparing import run_preparation
+    from video_rs.wording import counted
 
     outcome = run_preparation(
         args.list,
@@ -45,7 +86,10 @@ def main() -> None:
         path_handlers=handler_names(args.path_handlers),
     )
     if outcome.failed:
-        sys.exit(1)
+        total = outcome.done + outcome.skipped + outcome.failed
+        raise InputError(
+            f"{outcome.failed} of {counted(total, 'file')} could not be prepared; {args.out}/failures.csv says why"
+        )
 
 
 if __name__ == "__main__":

@@ -1,20 +1,21 @@
 """List Something-Something v2: the official JSON files matched with the videos that are there.
 
-    python datasets/ssv2.py 20bn-something-something-v2 --labels labels
-
-Makes data/ssv2/ssv2.csv (path,label,split,id), labels.txt, and ssv2.yaml, a config that never mirrors a clip: some of
-the classes differ in left and right only. Running it again brings all up to date.
+Writes ssv2.csv (path,label,split,id), labels.txt, and ssv2.yaml, a config that never mirrors a clip: some of the
+classes differ in left and right only. Says how much of the official list was found. Running it again brings all up to
+date.
 """
 
-import argparse
+from video_rs import cli
+
+cli.take_interrupts()
+
 from pathlib import Path
 
-from video_rs import cli
-from video_rs.config import find_config
-from video_rs.data.sources import ssv2
-from video_rs.data.sources.prepare import class_count_note, prepare, train_command
-from video_rs.data.sources.writing import config_text, write_text
-
+EXAMPLES = (
+    "python datasets/ssv2.py 20bn-something-something-v2 --labels labels",
+    "python datasets/ssv2.py 20bn-something-something-v2 --labels labels --missing missing.txt",
+)
+CODES = {0: "the files are written, or stand there already", 2: "the input was refused: one line says why"}
 COMMENT = """\
 R3D-RS-50 on Something-Something v2. Written by datasets/ssv2.py.
 
@@ -30,13 +31,23 @@ SAMPLING_RATE is 1: the videos have 12 frames a second and last about four secon
 
 
 def main() -> list[str]:
-    """Parses the command line and writes; returns the lines of the report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("videos", help="folder of the videos, ID.webm")
-    parser.add_argument("--labels", required=True, help="folder of labels.json, train.json and validation.json")
-    parser.add_argument("--out", default="data/ssv2", help="default: %(default)s")
-    parser.add_argument("--missing", metavar="FILE", default="", help="write the ids that were not found, one a line")
+    """Parse the command line and write; return the lines of the report."""
+    parser = cli.command_line(__doc__, EXAMPLES, CODES)
+    parser.add_argument("videos", metavar="VIDEOS", help="folder of the videos, ID.webm")
+    parser.add_argument(
+        "--labels", required=True, metavar="FOLDER", help="of labels.json, train.json and validation.json"
+    )
+    parser.add_argument(
+        "--out", default="data/ssv2", metavar="FOLDER", help="for what is written (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--missing", metavar="FILE", default="", help="file for the ids that were not found, one a line (default: none)"
+    )
     args = parser.parse_args()
+
+    from video_rs.data.sources import ssv2
+    from video_rs.data.sources.prepare import class_count_note, prepare, train_command
+
     names = ssv2.read_classes(args.labels)
     path = Path(args.out) / "ssv2.csv"
     lines = prepare(ssv2.read_lists(args.labels, names), names, args.videos, path, args.missing)
@@ -51,7 +62,10 @@ def main() -> list[str]:
 
 
 def write_config(list_path: Path, num_classes: int) -> str:
-    """The config beside the list, with what it says to the user."""
+    """Write the config beside the list; return the line that says so."""
+    from video_rs.config import find_config
+    from video_rs.data.sources.writing import config_text, write_text
+
     path = list_path.with_suffix(".yaml")
     where = str(list_path.resolve())
     data = {"TRAIN_LIST": where, "VAL_LIST": where, "LABEL_MAP": str(list_path.resolve().with_name("labels.txt"))}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from video_rs import cli
 from video_rs.data.encoding import write_video
 
 ROOT = Path(__file__).parents[1]
@@ -22,6 +23,12 @@ class ToolResult:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(autouse=True)
+def no_interrupts(monkeypatch):
+    """Tools that are called in this process leave its Ctrl-C alone."""
+    monkeypatch.setattr(cli, "take_interrupts", lambda: None)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 from conftest import make_videos
 
 from video_rs import builders
-from video_rs.config import OPTIONS, load_config
+from video_rs.config import OPTIONS, config_from_text, flat, load_config
 from video_rs.data.mixing import Mixing
 from video_rs.data.probe_cache import ProbeCache
 from video_rs.engine.batch_norm import is_synchronized
@@ -234,10 +234,45 @@ def test_missing_demo_clips_are_written_and_announced_once(tmp_path, monkeypatch
     builders.ensure_demo_clips(config, said.append)
     assert said == [f"the demo clips are missing and are written to {tmp_path}/demo: about half a minute"]
     assert made == [tmp_path / "demo"]
-    other = load_config("", {"DATA.DEMO": "motion", "DATA.TRAIN_LIST": str(tmp_path / "mine/other.csv")})
-    with pytest.raises(InputError, match=r"goes with a DATA\.TRAIN_LIST called motion_demo\.csv, not .*other\.csv"):
-        builders.ensure_demo_clips(other, said.append)
-    assert len(said) == len(made) == 1
+
+
+def test_another_list_leaves_the_demo_behind():
+    said = []
+    demo = load_config("motion_demo")
+    assert builders.without_demo(demo, said.append) is demo
+
+    both = load_config("motion_demo", {"DATA.TRAIN_LIST": "mine.csv", "DATA.VAL_LIST": "mine.csv"})
+    assert changed(both, builders.without_demo(both, said.append)) == {"DATA.DEMO", "DATA.LABEL_MAP"}
+    assert said == []
+
+    one = load_config("motion_demo", {"DATA.TRAIN_LIST": "mine.csv", "DATA.LABEL_MAP": "mine.txt"})
+    trained = builders.without_demo(one, said.append)
+    assert changed(one, trained) == {"DATA.DEMO", "DATA.VAL_LIST"}
+    assert (trained.DATA.VAL_LIST, trained.DATA.LABEL_MAP) == ("", "mine.txt")
+    assert said == [
+        "note: without validation, as the demo's videos are none of mine.csv; set DATA.VAL_LIST for one",
+    ]
+
+
+def changed(before, after):
+    return {key for key, value in flat(before).items() if value != flat(after)[key]}
+
+
+def test_a_run_keeps_where_its_files_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.pth").touch()
+    keys = {
+        "DATA.TRAIN_LIST": "list.csv",
+        "DATA.VAL_LIST": "https://host/list.csv",
+        "DATA.CACHE": "",
+        "MODEL.PRETRAINED": "weights.pth",
+    }
+    kept = config_from_text(builders.stored_config(load_config("", keys)))
+    assert (f"{tmp_path}/list.csv", "https://host/list.csv") == (kept.DATA.TRAIN_LIST, kept.DATA.VAL_LIST)
+    assert ("", f"{tmp_path}/weights.pth") == (kept.DATA.CACHE, kept.MODEL.PRETRAINED)
+    assert f"{tmp_path}/runs/default" == kept.OUTPUT_DIR
+    published = load_config("", {**keys, "MODEL.PRETRAINED": "timm"})
+    assert config_from_text(builders.stored_config(published)).MODEL.PRETRAINED == "timm"
 
 
 def test_the_fingerprint_follows_labels_and_order(two, tmp_path):

@@ -26,7 +26,7 @@ from video_rs.data.decoding import DecodeError
 from video_rs.data.decoding.images import ImageFolderReader, numbering_gap
 from video_rs.data.decoding.probing import probe, stills
 from video_rs.data.encoding import write_video
-from video_rs.data.probe_cache import ProbeCache
+from video_rs.data.probe_cache import ProbeCache, known_stills
 from video_rs.data.records import read_records
 from video_rs.data.several_lists import read_rows, split_of
 from video_rs.errors import InputError
@@ -295,7 +295,7 @@ def test_a_frame_folder_that_cannot_be_read_is_one_verdict(tmp_path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(os, "scandir", refused)
         assert probe(path)[0].reason == "permission denied"
-        assert stills(path).shape == (0, 1, 1, 3)
+        assert stills(path)[0].shape == (0, 1, 1, 3)
         with pytest.raises(DecodeError, match=f"^cannot decode {path}: permission denied$"):
             ImageFolderReader(path)
     with monkeypatch.context() as patch:
@@ -438,7 +438,7 @@ def test_of_a_huge_file_that_is_no_video_little_is_read(tmp_path, monkeypatch):
 def test_stills_are_no_larger_than_the_page_shows(tmp_path):
     frames = np.repeat(np.repeat(moving_square(1, frames=3, size=48), 6, axis=1), 8, axis=2)
     write_video(tmp_path / "large.mp4", frames, fps=10)  # 288 x 384
-    shown = stills(str(tmp_path / "large.mp4"))
+    (shown,) = stills(str(tmp_path / "large.mp4"))
     assert shown.shape == (3, 96, 128, 3)
     means = frames.reshape(3, 96, 3, 128, 3, 3).mean((2, 4))
     assert np.abs(shown - means).mean() < 4  # what the encoder loses
@@ -453,7 +453,7 @@ def test_pictures_are_taken_ahead_for_every_process(videos, tmp_path, monkeypatc
 
     monkeypatch.setattr(checking, "in_processes", here)
     run_check([str(videos)], str(tmp_path), processes=20)
-    assert (stills, 20, 20) in asked
+    assert (known_stills, 20, 20) in asked
 
 
 def test_urls_are_fetched_and_not_kept(videos, tmp_path, monkeypatch, tool):
@@ -540,11 +540,11 @@ def test_bad_input_is_one_line(tool, videos, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--processes", "-1"], "processes: got -1, allowed: from 1"),
-        (["--processes", "0"], "processes: got 0, allowed: from 1"),
-        (["--min-frames", "0"], "minimum of frames: got 0, allowed: from 1"),
+        (["--processes", "-1"], "--processes: got -1, allowed: from 1"),
+        (["--processes", "0"], "--processes: got 0, allowed: from 1"),
+        (["--min-frames", "0"], "--min-frames: got 0, allowed: from 1 (frames)"),
         *(
-            (["--time-limit", limit], f"time limit: got {told}, allowed: above 0, to 1000000 (seconds for one file)")
+            (["--time-limit", limit], f"--time-limit: got {told}, allowed: above 0, to 1000000 (seconds for one file)")
             for limit, told in (("0", "0.0"), ("-1", "-1.0"), ("nan", "nan"), ("inf", "inf"), ("2e6", "2000000.0"))
         ),
     ],

@@ -1,9 +1,12 @@
 """How a tool ends when it is interrupted, stopped, or given what it does not take: exit codes and single lines."""
 
+import fcntl
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import textwrap
 import time
 
@@ -113,7 +116,7 @@ def test_commands_take_ctrl_c_so(tmp_path, command):
         cli.keep_large_blocks = interrupt_soon
     """
     (tmp_path / "sitecustomize.py").write_text(textwrap.dedent(trace))
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
     )
@@ -204,3 +207,185 @@ def test_other_arguments_with_an_equals_sign_are_left_alone():
     for option in OPTIONS:
         assert option.key in cli.misspelt_override(["first", f"{option.key}="])
     assert cli.told(InputError("two\nlines")) == 2
+
+
+# -- Ctrl-C at moments when nobody catches it
+
+MOMENTS = {
+    "before the work": """
+        from video_rs import cli
+        cli.take_interrupts()
+        print("ready", flush=True)
+        import time; time.sleep(60)
+    """,
+    "at the end": """
+        import atexit, time
+        from video_rs import cli
+        atexit.register(time.sleep, 60)
+        cli.run(lambda: print("ready", flush=True))
+    """,
+    "swallowed": """
+        import contextlib, time
+        from video_rs import cli
+        def main():
+            print("ready", flush=True)
+            with contextlib.suppress(BaseException):
+                time.sleep(60)
+            time.sleep(60)
+        cli.run(main)
+    """,
+    "with a traceback on the way": """
+        import sys, threading, time
+        from video_rs import cli
+        class Loud:
+            def __del__(self):
+                sys.stderr.write("a library's own words")
+                raise RuntimeError("in a destructor")
+        def main():
+            kept = Loud()
+            print("ready", flush=True)
+            time.sleep(60)
+        cli.run(main)
+    """,
+    "within one call of minutes": """
+        import hashlib
+        from video_rs import cli
+        def main():
+            print("ready", flush=True)
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+        cli.run(main)
+    """,
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_at_any_moment_is_one_line(moment):
+    process = start(MOMENTS[moment])
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert ended(process) == (130, "interrupted\n")
+
+
+def test_the_second_ctrl_c_ends_what_is_still_putting_away_in_one_line():
+    code = """
+        import time
+        from video_rs import cli, signals
+        signals.GRACE = 1000
+        def main():
+            try:
+                print("ready", flush=True)
+                time.sleep(60)
+            finally:
+                print("putting away", flush=True)
+                time.sleep(60)
+        cli.run(main)
+    """
+    process = start(code)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "putting away\n"
+    process.send_signal(signal.SIGINT)
+    assert ended(process) == (130, "interrupted\n")
+
+
+def test_what_was_begun_is_put_away():
+    code = """
+        import os, time
+        from video_rs import cli
+        def main():
+            try:
+                print("ready", flush=True)
+                time.sleep(60)
+            finally:
+                print("put away", flush=True)
+        cli.run(main)
+    """
+    process = start(code)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "put away\n"
+    assert ended(process) == (130, "interrupted\n")
+
+
+def test_who_was_started_to_ignore_ctrl_c_ignores_it():
+    code = "from video_rs import cli; cli.take_interrupts(); print('ready', flush=True); input()"
+    ignoring = "import os, signal, sys; signal.signal(2, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", ignoring, sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate("\n", timeout=30)
+    assert process.returncode == 0
+
+
+def test_processes_that_are_just_starting_leave_signals_to_the_one_that_asked_for_them():
+    """Whatever a terminal or a scheduler sends to all processes comes while the workers' starter imports."""
+    code = """
+        import os, signal, subprocess, sys, time
+        from video_rs.data.processes import in_processes
+        for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(kind, lambda *_: None)
+        print("ready", flush=True)
+        popen = subprocess.Popen
+        def and_signal(*arguments, **more):
+            process = popen(*arguments, **more)
+            for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                os.kill(process.pid, kind)
+            return process
+        subprocess.Popen = and_signal
+        print(list(in_processes(abs, [(-1,), (-2,)], processes=1, time_limit=60, ahead=2)))
+    """
+    process = start(code)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out, err) == (0, "[1, 2]\n", "")
+
+
+def test_sighup_asks_for_a_stop_as_sigterm_does():
+    process = start(BUSY)
+    process.send_signal(signal.SIGHUP)
+    assert process.stderr.readline() == f"{STOPPING}\n"
+    assert process.poll() is None
+    process.kill()
+
+
+def test_a_terminal_that_is_closed_stops_a_run_that_goes_on_writing(tmp_path):
+    """What is printed after it would raise an error."""
+    code = f"""
+        import sys, time
+        from video_rs.signals import StopSignals
+        signals = StopSignals()
+        signals.start()
+        open({str(tmp_path / "ready")!r}, "w").close()
+        while not signals.asked:
+            time.sleep(0.01)
+        print("saving", flush=True)
+        print("saving", file=sys.stderr, flush=True)
+        open({str(tmp_path / "saved")!r}, "w").close()
+    """
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    os.close(ours)
+    assert process.wait(30) == 0
+    assert (tmp_path / "saved").exists()
+
+
+def test_nohup_stays():
+    process = start(f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n{textwrap.dedent(BUSY)}")
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline() == f"{AGAIN}\n"
+    process.kill()

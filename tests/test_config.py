@@ -169,7 +169,10 @@ def test_unknown_config_names_the_nearest(tmp_path):
     expected = "no config 'kinetics_r': neither a file nor a name under configs/; did you mean 'kinetics_rs.yaml'?"
     assert refusal("kinetics_r") == expected
     folder = str(tmp_path)
-    assert refusal(folder).startswith(f"no config {folder!r}: neither a file nor a name under configs/")
+    expected = f"folder {folder} has no config.yaml; give a run's folder, a file or a name under configs/"
+    assert refusal(folder) == expected
+    (tmp_path / "config.yaml").write_text("RNG_SEED: 9")
+    assert load_config(folder).RNG_SEED == 9
 
 
 def test_base_files_are_relative_to_the_file_and_the_nearer_wins(write, tmp_path, monkeypatch):

@@ -295,7 +295,7 @@ def test_no_readable_video_on_one_side_is_refused(tool, checkpoint, videos, tmp_
         file.write("broken.mp4,a,train\n")
     result = tool("test_net", "--checkpoint", checkpoint, "--knn", 1, "--list", listed, "OUTPUT_DIR", tmp_path / "out")
     assert result.code == 2
-    text = f"error: none of 1 videos of the memory could be read; first: {tmp_path}/broken.mp4: "
+    text = f"error: none of 1 video of the memory could be read; first: {tmp_path}/broken.mp4: "
     assert result.err.startswith(text)
     assert result.err.count("\n") == 1
     assert not (tmp_path / "out" / "metrics.json").exists()
@@ -306,7 +306,7 @@ def test_no_readable_video_on_one_side_is_refused(tool, checkpoint, videos, tmp_
     result = tool("test_net", "--checkpoint", checkpoint, "--knn", 1, "--list", listed, "OUTPUT_DIR", tmp_path / "out")
     assert (result.code, result.err) == (
         2,
-        f"error: none of 1 videos could be read; first: {tmp_path}/gone.mp4: no such file\n",
+        f"error: none of 1 video could be read; first: {tmp_path}/gone.mp4: no such file\n",
     )
     metrics, _ = answers(tmp_path / "out")
     assert (metrics["failed"], metrics["memory"], metrics["top1"]) == (1, 1, 0)

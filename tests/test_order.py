@@ -77,14 +77,18 @@ def test_seeds_and_epochs_differ():
     assert list(order(seed=1)) != list(order(seed=2))
 
 
-@pytest.mark.parametrize(("batch", "world", "accumulation", "multiple"), [(6, 4, 1, 4), (6, 1, 4, 4), (2, 2, 2, 4)])
-def test_a_batch_that_does_not_divide_is_refused(batch, world, accumulation, multiple):
+@pytest.mark.parametrize(
+    ("batch", "world", "accumulation", "parts"),
+    [
+        (6, 4, 1, "4 processes x 1 accumulation step"),
+        (6, 1, 4, "1 process x 4 accumulation steps"),
+        (2, 2, 2, "2 processes x 2 accumulation steps"),
+    ],
+)
+def test_a_batch_that_does_not_divide_is_refused(batch, world, accumulation, parts):
     with pytest.raises(InputError) as caught:
         order(10, batch, accumulation, 0, world)
-    assert str(caught.value) == (
-        f"TRAIN.BATCH_SIZE {batch} does not divide into {world} processes x {accumulation} accumulation steps; "
-        f"take a multiple of {multiple}"
-    )
+    assert str(caught.value) == (f"TRAIN.BATCH_SIZE {batch} does not divide into {parts}; take a multiple of 4")
 
 
 @pytest.mark.parametrize(("world", "accumulation"), [(1, 1), (2, 1), (1, 2), (2, 2)])
@@ -100,7 +104,7 @@ def test_a_video_is_not_split_over_micro_batches():
     with pytest.raises(InputError) as caught:
         order(batch=12, world=2, accumulation=1, clips=4)
     assert str(caught.value) == (
-        "TRAIN.BATCH_SIZE 12 does not divide into 2 processes x 1 accumulation steps x 4 clips of a video; "
+        "TRAIN.BATCH_SIZE 12 does not divide into 2 processes x 1 accumulation step x 4 clips of a video; "
         "take a multiple of 8"
     )
 

@@ -234,7 +234,7 @@ def test_a_list_of_all_kinds(pack, data_set, tmp_path):
     out = tmp_path / "out"
     told = pack(data_set / "list.csv", "--out", out)
     size = sum(path.stat().st_size for path in out.glob("*.tar")) / 1e6
-    assert (told.code, told.err) == (1, "")
+    assert (told.code, told.err) == (2, f"error: 4 of 7 files could not be packed; {out}/failures.csv says why\n")
     assert told.out == (
         f"3 files packed, 0 skipped (packed before), 4 failed; 2 shards, {size:.1f} MB\n"
         "files with rows in several splits: 1, each in the shards of its first row's split\n"
@@ -294,7 +294,7 @@ def test_a_list_behind_a_handler_of_ones_own_is_packed(pack, data_set, tmp_path,
     monkeypatch.setenv("ATTIC", str(data_set))
     options = ("--out", tmp_path / "out", "--root", data_set)
     told = pack("attic://list.csv", *options, "--path-handlers", "test_locations:Attic")
-    assert told.code == 1
+    assert told.code == 2
     assert told.out.startswith("3 files packed, 0 skipped (packed before), 4 failed; ")
 
 
@@ -338,7 +338,7 @@ def test_no_link_hides_that_shards_would_be_removed(pack, videos, tmp_path):
 def test_nothing_to_pack(pack, tmp_path):
     (tmp_path / "list.csv").write_text("path,label\ngone.mp4,a\n")
     told = pack(tmp_path / "list.csv", "--out", tmp_path / "out")
-    assert told.code == 1
+    assert told.code == 2
     assert told.out.startswith("0 files packed, 0 skipped (packed before), 1 failed; 0 shards, 0.0 MB\n")
     assert "train with" not in told.out
     assert (tmp_path / "out" / "list.csv").read_text() == "path,label,id\n"
@@ -437,7 +437,7 @@ def test_a_plan_that_is_none(videos, tmp_path, text):
 )
 def test_bad_sizes_are_one_line(pack, videos, tmp_path, size, shown):
     told = pack(videos, "--out", tmp_path / "out", "--shard-size", size)
-    assert (told.code, told.err) == (2, f"error: shard size: got {shown}, allowed: above 0 (MB)\n")
+    assert (told.code, told.err) == (2, f"error: --shard-size: got {shown}, allowed: above 0 (MB)\n")
     assert not (tmp_path / "out").exists()
 
 

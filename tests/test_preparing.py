@@ -280,7 +280,7 @@ def data_set(tmp_path):
 def test_a_data_set_is_prepared_and_then_skipped(prepare, data_set, tmp_path):
     out = tmp_path / "out"
     told = prepare(data_set / "list.csv", "--out", out, "--short-side", 24, "--processes", 2)
-    assert (told.code, told.err) == (1, "")
+    assert (told.code, told.err) == (2, f"error: 1 of 5 files could not be prepared; {out}/failures.csv says why\n")
     assert told.out.startswith("4 files prepared, 0 skipped (done before), 1 failed, ")
     assert " files/s; " in told.out
     assert " MB are now " in told.out
@@ -385,15 +385,15 @@ def test_videos_keep_the_ids_of_the_source(prepare, data_set, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--short-side", "0"], "short side: got 0, allowed: even numbers from 2 (pixels)"),
-        (["--short-side", "255"], "short side: got 255, allowed: even numbers from 2 (pixels)"),
-        (["--keyframe-interval", "0"], "key-frame interval: got 0, allowed: from 1 (frames)"),
-        (["--crf", "52"], "crf: got 52, allowed: 0 (lossless, large) to 51"),
-        (["--processes", "0"], "processes: got 0, allowed: from 1"),
-        (["--time-limit", "0"], "time limit: got 0.0, allowed: above 0, to 1000000 (seconds for one file)"),
-        (["--time-limit", "inf"], "time limit: got inf, allowed: above 0, to 1000000 (seconds for one file)"),
-        (["--time-limit", "nan"], "time limit: got nan, allowed: above 0, to 1000000 (seconds for one file)"),
-        (["--program", "magic"], "program: got 'magic', allowed: pyav, ffmpeg"),
+        (["--short-side", "0"], "--short-side: got 0, allowed: even numbers from 2 (pixels)"),
+        (["--short-side", "255"], "--short-side: got 255, allowed: even numbers from 2 (pixels)"),
+        (["--keyframe-interval", "0"], "--keyframe-interval: got 0, allowed: from 1 (frames)"),
+        (["--crf", "52"], "--crf: got 52, allowed: 0 (lossless, large) to 51"),
+        (["--processes", "0"], "--processes: got 0, allowed: from 1"),
+        (["--time-limit", "0"], "--time-limit: got 0.0, allowed: above 0, to 1000000 (seconds for one file)"),
+        (["--time-limit", "inf"], "--time-limit: got inf, allowed: above 0, to 1000000 (seconds for one file)"),
+        (["--time-limit", "nan"], "--time-limit: got nan, allowed: above 0, to 1000000 (seconds for one file)"),
+        (["--program", "magic"], "--program: got 'magic', allowed: pyav, ffmpeg"),
     ],
 )
 def test_bad_values_are_one_line(prepare, data_set, tmp_path, arguments, message):
@@ -457,7 +457,7 @@ def test_an_older_source_is_a_changed_one(prepare, data_set, tmp_path):
     film(data_set / "a" / "x.mp4", numbered(4))
     os.utime(data_set / "a" / "x.mp4", (1e9, 1e9))
     told = prepare(*arguments)
-    assert told.out.startswith("1 files prepared, 1 skipped (done before), 0 failed, ")
+    assert told.out.startswith("1 file prepared, 1 skipped (done before), 0 failed, ")
     assert small_numbers(shown(copy)[1]) == [0, 1, 2, 3]
     assert prepare(*arguments).out.startswith("0 files prepared, 2 skipped (done before), 0 failed; ")
 
@@ -480,8 +480,8 @@ def test_file_systems_round_times(kept, same):
 def test_a_name_with_a_null_byte(prepare, data_set, tmp_path):
     (data_set / "list.csv").write_text("path,label\na/x.mp4,0\na/\0.mp4,1\n")
     told = prepare(data_set / "list.csv", "--out", tmp_path / "out", "--short-side", 24)
-    assert told.code == 1
-    assert told.out.startswith("1 files prepared, 0 skipped (done before), 1 failed, ")
+    assert told.code == 2
+    assert told.out.startswith("1 file prepared, 0 skipped (done before), 1 failed, ")
     assert ",embedded null byte" in (tmp_path / "out" / "failures.csv").read_text()
 
 
@@ -507,7 +507,7 @@ def test_a_folder_of_frames_becomes_a_video(prepare, tmp_path, program):
     out = tmp_path / "out"
     arguments = (root / "list.csv", "--out", out, "--short-side", 24, "--program", program)
     told = prepare(*arguments)
-    assert (told.code, told.err) == (1, "")
+    assert (told.code, told.err) == (2, f"error: 2 of 4 files could not be prepared; {out}/failures.csv says why\n")
     assert told.out.startswith("2 files prepared, 0 skipped (done before), 2 failed, ")
     assert (out / "list.csv").read_text().splitlines() == [
         "path,label,end,id",
@@ -533,12 +533,12 @@ def test_a_folder_of_frames_becomes_a_video(prepare, tmp_path, program):
 
     assert prepare(*arguments).out.startswith("0 files prepared, 2 skipped (done before), 2 failed, ")
     (folder / "img_12.png").unlink()
-    assert prepare(*arguments).out.startswith("1 files prepared, 1 skipped (done before), 2 failed, ")
+    assert prepare(*arguments).out.startswith("1 file prepared, 1 skipped (done before), 2 failed, ")
     assert len(shown(copy)[0]) == 11
     with open(folder / "img_1.png", "r+b") as file:  # the folder itself stays as it was
         file.write((folder / "img_2.png").read_bytes())
         file.truncate()
-    assert prepare(*arguments).out.startswith("1 files prepared, 1 skipped (done before), 2 failed, ")
+    assert prepare(*arguments).out.startswith("1 file prepared, 1 skipped (done before), 2 failed, ")
     assert small_numbers(shown(copy)[1])[:2] == [1, 1]
 
 
@@ -578,7 +578,7 @@ def test_urls_are_fetched_and_prepared(prepare, tmp_path, server):
     source = tmp_path / "list.csv"
     source.write_text(f"path,label\nhttp://{server}/a.avi,0\nhttp://{server}/{part},1\nhttp://{server}/gone.mp4,1\n")
     told = prepare(source, "--out", out, "--short-side", 24)
-    assert told.code == 1
+    assert told.code == 2
     assert told.out.startswith("2 files prepared, 0 skipped (done before), 1 failed, ")
     where = f"outside/http/{server}"
     assert [(row["path"], row["id"]) for row in table(out / "list.csv")] == [
@@ -713,7 +713,8 @@ def test_what_hangs_or_crashes_costs_one_file(data_set, tmp_path):
     arguments = ("--out", out, "--short-side", 24, "--time-limit", 4, "--processes", 2)
     process = script(tmp_path, code, data_set / "list.csv", *arguments)
     told, errors = process.communicate(timeout=120)
-    assert (process.returncode, errors) == (1, "")
+    assert process.returncode == 2
+    assert errors == f"error: 3 of 5 files could not be prepared; {out}/failures.csv says why\n"
     assert told.startswith("2 files prepared, 0 skipped (done before), 3 failed, ")
     assert {Path(row["path"]).name: row["reason"] for row in table(out / "failures.csv")} == {
         "x.mp4": "not read within 4 s; its process was stopped",
@@ -761,7 +762,7 @@ def test_an_ffmpeg_that_hangs_ends_with_its_worker(prepare, videos, tmp_path, mo
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     (tmp_path / "one.csv").write_text("path,label\ntrain/dark/0.mp4,0\n")
     arguments = ("--root", videos.parent, "--out", tmp_path / "out", "--program", "ffmpeg", "--time-limit", 2)
-    assert prepare(tmp_path / "one.csv", *arguments).code == 1
+    assert prepare(tmp_path / "one.csv", *arguments).code == 2
     (failed,) = table(tmp_path / "out" / "failures.csv")
     assert failed["reason"] == "not read within 2 s; its process was stopped"
     hung = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
@@ -793,7 +794,7 @@ def test_names_that_a_list_cannot_hold(prepare, tmp_path):
     long = "n" * 250 + ".avi"
     film(folder / "c.avi", numbered(3), codec="mpeg4").rename(folder / long)
     told = prepare(tmp_path / "mine", "--out", tmp_path / "out", "--short-side", 24)
-    assert told.code == 1
+    assert told.code == 2
     assert [row["path"] for row in table(tmp_path / "out" / "list.csv")] == ["videos/cat/b.mp4"]
     reasons = {Path(row["path"]).name[:5]: row["reason"] for row in table(tmp_path / "out" / "failures.csv")}
     assert reasons["\\udcf"] == "its path is not UTF-8 text, which a list has to be; rename it"
@@ -808,7 +809,7 @@ def test_names_that_a_list_cannot_hold(prepare, tmp_path):
 def test_the_edge_files(prepare, tmp_path):
     out = tmp_path / "out"
     told = prepare(EDGE / "edge.csv", "--out", out, "--short-side", 96, "--processes", 2)
-    assert told.code == 1
+    assert told.code == 2
     listed = table(EDGE / "edge.csv")
     sound = {f"{row['file']}": int(row["frames_decoded"]) for row in listed if row["status"] == "ok"}
     failed = {row["path"] for row in table(out / "failures.csv")}
@@ -824,3 +825,16 @@ def test_the_edge_files(prepare, tmp_path):
             means = [reader.frames(middle).float().mean((0, 1, 2)) for reader in (before, after)]
         # Whole pictures keep their mean colour within rounding, 10-bit and odd ones within 3 levels.
         assert (means[0] - means[1]).abs().max() < 3, name
+
+
+@pytest.mark.parametrize("inside", ["prepared", "dark/deep", "."])
+def test_a_folder_among_the_videos_is_refused(videos, tmp_path, inside):
+    """Whoever walks the videos' folder next would find each video twice."""
+    folder = tmp_path / "mine"
+    shutil.copytree(videos.parent / "train", folder)
+    (tmp_path / "link").symlink_to(folder)
+    told = prepare(tmp_path / "link", "--out", folder / inside)
+    out = os.path.abspath(folder / inside)
+    line = f"error: {out} lies in {tmp_path}/link, whose videos are prepared; choose a folder beside it\n"
+    assert (told.code, told.err) == (2, line)
+    assert not (folder / "prepared").exists()

@@ -13,7 +13,7 @@ from conftest import moving_square
 
 from video_rs.data import dataset
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
-from video_rs.data.decoding import open_video
+from video_rs.data.decoding import open_video, packets, probing
 from video_rs.data.decoding.index import FrameIndex, Note
 from video_rs.data.decoding.packet_table import UNKNOWN
 from video_rs.data.decoding.packets import scan
@@ -21,7 +21,7 @@ from video_rs.data.decoding.probing import Probe, probe, stills
 from video_rs.data.decoding.reader import DecodeError
 from video_rs.data.encoding import write_video
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
-from video_rs.data.probe_cache import ProbeCache, Probed, Stamp, known_frames
+from video_rs.data.probe_cache import ProbeCache, Probed, Stamp, known_frames, known_stills
 from video_rs.data.records import VideoRecord
 from video_rs.data.transforms import EvalTransform, TrainTransform
 from video_rs.errors import InputError
@@ -151,8 +151,8 @@ def test_equal_content_has_an_equal_fingerprint(video, tmp_path):
 
 def test_stills_are_the_first_middle_and_last_frame(video, tmp_path):
     with open_video(video) as reader:
-        assert np.array_equal(stills(video), reader.frames([0, 15, 29]).numpy())
-    assert stills(str(tmp_path / "gone.mp4")).shape == (0, 1, 1, 3)
+        assert np.array_equal(stills(video)[0], reader.frames([0, 15, 29]).numpy())
+    assert stills(str(tmp_path / "gone.mp4"))[0].shape == (0, 1, 1, 3)
 
 
 def stored(path, video, depth="ends"):
@@ -253,17 +253,47 @@ def test_what_sqlite_refuses_is_one_line(video, tmp_path):
     row = Probed(video, Stamp.of(video), facts, index)
     with ProbeCache(path) as cache:
         cache.store([row])
-    with ProbeCache(path, read_only=True) as cache, pytest.raises(InputError) as caught:
-        cache.store([row])
-    assert str(caught.value) == (
-        f"cannot use the probe cache {path}: attempt to write a readonly database; remove it or name another"
-    )
     size = path.stat().st_size
     with open(path, "r+b") as file:
         file.seek(size // 2)
         file.write(b"x" * (size - size // 2))
     with pytest.raises(InputError, match=rf"^cannot use the probe cache {path}: database disk image is malformed; "):
         known_frames(str(path), video)
+
+
+def test_a_cache_that_may_not_be_written_is_read(video, tmp_path):
+    """What is stored goes nowhere, and the cache says that."""
+    path = tmp_path / "probes.sqlite"
+    facts, index = probe(video, "ends")
+    row = Probed(video, Stamp.of(video), facts, index)
+    with ProbeCache(path) as cache:
+        cache.store([row])
+        assert cache.is_kept
+    before = path.read_bytes()
+    with ProbeCache(path, read_only=True) as cache:
+        cache.store([row._replace(path="/other.mp4")])
+        assert not cache.is_kept
+        cache.store([row._replace(path="/other.mp4")])
+        assert cache.find(video, Stamp.of(video)).probe == facts
+        assert cache.frames(video).fps == index.fps
+    assert path.read_bytes() == before
+
+
+def test_stills_of_many_segments_open_the_file_once_and_scan_nothing(video, tmp_path, monkeypatch):
+    path = tmp_path / "probes.sqlite"
+    facts, index = probe(video, "ends")
+    with ProbeCache(path) as cache:
+        cache.store([Probed(video, Stamp.of(video), facts, index)])
+    with open_video(video) as reader:
+        wanted = [reader.frames(numbers).numpy() for numbers in ([0, 15, 29], [10, 15, 19], [29], [0, 15, 29])]
+    opened = []
+    monkeypatch.setattr(probing, "open_video", lambda *a, **k: opened.append(k["index"]) or open_video(*a, **k))
+    monkeypatch.setattr(packets, "scan", lambda *_: pytest.fail("its index is known"))
+    fps = index.fps
+    segments = [(None, None), (10 / fps, 20 / fps), (29 / fps, None), (100.0, 200.0)]
+    shown = known_stills(video, segments, str(path))
+    assert len(opened) == 1
+    assert all(np.array_equal(got, expected) for got, expected in zip(shown, wanted, strict=True))
 
 
 def test_a_file_that_is_no_cache_is_refused(tmp_path):

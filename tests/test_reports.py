@@ -14,7 +14,7 @@ from matplotlib.image import imread
 
 from video_rs.atomic import replace_text
 from video_rs.errors import InputError
-from video_rs.reports import Example, plots, write_report
+from video_rs.reports import Example, check_page, plots, write_report
 from video_rs.reports.confusion import checked, class_accuracies, most_confused
 
 VOID = {"meta", "img", "br", "hr"}
@@ -433,3 +433,27 @@ def test_reports_import_no_other_room_and_never_pyplot():
     assert slow == {"torch.utils.tensorboard.SummaryWriter"}
     at_import = {node.module for tree in trees for node in tree.body if isinstance(node, ast.ImportFrom)}
     assert "torch.utils.tensorboard" not in at_import
+
+
+def bars_of(values):
+    """(label, height) of each bar that is drawn, and how many videos they stand for in all."""
+    figure = check_page._histogram(check_page.Spread("Length", "seconds", values))
+    (axes,) = figure.axes
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    heights = [bar.get_height() for bar in axes.patches]
+    places = [bar.get_x() for bar in axes.patches]
+    assert len(set(places)) == len(places)
+    return list(zip(labels, heights, strict=True)), sum(heights)
+
+
+def test_values_that_look_alike_are_one_bar_and_every_video_is_in_one():
+    lengths = [2.0, 3.003, 3.0033, 3.00333, 12.51, 12.512, 5.0, 5.0, 5.0, 60.0, 3600.0]
+    drawn, videos = bars_of(lengths)
+    assert videos == len(lengths) == 11
+    assert drawn == [("2", 1), ("3.003", 3), ("5", 3), ("12.51", 2), ("60", 1), ("3600", 1)]
+    assert len({label for label, _ in drawn}) == len(drawn)
+
+
+def test_many_values_are_a_histogram_of_all():
+    figure = check_page._histogram(check_page.Spread("Frames", "frames", list(range(100))))
+    assert sum(bar.get_height() for bar in figure.axes[0].patches) == 100

@@ -240,8 +240,8 @@ def test_numbers_as_class_names(tmp_path):
 @pytest.mark.parametrize(
     ("names", "more", "message"),
     [
-        (PAIRS, ("--val-share", 1), "the share for validation is 1; allowed: above 0 and below 1, e.g. 0.2"),
-        (PAIRS, ("--val-share", 0), "the share for validation is 0; allowed"),
+        (PAIRS, ("--val-share", 1), "--val-share is 1; allowed: above 0 and below 1, e.g. 0.2"),
+        (PAIRS, ("--val-share", 0), "--val-share is 0; allowed"),
         (["a.mp4"], (), "v has no videos in class folders; sort the videos into two or more, CLASS/video.mp4"),
         (["cat/1.mp4"], (), "v has one class folder with videos (cat); sort the videos into two or more"),
         (

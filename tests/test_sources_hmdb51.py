@@ -32,7 +32,7 @@ def test_tree(tmp_path, lists):
         "val: 2 of 2 listed videos found (100.0 %)",
         "missing most: wave (1 of 2)",
         "not used by this split: 1 listed videos",
-        "found but not listed: 1 files (wave/new.avi)",
+        "found but not listed: 1 file (wave/new.avi)",
         f"wrote {out}/labels.txt",
         f"wrote {out}/hmdb51_split2.csv",
         f"wrote {missing}",

@@ -73,7 +73,7 @@ def test_list_missing_and_command_literal(tmp_path, csvs):
     )
     assert (tmp_path / "missing.txt").read_text() == f"{D}_000007_000017\n"
     assert lines[3:] == [
-        "found but not listed: 1 files (train/abseiling/unknown_one.mp4)",
+        "found but not listed: 1 file (train/abseiling/unknown_one.mp4)",
         f"wrote {out}/labels.txt",
         f"wrote {out}/kinetics400.csv",
         f"wrote {tmp_path}/missing.txt",

@@ -39,7 +39,7 @@ def test_tree_and_config(tmp_path):
         "train: 2 of 3 listed videos found (66.6 %)",
         "val: 1 of 1 listed videos found (100.0 %)",
         "missing most: Pulling something from left to right (1 of 2)",
-        "found but not listed: 1 files (1000.webm)",
+        "found but not listed: 1 file (1000.webm)",
         f"wrote {out}/labels.txt",
         f"wrote {out}/ssv2.csv",
         f"wrote {out}/missing.txt",

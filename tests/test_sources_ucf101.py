@@ -34,7 +34,7 @@ def test_tree(tmp_path, lists):
         "train: 2 of 2 listed videos found (100.0 %)",
         "val: 1 of 2 listed videos found (50.0 %)",
         "missing most: HandstandPushups (1 of 2)",
-        "found but not listed: 1 files (HandstandPushups/v_x.avi)",
+        "found but not listed: 1 file (HandstandPushups/v_x.avi)",
         f"wrote {out}/labels.txt",
         f"wrote {out}/ucf101_split1.csv",
         f"wrote {out}/missing.txt",

@@ -1,14 +1,20 @@
 """tools/test_net.py and tools/predict.py: the same numbers from one stored preprocessing, and nothing replaced."""
 
 import json
+import os
+import re
+import shutil
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT, tiny_run
+from torchvision.io import write_png
 
 from video_rs.data.decoding import DecodeError, open_video
 from video_rs.data.encoding import write_video
 from video_rs.engine.checkpoint import load_checkpoint
+from video_rs.errors import InputError
 from video_rs.inference import Predictor
 from video_rs.models import Architecture, VideoClassifier
 
@@ -113,7 +119,7 @@ def test_testing_exits_2_when_every_video_fails(tool, checkpoint, tmp_path):
     listed.write_text("path,label\ngone.mp4,dark\n")
     result = tool("test_net", "--checkpoint", checkpoint, "--list", listed, "OUTPUT_DIR", tmp_path / "out")
     assert result.code == 2
-    assert f"none of 1 videos could be read; first: {tmp_path}/gone.mp4: no such file" in result.err
+    assert f"none of 1 video could be read; first: {tmp_path}/gone.mp4: no such file" in result.err
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["failed"] == 1
 
 
@@ -127,6 +133,171 @@ def test_prediction_answers_for_the_others_and_exits_2(tool, checkpoint, videos,
     assert [row["label"] for row in second["top"]] != []
     assert "error: no such file" in result.out
     assert result.err == "error: 1 of 2 videos could not be read; each is named above with its reason\n"
+
+
+def test_a_folder_stands_for_the_videos_in_it_however_deep(tool, trained, videos, tmp_path):
+    for path in ("a.mp4", "dark/deep/b c.mp4", "ü 🎬.MP4"):
+        (tmp_path / "clips" / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(videos.parent / "val/dark/0.mp4", tmp_path / "clips" / path)
+    (tmp_path / "clips" / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "clips" / "notes.txt").write_text("not one either")
+    out = tmp_path / "out.json"
+    result = tool("predict", "--checkpoint", trained, tmp_path / "clips", "--json", out, "--processes", 1)
+    assert result.code == 2
+    assert result.err == "error: 1 of 4 videos could not be read; each is named above with its reason\n"
+    answers = json.loads(out.read_text())
+    assert [answer["video"].removeprefix(f"{tmp_path}/clips/") for answer in answers] == [
+        "a.mp4", "broken.mp4", "dark/deep/b c.mp4", "ü 🎬.MP4",
+    ]  # fmt: skip
+    assert [answer["error"] is None for answer in answers] == [True, False, True, True]
+    assert answers[0]["top"] == answers[2]["top"] == answers[3]["top"]
+
+
+def test_a_folder_of_frames_is_one_video_and_an_empty_folder_is_refused(tool, trained, videos, tmp_path):
+    (tmp_path / "frames").mkdir()
+    with open_video(videos.parent / "val/dark/0.mp4") as reader:
+        for number, frame in enumerate(reader.frames(range(12))):
+            write_png(frame.permute(2, 0, 1), str(tmp_path / "frames" / f"img_{number}.png"))
+    result = tool("predict", "--checkpoint", trained, tmp_path / "frames", videos.parent / "val/dark/0.mp4")
+    assert result.code == 0, result.err
+    frames, video = result.out.strip().split("\n/", 1)
+    assert frames.splitlines()[0] == str(tmp_path / "frames")
+    assert frames.splitlines()[1:] == video.splitlines()[1:]  # lossless pictures of the same frames
+
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "a.xyz").touch()
+    refused = tool("predict", "--checkpoint", trained, tmp_path / "none")
+    assert (refused.code, refused.err) == (
+        2,
+        f"error: folder {tmp_path}/none has no videos in it; left out: 1 file without a video's ending (.xyz 1); "
+        "give videos, or a folder of them\n",
+    )
+
+
+def test_answers_are_in_the_file_as_they_come(checkpoint, videos, tmp_path, monkeypatch, tool):
+    """Whoever stops it in between has the answers so far."""
+    good, out, seen = videos.parent / "val/dark/0.mp4", tmp_path / "deep/out.json", []
+    predict_many = Predictor.predict_many
+
+    def watched(self, *arguments):
+        for answer in predict_many(self, *arguments):
+            seen.append(json.loads(out.read_text()))
+            yield answer
+        raise MemoryError("in the middle")
+
+    monkeypatch.setattr(Predictor, "predict_many", watched)
+    with pytest.raises(MemoryError):
+        tool("predict", "--checkpoint", checkpoint, good, tmp_path / "gone.mp4", good, "--json", out, "--processes", 1)
+    assert [len(answers) for answers in seen] == [0, 1, 2]
+    assert [answer["error"] for answer in json.loads(out.read_text())] == [None, "no such file", None]
+
+
+def test_a_json_that_cannot_be_written_is_refused_before_the_work(tool, checkpoint, videos, tmp_path):
+    result = tool("predict", "--checkpoint", checkpoint, videos.parent / "val/dark/0.mp4", "--json", tmp_path)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == f"error: --json {tmp_path} cannot be written (Is a directory); take another file\n"
+
+
+def test_a_video_on_which_the_decoder_hangs_does_not_hide_the_others(tool, checkpoint, videos, tmp_path):
+    good = videos.parent / "val/dark/0.mp4"
+    os.mkfifo(tmp_path / "hangs.tar")
+    result = tool(
+        "predict", "--checkpoint", checkpoint, f"{tmp_path}/hangs.tar#0+10", good, "--processes", 1, "--time-limit", 20
+    )
+    assert result.code == 2
+    assert "1 of 2 videos could not be read" in result.err
+
+
+def test_frames_in_memory_are_predicted_as_their_file_is(checkpoint, videos):
+    predictor, video = Predictor.from_checkpoint(checkpoint, "cpu"), videos.parent / "val/dark/0.mp4"
+    with open_video(video) as reader:
+        frames = reader.frames(range(12))
+    expected = predictor.predict(video).top
+    for given in (frames, frames.numpy(), frames.numpy()[::-1][::-1], frames.flip(0).numpy()[::-1]):
+        prediction = predictor.predict(given)
+        assert prediction.top == expected
+        assert (prediction.video, prediction.error) == ("12 frames", None)
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (torch.zeros(4, 8, 8, 3), "got float32 [4, 8, 8, 3], expected uint8 [T, H, W, 3] with at least one frame; if"),
+        (
+            torch.zeros(4, 3, 8, 8, dtype=torch.uint8),
+            "got uint8 [4, 3, 8, 8], .*; put the colours last: permute(0, 2, 3, 1)",
+        ),
+        (np.zeros((3, 4, 8, 8), np.uint8), "put the colours last: permute(1, 2, 3, 0) of a tensor, transpose"),
+        (np.zeros((8, 8, 3), np.uint8), "got uint8 [8, 8, 3]"),
+        (np.zeros((0, 8, 8, 3), np.uint8), "with at least one frame"),
+    ],
+)
+def test_frames_of_another_kind_are_refused(checkpoint, frames, message):
+    expected = ".*".join(map(re.escape, message.split(".*")))
+    with pytest.raises(InputError, match=expected):
+        Predictor.from_checkpoint(checkpoint, "cpu").predict(frames)
+
+
+def test_a_runs_folder_stands_for_its_checkpoint(tool, trained, videos, tmp_path):
+    """Of predicting, testing, fine-tuning and starting from weights; the last one counts, else what is there."""
+    good = videos.parent / "val/dark/0.mp4"
+    expected = tool("predict", "--checkpoint", trained / "checkpoints/last.pth", good).out
+    for folder in (trained, trained / "checkpoints"):
+        assert tool("predict", "--checkpoint", folder, good).out == expected
+    result = tool("test_net", "--checkpoint", trained)
+    assert result.code == 0, result.err
+    metrics = json.loads((trained / "test" / "metrics.json").read_text())
+    assert metrics["checkpoint"] == str(trained / "checkpoints" / "last.pth")
+
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    empty = tool("predict", "--checkpoint", tmp_path / "run", good)
+    assert (empty.code, empty.err) == (
+        2,
+        f"error: folder {tmp_path}/run holds no checkpoint (checkpoints/last.pth); train first, or give a .pth file\n",
+    )
+    shutil.copy(trained / "checkpoints/last.pth", tmp_path / "run/checkpoints/step_7.pth")
+    assert tool("predict", "--checkpoint", tmp_path / "run", good).out == expected
+
+    started = tiny_run(videos, tmp_path / "next", SOLVER__MAX_STEPS=1)
+    result = tool("train_net", "--cfg", trained, "--finetune", trained, *started)
+    assert result.code == 0, result.err
+    assert f"fine-tuning from {trained}" in result.out
+
+
+def test_a_run_is_tested_and_continued_from_any_folder(tool, videos, config_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(videos.parent)
+    output = os.path.relpath(tmp_path / "run", videos.parent)
+    arguments = tiny_run("list.csv", output, SOLVER__MAX_STEPS=1)
+    assert tool("train_net", "--cfg", config_file, *arguments).code == 0
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "list.csv").write_text("path,label\nanother.mp4,dark\n")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    result = tool("test_net", "--checkpoint", "../run")
+    assert result.code == 0, result.err
+    assert json.loads((tmp_path / "run/test/metrics.json").read_text())["list"] == str(videos)
+    result = tool("train_net", "--cfg", "../run", "--resume")
+    assert result.code == 0, result.err
+    assert "is finished: 1 step; nothing to do" in result.out
+
+
+def test_another_list_has_a_folder_of_its_own(tool, trained, videos, tmp_path):
+    tool("test_net", "--checkpoint", trained)
+    before = (trained / "test" / "metrics.json").read_bytes()
+    for folder in ("a", "b"):
+        (tmp_path / folder / "my set").mkdir(parents=True)
+        listed = tmp_path / folder / "my set" / "list.csv"
+        listed.write_text(f"path,label\n{videos.parent}/val/dark/0.mp4,dark\n")
+        for _ in range(2):
+            result = tool("test_net", "--checkpoint", trained, "--list", listed)
+            assert result.code == 0, result.err
+    metrics = [
+        json.loads((trained / "test" / name / "metrics.json").read_text()) for name in ("my_set_list", "my_set_list_2")
+    ]
+    assert [m["list"] for m in metrics] == [f"{tmp_path}/a/my set/list.csv", f"{tmp_path}/b/my set/list.csv"]
+    assert (trained / "test" / "metrics.json").read_bytes() == before
+    result = tool("test_net", "--checkpoint", trained, "--list", videos)  # the run's own, named
+    assert result.code == 0, result.err
+    assert f"results: {trained}/test/metrics.json" in result.out
 
 
 def test_the_predictor_raises_the_decoders_error(checkpoint, tmp_path):

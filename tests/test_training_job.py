@@ -732,16 +732,61 @@ def test_an_unreadable_video_is_an_empty_slot_named_and_counted(tool, config_fil
     assert metrics["top1_all"] == pytest.approx(metrics["top1"] * 3 / 4)
 
 
-def test_too_many_unreadable_videos_stop_the_run_with_its_state_saved(tool, config_file, tmp_path):
+def test_too_many_unreadable_videos_are_refused_with_what_to_do_and_leave_no_run(tool, config_file, tmp_path):
+    """The refusal's own advice is followed, word for word, and the next try needs no flag."""
     videos = make_videos(tmp_path, per_class=2)
     (tmp_path / "train/dark/0.mp4").unlink()
-    result = tool("train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "run", DATA__MAX_FAILED_SHARE=0.2))
+    run, check = tmp_path / "run", tmp_path / "check"
+    result = tool("train_net", "--cfg", config_file, *tiny_run(videos, run))
     assert result.code == 2
-    assert (
-        "error: 1 of 4 training samples could not be read (25.0%); allowed: 20.0% (DATA.MAX_FAILED_SHARE); "
-        "the files are named in the log" in result.err
+    doctor = f"python tools/check_dataset.py {videos} --out check"
+    assert result.err == (
+        "error: 1 of 4 training samples could not be read (25.0%), allowed: 5.0% (DATA.MAX_FAILED_SHARE); each is "
+        f"named above; train on the others, which {doctor!r} lists in check/clean.csv, or allow more with "
+        "DATA.MAX_FAILED_SHARE; then give the command again\n"
     )
-    assert weights(tmp_path / "run")["step"] == 1
+    assert f"cannot read {tmp_path}/train/dark/0.mp4: no such file" in result.out
+    assert not (run / "checkpoints").exists()
+
+    tool("check_dataset", *doctor.split()[2:-1], check, "--processes", 1)
+    again = tool("train_net", "--cfg", config_file, *tiny_run(check / "clean.csv", run))
+    assert again.code == 0, again.err
+    assert [r["event"] for r in read_log(run / "log.jsonl") if r["kind"] == "event"] == ["started"]
+    assert tool("train_net", "--cfg", config_file, *tiny_run(videos, run)).code == 2  # now it is a run
+
+
+def test_a_refused_run_with_a_checkpoint_is_replaced_or_continued(tool, config_file, tmp_path):
+    videos = make_videos(tmp_path, per_class=4)
+    (tmp_path / "train/dark/0.mp4").unlink()
+    often = tiny_run(videos, tmp_path / "run", TRAIN__CHECKPOINT_STEPS=1, TRAIN__BATCH_SIZE=2)
+    assert tool("train_net", "--cfg", config_file, *often).code == 2
+    assert (tmp_path / "run/checkpoints/last.pth").is_file()
+    assert tool("train_net", "--cfg", config_file, *often).code == 2
+    allowed = [*often, "DATA.MAX_FAILED_SHARE", 0.5]
+    result = tool("train_net", "--cfg", config_file, *allowed, "--resume", "--allow-changes")
+    assert result.code == 0, result.err
+    assert "resuming" in result.out
+
+
+def test_files_that_fail_later_stop_a_run_with_its_state_saved(tool, config_file, tmp_path, monkeypatch):
+    """A disk that goes away after an epoch costs nothing of what was trained."""
+    videos = make_videos(tmp_path, per_class=2)
+    run = tmp_path / "run"
+    validate = training.Run._validate
+
+    def and_lose_the_disk(self, step):
+        validate(self, step)
+        for path in (tmp_path / "train").rglob("*.mp4"):
+            path.unlink()
+
+    monkeypatch.setattr(training.Run, "_validate", and_lose_the_disk)
+    arguments = tiny_run(videos, run, SOLVER__MAX_EPOCH=4)
+    result = tool("train_net", "--cfg", config_file, *arguments)
+    assert result.code == 2
+    assert result.err.endswith("DATA.MAX_FAILED_SHARE; go on with --resume --allow-changes\n")
+    assert weights(run)["step"] == 2
+    refused = tool("train_net", "--cfg", config_file, *arguments)
+    assert f"{run} already holds a run; add --resume to continue it" in refused.err
 
 
 def test_a_video_shorter_than_the_clip_is_read(tool, config_file, tmp_path):
@@ -767,7 +812,7 @@ def test_without_a_validation_list_there_are_no_metrics_but_a_report(tool, video
             {"DATA__TRAIN_LIST": "data/kinetics400/train.csv"},
             "list data/kinetics400/train.csv does not exist; give a CSV",
         ),
-        ({"MODEL__NUM_CLASSES": 1}, "2 class names for 1 classes; give the number of classes as 2"),
+        ({"MODEL__NUM_CLASSES": 1}, "2 class names for 1 class; give the number of classes as 2"),
         ({"MODEL__ARCH": "r3d_rs_51"}, "unknown model 'r3d_rs_51'; did you mean 'r3d_rs_50'?"),
         (
             {"SOLVER__EMA_DECAY": 0, "MODEL__NORM_MOMENTUM": 1.0},
@@ -775,9 +820,12 @@ def test_without_a_validation_list_there_are_no_metrics_but_a_report(tool, video
         ),
         (
             {"TRAIN__BATCH_SIZE": 3, "TRAIN__ACCUMULATION_STEPS": 2},
-            "TRAIN.BATCH_SIZE 3 does not divide into 1 processes x 2",
+            "TRAIN.BATCH_SIZE 3 does not divide into 1 process x 2 accumulation steps",
         ),
-        ({"DATA__TEST_SHORT_SIDE": 16}, "short_side"),
+        (
+            {"DATA__TEST_SHORT_SIDE": 16},
+            "DATA.TEST_SHORT_SIDE: got 16, allowed: an integer of at least DATA.TEST_CROP_SIZE, 32 (pixels)",
+        ),
         ({"DATA__DECODER": "ffmpeg"}, "DATA.DECODER is 'ffmpeg'"),
     ],
 )

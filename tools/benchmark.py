@@ -1,4 +1,12 @@
-"""Speed and memory: ``benchmark.py {model,train,data} [--peers] --json OUT``. Leave the machine to it alone."""
+"""Measure speed and memory of networks (model), optimizer steps or whole loops (train), and reading clips (data).
+
+Prints a table and ratios to the peers. Every subject runs in a process of its own, all of them in turn. Leave the
+machine to it alone.
+"""
+
+from video_rs import cli
+
+cli.take_interrupts()
 
 import argparse
 import os
@@ -7,14 +15,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-from video_rs import cli
+EXAMPLES = (
+    "python tools/benchmark.py model --peers --json model.json",
+    "python tools/benchmark.py data --list list.csv --rounds 3 --json data.json",
+)
+CODES = {0: "measured", 2: "the input was refused: one line says why", 143: "stopped by SIGTERM or SIGHUP"}
 
 
 def main() -> None:
     """Measures, prints a table and the ratios, and writes JSON and a plot."""
     args = arguments()
-    # Processes are ended on the way out, so SIGTERM has to take it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(cli.TERMINATED))
+    from video_rs.signals import STOPPING
+
+    # Processes are ended on the way out, so signals have to take it.
+    for kind in set(STOPPING) - {signal.SIGINT}:
+        signal.signal(kind, lambda *_: sys.exit(cli.TERMINATED))
     for option, path in (("--json", args.json), ("--plot", args.plot)):
         check_output(option, path)
     whole_loops = args.what == "train" and args.list
@@ -91,28 +106,71 @@ def loops(args: argparse.Namespace) -> tuple[dict, str]:
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = cli.command_line(__doc__, EXAMPLES, CODES)
     parser.add_argument("what", choices=("model", "train", "data"), help="forward passes, steps, or reading")
     parser.add_argument("--peers", action="store_true", help="also networks of pytorchvideo and torchvision")
-    parser.add_argument("--network", default="r3d_rs_50", help="one of video_rs.list_models()")
-    parser.add_argument("--batch", type=int, help="clips per call; default 1 forward, 2 in training")
-    parser.add_argument("--frames", type=int, nargs="+", help="of a clip; default 8, and for data 8 16 32")
-    parser.add_argument("--size", type=int, default=224, help="pixels of a side")
-    parser.add_argument("--rounds", type=int, default=5, help="all subjects in turn, so many times")
-    parser.add_argument("--engines", help="of accelerate, for model on a CPU, comma-separated; default all installed")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
+    parser.add_argument(
+        "--network",
+        default="r3d_rs_50",
+        metavar="NAME",
+        help="for model and train; python -m video_rs.models lists them (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch", type=int, metavar="CLIPS", help="of a call (default: 1 forward, 2 in training, 4 for data)"
+    )
+    parser.add_argument("--frames", type=int, nargs="+", help="of a clip (default: 8, and for data 8 16 32)")
+    parser.add_argument("--size", type=int, default=224, metavar="PIXELS", help="of a side (default: %(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="so many times all subjects in turn (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--engines",
+        metavar="NAMES",
+        help="of accelerate, for model on a CPU, with commas between them (default: all that are installed)",
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda"),
+        help="auto takes CUDA, then the CPU (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=("auto", "float32", "bfloat16"),
+        help="auto: bfloat16 on a GPU, float32 on a CPU (default: %(default)s)",
+    )
     parser.add_argument(
         "--list",
         default="",
-        help="videos, one recording's worth each, no shards: data reads them, train runs whole loops",
+        help="videos, one recording's worth each, no shards: data reads them, train runs whole loops (default: none; "
+        "train takes steps on random clips)",
     )
-    parser.add_argument("--prepared", type=Path, default="data/benchmark", help="for data: prepared ones, made once")
-    parser.add_argument("--short-side", type=int, default=256, help="for data: of the prepared ones, in pixels")
-    parser.add_argument("--clips", type=int, default=0, help="for data: so many more through two workers, for memory")
+    parser.add_argument(
+        "--prepared",
+        type=Path,
+        default="data/benchmark",
+        metavar="FOLDER",
+        help="for data: prepared files, made once (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--short-side",
+        type=int,
+        default=256,
+        metavar="PIXELS",
+        help="for data: of the prepared files (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--clips",
+        type=int,
+        default=0,
+        help="for data: so many more through two workers, for their memory (default: %(default)s)",
+    )
     parser.add_argument("--doctor", action="store_true", help="for data: also files checked per second, by processes")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="machine, rows and ratios")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="clips per second over GFLOP per clip")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="file for machine, rows and ratios (default: none)")
+    parser.add_argument(
+        "--plot", type=Path, metavar="PNG", help="picture of clips per second over GFLOP per clip (default: none)"
+    )
     args = parser.parse_args()
     if args.batch is None:
         args.batch = {"model": 1, "train": 2, "data": 4}[args.what]

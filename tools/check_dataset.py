@@ -1,28 +1,69 @@
-"""Check a data set before training on it: ``check_dataset.py LIST [LIST ...] [--out FOLDER]``.
+"""Check a data set before training on it: broken, doubled and leaked videos, classes without rows, odd files.
 
-Probes every file once, in processes of its own, and writes clean.csv, quarantine.csv, check.json and check.html.
-Exit code 0: clean; 1: some rows have problems and are in quarantine.csv; 2: the lists cannot be read.
+Probes every file once, in processes of its own, and writes clean.csv, the rows to train on; quarantine.csv, the others
+with their reasons; check.json; check.html, a page with pictures; and probes.sqlite, which DATA.CACHE takes.
 """
-
-import argparse
-import sys
 
 from video_rs import cli
 
+cli.take_interrupts()
+
+import sys
+
+EXAMPLES = (
+    "python tools/check_dataset.py list.csv --out check",
+    "python tools/check_dataset.py my_videos --out check --all-frames",
+)
+CODES = {
+    0: "clean",
+    1: "some rows have problems and are in quarantine.csv, or something else went wrong: a traceback says what",
+    2: "the input was refused: one line says why",
+}
+
 
 def main() -> None:
-    """Parses the command line and checks."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Parse the command line and check."""
+    parser = cli.command_line(__doc__, EXAMPLES, CODES)
     parser.add_argument("lists", nargs="+", metavar="LIST", help="list file, or folder of class folders")
-    parser.add_argument("--out", default="check", help="folder for what is written (default: %(default)s)")
-    parser.add_argument("--root", default="", help="what relative paths start from; default: the list's own folder")
-    parser.add_argument("--label-map", default="", help="file with one class name a line")
-    parser.add_argument("--cache", default="", help="SQLite file of probes, also for DATA.CACHE; default: in OUT")
+    parser.add_argument(
+        "--out", default="check", metavar="FOLDER", help="folder for what is written (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--root",
+        default="",
+        metavar="FOLDER",
+        help="what relative paths start from (default: the list's own folder)",
+    )
+    parser.add_argument(
+        "--label-map",
+        default="",
+        metavar="FILE",
+        help="one class name a line (default: the names of the train rows, sorted)",
+    )
+    parser.add_argument(
+        "--cache",
+        default="",
+        metavar="FILE",
+        help="SQLite file of what was found before, whose files are not probed again (default: probes.sqlite in --out)",
+    )
     parser.add_argument("--all-frames", action="store_true", help="decode every frame, not only first and last")
-    parser.add_argument("--processes", type=int, help="files probed at once; default: one on each core")
-    parser.add_argument("--time-limit", type=float, default=30.0, help="seconds for one file (default: %(default)s)")
-    parser.add_argument("--min-frames", type=int, default=64, help="fewer are short (default: 32 frames, stride 2)")
-    parser.add_argument("--path-handlers", default="", metavar="NAMES", help="as DATA.PATH_HANDLERS: module:Class,...")
+    parser.add_argument("--processes", type=int, help="files probed at once (default: one on each core)")
+    parser.add_argument(
+        "--time-limit", type=float, default=30.0, metavar="SECONDS", help="for one file (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--min-frames",
+        type=int,
+        default=64,
+        metavar="FRAMES",
+        help="videos with fewer are noted as short (default: %(default)s, which 32 frames of stride 2 reach over)",
+    )
+    parser.add_argument(
+        "--path-handlers",
+        default="",
+        metavar="NAMES",
+        help="iopath handlers of URLs, module:Class with commas between them, as DATA.PATH_HANDLERS (default: http)",
+    )
     args = parser.parse_args()
 
     from video_rs.data.decoding.fetching import handler_names

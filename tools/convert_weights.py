@@ -1,12 +1,13 @@
-"""Published weights in this project's format.
+"""Bring published weights into this project's format.
 
-``python tools/convert_weights.py --source model_garden CHECKPOINT --arch r3d_rs_50 --output OUT.pth [KEY VALUE ...]``:
-a TensorFlow checkpoint of Model Garden's 3D ResNets (needs TensorFlow), CHECKPOINT without its .index ending.
-``python tools/convert_weights.py --source timm WEIGHTS --arch inflated_rs_50 --output OUT.pth``: weights of timm's
-resnetrs50, inflated in time; WEIGHTS is a file, or the word timm, which downloads them.
-KEY VALUE sets a field of the architecture: ``se_ratio 0.2``, or as in a config ``MODEL.SE_RATIO 0.2``.
-``video_rs.create_model(arch, num_classes, pretrained="OUT.pth", KEY=VALUE)`` loads the result.
+Sources are TensorFlow checkpoints of Model Garden's 3D ResNets (needs TensorFlow) and weights of timm's image networks
+resnetrs*, which are inflated in time. MODEL.PRETRAINED OUT.pth, and video_rs.create_model(..., pretrained="OUT.pth"),
+load the result.
 """
+
+from video_rs import cli
+
+cli.take_interrupts()
 
 import argparse
 import contextlib
@@ -17,24 +18,47 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from video_rs import cli
 from video_rs.errors import InputError
+from video_rs.wording import counted
 
+EXAMPLES = (
+    "python tools/convert_weights.py --source model_garden ckpt-73682 --arch r3d_rs_50 --output r3d_rs_50.pth",
+    "python tools/convert_weights.py --source timm timm --arch inflated_rs_50 --output inflated_rs_50.pth",
+)
+CODES = {0: "converted", 2: "the input was refused: one line says why"}
 AVERAGE = {"auto": "auto", "yes": True, "no": False}
 # Model Garden's trainer swaps weights and averages before it writes these.
 SWAPPED = "average_weights-"
 
 
 def main() -> None:
-    """Parses the command line, converts, and writes the result whole or not at all."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Parse the command line, convert, and write the result whole or not at all."""
+    parser = cli.command_line(__doc__, EXAMPLES, CODES)
     parser.add_argument("--source", required=True, choices=tuple(SOURCES), help="whose weights CHECKPOINT holds")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT")
-    parser.add_argument("--arch", required=True, help="a name of video_rs.list_models()")
-    parser.add_argument("--num-classes", type=int, help="default: as many as the checkpoint has")
-    parser.add_argument("--average", default="auto", choices=tuple(AVERAGE), help="moving averages of the weights")
-    parser.add_argument("--output", required=True, metavar="OUT.pth")
-    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="fields of the architecture to set")
+    parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="of model_garden: the checkpoint without its .index ending; of timm: a file of weights, or the word timm, "
+        "which downloads them",
+    )
+    parser.add_argument(
+        "--arch", required=True, metavar="NAME", help="the network; python -m video_rs.models lists them"
+    )
+    parser.add_argument("--num-classes", type=int, help="of the last layer (default: as many as the checkpoint has)")
+    parser.add_argument(
+        "--average",
+        default="auto",
+        choices=tuple(AVERAGE),
+        help="whether to take the moving averages of the weights; auto takes them where there are any "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--output", required=True, metavar="OUT.pth", help="file to write")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY VALUE",
+        help="fields of the network to set, se_ratio 0.2 or as in a config MODEL.SE_RATIO 0.2 (default: its own)",
+    )
     args = parser.parse_intermixed_args()
 
     if Path(args.output).is_dir():
@@ -48,7 +72,7 @@ def main() -> None:
     architecture = dataclasses.asdict(model.backbone.architecture)
     result = {"model": state, "ema": None, "architecture": architecture, "num_classes": model.num_classes}
     save_checkpoint(Path(args.output), result, then="convert again")
-    print(f"wrote {args.output}: {args.arch}, {model.num_classes} classes")
+    print(f"wrote {args.output}: {args.arch}, {counted(model.num_classes, 'class', 'classes')}")
 
 
 def convert_model_garden(args: argparse.Namespace, fields: dict[str, Any]):

@@ -1,41 +1,120 @@
-"""Label videos: ``python tools/predict.py --checkpoint CKPT VIDEO [VIDEO ...] [--json OUT]``."""
+"""Label videos with a trained network: the five best classes of each, with their probabilities.
 
-import argparse
-from pathlib import Path
+A folder stands for all videos in it, however deep. Videos that cannot be read are named with the reason, and the others
+are answered. With --json each answer is in the file as soon as it is printed.
+"""
 
 from video_rs import cli
 
+cli.take_interrupts()
+
+import argparse
+import contextlib
+from pathlib import Path
+
+EXAMPLES = (
+    "python tools/predict.py --checkpoint runs/mine video.mp4",
+    "python tools/predict.py --checkpoint runs/mine my_videos --json answers.json",
+)
+CODES = {
+    0: "every video was answered",
+    2: "some videos could not be read (the others were answered), or the input was refused: one line says why",
+}
+
 
 def main() -> None:
-    """Parses the command line, prints the five best labels of each video, and answers 2 if any could not be read."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", required=True, metavar="CKPT", help="a .pth file of a run")
-    parser.add_argument("videos", nargs="+", metavar="VIDEO")
-    parser.add_argument("--json", default="", metavar="OUT", help="also write the answers as a JSON array")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    parser.add_argument("--decoder", default="auto", help="auto, pyav, decord, torchcodec or torchcodec_cuda")
-    args = parser.parse_args()
+    """Parse the command line, and print and write the answers."""
+    args = arguments()
 
-    from video_rs.atomic import write_json
+    from video_rs.data.loader import Workers
+    from video_rs.data.processes import check_limits, usable_cores
+    from video_rs.data.trees import videos_at
     from video_rs.errors import InputError
     from video_rs.inference import Predictor
+    from video_rs.wording import counted
 
+    videos = [video for path in args.videos for video in videos_at(path)]
+    # A process of their own costs seconds, which a single video is not worth.
+    processes = args.processes or (usable_cores() if len(videos) > 1 else 0)
+    check_limits(max(1, processes), args.time_limit)
     predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder)
     if predictor.multi_label:
         print("each label is judged by itself: the scores of a video need not sum to 100 %")
-    answers = []
-    for answer in predictor.predict_many(args.videos):
-        show(answer)
-        answers.append(answer.to_dict())
-    if args.json:
-        write_json(Path(args.json), answers)
-    failed = sum(answer["error"] is not None for answer in answers)
+
+    failed = 0
+    with answer_file(args.json) as answers:
+        for answer in predictor.predict_many(videos, Workers(processes, args.time_limit)):
+            show(answer)
+            if answers is not None:
+                answers.append(answer.to_dict())
+            failed += answer.error is not None
     if failed:
-        raise InputError(f"{failed} of {len(answers)} videos could not be read; each is named above with its reason")
+        raise InputError(
+            f"{failed} of {counted(len(videos), 'video')} could not be read; each is named above with its reason"
+        )
+
+
+def arguments() -> argparse.Namespace:
+    """Return the command line."""
+    parser = cli.command_line(__doc__, EXAMPLES, CODES)
+    parser.add_argument("--checkpoint", required=True, metavar="CKPT", help="a run's folder, or a .pth file of one")
+    parser.add_argument(
+        "videos", nargs="+", metavar="VIDEO", help="a video, a URL, a folder of frames, or a folder with videos in it"
+    )
+    parser.add_argument(
+        "--json",
+        default="",
+        metavar="OUT",
+        help="file for the answers, an array with one object for each video, whole at any moment (default: none)",
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda", "mps"),
+        help="where the network runs; auto takes CUDA, then Apple's MPS, then the CPU (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--decoder",
+        default="auto",
+        help="pyav, decord, torchcodec, torchcodec_cuda, or auto, which is pyav (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=0,
+        help="videos read at once, each in a process of its own (default: one on each core; a single video is read "
+        "without)",
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        default=600.0,
+        metavar="SECONDS",
+        help="for reading one video in such a process; of one that takes longer, that is its answer "
+        "(default: %(default)g)",
+    )
+    return parser.parse_args()
+
+
+def answer_file(path: str) -> contextlib.AbstractContextManager:
+    """Open the file for the answers before the work; None where there is none to be.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    from video_rs.atomic import JsonArray
+    from video_rs.errors import InputError
+
+    if not path:
+        return contextlib.nullcontext()
+    try:
+        return JsonArray(Path(path))
+    except OSError as error:
+        raise InputError(f"--json {path} cannot be written ({error.strerror}); take another file") from error
 
 
 def show(answer) -> None:
-    """One block for each video."""
+    """Print one block for each video."""
     if answer.error is not None:
         print(f"{answer.video}\n  error: {answer.error}", flush=True)
         return

@@ -1,12 +1,15 @@
 """Whole-file writes that a reader, or a killed run, never sees half done."""
 
+import contextlib
 import csv
+import errno
 import io
 import json
 import os
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -43,3 +46,56 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write a CSV with a header, whole or not at all."""
     replace_text(path, csv_text(columns, rows))
+
+
+class JsonArray:
+    """A JSON array in a file that is whole after every value: a reader, or a killed run, never sees half of one.
+
+    Use it as a context manager; what was in the file before is replaced when it opens.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        self._end = 0  # where the next value goes: behind the last one, before the bracket
+        self._write(b"[]\n", moved=1)
+
+    def append(self, value: Any) -> None:
+        """Add a value, indented as :func:`write_json` does; on an error the file is as it was before."""
+        first = self._end == 1
+        text = textwrap.indent(json.dumps(value, indent=2, ensure_ascii=False), "  ")
+        data = ((",\n" if not first else "\n") + text).encode("utf-8", "backslashreplace")
+        self._write(data + b"\n]\n", moved=len(data))
+
+    def _write(self, data: bytes, moved: int) -> None:
+        # In one call: what stands there and what comes are both whole arrays, and the longer one covers the other.
+        try:
+            os.lseek(self._file, self._end, os.SEEK_SET)
+            written = os.write(self._file, data)
+            if written < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            self._close_bracket()
+            raise
+        self._end += moved
+
+    def _close_bracket(self) -> None:
+        """Take back what was written of a value."""
+        with contextlib.suppress(OSError):
+            tail = b"[]\n" if self._end == 0 else b"]\n" if self._end == 1 else b"\n]\n"
+            os.lseek(self._file, self._end, os.SEEK_SET)
+            os.write(self._file, tail)
+            os.ftruncate(self._file, self._end + len(tail))
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self.close()

@@ -1,10 +1,12 @@
 """The seam: config -> objects. Below here nothing sees a config; everything takes plain arguments."""
 
+import contextlib
 import dataclasses
 import hashlib
 import math
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from video_rs.config import Config
+from video_rs.config import Config, config_from_text, flat, load_config
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
-from video_rs.data.decoding.fetching import handler_names, is_url, register_handlers
+from video_rs.data.decoding.fetching import absolute, handler_names, is_url, register_handlers
 from video_rs.data.decoding.location import Location
 from video_rs.data.loader import ClipLoader, ViewLoader, Workers
 from video_rs.data.mixing import Mixing
@@ -34,6 +36,7 @@ from video_rs.errors import InputError
 from video_rs.models import Architecture, VideoClassifier, architecture, freeze_stages
 from video_rs.models.pretrained import load_pretrained
 from video_rs.models.resnet3d import FEATURES
+from video_rs.wording import counted
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Keys that may change between a run and its continuation: they say where and how, not what.
@@ -52,6 +55,20 @@ FREE_ON_RESUME = (
     "TRAIN.ACTIVATION_CHECKPOINTING",
     "TRAIN.AUTO_BATCH",
 )
+DEMO_LIST = "motion_demo.csv"
+# Keys that name files and folders, relative to where a command is called.
+PATH_KEYS = ("OUTPUT_DIR", "DATA.TRAIN_LIST", "DATA.VAL_LIST", "DATA.ROOT", "DATA.LABEL_MAP", "DATA.CACHE")
+
+
+def stored_config(config: Config) -> str:
+    """Return the config as a run keeps it, in YAML: its files and folders are absolute, so that the run can be tested
+    and continued from any folder.
+    """
+    values = flat(config)
+    placed = {key: absolute(values[key]) for key in PATH_KEYS if values[key]}
+    if os.path.exists(config.MODEL.PRETRAINED):  # else it may be the name of published weights
+        placed["MODEL.PRETRAINED"] = absolute(config.MODEL.PRETRAINED)
+    return config_from_text(config.dump(), placed).dump()
 
 
 def build_architecture(config: Config) -> Architecture:
@@ -117,8 +134,8 @@ def require_files(records: RecordList) -> None:
     some = records.records[:: max(1, len(records) // 20)]
     if not any(is_url(r.path) or os.path.exists(Location.of(r.path).file) for r in some):
         raise InputError(
-            f"{records.source}: none of {len(some)} files looked at is there, such as {some[0].path}; give the folder "
-            "that relative paths start from as DATA.ROOT, or correct the list"
+            f"{records.source}: none of {counted(len(some), 'file')} looked at is there, such as {some[0].path}; "
+            "give the folder that relative paths start from as DATA.ROOT, or correct the list"
         )
 
 
@@ -138,22 +155,40 @@ def build_clip_spec(config: Config) -> ClipSpec:
     return ClipSpec(data.NUM_FRAMES, data.SAMPLING_RATE, data.SHORT_VIDEO, data.CLIP_SAMPLER)
 
 
+@contextlib.contextmanager
+def named_by_keys(**keys: str) -> Iterator[None]:
+    """Let refusals from inside name the config keys in the place of the arguments that they became."""
+    try:
+        yield
+    except InputError as error:
+        names = "|".join(keys)
+        raise InputError(re.sub(rf"\b({names})\b", lambda name: keys[name[1]], str(error))) from error
+
+
 def build_train_transform(config: Config) -> TrainTransform:
     """Cropping and augmentation of training clips."""
     data, aug = config.DATA, config.AUG
-    return TrainTransform(
-        crop_size=data.TRAIN_CROP_SIZE,
-        crop=data.TRAIN_CROP,
-        area=tuple(data.TRAIN_JITTER_AREA),
-        aspect=tuple(data.TRAIN_JITTER_ASPECT),
-        short_side=tuple(data.TRAIN_JITTER_SCALES),
-        antialias=data.ANTIALIAS,
-        flip=0.5 if data.RANDOM_FLIP else 0.0,
-        color_jitter=aug.COLOR_JITTER,
-        rand_augment_layers=aug.RAND_AUGMENT_LAYERS,
-        rand_augment_magnitude=aug.RAND_AUGMENT_MAGNITUDE,
-        random_erasing=aug.RANDOM_ERASING,
-    )
+    keys = {
+        "crop_size": "DATA.TRAIN_CROP_SIZE",
+        "area": "DATA.TRAIN_JITTER_AREA",
+        "aspect": "DATA.TRAIN_JITTER_ASPECT",
+        "short_side": "DATA.TRAIN_JITTER_SCALES",
+        "color_jitter": "AUG.COLOR_JITTER",
+    }
+    with named_by_keys(**keys):
+        return TrainTransform(
+            crop_size=data.TRAIN_CROP_SIZE,
+            crop=data.TRAIN_CROP,
+            area=tuple(data.TRAIN_JITTER_AREA),
+            aspect=tuple(data.TRAIN_JITTER_ASPECT),
+            short_side=tuple(data.TRAIN_JITTER_SCALES),
+            antialias=data.ANTIALIAS,
+            flip=0.5 if data.RANDOM_FLIP else 0.0,
+            color_jitter=aug.COLOR_JITTER,
+            rand_augment_layers=aug.RAND_AUGMENT_LAYERS,
+            rand_augment_magnitude=aug.RAND_AUGMENT_MAGNITUDE,
+            random_erasing=aug.RANDOM_ERASING,
+        )
 
 
 def build_mixing(config: Config) -> Mixing | None:
@@ -181,7 +216,10 @@ def build_loss(config: Config, records: RecordList, num_classes: int) -> Softmax
 def build_preprocessing(config: Config) -> Preprocessing:
     """What testing and prediction do, with TEST's views; a checkpoint stores it."""
     data = config.DATA
-    transform = EvalTransform(data.TEST_SHORT_SIDE, data.TEST_CROP_SIZE, config.TEST.NUM_SPATIAL_CROPS, data.ANTIALIAS)
+    with named_by_keys(short_side="DATA.TEST_SHORT_SIDE", crop_size="DATA.TEST_CROP_SIZE"):
+        transform = EvalTransform(
+            data.TEST_SHORT_SIDE, data.TEST_CROP_SIZE, config.TEST.NUM_SPATIAL_CROPS, data.ANTIALIAS
+        )
     views = config.TEST.NUM_ENSEMBLE_VIEWS
     return Preprocessing(build_clip_spec(config), views, transform, tuple(data.MEAN), tuple(data.STD))
 
@@ -342,16 +380,28 @@ def build_source(config: Config) -> VideoSource:
     return VideoSource(data.DECODER, data.CACHE, handlers)
 
 
+def without_demo(config: Config, announce: Callable[[str], None]) -> Config:
+    """Return the config without what belongs to the demo clips where DATA.TRAIN_LIST is another list than theirs.
+
+    A validation list that goes with that is announced.
+    """
+    if config.DATA.DEMO != "motion" or Path(config.DATA.TRAIN_LIST).name == DEMO_LIST:
+        return config
+    ours, demo = flat(config), flat(load_config("motion_demo"))
+    left_out = {key: "" for key in ("DATA.DEMO", "DATA.VAL_LIST", "DATA.LABEL_MAP") if ours[key] == demo[key]}
+    if "DATA.VAL_LIST" in left_out:
+        announce(
+            f"note: without validation, as the demo's videos are none of {config.DATA.TRAIN_LIST}; set DATA.VAL_LIST "
+            "for one"
+        )
+    return config_from_text(config.dump(), left_out)
+
+
 def ensure_demo_clips(config: Config, announce: Callable[[str], None]) -> None:
     """Writes the demo clips that DATA.DEMO asks for where they are not complete, and announces it first in one line."""
     train_list = Path(config.DATA.TRAIN_LIST)
     if config.DATA.DEMO != "motion" or (train_list.parent / "motion_demo.json").is_file():
         return
-    if train_list.name != "motion_demo.csv":
-        raise InputError(
-            f"DATA.DEMO motion goes with a DATA.TRAIN_LIST called motion_demo.csv, not {train_list}; "
-            "for your own list set DATA.DEMO ''"
-        )
     from video_rs.data.motion import make_motion_demo
 
     announce(f"the demo clips are missing and are written to {train_list.parent}: about half a minute")
@@ -366,5 +416,5 @@ def checkpoint_identity(config: Config, arch: Architecture, names: tuple[str, ..
         "label_names": list(names),
         "multi_label": config.DATA.MULTI_LABEL,
         "preprocessing": build_preprocessing(config).to_dict(),
-        "config": config.dump(),
+        "config": stored_config(config),
     }

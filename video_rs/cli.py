@@ -1,19 +1,43 @@
 """What the command-line tools share: exit codes, and settings of the process."""
 
+import argparse
 import contextlib
-import ctypes
 import errno
-import logging
 import os
-import select
-import signal
+import shutil
 import sys
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 
 from video_rs.errors import InputError
-from video_rs.signals import end_interrupted, is_first_process
+from video_rs.signals import end_interrupted, interrupts, is_first_process
 
 FAILED, REFUSED, UNREAD, TERMINATED = 1, 2, 141, 143
+COMMON_CODES = {130: "interrupted by Ctrl-C", FAILED: "anything else went wrong: a traceback says what"}
+
+
+def take_interrupts() -> None:
+    """Makes Ctrl-C one line from here on. Called before a tool's other imports, which may take seconds."""
+    interrupts.take()
+
+
+def command_line(text: str, examples: Sequence[str], codes: Mapping[int, str]) -> argparse.ArgumentParser:
+    """Return a parser whose help has the text, its options, examples and exit codes.
+
+    Args:
+        text: paragraphs with a blank line between them, such as the docstring of a tool.
+        examples: commands.
+        codes: exit code -> when, beside :data:`COMMON_CODES`.
+    """
+    width = min(100, shutil.get_terminal_size().columns - 2)
+    lines = ["examples:", *(f"  {example}" for example in examples), "", "exit codes:"]
+    for code, meaning in sorted({**COMMON_CODES, **codes}.items()):
+        lines += textwrap.wrap(meaning, width, initial_indent=f"  {code:<5}", subsequent_indent=" " * 7)
+    return argparse.ArgumentParser(
+        description="\n\n".join(textwrap.fill(part, width) for part in text.strip().split("\n\n")),
+        epilog="\n".join(lines),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def run(main: Callable[[], None]) -> None:
@@ -22,8 +46,12 @@ def run(main: Callable[[], None]) -> None:
 
     Anything else keeps its traceback and exits 1. Under torchrun only rank 0 prints the line.
     """
+    take_interrupts()
+    interrupts.unwinds = True
     keep_large_blocks()
     if not is_first_process():
+        import logging
+
         logging.getLogger("video_rs").setLevel(logging.ERROR)
     # A file name may hold bytes that are no text; naming it must not end a run.
     sys.stdout.reconfigure(errors="backslashreplace")
@@ -32,14 +60,14 @@ def run(main: Callable[[], None]) -> None:
         main()
         sys.stdout.flush()
     except BaseException as error:
-        if was_interrupted(error):
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if interrupts.heard or was_interrupted(error):
             with contextlib.suppress(OSError):
                 sys.stdout.flush()
             end_interrupted()
         code = UNREAD if _is_unread(error) else told(error)
         if code is None:
             raise
+    interrupts.unwinds = False
     if "torch" in sys.modules:
         from video_rs.engine import distributed
 
@@ -51,6 +79,8 @@ def _is_unread(error: BaseException) -> bool:
     """Whether nobody reads stdout any more; what is still to be written goes nowhere then."""
     if not isinstance(error, BrokenPipeError):
         return False
+    import select
+
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     unread = any(event & select.POLLERR for _, event in poll.poll(0))
@@ -108,6 +138,8 @@ def keep_large_blocks() -> None:
     The maps of a 3D network are tens of megabytes each, and mapping and clearing them anew costs up to a sixth of
     a step on a CPU. Other allocators are left alone.
     """
+    import ctypes
+
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):

@@ -83,13 +83,18 @@ def flat(config: Config) -> dict[str, Any]:
 
 
 def find_config(name_or_path: str) -> Path:
-    """The file behind ``--cfg``: an existing path, else ``configs/NAME`` or ``configs/NAME.yaml``."""
+    """Return the file behind ``--cfg``: an existing path, a run's folder for the config in it, else
+    ``configs/NAME`` or ``configs/NAME.yaml``.
+    """
     # The first only: beside an installed package, the second would be anybody's.
     folders = [folder for folder in BUNDLED if folder.is_dir()][:1]
-    candidates = [Path(name_or_path), *(f / (name_or_path + end) for f in folders for end in ("", ".yaml"))]
+    given = Path(name_or_path)
+    candidates = [given, given / "config.yaml", *(f / (name_or_path + end) for f in folders for end in ("", ".yaml"))]
     for path in candidates:
         if path.is_file():
             return path
+    if given.is_dir():
+        raise InputError(f"folder {given} has no config.yaml; give a run's folder, a file or a name under configs/")
     known = sorted(str(p.relative_to(f)) for f in folders for p in f.rglob("*.yaml"))
     raise InputError(
         f"no config {name_or_path!r}: neither a file nor a name under configs/{_near(name_or_path, known)}"

@@ -13,6 +13,23 @@ from video_rs.errors import InputError
 ZIP = b"PK\x03\x04"  # how each file of torch.save begins, but for those of PyTorch before 1.6
 
 
+def checkpoint_in(path: str | Path) -> Path:
+    """Return the checkpoint that a path stands for: a file itself, of a run's folder its last one, else its best.
+
+    Raises:
+        InputError: a folder without a checkpoint.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    for folder in (path / "checkpoints", path):
+        steps = sorted(folder.glob("step_*.pth"), key=lambda file: file.stat().st_mtime)
+        for file in (folder / "last.pth", folder / "best.pth", *steps[::-1]):
+            if file.is_file():
+                return file
+    raise InputError(f"folder {path} holds no checkpoint (checkpoints/last.pth); train first, or give a .pth file")
+
+
 def read_torch_file(path: str | Path) -> Any:
     """Tensors and plain data of a file, on the CPU.
 

@@ -8,8 +8,8 @@ ALIKE = 0.6
 
 
 def counted(count: int, thing: str, things: str = "") -> str:
-    """Return ``1 frame`` or ``12,000 frames``; ``things`` is the plural where it is not ``thing`` with an s."""
-    return f"{count:,} {thing if count == 1 else things or thing + 's'}"
+    """Return ``1 frame`` or ``12000 frames``; ``things`` is the plural where it is not ``thing`` with an s."""
+    return f"{count} {thing if count == 1 else things or thing + 's'}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -22,5 +22,5 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def some(names: Iterable[str], most: int = 5) -> str:
     """Return the first names with commas between them, and how many more there are."""
     names = list(names)
-    more = f", and {len(names) - most:,} more" if len(names) > most else ""
+    more = f", and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

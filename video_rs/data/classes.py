@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from video_rs.data.listing import Row, short
 from video_rs.data.spelling import canonical
 from video_rs.errors import InputError
-from video_rs.wording import nearest
+from video_rs.wording import counted, nearest
 
 # What stands for no label, as pandas and str() write it. No other capitals: "none" is a usual class of gestures.
 MISSING = frozenset(("", "nan", "NaN", "None", "<NA>"))
@@ -71,8 +71,9 @@ class Classes:
             known = _numbered(names, source)
         if num_classes is not None and len(names) > num_classes:
             raise InputError(
-                f"{source}: {len(names)} class names for {num_classes} classes; give the number of classes as "
-                f"{len(names)}, or a label map with {num_classes} names"
+                f"{source}: {counted(len(names), 'class name')} for "
+                f"{counted(num_classes, 'class', 'classes')}; give the number of classes as "
+                f"{len(names)}, or a label map with {counted(num_classes, 'name')}"
             )
         # What is a known name is a label, whatever it looks like.
         return cls(names, known if by_name else None, source, missing - set(known))

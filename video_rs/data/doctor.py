@@ -15,6 +15,7 @@ from video_rs.data.listing import SPLITS
 from video_rs.data.records import VideoRecord
 from video_rs.data.sampling import segment_frames
 from video_rs.errors import InputError
+from video_rs.wording import counted
 
 # Rows with one of these go to quarantine.
 PROBLEMS = {
@@ -154,7 +155,7 @@ def _of_file(index: int, row: Row, probe: Probe, times: np.ndarray | None, clip_
     if record.end is not None and record.end > seconds + 1:
         yield Finding("past_end", index, f"to {record.end:g} s, the video is {seconds:.2f} s long")
     if frames < clip_reach:
-        yield Finding("short", index, f"{frames} frames, a clip reaches over {clip_reach}")
+        yield Finding("short", index, f"{counted(frames, 'frame')}, a clip reaches over {clip_reach}")
     yield from _of_presentation(index, probe)
     if probe.variable_rate:
         yield Finding("variable_rate", index, f"{probe.fps:.3g} frames per second on average")

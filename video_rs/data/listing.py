@@ -16,6 +16,7 @@ from video_rs.data.decoding.fetching import is_url, local_copy
 from video_rs.data.spelling import Spellings
 from video_rs.data.trees import is_video, notes_on, search
 from video_rs.errors import InputError
+from video_rs.wording import counted
 
 HOW_TO = "give a CSV with the columns path,label or a folder of class folders (datasets/README.md)"
 SPLITS = ("train", "val", "test")
@@ -138,7 +139,9 @@ def _with_its_blanks(written: str, path: str, root: str) -> str:
 
 def _refuse_columns(header: list[str], row: list[str], where: str) -> None:
     hint = "put quotes around a path that has commas" if len(row) > len(header) else "fill in what is missing"
-    raise InputError(f"{where}: {len(row)} columns, but the header has {len(header)} ({','.join(header)}); {hint}")
+    raise InputError(
+        f"{where}: {counted(len(row), 'column')}, but the header has {len(header)} ({','.join(header)}); {hint}"
+    )
 
 
 def _lines(text: str, source: str, require_labels: bool) -> Iterator[Row]:

@@ -15,6 +15,7 @@ import torch
 
 from video_rs.data.dataset import sample_generator
 from video_rs.errors import InputError
+from video_rs.wording import counted
 
 # The pick that no sample has: keeps an order's stream apart from theirs.
 ORDER = -1
@@ -61,9 +62,10 @@ class ClipOrder:
         multiple = share.world_size * accumulation * clips_per_video
         if batch_size % multiple:
             clips = f" x {clips_per_video} clips of a video" if clips_per_video > 1 else ""
+            processes = counted(share.world_size, "process", "processes")
             raise InputError(
-                f"TRAIN.BATCH_SIZE {batch_size} does not divide into {share.world_size} processes x {accumulation} "
-                f"accumulation steps{clips}; take a multiple of {multiple}"
+                f"TRAIN.BATCH_SIZE {batch_size} does not divide into {processes} x "
+                f"{counted(accumulation, 'accumulation step')}{clips}; take a multiple of {multiple}"
             )
         self.epoch_order, self.num_samples = epoch_order, num_samples
         self.videos = batch_size // multiple

@@ -4,7 +4,7 @@ import json
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from fractions import Fraction
@@ -15,10 +15,11 @@ import numpy as np
 
 from video_rs.data.decoding.index import FrameIndex, Note
 from video_rs.data.decoding.location import Location
-from video_rs.data.decoding.probing import Probe
+from video_rs.data.decoding.probing import Probe, Segment, stills
 from video_rs.errors import InputError
 
 _FORMAT = 2  # of the rows; a file of another one is refused
+_UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 _TABLE = "CREATE TABLE IF NOT EXISTS probes (path TEXT PRIMARY KEY, size INT, changed INT, probe TEXT, frames BLOB)"
 
 
@@ -54,12 +55,15 @@ class ProbeCache:
         path: the file, made where it is missing.
         read_only: for many readers at once; the file must be there.
 
+    Attributes:
+        is_kept: whether what is stored is kept; False once the system has refused to write.
+
     Raises:
         InputError: it cannot be opened, or is no cache of this version.
     """
 
     def __init__(self, path: str | os.PathLike, read_only: bool = False):
-        self.path = os.fspath(path)
+        self.path, self.is_kept = os.fspath(path), True
         if read_only and not os.path.isfile(self.path):
             raise InputError(
                 f"no probe cache {self.path}; make it with tools/check_dataset.py LIST, or leave DATA.CACHE empty"
@@ -100,13 +104,24 @@ class ProbeCache:
         return _unpacked(row[0]) if row and row[0] else None
 
     def store(self, rows: Iterable[Probed]) -> None:
-        """Writes rows, all or none; later ones replace earlier ones of the same path."""
+        """Writes rows, all or none; later ones replace earlier ones of the same path.
+
+        A cache that the system does not let be written stays as it is, and ``is_kept`` says so.
+        """
+        if not self.is_kept:
+            return
         values = [
             (_key(row.path), *row.stamp, json.dumps(asdict(row.probe)), row.index and _packed(row.index))
             for row in rows
         ]
-        with self._told(), self._database:
-            self._database.executemany("INSERT OR REPLACE INTO probes VALUES (?, ?, ?, ?, ?)", values)
+        try:
+            with self._told(), self._database:
+                self._database.executemany("INSERT OR REPLACE INTO probes VALUES (?, ?, ?, ?, ?)", values)
+        except InputError as error:
+            # SQLite's first byte: the file is read-only, or its folder, in which a journal would have to be.
+            if getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF not in _UNWRITABLE:
+                raise
+            self.is_kept = False
 
     def _row(self, columns: str, path: str, stamp: Stamp) -> tuple | None:
         where = "path = ? AND size = ? AND changed = ?"
@@ -142,6 +157,11 @@ def _opened(path: str, _process: int) -> ProbeCache:
 def known_frames(cache_path: str, video: str) -> FrameIndex | None:
     """The frame index that the cache at ``cache_path`` knows of a video; None also without a cache (empty path)."""
     return _opened(cache_path, os.getpid()).frames(video) if cache_path else None
+
+
+def known_stills(path: str, segments: Sequence[Segment], cache_path: str) -> list[np.ndarray]:
+    """:func:`stills` of a file whose index the cache at ``cache_path`` may know."""
+    return stills(path, segments, known_frames(cache_path, path))
 
 
 def _key(path: str) -> str:

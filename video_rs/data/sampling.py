@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from video_rs.errors import InputError
+from video_rs.wording import counted
 
 SHORT_VIDEO_RULES = ("wrap", "repeat")
 _TIME_NOISE = Fraction(1, 10**6)  # frames or seconds: times that are floats must not gain or lose a frame
@@ -92,7 +93,7 @@ def segment_frames(
     stop = num_frames if end is None else min(num_frames, int(frame_at(end)))
     if stop <= first:
         segment = f"{start or 0}..{'end' if end is None else end} s"
-        video = f"{num_frames} frames at {fps:g} per second, {num_frames / fps:.2f} s"
+        video = f"{counted(num_frames, 'frame')} at {fps:g} per second, {num_frames / fps:.2f} s"
         raise InputError(f"segment {segment} holds no frame: the video has {video}; correct the list's start and end")
     return first, stop - first
 

@@ -47,7 +47,9 @@ class TrainTransform:
         _require(self.crop in CROPS, "crop", self.crop, " or ".join(CROPS))
         _require(_is_range(self.area, 1), "area", self.area, "two numbers with 0 < low <= high <= 1")
         _require(_is_range(self.aspect), "aspect", self.aspect, "two numbers with 0 < low <= high")
-        _require(_is_int_range(self.short_side), "short_side", self.short_side, "two integers, 1 <= low <= high")
+        _require(
+            _is_int_range(self.short_side), "short_side", self.short_side, "two integers, 1 <= low <= high (pixels)"
+        )
         for name in ("flip", "color_jitter", "random_erasing"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "a number in [0, 1]")
         layers, magnitude = self.rand_augment_layers, self.rand_augment_magnitude
@@ -55,7 +57,7 @@ class TrainTransform:
         _require(_is_int(magnitude, 0, 30), "rand_augment_magnitude", magnitude, "an integer in 0..30")
         if self.crop == "short_side":
             low = self.short_side[0]
-            _require(low >= self.crop_size, "short_side", low, f"at least crop_size, {self.crop_size}")
+            _require(low >= self.crop_size, "short_side", low, f"at least crop_size, {self.crop_size} (pixels)")
 
     def __call__(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         """uint8 [T,H,W,3] -> uint8 [3,T,crop_size,crop_size], contiguous."""
@@ -107,7 +109,7 @@ class EvalTransform:
     def __post_init__(self):
         _require(_is_int(self.crop_size, 1), "crop_size", self.crop_size, "an integer of at least 1")
         _require(self.num_crops in (1, 3), "num_crops", self.num_crops, "1 or 3")
-        allowed = f"an integer of at least crop_size, {self.crop_size}"
+        allowed = f"an integer of at least crop_size, {self.crop_size} (pixels)"
         _require(_is_int(self.short_side, self.crop_size), "short_side", self.short_side, allowed)
 
     def resize(self, frames: Tensor) -> Tensor:

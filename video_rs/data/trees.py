@@ -67,6 +67,25 @@ def search(folder: str) -> Tree:
     return Tree(sorted(found.files + found.frames), found.left_out, sorted(found.empty))
 
 
+def videos_at(path: str) -> list[str]:
+    """Return the videos that a path stands for: all below a folder, else the path itself, a file or a URL.
+
+    A folder that holds nothing but pictures is a video itself, with these as its frames.
+
+    Raises:
+        InputError: a folder without videos, or that cannot be read.
+    """
+    if not os.path.isdir(path):
+        return [path]
+    tree = search(path)
+    if tree.videos:
+        return [os.path.join(path, video) for video in tree.videos]
+    if any(name.lower().endswith(IMAGE_ENDINGS) for name in os.listdir(path)):
+        return [path]
+    why = "".join(f"; {note}" for note in notes_on(tree)[:1])
+    raise InputError(f"folder {path} has no videos in it{why}; give videos, or a folder of them")
+
+
 def notes_on(tree: Tree, class_depth: int = 0) -> list[str]:
     """Return a line on files that were left out, and one on class folders without a video, where there are any.
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from video_rs.errors import InputError
-from video_rs.torch_files import check_sums, read_torch_file
+from video_rs.torch_files import check_sums, checkpoint_in, read_torch_file
 
 FORMAT = 1
 REQUIRED = ("format", "model", "ema", "architecture", "num_classes", "label_names", "preprocessing", "config", "step")
@@ -78,12 +78,13 @@ def copy_checkpoint(source: Path, target: Path) -> None:
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """A checkpoint of this project, on the CPU.
 
-    A file that carries code is refused, not run; so is one of which a bit has changed since it was written.
+    A file that carries code is refused, not run; so is one of which a bit has changed since it was written. A run's
+    folder stands for the checkpoint in it.
 
     Raises:
         InputError: no such file, not a checkpoint, or not one of this project.
     """
-    path = Path(path)
+    path = checkpoint_in(path)
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}; train first, or give the path of a .pth file")
     checkpoint = read_torch_file(path)

@@ -9,7 +9,7 @@ from typing import Any
 from torch.profiler import record_function
 
 from video_rs.engine import distributed
-from video_rs.engine.trainer import Trainer, TrainSettings
+from video_rs.engine.trainer import TooManyFailed, Trainer, TrainSettings
 from video_rs.errors import InputError
 
 # So many steps without a finite loss are no accident any more.
@@ -125,6 +125,7 @@ def fit(
             last = {key: step[key] for key in ("grad_norm", "update_ratio")}
             log(trainer.step, {"lr": rate, **last, **totals.scalars()})
             totals = Totals()
+        _refuse_failures(trainer, save)
         if settings.validates(trainer.step):
             with totals.paused(), record_function("validation"):
                 # Before scoring, so that what happens there cannot cost what was trained; after it, with the result.
@@ -183,7 +184,7 @@ class Periods:
 def _save_if_due(
     trainer: Trainer, periods: Periods, save: Callable[[int, bool], None], should_stop: Callable[[], bool]
 ) -> None:
-    """Saves at the end of a period, before a stop, and before a refusal."""
+    """Saves at the end of a period, and before a stop."""
     step, end = trainer.step, trainer.settings.total_steps
     due, stop = periods.due(step), should_stop()
     if stop or step == end or due:
@@ -191,8 +192,14 @@ def _save_if_due(
             save(step, stop or step == end)
     if stop and step < end:
         raise Stopped(f"stopped after step {step}")
+
+
+def _refuse_failures(trainer: Trainer, save: Callable[[int, bool], None]) -> None:
+    """Raises TooManyFailed where too many samples could not be read. A run that once had few enough is saved first."""
+    accepted = trainer.accepted
     try:
         trainer.check_failures()
-    except InputError:
-        save(step, True)
+    except TooManyFailed:
+        if accepted:
+            save(trainer.step, True)
         raise

@@ -18,6 +18,7 @@ from video_rs.engine.ema import Ema
 from video_rs.engine.losses import SigmoidLoss, SoftmaxLoss
 from video_rs.engine.optim import learning_rate, set_learning_rate
 from video_rs.errors import InputError
+from video_rs.wording import counted
 
 # Float clips [B,3,T,H,W], float targets [B,K] and a CPU generator -> both mixed.
 Mix = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
@@ -60,6 +61,10 @@ class TrainSettings:
         return step == self.total_steps or self.crosses(step, self.eval_epochs)
 
 
+class TooManyFailed(InputError):
+    """Too large a share of the training samples could not be read."""
+
+
 class Trainer:
     """Owns the state that a step changes: model, optimizer, scaler, EMA, step number and the count of failures.
 
@@ -97,6 +102,7 @@ class Trainer:
         self.step = 0
         self.seen = 0
         self.failed = 0
+        self.accepted = False  # whether it was judged that few enough samples fail
 
     def train_step(
         self, batches: list[Any], rate: float | None = None, measure_update: bool = False
@@ -261,16 +267,18 @@ class Trainer:
         if state["scaler"]:  # empty in a run whose precision needed no scaling
             self.scaler.load_state_dict(state["scaler"])
         self.step = state["step"]
+        self.accepted = True
 
     def check_failures(self) -> None:
-        """Raises InputError when too large a share of the samples since the start could not be read."""
+        """Raises TooManyFailed when too large a share of the samples since the start could not be read."""
         judged = self.seen >= min(FAILURES_JUDGED_AFTER, self.settings.num_samples)
         share = self.failed / max(1, self.seen)
         if judged and share > self.settings.max_failed_share:
-            raise InputError(
-                f"{self.failed} of {self.seen} training samples could not be read ({share:.1%}); "
-                f"allowed: {self.settings.max_failed_share:.1%} (DATA.MAX_FAILED_SHARE); the files are named in the log"
+            raise TooManyFailed(
+                f"{self.failed} of {counted(self.seen, 'training sample')} could not be read ({share:.1%}), allowed: "
+                f"{self.settings.max_failed_share:.1%} (DATA.MAX_FAILED_SHARE)"
             )
+        self.accepted |= judged
 
 
 def moving_statistics(model: nn.Module) -> list[Tensor]:

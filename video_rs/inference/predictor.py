@@ -1,15 +1,20 @@
 """Prediction from a checkpoint, through the same reading, views and averaging as testing."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from video_rs.data.dataset import VideoSource, ViewReader
-from video_rs.data.decoding import DecodeError
+from video_rs.data.decoding import DecodeError, VideoReader
+from video_rs.data.decoding.frames import FRAMES_PER_SECOND, FramesReader
+from video_rs.data.loader import ViewLoader, Workers
+from video_rs.data.order import Share
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.data.records import VideoRecord
 from video_rs.engine.checkpoint import load_checkpoint
@@ -18,6 +23,10 @@ from video_rs.engine.evaluator import evaluate
 from video_rs.engine.metrics import VideoResult, top_labels
 from video_rs.models import Architecture, VideoClassifier
 from video_rs.models.pretrained import load_strictly
+from video_rs.wording import counted
+
+Video = str | os.PathLike | np.ndarray | Tensor
+"""A path, a URL, or RGB frames uint8 ``[T, H, W, 3]``."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class Prediction:
     """Answer for one video.
 
     Attributes:
-        video: path as given.
+        video: path as given; of frames in memory, how many there were.
         top: (label, score) pairs, best first, at most five; scores are mean probabilities over the views.
         error: why there is no answer, or None.
     """
@@ -80,29 +89,59 @@ class Predictor:
         model, names = load_classifier(checkpoint, where), checkpoint["label_names"]
         return cls(model, preprocessing, names, where, decoder, multi_label=checkpoint["multi_label"])
 
-    def predict(self, video: str) -> Prediction:
-        """The five best labels of one video.
+    def predict(self, video: Video, fps: float = FRAMES_PER_SECOND) -> Prediction:
+        """Return the five best labels of one video.
+
+        Args:
+            video: a path, a URL, or RGB frames uint8 ``[T, H, W, 3]``, an array or a tensor.
+            fps: frames per second of such frames, which counts only where clips are taken by time.
 
         Raises:
             DecodeError: the video cannot be read.
+            InputError: frames of another dtype or shape.
         """
+        if isinstance(video, np.ndarray | Tensor):
+            return self._predict_frames(FramesReader(video, fps))
         prediction = next(self.predict_many([video]))
         if prediction.error is not None:
             raise DecodeError(video, prediction.error)
         return prediction
 
-    def predict_many(self, videos: Iterable[str]) -> Iterator[Prediction]:
-        """One prediction for each video, in order; a video that cannot be read has ``error`` set."""
-        records = [VideoRecord(str(video), (), None, None, str(video)) for video in videos]
+    def predict_many(self, videos: Iterable[str | os.PathLike], workers: Workers | None = None) -> Iterator[Prediction]:
+        """Yield one prediction for each video, in order; a video that cannot be read has ``error`` set.
+
+        Args:
+            videos: paths or URLs.
+            workers: processes that read several videos at once, and lose a video on which the decoder hangs or crashes
+                without losing the others; None reads them here.
+        """
+        records = [VideoRecord(os.fspath(video), (), None, None, os.fspath(video)) for video in videos]
         read = ViewReader(self.preprocessing, VideoSource(self.decoder))
-        items = (read(record, index) for index, record in enumerate(records))
+        items = ViewLoader(records, read, Share(), workers or Workers())
         for result in evaluate(self.model, items, self.prepare, self.batch, self.multi_label):
             yield self._prediction(result)
+
+    def _predict_frames(self, frames: FramesReader) -> Prediction:
+        name = counted(frames.num_frames, "frame")
+        read = ViewReader(self.preprocessing, _Frames(frames))
+        item = read(VideoRecord(name, (), None, None, name), 0)
+        (result,) = evaluate(self.model, [item], self.prepare, self.batch, self.multi_label)
+        return self._prediction(result)
 
     def _prediction(self, result: VideoResult) -> Prediction:
         if result.error is not None:
             return Prediction(result.video, (), result.error)
         return Prediction(result.video, tuple(top_labels(result.probabilities, self.label_names)))
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """A source with frames in memory as its only video."""
+
+    reader: FramesReader
+
+    def open(self, path: str) -> VideoReader:
+        return self.reader
 
 
 def load_classifier(checkpoint: dict[str, Any], device: torch.device) -> VideoClassifier:

@@ -1,13 +1,17 @@
 """Whether a checkpoint and what is asked for now belong together: the refusals of --resume and --finetune."""
 
+import os
+from collections.abc import Mapping
 from typing import Any
 
-from video_rs.builders import FREE_ON_RESUME
+from video_rs.builders import FREE_ON_RESUME, PATH_KEYS
 from video_rs.config import Config, config_from_text, flat
+from video_rs.data.decoding.fetching import is_url
 from video_rs.engine.checkpoint import changed_keys
 from video_rs.errors import InputError
 from video_rs.jobs.run_folder import RunFolder
 from video_rs.models import Architecture
+from video_rs.wording import counted
 
 
 def refuse_two_starts(config: Config, finetune: str) -> None:
@@ -22,11 +26,21 @@ def refuse_two_starts(config: Config, finetune: str) -> None:
 def changed_settings(state: dict[str, Any], ours: dict[str, Any]) -> list[str]:
     """What differs from the checkpoint's config, lists or class names, in words; keys that may change are left out."""
     theirs_flat, ours_flat = (flat(config_from_text(identity["config"])) for identity in (state, ours))
-    changes = changed_keys(theirs_flat, ours_flat, FREE_ON_RESUME)
+    moved = tuple(key for key in PATH_KEYS if _moved_along(key, theirs_flat, ours_flat))
+    changes = changed_keys(theirs_flat, ours_flat, (*FREE_ON_RESUME, *moved))
     changes += [f"the {name} list" for name in ("train", "val") if state["dataset"][name] != ours["dataset"][name]]
     if state["label_names"] != ours["label_names"]:
         changes.append("the class names or their order")
     return changes
+
+
+def _moved_along(key: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+    """Return whether a path lies to the run's folder as it did: both were moved, or are seen from another place."""
+    paths = [(values[key], values["OUTPUT_DIR"]) for values in (theirs, ours)]
+    if not all(path and not is_url(path) for path, _ in paths):
+        return False
+    places = [os.path.relpath(os.path.abspath(path), os.path.abspath(run)) for path, run in paths]
+    return places[0] == places[1]
 
 
 def refuse_other_model(state: dict[str, Any], ours: dict[str, Any], folder: RunFolder) -> None:
@@ -57,7 +71,7 @@ def refuse_other_model(state: dict[str, Any], ours: dict[str, Any], folder: RunF
         )
     differences = model_differences(state, ours)
     if state["num_classes"] != ours["num_classes"]:
-        differences.append(f"{state['num_classes']} classes -> {ours['num_classes']}")
+        differences.append(f"{counted(state['num_classes'], 'class', 'classes')} -> {ours['num_classes']}")
     if differences:
         raise InputError(
             f"{folder.last} holds another model ({'; '.join(differences)}); start a new run in another OUTPUT_DIR"

@@ -6,6 +6,7 @@ from video_rs.data.classes import empty_classes_note
 from video_rs.data.sources.folder import mirrored_names
 from video_rs.engine import distributed
 from video_rs.jobs.progress import say
+from video_rs.wording import counted
 
 if TYPE_CHECKING:
     from video_rs.jobs.training import Run
@@ -19,10 +20,11 @@ def announce(run: "Run") -> None:
     sizes = [(p.numel(), p.requires_grad) for p in run.trainer.model.parameters()]
     parameters, trained = sum(n for n, _ in sizes) / 1e6, sum(n for n, learns in sizes if learns) / 1e6
     frozen = f" ({trained:.2f} M of them trained)" if run.config.MODEL.FROZEN_STAGES else ""
-    steps = f"{total} steps of {settings.batch_size} clips ({settings.epoch(total):.1f} epochs)"
+    steps = f"{counted(total, 'step')} of {counted(settings.batch_size, 'clip')} ({settings.epoch(total):.1f} epochs)"
+    classes = counted(len(run.names), "class", "classes")
     say(
-        f"{run.config.MODEL.ARCH}, {parameters:.2f} M parameters{frozen}, {len(run.names)} classes; "
-        f"{len(run.train_records)} training videos, {len(run.val_records or ())} for validation; {steps} on "
+        f"{run.config.MODEL.ARCH}, {parameters:.2f} M parameters{frozen}, {classes}; "
+        f"{counted(len(run.train_records), 'training video')}, {len(run.val_records or ())} for validation; {steps} on "
         f"{distributed.world_size()} x {run.device.type}, output in {run.folder.path}"
     )
     if solver.LR_FOR_BATCH_SIZE:

@@ -14,15 +14,17 @@ import numpy as np
 
 from video_rs.atomic import write_csv, write_json
 from video_rs.data.decoding.fetching import is_url, register_handlers, with_handlers
-from video_rs.data.decoding.probing import DEPTHS, Probe, probe, stills
+from video_rs.data.decoding.probing import DEPTHS, Probe, probe
 from video_rs.data.decoding.reader import DecodeError, check_file
 from video_rs.data.doctor import NOTES, PROBLEMS, Diagnosis, Row, diagnose
-from video_rs.data.probe_cache import ProbeCache, Probed, Stamp
+from video_rs.data.probe_cache import ProbeCache, Probed, Stamp, known_stills
 from video_rs.data.processes import Lost, check_limits, in_processes
+from video_rs.data.records import VideoRecord
 from video_rs.data.several_lists import read_rows
 from video_rs.errors import InputError
 from video_rs.jobs.progress import say, videos_with_progress
 from video_rs.reports.check_page import Kind, Picture, Spread, write_check_page
+from video_rs.wording import counted
 
 _STORED_AT_ONCE = 500  # probes that a killed check may lose
 _PICTURES_PER_KIND, _PICTURES_OF_SOUND = 6, 24
@@ -63,7 +65,7 @@ def run_check(
     if depth not in DEPTHS:
         raise InputError(f"depth: got {depth!r}, allowed: {', '.join(DEPTHS)}")
     if clip_reach < 1:
-        raise InputError(f"minimum of frames: got {clip_reach}, allowed: from 1")
+        raise InputError(f"--min-frames: got {clip_reach}, allowed: from 1 (frames)")
     check_limits(processes, time_limit)
     register_handlers(path_handlers)
     rows, names, notes = read_rows(lists, root, label_map)
@@ -76,13 +78,16 @@ def run_check(
     with ProbeCache(cache or folder / "probes.sqlite") as probed:
         usable = [row.record.path for row in rows if not row.fault]
         probes, times, fresh = probe_all(usable, probed, depth, processes, time_limit, path_handlers)
+        if not probed.is_kept:
+            say(f"note: {probed.path} cannot be written to; what was found now is in {folder}, but not kept there")
     seconds = time.perf_counter() - started
     diagnosis = diagnose(rows, probes, names, clip_reach, times, notes)
     rate = f", {fresh} of them now, {fresh / seconds:.1f} files/s" if fresh else ", none of them anew"
-    say(f"{len(rows)} rows, {len(probes)} files{rate}")
+    say(f"{counted(len(rows), 'row')}, {counted(len(probes), 'file')}{rate}")
     write_lists(folder, rows, names, diagnosis)
     write_json(folder / "check.json", as_data(rows, names, probes, diagnosis))
-    pictures = take_pictures(rows, names, diagnosis, processes, time_limit, path_handlers)
+    known = str(cache or folder / "probes.sqlite")
+    pictures = take_pictures(rows, names, diagnosis, known, processes, time_limit, path_handlers)
     write_page(folder / "check.html", f"Check of {', '.join(lists)}", rows, names, probes, diagnosis, pictures)
     summarize(diagnosis, len(rows), folder)
     return diagnosis
@@ -211,11 +216,15 @@ def take_pictures(
     rows: Sequence[Row],
     names: Sequence[str],
     diagnosis: Diagnosis,
+    cache: str,
     processes: int,
     time_limit: float,
     path_handlers: Sequence[str] = (),
 ) -> dict[str, list[Picture]]:
-    """Stills of a few rows of each kind of finding, and of a few sound ones ("")."""
+    """Stills of a few rows of each kind of finding, and of a few sound ones ("").
+
+    Each file is opened once for all its rows, with the index that the cache has of it.
+    """
     chosen: list[tuple[str, int, str]] = []
     for kind in (*PROBLEMS, *NOTES):
         found = [finding for finding in diagnosis.findings if finding.kind == kind]
@@ -224,16 +233,36 @@ def take_pictures(
     some = sorted(random.Random(0).sample(sound, min(len(sound), _PICTURES_OF_SOUND)))
     chosen += [("", row, "") for row in some]
     pictures: dict[str, list[Picture]] = {}
-    tasks = ((rows[row].record.path,) for _, row, _ in chosen if not rows[row].fault)
-    work, ahead = partial(with_handlers, path_handlers, stills), max(8, processes)
-    with closing(in_processes(work, tasks, processes=processes, time_limit=time_limit, ahead=ahead)) as results:
-        for kind, row, detail in chosen:
-            frames = None if rows[row].fault else next(results)
-            record = rows[row].record
-            label = rows[row].label or "; ".join(names[label] for label in record.labels)
-            shown = frames if isinstance(frames, np.ndarray) else np.empty((0, 1, 1, 3), np.uint8)
-            pictures.setdefault(kind, []).append(Picture(record.id, label, rows[row].split, detail, shown))
+    shown = _stills_of(
+        [rows[row].record for _, row, _ in chosen if not rows[row].fault], cache, processes, time_limit, path_handlers
+    )
+    nothing = np.empty((0, 1, 1, 3), np.uint8)
+    for kind, row, detail in chosen:
+        record = rows[row].record
+        label = rows[row].label or "; ".join(names[label] for label in record.labels)
+        frames = shown.get((record.path, record.start, record.end), nothing)
+        pictures.setdefault(kind, []).append(Picture(record.id, label, rows[row].split, detail, frames))
     return pictures
+
+
+def _stills_of(
+    records: Sequence[VideoRecord], cache: str, processes: int, time_limit: float, path_handlers: Sequence[str]
+) -> dict[tuple[str, float | None, float | None], np.ndarray]:
+    """Return the stills of each (path, start, end), uint8 ``[0..3, h, w, 3]``; of a file that is lost, none."""
+    segments: dict[str, dict[tuple, None]] = {}
+    for record in records:
+        segments.setdefault(record.path, {})[record.start, record.end] = None
+    tasks = [(path, list(parts), cache) for path, parts in segments.items()]
+    work = partial(with_handlers, path_handlers, known_stills)
+    limit = time_limit * max(map(len, segments.values()), default=1)
+
+    shown = {}
+    stream = in_processes(work, tasks, processes=processes, time_limit=limit, ahead=max(8, processes))
+    with closing(stream) as results:
+        for (path, parts, _), frames in zip(tasks, results, strict=True):
+            if not isinstance(frames, Lost):
+                shown.update(((path, *part), frame) for part, frame in zip(parts, frames, strict=True))
+    return shown
 
 
 def write_page(
@@ -284,6 +313,6 @@ def summarize(diagnosis: Diagnosis, rows: int, folder: Path) -> None:
         say(f"  classes: {note}")
     bad = len(diagnosis.quarantined)
     say(
-        f"{'clean' if diagnosis.clean else 'not clean'}: {rows - bad} rows in {folder / 'clean.csv'}, {bad} in "
-        f"{folder / 'quarantine.csv'}; page: {folder / 'check.html'}"
+        f"{'clean' if diagnosis.clean else 'not clean'}: {counted(rows - bad, 'row')} in "
+        f"{folder / 'clean.csv'}, {bad} in {folder / 'quarantine.csv'}; page: {folder / 'check.html'}"
     )

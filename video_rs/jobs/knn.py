@@ -26,6 +26,8 @@ from video_rs.inference.predictor import load_classifier
 from video_rs.jobs.progress import say, say_notes, videos_with_progress
 from video_rs.jobs.testing import finish, metrics_of, output_folder, records_to_test
 from video_rs.models import VideoClassifier
+from video_rs.torch_files import checkpoint_in
+from video_rs.wording import counted
 
 # One centre view of each video: as published, and a training list with all of TEST's views would take days.
 ONE_VIEW = ("TEST.NUM_ENSEMBLE_VIEWS", "TEST.NUM_SPATIAL_CROPS")
@@ -38,7 +40,7 @@ def run_knn(checkpoint_path: str, k: int, list_path: str = "", overrides: Sequen
     of one centre view of each. A video that is in the memory itself, by path and segment, does not vote for itself.
 
     Args:
-        checkpoint_path: a .pth file of a run, with its EMA weights.
+        checkpoint_path: a .pth file of a run, with its EMA weights, or the run's folder.
         k: how many neighbours vote, at least 1.
         list_path: a list of the same or another data set, as for testing. Its train rows, if it has any, are the
             memory unless DATA.TRAIN_LIST is overridden. Empty: DATA.VAL_LIST.
@@ -54,6 +56,7 @@ def run_knn(checkpoint_path: str, k: int, list_path: str = "", overrides: Sequen
         InputError: bad input, ``k`` is more than there are neighbours, or no video of the memory, or of those to
             test, could be read.
     """
+    checkpoint_path = str(checkpoint_in(checkpoint_path))
     checkpoint = load_checkpoint(checkpoint_path)
     _refuse(checkpoint_path, k, overrides)
     # Whatever the classifier was trained for, a neighbour's vote is for one class.
@@ -64,7 +67,7 @@ def run_knn(checkpoint_path: str, k: int, list_path: str = "", overrides: Sequen
     memory, records = _records(config, list_path, checkpoint["label_names"], overrides)
     own = _same_videos(memory, records)
     _require_neighbours(k, memory, own, range(len(memory)))
-    folder = output_folder(Path(checkpoint_path), config, overrides, "knn")
+    folder = output_folder(Path(checkpoint_path), config, overrides, "knn", list_path)
     preprocessing = builders.single_view(builders.build_preprocessing(config))
     model = load_classifier(checkpoint, device)
 
@@ -97,7 +100,7 @@ def run_knn(checkpoint_path: str, k: int, list_path: str = "", overrides: Sequen
         preprocessing,
         title=f"Test of the features of {checkpoint_path}",
         notes=notes,
-        how=f"{k} nearest of {len(remembered)} videos of {memory.source}, one centre view each",
+        how=f"{k} nearest of {counted(len(remembered), 'video')} of {memory.source}, one centre view each",
         failures=[(video, f"of the memory: {reason}") for video, reason in failures],
     )
     return metrics
@@ -117,7 +120,9 @@ def _remember(
         say(f"cannot read {video} of the memory: {reason}")
     if len(failures) == len(found):
         video, reason = failures[0]
-        raise InputError(f"none of {len(memory)} videos of the memory could be read; first: {video}: {reason}")
+        raise InputError(
+            f"none of {counted(len(memory), 'video')} of the memory could be read; first: {video}: {reason}"
+        )
     return [v for v in found if v.error is None], failures
 
 
@@ -201,7 +206,7 @@ def _require_neighbours(k: int, memory: RecordList, own: _SameVideos, readable: 
     unread = f" ({len(memory) - len(ids)} of them could not be read)" if len(ids) < len(memory) else ""
     itself = ", and a video to test that is among them does not count" if fewest < len(ids) else ""
     raise InputError(
-        f"--knn is {k}, but {memory.source} has {len(memory)} training videos{unread}{itself}; "
+        f"--knn is {k}, but {memory.source} has {counted(len(memory), 'training video')}{unread}{itself}; "
         + (f"give at most {fewest}, or a longer list" if fewest else "give a longer list")
     )
 
@@ -264,11 +269,13 @@ def _without_luck(result: VideoResult) -> VideoResult:
 def _notes(metrics: dict[str, Any], memory: RecordList, own: _SameVideos) -> list[str]:
     """How it was done; then, where there are any, videos that vote less than one would think."""
     notes = [
-        f"no classifier: the {metrics['neighbours']} nearest of {len(memory)} videos of {memory.source} vote, by the "
-        f"cosine similarity s of the features of one centre view, with weight exp(s / {TEMPERATURE})"
+        f"no classifier: the {metrics['neighbours']} nearest of {counted(len(memory), 'video')} of {memory.source} "
+        f"vote, by the cosine similarity s of the features of one centre view, with weight exp(s / {TEMPERATURE})"
     ]
     if itself := own.with_itself():
         notes.append(f"{itself} of {metrics['videos']} videos are in the memory too, and do not vote for themselves")
     if metrics["memory_failed"]:
-        notes.append(f"{metrics['memory_failed']} of {len(memory)} videos of the memory could not be read: no votes")
+        notes.append(
+            f"{metrics['memory_failed']} of {counted(len(memory), 'video')} of the memory could not be read: no votes"
+        )
     return notes

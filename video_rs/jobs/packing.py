@@ -26,6 +26,7 @@ from video_rs.data.trees import is_video
 from video_rs.errors import InputError
 from video_rs.jobs.progress import say, say_notes, videos_with_progress
 from video_rs.jobs.work_folder import UNFINISHED, refuse_foreign, taken
+from video_rs.wording import counted
 
 PLAN = "shards.json"
 _LISTS = ("list.csv", "failures.csv")
@@ -123,7 +124,7 @@ def run_packing(
     """
     writer = _tar_writer()
     if not 0 < shard_size < math.inf:
-        raise InputError(f"shard size: got {shard_size}, allowed: above 0 (MB)")
+        raise InputError(f"--shard-size: got {shard_size}, allowed: above 0 (MB)")
     register_handlers(path_handlers)
     rows, records = _read(source, root)
     files, failures = _files(rows, records)
@@ -422,8 +423,8 @@ def _summarize(outcome: Outcome, files: Sequence[File], shards: Sequence[Shard],
     """What a person reads at the end, with what to type next."""
     size = sum(os.path.getsize(folder / shard.name) for shard in shards) / 1e6
     say(
-        f"{outcome.done} files packed, {outcome.skipped} skipped (packed before), {outcome.failed} failed; "
-        f"{len(shards)} shards, {size:.1f} MB"
+        f"{counted(outcome.done, 'file')} packed, {outcome.skipped} skipped (packed before), {outcome.failed} failed; "
+        f"{counted(len(shards), 'shard')}, {size:.1f} MB"
     )
     mixed = sum(len({row["split"] for row in file.rows}) > 1 for file in files)
     if mixed:

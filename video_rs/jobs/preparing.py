@@ -22,6 +22,7 @@ from video_rs.data.reencoding import PROGRAMS, check_ffmpeg, reencode
 from video_rs.errors import InputError
 from video_rs.jobs.progress import say, say_notes, videos_with_progress
 from video_rs.jobs.work_folder import UNFINISHED, refuse_foreign, taken
+from video_rs.wording import counted
 
 SETTINGS = "prepared.json"
 # What stands in the folder besides: videos of the root, and videos from elsewhere.
@@ -85,6 +86,7 @@ def run_preparation(
     rows, records, base = _read(source, root)
     settings = Settings(absolute(source), base, short_side, keyframe_interval, crf, program)
     folder = Path(os.path.abspath(output))
+    _refuse_inside(folder, source)
     targets = _targets((absolute(record.path) for record in records), base, folder)
     refuse_foreign(folder, _OURS, SETTINGS, [settings.list, *(Location.of(path).file for path in targets)])
     started = time.perf_counter()
@@ -100,16 +102,23 @@ def run_preparation(
     return outcome
 
 
+def _refuse_inside(folder: Path, source: str) -> None:
+    """InputError where new files would lie among the videos: whoever walks that folder next would find each twice."""
+    videos = os.path.realpath(source)
+    if os.path.isdir(videos) and f"{os.path.realpath(folder)}/".startswith(f"{videos}/"):
+        raise InputError(f"{folder} lies in {source}, whose videos are prepared; choose a folder beside it")
+
+
 def _check(short_side: int, keyframe_interval: int, crf: int, program: str, processes: int, time_limit: float) -> None:
     if short_side < 2 or short_side % 2:
-        raise InputError(f"short side: got {short_side}, allowed: even numbers from 2 (pixels)")
+        raise InputError(f"--short-side: got {short_side}, allowed: even numbers from 2 (pixels)")
     if keyframe_interval < 1:
-        raise InputError(f"key-frame interval: got {keyframe_interval}, allowed: from 1 (frames)")
+        raise InputError(f"--keyframe-interval: got {keyframe_interval}, allowed: from 1 (frames)")
     if not 0 <= crf <= 51:
-        raise InputError(f"crf: got {crf}, allowed: 0 (lossless, large) to 51")
+        raise InputError(f"--crf: got {crf}, allowed: 0 (lossless, large) to 51")
     check_limits(processes, time_limit)
     if program not in PROGRAMS:
-        raise InputError(f"program: got {program!r}, allowed: {', '.join(PROGRAMS)}")
+        raise InputError(f"--program: got {program!r}, allowed: {', '.join(PROGRAMS)}")
     if program == "ffmpeg":
         check_ffmpeg()
 
@@ -307,7 +316,7 @@ def _summarize(
     tried = outcome.done + outcome.failed
     rate = f", {tried / seconds:.2f} files/s" if tried else ""
     say(
-        f"{outcome.done} files prepared, {outcome.skipped} skipped (done before), {outcome.failed} failed"
+        f"{counted(outcome.done, 'file')} prepared, {outcome.skipped} skipped (done before), {outcome.failed} failed"
         f"{rate}; {before:.1f} MB are now {after:.1f} MB"
     )
     if failures:

@@ -8,12 +8,13 @@ from video_rs.atomic import write_json
 from video_rs.config import Config
 from video_rs.engine import distributed
 from video_rs.engine.rate_finder import Suggestion, Sweep, growing_rates, risen_above, smooth, suggest, sweep
+from video_rs.engine.trainer import TooManyFailed
 from video_rs.errors import InputError
 from video_rs.jobs.agreement import refuse_two_starts
 from video_rs.jobs.fitting import is_out_of_memory, no_memory
 from video_rs.jobs.progress import rates_with_progress, say
 from video_rs.jobs.run_folder import RunFolder
-from video_rs.jobs.training import Run, make_demo_clips
+from video_rs.jobs.training import Run, make_demo_clips, without_failures
 from video_rs.reports.plots import png
 from video_rs.reports.rate_plot import rate_plot
 
@@ -43,7 +44,7 @@ def find_rate(config: Config, *, finetune: str = "") -> dict[str, Any]:
     folder = RunFolder(Path(config.OUTPUT_DIR))
     device = distributed.pick_device(config.DEVICE)
     distributed.start(device)
-    make_demo_clips(config)
+    config = make_demo_clips(config)
     run = Run(config, folder, device)
     if finetune:
         run.start_from(finetune)
@@ -81,6 +82,8 @@ def _sweep(run: Run, rates: list[float]) -> Sweep:
 
     try:
         return sweep(run.trainer, loader, rates_with_progress(rates), report_failure)
+    except TooManyFailed as error:
+        raise InputError(f"{error}; {without_failures(run.config)}") from error
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise InputError(no_memory(run.config, str(error))) from error

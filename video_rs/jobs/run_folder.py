@@ -1,5 +1,6 @@
 """The output folder of a run: what lies where, and that two runs are never mixed in one."""
 
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,13 @@ WRITTEN = (
     "tensorboard/events.out.tfevents.*",
 )
 WRITTEN_BY_TESTS = tuple(
-    f"{folder}/{name}" for folder in ("test", "knn") for name in ("metrics.json", "predictions.jsonl", "report.html")
+    f"{folder}/{name}"
+    for folder in ("test", "test/*", "knn", "knn/*")
+    for name in ("metrics.json", "predictions.jsonl", "report.html")
 )
-FOLDERS = ("checkpoints", "profile", "tensorboard", "test", "knn")
+REFUSED = "refused"
+"""The event with which the log of a run ends that was refused."""
+FOLDERS = ("checkpoints", "profile", "tensorboard", "test/*", "test", "knn/*", "knn")
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,18 @@ class RunFolder:
         return [path.name for path in kept_checkpoints(self.last.parent)] + best
 
     def holds_a_run(self) -> bool:
-        """Whether a run has written here."""
+        """Return whether a run has written here; one that was refused when it had hardly begun is none."""
+        if self._was_refused():
+            return False
         return any(True for pattern in WRITTEN for _ in self.path.glob(pattern))
+
+    def _was_refused(self) -> bool:
+        """Return whether the log ends with a refusal."""
+        try:
+            lines = (self.path / "log.jsonl").read_text(encoding="utf-8").splitlines()
+            return json.loads(lines[-1]).get("event") == REFUSED
+        except (OSError, ValueError, IndexError, AttributeError):
+            return False
 
     def refuse_a_second_run(self) -> None:
         """Raises InputError where a run has written here."""
@@ -86,7 +101,6 @@ class RunFolder:
         for pattern in (*WRITTEN, *WRITTEN_BY_TESTS):
             for path in self.path.glob(pattern):
                 path.unlink()
-        for name in FOLDERS:
-            folder = self.path / name
+        for folder in (path for pattern in FOLDERS for path in self.path.glob(pattern)):
             if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
                 folder.rmdir()

@@ -1,5 +1,9 @@
 """Test a checkpoint: its stored VAL_LIST, its EMA weights, all views; results in ``<run>/test``."""
 
+import itertools
+import json
+import os
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,6 +14,7 @@ from torch import nn
 from video_rs import builders
 from video_rs.atomic import write_json
 from video_rs.config import Config, config_from_text
+from video_rs.data.decoding.fetching import absolute
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.data.records import RecordList, read_records
 from video_rs.engine import distributed
@@ -21,6 +26,8 @@ from video_rs.inference.predictor import load_classifier
 from video_rs.jobs.outcome import write_outcome_report, write_predictions
 from video_rs.jobs.progress import say, say_notes, videos_with_progress
 from video_rs.jobs.run_folder import RunFolder
+from video_rs.torch_files import checkpoint_in
+from video_rs.wording import counted
 
 # What the classes are is the checkpoint's; so is every key of the model.
 FIXED = ("DATA.LABEL_MAP", "DATA.MULTI_LABEL")
@@ -30,7 +37,7 @@ def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str]
     """Tests a checkpoint and writes metrics.json, predictions.jsonl and report.html.
 
     Args:
-        checkpoint_path: a .pth file of a run.
+        checkpoint_path: a .pth file of a run, or the run's folder.
         list_path: list to test on; empty takes the VAL_LIST that the run was trained with.
         overrides: KEY VALUE pairs over the stored config; the model and its classes are the checkpoint's and take
             none.
@@ -41,6 +48,7 @@ def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str]
     Raises:
         InputError: bad input, or not one video could be read.
     """
+    checkpoint_path = str(checkpoint_in(checkpoint_path))
     checkpoint = load_checkpoint(checkpoint_path)
     config = config_from_text(checkpoint["config"], overrides)
     if changed := [key for key in overrides[::2] if key.startswith("MODEL.") or key in FIXED]:
@@ -51,11 +59,13 @@ def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str]
     records = records_to_test(config, list_path, names, "DATA.ROOT" in overrides[::2])
     say_notes(records.notes)
     builders.require_labels(records, config.DATA.MULTI_LABEL)
-    folder = output_folder(Path(checkpoint_path), config, overrides, "test")
+    folder = output_folder(Path(checkpoint_path), config, overrides, "test", list_path)
     preprocessing = builders.build_preprocessing(config)
     model = load_classifier(checkpoint, device)
     results = score_videos(config, model, records, preprocessing, "test")
     metrics = metrics_of(config, results, len(names), preprocessing, checkpoint_path)
+    metrics["list"] = absolute(records.source)
+    how = f"{counted(metrics['clips'], 'clip')} x {counted(metrics['crops'], 'crop')}"
     finish(
         folder,
         config,
@@ -66,8 +76,8 @@ def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str]
         names,
         preprocessing,
         title=f"Test of {checkpoint_path}",
-        notes=[f"{metrics['clips']} clips x {metrics['crops']} crops per video, mean of their probabilities"],
-        how=f"{metrics['clips']} clips x {metrics['crops']} crops",
+        notes=[f"{how} per video, mean of their probabilities"],
+        how=how,
     )
     return metrics
 
@@ -113,10 +123,16 @@ def describe(metrics: dict[str, Any]) -> str:
     return text
 
 
-def output_folder(checkpoint_path: Path, config: Config, overrides: Sequence[str], name: str) -> Path:
-    """OUTPUT_DIR if it is overridden, else ``name`` beside the run's other files; made now, before hours of work."""
+def output_folder(
+    checkpoint_path: Path, config: Config, overrides: Sequence[str], name: str, list_path: str = ""
+) -> Path:
+    """Return OUTPUT_DIR if it is overridden, else ``name`` beside the run's other files, in it a folder for each other
+    list than the run's own; made now, before hours of work.
+    """
     run = checkpoint_path.resolve().parent
     path = (run.parent if run.name == "checkpoints" else run) / name
+    if list_path and not is_same_place(list_path, config.DATA.VAL_LIST):
+        path = folder_of_list(path, list_path)
     folder = RunFolder(Path(config.OUTPUT_DIR) if "OUTPUT_DIR" in overrides[::2] else path)
     if (folder.path / "log.jsonl").exists() or folder.last.exists():
         raise InputError(
@@ -124,6 +140,30 @@ def output_folder(checkpoint_path: Path, config: Config, overrides: Sequence[str
         )
     folder.make()
     return folder.path
+
+
+def is_same_place(path: str, other: str) -> bool:
+    """Return whether two paths, or URLs, are of one file or folder."""
+    return absolute(path) == absolute(other) or os.path.realpath(path) == os.path.realpath(other)
+
+
+def folder_of_list(parent: Path, list_path: str) -> Path:
+    """Return a folder in ``parent`` called after a list, in which there are no results of another one."""
+    where = Path(absolute(list_path))
+    name = re.sub(r"[^\w.-]+", "_", f"{where.parent.name}_{where.stem}").strip("_")
+    for number in itertools.count(1):
+        folder = parent / (name if number == 1 else f"{name}_{number}")
+        if tested_list(folder) in (None, absolute(list_path)):
+            return folder
+
+
+def tested_list(folder: Path) -> str | None:
+    """Return which list the results in a folder are of; None where there are none."""
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        return absolute(str(metrics.get("list", "")))
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def finish(
@@ -173,5 +213,6 @@ def finish(
     say(f"results: {folder / 'metrics.json'}  {folder / 'predictions.jsonl'}  {folder / 'report.html'}")
     if metrics["failed"] == metrics["videos"]:
         raise InputError(
-            f"none of {metrics['videos']} videos could be read; first: {results[0].video}: {results[0].error}"
+            f"none of {counted(metrics['videos'], 'video')} could be read; first: {results[0].video}: "
+            f"{results[0].error}"
         )

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import shlex
 import sys
 import time
 from functools import partial
@@ -23,18 +24,19 @@ from video_rs.engine.loop import fit
 from video_rs.engine.metrics import VideoResult, log_loss
 from video_rs.engine.precise_bn import recompute_statistics
 from video_rs.engine.profiling import StepProfiler
-from video_rs.engine.trainer import Trainer
+from video_rs.engine.trainer import TooManyFailed, Trainer
 from video_rs.errors import InputError
 from video_rs.jobs.agreement import changed_settings, model_differences, refuse_other_model, refuse_two_starts
 from video_rs.jobs.announcement import announce
 from video_rs.jobs.fitting import divisions, fitting_accumulation, is_out_of_memory, no_memory
 from video_rs.jobs.outcome import write_outcome_report, write_predictions
 from video_rs.jobs.progress import TrainProgress, say, say_notes
-from video_rs.jobs.run_folder import RunFolder
+from video_rs.jobs.run_folder import REFUSED, RunFolder
 from video_rs.jobs.testing import describe, metrics_of, score_videos
 from video_rs.models.strict import keep_classifier, load_strictly
 from video_rs.reports import RunLog, read_log
 from video_rs.signals import StopSignals
+from video_rs.wording import counted
 
 # What of metrics.json is logged for each validation.
 LOGGED = ("map", "map_all", "top1", "topk", "k", "videos", "failed", "top1_all")
@@ -67,17 +69,18 @@ def run_training(
     distributed.start(device)
     if len(set(distributed.gather(resuming))) > 1:
         raise InputError(f"only some machines see {folder.last}; OUTPUT_DIR must be one folder that all of them share")
-    make_demo_clips(config)
+    config = make_demo_clips(config)
     run = Run(config, folder, device)
     if resuming:
         run.resume(allow_changes)
         if run.trainer.step > run.settings.total_steps:
             raise InputError(
-                f"{folder.path} has {run.trainer.step} steps already, more than the {run.settings.total_steps} asked "
-                "for (SOLVER.MAX_STEPS, or SOLVER.MAX_EPOCH); ask for more, or start a new run"
+                f"{folder.path} has {counted(run.trainer.step, 'step')} already, more than the "
+                f"{run.settings.total_steps} asked for (SOLVER.MAX_STEPS, or SOLVER.MAX_EPOCH); ask for more, "
+                "or start a new run"
             )
         if run.trainer.step >= run.settings.total_steps and not run.validation_due():
-            say(f"{folder.path} is finished: {run.trainer.step} steps; nothing to do")
+            say(f"{folder.path} is finished: {counted(run.trainer.step, 'step')}; nothing to do")
             return run.metrics
         if finetune:
             say(f"continuing the run in {folder.path}: --finetune {finetune} was for its start")
@@ -96,11 +99,27 @@ def run_training(
     return run.go()
 
 
-def make_demo_clips(config: Config) -> None:
-    """One process of each machine writes them: the clips may lie on its own disk."""
+def without_failures(config: Config) -> str:
+    """Return what to do where too many videos could not be read."""
+    lists = dict.fromkeys(filter(None, (config.DATA.TRAIN_LIST, config.DATA.VAL_LIST)))
+    root = ["--root", config.DATA.ROOT] if config.DATA.ROOT else []
+    doctor = shlex.join(["python", "tools/check_dataset.py", *lists, *root, "--out", "check"])
+    return (
+        f"each is named above; train on the others, which {doctor!r} lists in check/clean.csv, or allow more with "
+        "DATA.MAX_FAILED_SHARE"
+    )
+
+
+def make_demo_clips(config: Config) -> Config:
+    """Write the demo's clips where they are asked for, and return the config, without the demo where they are not.
+
+    One process of each machine writes them: the clips may lie on its own disk.
+    """
+    config = builders.without_demo(config, say)
     if distributed.local_rank() == 0:
         builders.ensure_demo_clips(config, say)
     distributed.barrier()
+    return config
 
 
 class Run:
@@ -234,7 +253,7 @@ class Run:
             return
         self.config = config_from_text(self.config.dump(), {"TRAIN.ACCUMULATION_STEPS": micro_batches})
         self.settings = self.trainer.settings = builders.build_settings(self.config, len(self.train_records))
-        self.identity = {**self.identity, "config": self.config.dump()}
+        self.identity = {**self.identity, "config": builders.stored_config(self.config)}
         self.loader = self.loader_from(self.trainer.step)
 
     def go(self) -> dict[str, Any] | None:
@@ -242,7 +261,7 @@ class Run:
         started = time.time()
         self.signals.start()
         if distributed.rank() == 0:
-            (self.folder.path / "config.yaml").write_text(self.config.dump(), encoding="utf-8")
+            (self.folder.path / "config.yaml").write_text(self.identity["config"], encoding="utf-8")
         self.log = RunLog(self.folder.path, self.resumed_step) if distributed.rank() == 0 else None
         self.progress = TrainProgress(self.trainer.step, self.settings.total_steps)
         announce(self)
@@ -267,8 +286,13 @@ class Run:
         except RuntimeError as error:
             if is_out_of_memory(error):
                 line = no_memory(self.config, str(error))
-                raise InputError(f"{line}; go on with --resume --allow-changes") from error
+                raise self._refused(f"{line}; {self._next_try('--resume --allow-changes')}") from error
             raise
+        except TooManyFailed as error:
+            advice = f"{without_failures(self.config)}; {self._next_try('--resume --allow-changes')}"
+            raise self._refused(f"{error}; {advice}") from error
+        except InputError as error:
+            raise self._refused(str(error)) from error
         finally:
             self.writer.wait()
             self.signals.close()
@@ -283,6 +307,22 @@ class Run:
         distributed.barrier()
         say(f"checkpoint: {self.folder.last}  report: {self.folder.path / 'report.html'}")
         return self.metrics
+
+    def _refused(self, text: str) -> InputError:
+        """Return the error that says why the run was refused.
+
+        One that has hardly begun is no run: its log ends with that, see :meth:`RunFolder.holds_a_run`.
+        """
+        begun = self.trainer.accepted and self.folder.last.is_file()
+        if self.log is not None and not begun:
+            with contextlib.suppress(OSError):  # of a full disk, which may be what is told
+                self.log.event(REFUSED, text)
+        return InputError(text)
+
+    def _next_try(self, flags: str) -> str:
+        """Return how to go on: with ``flags`` where there is a checkpoint, else with the same command."""
+        self.writer.wait()
+        return f"go on with {flags}" if self.folder.last.is_file() else "then give the command again"
 
     def _log(self, step: int, scalars: dict[str, float]) -> None:
         epoch = self.settings.epoch(step)
@@ -342,7 +382,7 @@ class Run:
         clips = recompute_statistics(model, self.loader_from(step, step + count), self.trainer.prepare)
         unread = count * self.settings.batch_size - clips
         lost = f"; {unread} more could not be read" if clips and unread else ""
-        say(f"batch-norm statistics of step {step} over {clips} clips (BN.NUM_BATCHES_PRECISE){lost}")
+        say(f"batch-norm statistics of step {step} over {counted(clips, 'clip')} (BN.NUM_BATCHES_PRECISE){lost}")
         if self.trainer.ema is not None:
             for name, statistics in model.named_buffers():
                 self.trainer.ema.average[name].copy_(statistics)

@@ -10,7 +10,7 @@ from video_rs.errors import InputError
 from video_rs.models.architecture import DEPTHS, STAGES, Architecture, differences, settings
 from video_rs.models.inflate import IMAGE_FIELDS, image_name, inflate_image_weights, is_image_state
 from video_rs.models.strict import CLASSIFIER, keep_classifier_of_other_classes, load_strictly, warn
-from video_rs.torch_files import first_sentence, read_torch_file
+from video_rs.torch_files import checkpoint_in, first_sentence, read_torch_file
 
 __all__ = ["find_weights", "load_pretrained", "load_strictly", "read_weights"]
 
@@ -89,7 +89,7 @@ def find_weights(source: str | Path, architecture: Architecture) -> Weights:
         InputError: there are none, or they cannot be read.
     """
     if str(source) != "timm":
-        return _read_file(Path(source))
+        return _read_file(checkpoint_in(source))
     name = timm_name(architecture)
     return Weights(_timm_weights(name), None, f"timm's {name}")
 
@@ -142,7 +142,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Raises:
         InputError: the file cannot be read, or holds something else.
     """
-    return _read_file(Path(path)).state
+    return _read_file(checkpoint_in(path)).state
 
 
 def _read_file(path: Path) -> Weights:

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from video_rs.atomic import replace_text
 from video_rs.reports import plots
 from video_rs.reports.page import data_uri, template
 
+MOST_BARS = 12  # values with a bar of their own; of more, a histogram
 MOST_CLASSES = 40  # listed one by one; of more, the rarest and the most frequent half of this
 
 
@@ -113,14 +115,15 @@ def _class_parts(classes: Mapping[str, Mapping[str, int]]) -> list[tuple[str, li
 def _histogram(spread: Spread) -> Figure:
     figure = Figure(figsize=(5.2, 2.6), layout="constrained")
     axes = figure.subplots()
-    values = np.asarray(spread.values, float)
-    distinct = np.unique(values)
-    if len(distinct) <= 12:
-        counts = [int((values == value).sum()) for value in distinct]
-        axes.bar([f"{value:.4g}" for value in distinct], counts, color=plots.BLUE)
-        axes.set_xlim(-1, max(len(distinct), 4))  # one bar alone would fill the picture
+    values = np.sort(np.asarray(spread.values, float))
+    # By what is written below: values that look alike are one bar, else one would hide the other.
+    bars = Counter(f"{value:.4g}" for value in values)
+    if len(bars) <= MOST_BARS:
+        axes.bar(range(len(bars)), bars.values(), tick_label=list(bars), color=plots.BLUE)
+        axes.set_xlim(-1, max(len(bars), 4))  # one bar alone would fill the picture
     else:
         axes.hist(values, bins=24, color=plots.BLUE)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(spread.axis, fontsize=9)
     axes.set_ylabel("videos", fontsize=9)
     axes.tick_params(labelsize=8)

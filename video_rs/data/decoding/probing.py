@@ -1,5 +1,6 @@
 """What there is to know of a video file before anybody trains on it."""
 
+import contextlib
 import hashlib
 import math
 import os
@@ -18,6 +19,10 @@ from video_rs.data.decoding.opening import open_video
 from video_rs.data.decoding.packets import scan
 from video_rs.data.decoding.pyav import PyAVReader
 from video_rs.data.decoding.reader import DecodeError, VideoReader, check_file, system_reason
+from video_rs.data.sampling import segment_frames
+from video_rs.errors import InputError
+
+Segment = tuple[float | None, float | None]
 
 DEPTHS = ("ends", "all")
 """How much is decoded: the first and the last frame, or every frame."""
@@ -210,19 +215,36 @@ def _decode(reader: VideoReader, depth: str) -> None:
         reader.frames(range(start, min(start + _AT_ONCE, reader.num_frames)))
 
 
-def stills(path: str) -> np.ndarray:
-    """The first, the middle and the last frame, as far as they can be decoded: uint8 ``[0..3, h, w, 3]``.
+def stills(
+    path: str, segments: Sequence[Segment] = ((None, None),), index: FrameIndex | None = None
+) -> list[np.ndarray]:
+    """Return pictures of segments of a file, which is opened once for all of them.
 
-    High ones are shrunk by a whole factor, to at most 128 rows.
+    Args:
+        path: a file, a URL or a folder of frames.
+        segments: (start, end) in seconds, None for that of the video; of one without a frame, the whole video is shown.
+        index: of the file where it is known, as for :func:`open_video`.
+
+    Returns:
+        For each segment its first, its middle and its last frame, as far as they can be decoded: uint8
+        ``[0..3, h, w, 3]``, shrunk by a whole factor to at most 128 rows.
     """
-    kept: list[np.ndarray] = []
+    pictures: list[list[np.ndarray]] = [[] for _ in segments]
+    with contextlib.suppress(DecodeError, OSError), open_video(path, index=index) as reader:
+        for kept, (start, end) in zip(pictures, segments, strict=True):
+            with contextlib.suppress(DecodeError, OSError):
+                for number in _shown(reader, start, end):
+                    kept.append(_shrunk(reader.frames([number])[0]).numpy())
+    return [np.stack(kept) if kept else np.empty((0, 1, 1, 3), np.uint8) for kept in pictures]
+
+
+def _shown(reader: VideoReader, start: float | None, end: float | None) -> list[int]:
+    """The first, the middle and the last frame of a segment."""
     try:
-        with open_video(path) as reader:
-            for index in sorted({0, reader.num_frames // 2, reader.num_frames - 1}):
-                kept.append(_shrunk(reader.frames([index])[0]).numpy())
-    except (DecodeError, OSError):
-        pass
-    return np.stack(kept) if kept else np.empty((0, 1, 1, 3), np.uint8)
+        first, count = segment_frames(reader.num_frames, reader.fps, start, end, reader.times)
+    except InputError:
+        first, count = 0, reader.num_frames
+    return sorted({first, first + count // 2, first + count - 1})
 
 
 def _shrunk(frame: torch.Tensor) -> torch.Tensor:

@@ -19,9 +19,9 @@ _LONGEST = 1_000_000  # seconds for one file; the system's clocks for waiting ta
 def check_limits(processes: int, time_limit: float) -> None:
     """What a tool asks before it begins. InputError for what :func:`in_processes` cannot work with."""
     if processes < 1:
-        raise InputError(f"processes: got {processes}, allowed: from 1")
+        raise InputError(f"--processes: got {processes}, allowed: from 1")
     if not 0 < time_limit <= _LONGEST:
-        raise InputError(f"time limit: got {time_limit}, allowed: above 0, to {_LONGEST} (seconds for one file)")
+        raise InputError(f"--time-limit: got {time_limit}, allowed: above 0, to {_LONGEST} (seconds for one file)")
 
 
 def usable_cores() -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 from video_rs.data.processes.wire import packed, receive, send
 from video_rs.errors import InputError
+from video_rs.signals import STOPPING
 
 # Each worker is one thread; libraries that start threads of their own read these when they are loaded.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -27,14 +28,19 @@ class Starter:
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair()
         environment = {**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
-        with theirs:
-            self._process = subprocess.Popen(
-                # -P: what this process would import, and nothing from the folder that it was started in.
-                [sys.executable, "-P", "-m", "video_rs.data.processes.worker", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=environment,
-            )
+        # Blocked in the new process from its first moment on: it takes seconds until it can say that it ignores them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    # -P: what this process would import, and nothing from the folder that it was started in.
+                    [sys.executable, "-P", "-m", "video_rs.data.processes.worker", str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env=environment,
+                )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def start(self, function: Callable[..., Any]) -> tuple[socket.socket, int]:
         """A new worker's connection and process number. RuntimeError where the starter cannot make one."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from video_rs.data.processes.wire import packed, receive, send
+from video_rs.signals import STOPPING
 
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's <sys/prctl.h>
 _PATIENCE = 1.0  # seconds that a killed process may take; one that waits for a dead disk takes for ever
@@ -21,8 +22,9 @@ _PATIENCE = 1.0  # seconds that a killed process may take; one that waits for a 
 def main() -> None:
     """Forks and ends workers as the parent says, until it is gone: then they go too."""
     # Schedulers and terminals signal the whole group; the parent saves its state first and needs its workers for it.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for kind in STOPPING:
+        signal.signal(kind, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the starter's parent had blocked them until here
     control = socket.socket(fileno=int(sys.argv[1]))
     workers: set[int] = set()
     with contextlib.suppress(EOFError):

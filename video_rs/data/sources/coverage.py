@@ -118,7 +118,8 @@ def summary(coverage: Coverage) -> list[str]:
     if coverage.copies:
         lines.append(f"left out: {coverage.copies:,} further files of listed videos")
     if coverage.unlisted:
-        lines.append(f"found but not listed: {len(coverage.unlisted):,} files ({_first(coverage.unlisted)})")
+        files = "file" if len(coverage.unlisted) == 1 else "files"
+        lines.append(f"found but not listed: {len(coverage.unlisted):,} {files} ({_first(coverage.unlisted)})")
     return lines
 
 

@@ -47,7 +47,7 @@ def read_folder(folder: str, *, val_share: float, seed: int, group_by: str = "")
         InputError: fewer than two classes, nothing to validate on, or an expression that does not fit all names.
     """
     if not 0 < val_share < 1:
-        raise InputError(f"the share for validation is {val_share:g}; allowed: above 0 and below 1, e.g. 0.2")
+        raise InputError(f"--val-share is {val_share:g}; allowed: above 0 and below 1, e.g. 0.2")
     tree = search(folder)
     paths = tree.videos
     given = _given_splits(paths, folder)
@@ -101,7 +101,7 @@ def _split(paths: list[str], labels: list[str], share: float, seed: int, group_b
     val = choose_validation(labels, groups, share, seed)
     if not any(val):
         raise InputError(
-            f"no class has videos of two sources, so none is left to validate on ({len(paths)} videos of "
+            f"no class has videos of two sources, so none is left to validate on ({counted(len(paths), 'video')} of "
             f"{len(set(groups))} sources); add videos, or correct --group-by"
         )
     return ["val" if chosen else "train" for chosen in val]
