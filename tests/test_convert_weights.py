@@ -91,6 +91,7 @@ def test_a_converted_file_is_what_create_model_loads(convert, saved, variables, 
     assert equal(written["model"], from_model_garden(checkpoint(variables), model))
     assert (written["ema"], written["num_classes"]) == (None, 7)
     assert written["architecture"] == vars(model.backbone.architecture)
+    assert written["preprocessing"] == {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
     loaded = create_model("r3d_rs_50", 7, pretrained=tmp_path / "out.pth", **FIELDS)
     assert torch.equal(loaded.fc.bias, written["model"]["fc.bias"].float())
     assert [file.name for file in tmp_path.iterdir() if "partial" in file.name] == []
@@ -130,6 +131,7 @@ def test_image_weights_are_inflated(convert, tmp_path):
     model = create_model("inflated_rs_50", 5, **SMALL)
     written = torch.load(tmp_path / "out.pth", weights_only=True)
     assert equal(written["model"], inflate_image_weights(image, model))
+    assert written["preprocessing"] == {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
     create_model("inflated_rs_50", 5, pretrained=tmp_path / "out.pth", **SMALL)
 
 

@@ -1,13 +1,18 @@
 """Lists as people and their tools write them: what the labels, columns and paths are taken for, and what is said."""
 
 import os
+import re
 import unicodedata
 
 import pytest
+from conftest import ROOT
 
 from video_rs.data.classes import empty_classes_note
+from video_rs.data.columns import NAMES
 from video_rs.data.records import read_label_map, read_records
 from video_rs.data.several_lists import read_rows
+from video_rs.data.sources.folder import read_folder
+from video_rs.data.sources.names import VideoIndex
 from video_rs.errors import InputError
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
@@ -390,3 +395,29 @@ def test_the_doctor_reads_several_lists_with_the_notes_of_each(write, tmp_path):
     assert [row.split for row in rows] == ["train", "val"]
     assert names == ("x",)
     assert notes == [f"{source}: columns taken: video as path" for source in lists]
+
+
+def test_the_readme_names_the_columns():
+    text = (ROOT / "datasets" / "README.md").read_text(encoding="utf-8")
+    table = dict(re.findall(r"^\| `(\w+)` \| `([\w ]+)` \|$", text, re.MULTILINE))
+    assert {meaning: others.split() for meaning, others in table.items()} == {
+        meaning: [name for name in names if name != meaning] for meaning, names in NAMES.items() if len(names) > 1
+    }
+
+
+# Folders that scripts of datasets/ read
+
+
+def test_folders_of_one_name_in_two_spellings_make_one_class(tmp_path):
+    for name in (COMPOSED, DECOMPOSED, "tea", "tea "):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{len(name)}.mp4").touch()
+    found = read_folder(str(tmp_path), val_share=0.5, seed=0)
+    assert found.names == [COMPOSED, "tea"]
+    assert sorted(row.label for row in found.rows) == [COMPOSED, COMPOSED, "tea", "tea"]
+    assert all((tmp_path / row.path).is_file() for row in found.rows)
+
+
+def test_official_names_find_files_in_the_other_form():
+    index = VideoIndex([f"{DECOMPOSED}/v_{DECOMPOSED}_g01.avi"])
+    assert index.named(f"v_{COMPOSED}_g01") == index.like(f"V {COMPOSED} g01") == index.paths

@@ -13,6 +13,7 @@ from video_rs.engine.metrics import (
     class_precisions,
     confusion_matrix,
     log_loss,
+    probability_of_so_few,
     summarize,
     top_k_hits,
     top_labels,
@@ -242,6 +243,7 @@ def test_summary_of_several_labels():
     precisions = [(1 + 2 / 3) / 2, 1 / 2, 1.0]
     summary = summarize(results, 3, multi_label=True)
     assert summary.pop("map") == summary.pop("map_all") == pytest.approx(sum(precisions) / 3)
+    assert (summary.pop("map_classes"), summary.pop("classes")) == (3, 3)
     assert summary == {"top1": 1 / 3, "topk": 1.0, "k": 3, "videos": 3, "failed": 0, "top1_all": 1 / 3}
     assert [(c.index, c.videos) for c in class_precisions(results, 3)] == [(0, 2), (1, 1), (2, 1)]
     # A failed video of classes 0 and 3 (of which there is no other) is never found.
@@ -249,8 +251,15 @@ def test_summary_of_several_labels():
     lost = VideoResult(3, "3.mp4", (0, 3), error="no video stream")
     summary = summarize([*four, lost], 4, multi_label=True)
     assert summary["map"] == pytest.approx(sum(precisions) / 3)
+    assert (summary["map_classes"], summary["classes"]) == (3, 4)
     assert summary["map_all"] == pytest.approx(((1 + 2 / 3) / 3 + 1 / 2 + 1.0 + 0) / 4)
     assert summarize([lost], 4, multi_label=True)["map"] == 0
+
+
+@pytest.mark.parametrize(("hits", "trials", "chance"), [(0, 5, 0.5), (3, 10, 0.25), (7, 7, 0.1), (2, 400, 1 / 101)])
+def test_the_probability_of_so_few_hits_is_the_sum_of_the_binomials(hits, trials, chance):
+    terms = [math.comb(trials, k) * chance**k * (1 - chance) ** (trials - k) for k in range(hits + 1)]
+    assert probability_of_so_few(hits, trials, chance) == pytest.approx(sum(terms))
 
 
 def test_log_loss_of_several_labels_is_over_all_classes():

@@ -104,7 +104,7 @@ def test_testing_and_prediction_give_the_same_sigmoids(run, several, tool, tmp_p
     result = tool("test_net", "--checkpoint", run / "checkpoints/last.pth", "OUTPUT_DIR", tmp_path / "test")
     assert result.code == 0
     metrics = json.loads((tmp_path / "test/metrics.json").read_text())
-    assert result.out.startswith(f"mAP {metrics['map']:.4f}  top1 {metrics['top1']:.4f}")
+    assert result.out.startswith(f"mAP {metrics['map']:.4f} over 3 classes  top1 {metrics['top1']:.4f}")
     rows = [json.loads(line) for line in (tmp_path / "test/predictions.jsonl").read_text().splitlines()]
     predictor = Predictor.from_checkpoint(str(run / "checkpoints/last.pth"), "cpu")
     for row in rows:

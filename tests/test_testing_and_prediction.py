@@ -80,6 +80,64 @@ def test_another_list_and_other_views_can_be_tested(tool, checkpoint, videos, tm
     assert (metrics["videos"], metrics["clips"], metrics["crops"]) == (1, 1, 1)
 
 
+def test_numbers_in_a_list_are_taken_in_the_order_that_is_printed(tool, checkpoint, videos, tmp_path):
+    listed = tmp_path / "list.csv"
+    listed.write_text(f"path,label\n{videos.parent}/val/light/0.mp4,1\n{videos.parent}/val/dark/0.mp4,0.0\n")
+    result = tool("test_net", "--checkpoint", checkpoint, "--list", listed, "OUTPUT_DIR", tmp_path / "out")
+    assert result.out.startswith(
+        f"note: {listed}: its labels are numbers, taken in the order of the class names: 0 dark, 1 light\n"
+    )
+    assert [row["label"] for row in rows(tmp_path / "out")] == ["light", "dark"]
+
+
+def test_an_accuracy_far_under_chance_is_doubted(tool, checkpoint, videos, tmp_path):
+    """Every video is said to be of the class that the network does not see in it, as where the order is another."""
+    seen = Predictor.from_checkpoint(checkpoint, "cpu").predict(videos.parent / "val/dark/0.mp4").top[0][0]
+    other = {"dark": "light", "light": "dark"}[seen]
+    listed = tmp_path / "list.csv"
+    for count, doubted in ((9, False), (10, True)):  # 1 in 512, and 1 in 1024
+        listed.write_text("path,label\n" + f"{videos.parent}/val/dark/0.mp4,{other}\n" * count)
+        arguments = ("OUTPUT_DIR", tmp_path / "out", "TEST.NUM_ENSEMBLE_VIEWS", 2)
+        result = tool("test_net", "--checkpoint", checkpoint, "--list", listed, *arguments)
+        line = (
+            "top1 0.0000 is far under the 0.5000 of guessing: do the labels of the list mean the same classes, in the "
+            "same order, as in training?"
+        )
+        assert (f"note: {line}\n" in result.out) is doubted
+        assert (line in (tmp_path / "out" / "report.html").read_text()) is doubted
+
+
+def test_rows_of_another_split_are_tested_in_a_folder_of_their_own(tool, trained, checkpoint, videos, tmp_path):
+    listed = tmp_path / "list.csv"
+    listed.write_text(
+        "path,label,split\n"
+        f"{videos.parent}/val/dark/0.mp4,dark,testing\n"
+        f"{videos.parent}/val/light/0.mp4,light,test\n"
+        f"{videos.parent}/val/light/1.mp4,light,train\n"
+    )
+    result = tool("test_net", "--checkpoint", checkpoint, "--list", listed, "--split", "test")
+    assert (result.code, result.err) == (0, "")
+    tested = rows(trained / "test_test" / f"{tmp_path.name}_list")
+    assert [row["label"] for row in tested] == ["dark", "light"]
+    none = tool("test_net", "--checkpoint", checkpoint, "--list", listed)
+    assert (none.code, none.err) == (
+        2,
+        f"error: {listed} has no rows of the split 'val', only of 'test', 'train'; correct its split column (train, "
+        "val, test), or test on them: tools/test_net.py --split test\n",
+    )
+
+
+def test_a_split_of_a_list_without_any_is_refused(tool, checkpoint, videos, tmp_path):
+    listed = tmp_path / "list.csv"
+    listed.write_text(f"path,label\n{videos.parent}/val/dark/0.mp4,dark\n")
+    result = tool("test_net", "--checkpoint", checkpoint, "--list", listed, "--split", "test")
+    assert (result.code, result.err) == (
+        2,
+        f"error: {listed} has no splits, and so no rows of the split 'test'; test on all its rows without --split, or "
+        "give another --list\n",
+    )
+
+
 def test_a_failed_video_is_listed_and_never_replaced(tool, checkpoint, videos, tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     listed = tmp_path / "list.csv"

@@ -693,7 +693,9 @@ def test_finetune_takes_the_weights_and_leaves_the_classifier_of_other_classes(
 
     other = tiny_run(videos, tmp_path / "b", MODEL__NUM_CLASSES=7, **frozen)
     result = tool("train_net", "--cfg", config_file, "--finetune", source, *other)
-    assert "other classes, so the classifier starts afresh" in result.out
+    assert (
+        "; other classes: 2 of 7 classes are taken over by their names, and start afresh: '2', '3', '4', '5', '6'\n"
+    ) in result.out
     assert weights(tmp_path / "b")["model"]["fc.weight"].shape[0] == 7
     assert weights(tmp_path / "b")["label_names"] == ["dark", "light", "2", "3", "4", "5", "6"]
 

@@ -29,6 +29,8 @@ CODES = {0: "converted", 2: "the input was refused: one line says why"}
 AVERAGE = {"auto": "auto", "yes": True, "no": False}
 # Model Garden's trainer swaps weights and averages before it writes these.
 SWAPPED = "average_weights-"
+# The published networks take values in [0, 1]; of frames and sizes a checkpoint says nothing.
+MODEL_GARDEN_PREPROCESSING = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 
 def main() -> None:
@@ -68,15 +70,21 @@ def main() -> None:
 
     fields = fields_of(args.overrides)
     architecture_of(args.arch, **fields)  # refused before a large checkpoint is read
-    model, state = SOURCES[args.source](args, fields)
+    model, state, preprocessing = SOURCES[args.source](args, fields)
     architecture = dataclasses.asdict(model.backbone.architecture)
-    result = {"model": state, "ema": None, "architecture": architecture, "num_classes": model.num_classes}
+    result = {
+        "model": state,
+        "ema": None,
+        "architecture": architecture,
+        "num_classes": model.num_classes,
+        "preprocessing": preprocessing,
+    }
     save_checkpoint(Path(args.output), result, then="convert again")
     print(f"wrote {args.output}: {args.arch}, {counted(model.num_classes, 'class', 'classes')}")
 
 
 def convert_model_garden(args: argparse.Namespace, fields: dict[str, Any]):
-    """The model and its state dict from a TensorFlow checkpoint."""
+    """The model, its state dict and its preprocessing from a TensorFlow checkpoint."""
     import video_rs
     from video_rs.models import convert
 
@@ -89,7 +97,7 @@ def convert_model_garden(args: argparse.Namespace, fields: dict[str, Any]):
     state = convert.from_model_garden(variables, model, average)
     which = "moving averages of the weights" if average else "weights as they are"
     print(f"read {args.checkpoint}: {len(convert.model_garden_names(model))} variables, {which}")
-    return model, state
+    return model, state, MODEL_GARDEN_PREPROCESSING
 
 
 def read_tensorflow_checkpoint(path: str) -> dict[str, Any]:
@@ -134,9 +142,9 @@ def silent_stderr() -> Iterator[None]:
 
 
 def convert_timm(args: argparse.Namespace, fields: dict[str, Any]):
-    """The model and its state dict from timm's image weights, in a file or downloaded."""
+    """The model, its state dict and its preprocessing from timm's image weights, in a file or downloaded."""
     import video_rs
-    from video_rs.models.inflate import inflate_image_weights
+    from video_rs.models.inflate import image_preprocessing, inflate_image_weights
     from video_rs.models.pretrained import find_weights
     from video_rs.models.zoo import architecture
 
@@ -147,7 +155,7 @@ def convert_timm(args: argparse.Namespace, fields: dict[str, Any]):
     model = video_rs.create_model(args.arch, classes, **fields)
     state = inflate_image_weights(image, model, source=source)
     print(f"read {source}: {len(image)} tensors of an image network, inflated in time")
-    return model, state
+    return model, state, image_preprocessing(model.backbone.architecture)
 
 
 SOURCES = {"model_garden": convert_model_garden, "timm": convert_timm}

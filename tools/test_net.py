@@ -32,6 +32,12 @@ def main() -> None:
         "--list", default="", help="list file or folder to test on (default: the DATA.VAL_LIST of the run)"
     )
     parser.add_argument(
+        "--split",
+        default="",
+        choices=("train", "val", "test"),
+        help="rows of the list to test on, results in test_SPLIT; default: val, or all rows of a list without splits",
+    )
+    parser.add_argument(
         "--knn",
         type=int,
         metavar="K",
@@ -51,11 +57,11 @@ def main() -> None:
     if args.knn is None:
         from video_rs.jobs.testing import run_test
 
-        run_test(args.checkpoint, args.list, args.overrides)
+        run_test(args.checkpoint, args.list, args.overrides, args.split)
     else:
         from video_rs.jobs.knn import run_knn
 
-        run_knn(args.checkpoint, args.knn, args.list, args.overrides)
+        run_knn(args.checkpoint, args.knn, args.list, args.overrides, args.split)
 
 
 if __name__ == "__main__":

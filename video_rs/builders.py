@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from video_rs.engine.losses import SigmoidLoss, SoftmaxLoss, class_weights, posi
 from video_rs.engine.trainer import TrainSettings
 from video_rs.errors import InputError
 from video_rs.models import Architecture, VideoClassifier, architecture, freeze_stages
-from video_rs.models.pretrained import load_pretrained
+from video_rs.models.pretrained import Weights, load_pretrained
 from video_rs.models.resnet3d import FEATURES
 from video_rs.wording import counted
 
@@ -242,9 +242,9 @@ def build_model(config: Config, arch: Architecture, num_classes: int, device: to
     return model.to(device, memory_format=torch.channels_last_3d)
 
 
-def load_start_weights(config: Config, model: VideoClassifier) -> None:
-    """MODEL.PRETRAINED into ``model``."""
-    load_pretrained(model, config.MODEL.PRETRAINED, config.MODEL.INFLATION)
+def load_start_weights(config: Config, model: VideoClassifier, names: Sequence[str]) -> tuple[Weights, str]:
+    """MODEL.PRETRAINED into ``model``, whose classes have these names; returns what :func:`load_pretrained` does."""
+    return load_pretrained(model, config.MODEL.PRETRAINED, config.MODEL.INFLATION, label_names=names)
 
 
 def build_optimizer(config: Config, model: VideoClassifier) -> torch.optim.Optimizer:

@@ -1,10 +1,21 @@
-"""Words of messages: counted things in the right number, and names that somebody may have meant."""
+"""Words: counted things in the right number, names that somebody may have meant, and one name in two spellings."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 # Below this similarity (difflib's ratio, 0 to 1) a name is another one and no misspelling.
 ALIKE = 0.6
+
+
+def canonical(name: str) -> str:
+    """Return the text by which names are compared: in NFC, and without blanks at its ends.
+
+    "é" is one code point or two (Unicode's NFC and NFD), and looks the same.
+    """
+    if not name.isascii():
+        name = unicodedata.normalize("NFC", name)
+    return name.strip()
 
 
 def counted(count: int, thing: str, things: str = "") -> str:

@@ -5,9 +5,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from video_rs.data.listing import Row, short
-from video_rs.data.spelling import canonical
 from video_rs.errors import InputError
-from video_rs.wording import counted, nearest
+from video_rs.wording import canonical, counted, nearest
 
 # What stands for no label, as pandas and str() write it. No other capitals: "none" is a usual class of gestures.
 MISSING = frozenset(("", "nan", "NaN", "None", "<NA>"))

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from video_rs.data.classes import Classes
 from video_rs.data.listed_paths import PathFinder
 from video_rs.data.listing import HOW_TO, Listing, Row, read_listing, read_text, short
-from video_rs.data.spelling import canonical
 from video_rs.errors import InputError
+from video_rs.wording import canonical
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class RecordList:
     label_names: tuple[str, ...]  # label_names[i] names class i; integer labels are named by their digits
     source: str
     notes: tuple[str, ...] = ()  # sentences on how columns, paths and labels have been read
+    has_splits: bool = False  # whether the list has; one without gives all its rows for any split
 
     def __len__(self) -> int:
         return len(self.records)
@@ -141,7 +142,7 @@ def _read(
             continue
         records.append(VideoRecord(path, labels, start, end, row.id or _default_id(row)))
     notes = filter(None, (*listing.notes, *paths.notes(), classes.order_note(rows)))
-    return RecordList(tuple(records), classes.names, source, tuple(notes))
+    return RecordList(tuple(records), classes.names, source, tuple(notes), listing.has_splits)
 
 
 def read_label_map(path: str) -> tuple[str, ...]:

@@ -1,16 +1,9 @@
-"""One name in two spellings: "é" is one code point or two (Unicode's NFC and NFD), and a name may end in a blank."""
+"""Files whose names are spelt otherwise than in a list, though they look alike; see :func:`canonical`."""
 
 import os
-import unicodedata
 
 from video_rs.data.decoding.location import Location
-
-
-def canonical(text: str) -> str:
-    """Return the text by which names are compared: in NFC, and without blanks at its ends."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-    return text.strip()
+from video_rs.wording import canonical
 
 
 class Spellings:

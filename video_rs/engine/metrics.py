@@ -83,15 +83,15 @@ def log_loss(results: Sequence[VideoResult], multi_label: bool = False) -> float
 
 
 def summarize(results: Sequence[VideoResult], num_classes: int, multi_label: bool = False) -> dict[str, float]:
-    """``top1``, ``topk``, ``k``, ``videos``, ``failed``, ``top1_all``; with ``multi_label`` also ``map``, ``map_all``.
+    """``top1``, ``topk``, ``k``, ``videos``, ``failed``, ``top1_all``; with ``multi_label`` also of mAP.
 
     Accuracies are in [0, 1] over the videos that could be read; ``top1_all`` counts failed ones as wrong; ``videos``
     counts all. ``k`` is 5, or the number of classes where there are fewer. Without a readable video they are 0. A video
     of several labels is right where one of them is on top, or among the ``k`` best; one without any has no part in
     accuracies.
 
-    ``map`` is the mean of :func:`average_precision` over the classes that a readable video has; ``map_all`` over those
-    that any video has, whose failed ones are never found.
+    ``map`` is the mean of :func:`average_precision` over the classes that a readable video has, ``map_classes`` of all
+    ``classes``; ``map_all`` over those that any video has, whose failed ones are never found.
     """
     read = [r for r in results if r.error is None]
     k = min(5, num_classes)
@@ -101,8 +101,11 @@ def summarize(results: Sequence[VideoResult], num_classes: int, multi_label: boo
         top1, topk = top_k_hits(scores, truth, 1), top_k_hits(scores, truth, k)
     means = {}
     if multi_label:
+        precisions = [c.precision for c in class_precisions(read, num_classes)]
         means = {
-            "map": _mean([c.precision for c in class_precisions(read, num_classes)]),
+            "map": _mean(precisions),
+            "map_classes": len(precisions),
+            "classes": num_classes,
             "map_all": _mean([c.precision for c in class_precisions(results, num_classes)]),
         }
     labelled, labelled_read = (sum(bool(r.labels) for r in part) for part in (results, read))
@@ -115,6 +118,16 @@ def summarize(results: Sequence[VideoResult], num_classes: int, multi_label: boo
         "failed": len(results) - len(read),
         "top1_all": top1 / max(1, labelled),
     }
+
+
+def probability_of_so_few(hits: int, trials: int, chance: float) -> float:
+    """Return how probable ``hits`` or fewer are where each of ``trials`` hits with probability ``chance``."""
+    logs = [
+        math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
+        + k * math.log(chance) + (trials - k) * math.log1p(-chance)
+        for k in range(hits + 1)
+    ]  # fmt: skip
+    return sum(map(math.exp, logs))
 
 
 class ClassPrecision(NamedTuple):

@@ -24,7 +24,7 @@ from video_rs.engine.neighbours import TEMPERATURE, VideoFeatures, view_features
 from video_rs.errors import InputError
 from video_rs.inference.predictor import load_classifier
 from video_rs.jobs.progress import say, say_notes, videos_with_progress
-from video_rs.jobs.testing import finish, metrics_of, output_folder, records_to_test
+from video_rs.jobs.testing import finish, folder_name, metrics_of, output_folder, records_to_test
 from video_rs.models import VideoClassifier
 from video_rs.torch_files import checkpoint_in
 from video_rs.wording import counted
@@ -33,7 +33,9 @@ from video_rs.wording import counted
 ONE_VIEW = ("TEST.NUM_ENSEMBLE_VIEWS", "TEST.NUM_SPATIAL_CROPS")
 
 
-def run_knn(checkpoint_path: str, k: int, list_path: str = "", overrides: Sequence[str] = ()) -> dict[str, Any]:
+def run_knn(
+    checkpoint_path: str, k: int, list_path: str = "", overrides: Sequence[str] = (), split: str = ""
+) -> dict[str, Any]:
     """Tests the features and writes metrics.json, predictions.jsonl and report.html, by default in ``<run>/knn``.
 
     A video takes the classes of its ``k`` nearest in the memory (:mod:`video_rs.engine.neighbours`), by the features
@@ -47,6 +49,7 @@ def run_knn(checkpoint_path: str, k: int, list_path: str = "", overrides: Sequen
         overrides: KEY VALUE pairs over the stored config. DATA.TRAIN_LIST is the memory of a list without train rows.
             The class names are those of DATA.LABEL_MAP if it is overridden; else the checkpoint's, if its own
             TRAIN_LIST is the memory; else the memory's.
+        split: as for testing.
 
     Returns:
         The contents of metrics.json: the keys of testing, ``neighbours`` (``k``), ``memory`` (videos in it),
@@ -64,10 +67,10 @@ def run_knn(checkpoint_path: str, k: int, list_path: str = "", overrides: Sequen
     config = config_from_text(config.dump(), {"DATA.MULTI_LABEL": False})
     device = distributed.pick_device(config.DEVICE)
     distributed.start(device)
-    memory, records = _records(config, list_path, checkpoint["label_names"], overrides)
+    memory, records = _records(config, list_path, checkpoint["label_names"], overrides, split)
     own = _same_videos(memory, records)
     _require_neighbours(k, memory, own, range(len(memory)))
-    folder = output_folder(Path(checkpoint_path), config, overrides, "knn", list_path)
+    folder = output_folder(Path(checkpoint_path), config, overrides, folder_name("knn", split), list_path)
     preprocessing = builders.single_view(builders.build_preprocessing(config))
     model = load_classifier(checkpoint, device)
 
@@ -138,7 +141,7 @@ def _refuse(checkpoint_path: str, k: int, overrides: Sequence[str]) -> None:
 
 
 def _records(
-    config: Config, list_path: str, names: Sequence[str], overrides: Sequence[str]
+    config: Config, list_path: str, names: Sequence[str], overrides: Sequence[str], split: str
 ) -> tuple[RecordList, RecordList]:
     """The memory and the videos to test, with one set of class names; see :func:`run_knn`."""
     given = overrides[::2]
@@ -161,7 +164,7 @@ def _records(
     memory = read_records(source, split="train", root=root, label_names=own_names, num_classes=classes)
     builders.require_files(memory)
     try:
-        records = records_to_test(config, list_path, memory.label_names, "DATA.ROOT" in given)
+        records = records_to_test(config, list_path, memory.label_names, "DATA.ROOT" in given, split)
     except InputError as error:
         if not list_path or own_names is None or not Path(list_path).exists():
             raise

@@ -22,14 +22,15 @@ WRITTEN = (
     "profile/table.txt",
     "tensorboard/events.out.tfevents.*",
 )
+TEST_FOLDERS = tuple(kind + split for kind in ("test", "knn") for split in ("", "_train", "_test"))
+# A list other than the run's own has a folder in them.
+_TESTED = tuple(place for folder in TEST_FOLDERS for place in (f"{folder}/*", folder))
 WRITTEN_BY_TESTS = tuple(
-    f"{folder}/{name}"
-    for folder in ("test", "test/*", "knn", "knn/*")
-    for name in ("metrics.json", "predictions.jsonl", "report.html")
+    f"{folder}/{name}" for folder in _TESTED for name in ("metrics.json", "predictions.jsonl", "report.html")
 )
 REFUSED = "refused"
 """The event with which the log of a run ends that was refused."""
-FOLDERS = ("checkpoints", "profile", "tensorboard", "test/*", "test", "knn/*", "knn")
+FOLDERS = ("checkpoints", "profile", "tensorboard", *_TESTED)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from video_rs.data.records import RecordList, read_records
 from video_rs.engine import distributed
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.evaluator import evaluate, gather_results
-from video_rs.engine.metrics import VideoResult, summarize
+from video_rs.engine.metrics import VideoResult, probability_of_so_few, summarize
 from video_rs.errors import InputError
 from video_rs.inference.predictor import load_classifier
 from video_rs.jobs.outcome import write_outcome_report, write_predictions
@@ -29,11 +29,15 @@ from video_rs.jobs.run_folder import RunFolder
 from video_rs.torch_files import checkpoint_in
 from video_rs.wording import counted
 
+# Guessing gets so few right once in a thousand tests: less often is no bad luck.
+HARDLY_EVER = 0.001
 # What the classes are is the checkpoint's; so is every key of the model.
 FIXED = ("DATA.LABEL_MAP", "DATA.MULTI_LABEL")
 
 
-def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str] = ()) -> dict[str, Any]:
+def run_test(
+    checkpoint_path: str, list_path: str = "", overrides: Sequence[str] = (), split: str = ""
+) -> dict[str, Any]:
     """Tests a checkpoint and writes metrics.json, predictions.jsonl and report.html.
 
     Args:
@@ -41,6 +45,7 @@ def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str]
         list_path: list to test on; empty takes the VAL_LIST that the run was trained with.
         overrides: KEY VALUE pairs over the stored config; the model and its classes are the checkpoint's and take
             none.
+        split: train, val or test: the rows to test on; "": val, or all rows of a list without splits.
 
     Returns:
         The contents of metrics.json.
@@ -56,16 +61,18 @@ def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str]
     device = distributed.pick_device(config.DEVICE)
     distributed.start(device)
     names = checkpoint["label_names"]
-    records = records_to_test(config, list_path, names, "DATA.ROOT" in overrides[::2])
+    records = records_to_test(config, list_path, names, "DATA.ROOT" in overrides[::2], split)
     say_notes(records.notes)
     builders.require_labels(records, config.DATA.MULTI_LABEL)
-    folder = output_folder(Path(checkpoint_path), config, overrides, "test", list_path)
+    folder = output_folder(Path(checkpoint_path), config, overrides, folder_name("test", split), list_path)
     preprocessing = builders.build_preprocessing(config)
     model = load_classifier(checkpoint, device)
     results = score_videos(config, model, records, preprocessing, "test")
     metrics = metrics_of(config, results, len(names), preprocessing, checkpoint_path)
     metrics["list"] = absolute(records.source)
     how = f"{counted(metrics['clips'], 'clip')} x {counted(metrics['crops'], 'crop')}"
+    doubts = list(filter(None, [] if config.DATA.MULTI_LABEL else [far_under_chance(metrics, names)]))
+    say_notes(doubts)
     finish(
         folder,
         config,
@@ -76,21 +83,46 @@ def run_test(checkpoint_path: str, list_path: str = "", overrides: Sequence[str]
         names,
         preprocessing,
         title=f"Test of {checkpoint_path}",
-        notes=[f"{how} per video, mean of their probabilities"],
+        notes=[f"{how} per video, mean of their probabilities", *doubts],
         how=how,
     )
     return metrics
 
 
-def records_to_test(config: Config, list_path: str, names: Sequence[str], root_given: bool) -> RecordList:
-    """The videos to test on; the run's DATA.ROOT goes with its own list, not with another."""
+def records_to_test(
+    config: Config, list_path: str, names: Sequence[str], root_given: bool, split: str = ""
+) -> RecordList:
+    """The videos to test on; the run's DATA.ROOT goes with its own list, not with another. ``split`` as in testing."""
     source = list_path or config.DATA.VAL_LIST
     if not source:
         raise InputError("the run had no DATA.VAL_LIST; name the videos to test on with --list")
     root = config.DATA.ROOT if root_given or not list_path else ""
     required = not config.DATA.MULTI_LABEL
-    return read_records(
-        source, split="val", root=root, label_names=names, num_classes=len(names), require_labels=required
+    records = read_records(
+        source, split=split or "val", root=root, label_names=names, num_classes=len(names), require_labels=required
+    )
+    if split and not records.has_splits:
+        raise InputError(
+            f"{source} has no splits, and so no rows of the split {split!r}; test on all its rows without --split, or "
+            "give another --list"
+        )
+    return records
+
+
+def folder_name(kind: str, split: str) -> str:
+    """Return where results go beside the run's: ``test``, or ``test_train`` for other rows than usual."""
+    return f"{kind}_{split}" if split not in ("", "val") else kind
+
+
+def far_under_chance(metrics: dict[str, Any], names: Sequence[str]) -> str:
+    """Return a sentence on an accuracy that guessing would hardly ever be so far under; nothing where it is not."""
+    trials = metrics["videos"] - metrics["failed"]
+    hits = round(metrics["top1"] * trials)
+    if len(names) < 2 or probability_of_so_few(hits, trials, 1 / len(names)) > HARDLY_EVER:
+        return ""
+    return (
+        f"top1 {metrics['top1']:.4f} is far under the {1 / len(names):.4f} of guessing: do the labels of the list mean "
+        "the same classes, in the same order, as in training?"
     )
 
 
@@ -115,7 +147,11 @@ def metrics_of(
 
 def describe(metrics: dict[str, Any]) -> str:
     """mAP where there is one, both accuracies, and the failures in one line."""
-    text = f"mAP {metrics['map']:.4f}  " if "map" in metrics else ""
+    text = ""
+    if "map" in metrics:
+        judged, classes = metrics["map_classes"], metrics["classes"]
+        over = f"{judged} classes" if judged == classes else f"{judged} of {classes} classes"
+        text = f"mAP {metrics['map']:.4f} over {over}  "
     text += f"top1 {metrics['top1']:.4f}  top{metrics['k']} {metrics['topk']:.4f}  videos {metrics['videos']}"
     if metrics["failed"]:
         text += f"  failed {metrics['failed']}  top1 with failed videos counted as wrong {metrics['top1_all']:.4f}"

@@ -26,14 +26,14 @@ from video_rs.engine.precise_bn import recompute_statistics
 from video_rs.engine.profiling import StepProfiler
 from video_rs.engine.trainer import TooManyFailed, Trainer
 from video_rs.errors import InputError
-from video_rs.jobs.agreement import changed_settings, model_differences, refuse_other_model, refuse_two_starts
+from video_rs.jobs.agreement import changed_settings, refuse_other_model, refuse_two_starts
 from video_rs.jobs.announcement import announce
 from video_rs.jobs.fitting import divisions, fitting_accumulation, is_out_of_memory, no_memory
 from video_rs.jobs.outcome import write_outcome_report, write_predictions
 from video_rs.jobs.progress import TrainProgress, say, say_notes
 from video_rs.jobs.run_folder import REFUSED, RunFolder
+from video_rs.jobs.starting import jump_of_rate, start_from_run, start_from_weights
 from video_rs.jobs.testing import describe, metrics_of, score_videos
-from video_rs.models.strict import keep_classifier, load_strictly
 from video_rs.reports import RunLog, read_log
 from video_rs.signals import StopSignals
 from video_rs.wording import counted
@@ -194,6 +194,7 @@ class Run:
         changed = changed_keys(state["versions"], known, ignored=("commit",))
         if changed:
             say(f"note: the code is not what the run was made with so far ({'; '.join(changed)})")
+        say_notes(filter(None, [jump_of_rate(state, self.settings)]))
         say(f"resuming {self.folder.path} at step {self.trainer.step} of {self.settings.total_steps}")
 
     def loader_from(self, step: int, last_step: int | None = None) -> ClipLoader:
@@ -212,23 +213,14 @@ class Run:
             raise
 
     def start_from(self, path: str) -> None:
-        """Weights of another run's checkpoint, EMA where it has them; the classifier only where the classes agree."""
-        state = load_checkpoint(path)
-        weights = state["ema"] or state["model"]
-        if differences := model_differences(state, self.identity):
-            raise InputError(f"{path} holds another model ({'; '.join(differences)}); set the same MODEL keys")
-        same_classes = state["label_names"] == list(self.names)
-        if not same_classes:
-            weights = keep_classifier(weights, self.trainer.model)
-        load_strictly(self.trainer.model, weights, path)
+        """Weights of another run's checkpoint, EMA where it has them; of its classifier the classes that agree."""
+        start_from_run(path, self.trainer.model, self.identity, self.config)
         self._average_from_here()
-        say(f"fine-tuning from {path}" + ("" if same_classes else "; other classes, so the classifier starts afresh"))
 
     def start_from_weights(self) -> None:
         """Weights of MODEL.PRETRAINED; what does not fit is refused, but for a classifier of other classes."""
-        builders.load_start_weights(self.config, self.trainer.model)
+        start_from_weights(self.trainer.model, self.names, self.config)
         self._average_from_here()
-        say(f"starting from the weights of {self.config.MODEL.PRETRAINED}")
 
     def _average_from_here(self) -> None:
         """After weights were loaded."""

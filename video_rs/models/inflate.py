@@ -6,12 +6,13 @@ inflation (Carreira and Zisserman 2017, arXiv 1705.07750), "centre" ViViT's cent
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from video_rs.errors import InputError
-from video_rs.models.architecture import Architecture, differences, settings
+from video_rs.models.architecture import DEPTHS, Architecture, differences, settings
 from video_rs.models.resnet3d import ResNet3d
 from video_rs.models.strict import keep_classifier_of_other_classes, names_left_out, require_fit, warn
 
@@ -38,6 +39,9 @@ IMAGE_NAMES = {
 INPUT_KERNEL = "backbone.stem.0.weight"
 # What image networks have and neither names nor shapes of weights show.
 IMAGE_FIELDS = {"padding": "symmetric", "norm_eps": 1e-5}
+# With what timm's resnetrs* were trained: ImageNet's mean and deviation of values in [0, 1], and a size for each depth.
+IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGE_SIZES = {50: 160, 101: 192, 152: 256, 200: 256, 270: 256, 350: 288, 420: 320}
 
 
 def inflate_image_weights(
@@ -95,6 +99,13 @@ def _require_image_fields(arch: Architecture, source: str) -> None:
             f"weights in {source} are an image network's and do not fit the model: {differences(theirs, arch)}; "
             f"take an inflated_rs_* model as it is, or set {settings(theirs)}"
         )
+
+
+def image_preprocessing(arch: Architecture) -> dict[str, Any]:
+    """Return what the image weights for a network were trained with: ``mean``, ``std`` and ``crop_size`` (pixels)."""
+    sizes = {DEPTHS[depth]: size for depth, size in IMAGE_SIZES.items()}
+    known = {"crop_size": sizes[arch.depths]} if arch.depths in sizes else {}
+    return {"mean": IMAGE_MEAN, "std": IMAGE_STD, **known}
 
 
 def is_image_state(state_dict: Mapping[str, Tensor]) -> bool:

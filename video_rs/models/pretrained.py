@@ -1,6 +1,6 @@
 """Weights from a file or from timm into a model: one reader for all kinds, image weights inflated on the way."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,8 +8,20 @@ from torch import Tensor, nn
 
 from video_rs.errors import InputError
 from video_rs.models.architecture import DEPTHS, STAGES, Architecture, differences, settings
-from video_rs.models.inflate import IMAGE_FIELDS, image_name, inflate_image_weights, is_image_state
-from video_rs.models.strict import CLASSIFIER, keep_classifier_of_other_classes, load_strictly, warn
+from video_rs.models.inflate import (
+    IMAGE_FIELDS,
+    image_name,
+    image_preprocessing,
+    inflate_image_weights,
+    is_image_state,
+)
+from video_rs.models.strict import (
+    CLASSIFIER,
+    classifier_by_name,
+    keep_classifier_of_other_classes,
+    load_strictly,
+    warn,
+)
 from video_rs.torch_files import checkpoint_in, first_sentence, read_torch_file
 
 __all__ = ["find_weights", "load_pretrained", "load_strictly", "read_weights"]
@@ -18,6 +30,8 @@ TIMM_NAMES = {DEPTHS[depth]: f"resnetrs{depth}" for depth in (50, 101, 152, 200,
 # What DistributedDataParallel and Lightning put before all names; none of ours, and none of timm's, starts so.
 WRAPPERS = ("module.", "model.")
 BACKBONE = "backbone."
+# What a checkpoint may say of its weights.
+ABOUT = ("architecture", "label_names", "preprocessing", "config")
 # How all names in the state dict of a backbone alone start.
 PARTS = ("stem.", "stem_pool.", *(f"{name}." for name in STAGES))
 # What all of timm's resnetrs* have in common; fields of time and of training are free.
@@ -38,18 +52,23 @@ class Weights(NamedTuple):
 
     Attributes:
         state: names and tensors, on the CPU.
-        architecture: what a checkpoint says of the network that they were made for; None where it says nothing.
+        about: what a checkpoint says beside them, as far as it does: ``architecture``, ``label_names``,
+            ``preprocessing`` and ``config``.
         source: where they are from, for messages.
     """
 
     state: dict[str, Tensor]
-    architecture: Any
+    about: Mapping[str, Any]
     source: str
 
 
 def load_pretrained(
-    module: nn.Module, source: str | Path, inflation: str = "centre", skip: tuple[str, ...] = ()
-) -> None:
+    module: nn.Module,
+    source: str | Path,
+    inflation: str = "centre",
+    skip: tuple[str, ...] = (),
+    label_names: Sequence[str] | None = None,
+) -> tuple[Weights, str]:
     """Loads weights into ``module``, strictly but for a classifier of another number of classes, which is said.
 
     A checkpoint of this project says which network its weights were made for. ``module`` must be that one, but for
@@ -64,22 +83,42 @@ def load_pretrained(
             get "backbone." before them.
         inflation: "centre" or "mean", for image weights; see :func:`inflate_image_weights`.
         skip: weights whose names (ours) start so are left out; all others must be in ``module``.
+        label_names: of the module's classes; the classifier of a checkpoint that names its own is taken over by name.
+
+    Returns:
+        What has been loaded, as it was found, and what became of the classifier, in words; "" where it is as it was, or
+        where that has been logged.
 
     Raises:
         InputError: the weights cannot be had or read, or they do not fit.
     """
-    state, stored, source = find_weights(source, module.backbone.architecture)
+    found = find_weights(source, module.backbone.architecture)
+    state, about, source = found
     is_image = is_image_state(state)
     if not is_image:
-        _require_same_network(stored, module.backbone.architecture, source)
+        _require_same_network(about.get("architecture"), module.backbone.architecture, source)
         state = _with_backbone_prefix(state)
     left_out = tuple(map(image_name, skip)) if is_image else skip
     state = {name: value for name, value in state.items() if not name.startswith(left_out)}
     if is_image:
         state = inflate_image_weights(state, module, inflation, source)
+    theirs = about.get("label_names")
+    if label_names is not None and theirs and not is_image and _names_classes(state, theirs):
+        state, words = classifier_by_name(state, module, theirs, label_names)
+        load_strictly(module, state, source)
+        return found, words
+
     state, note = keep_classifier_of_other_classes(state, module, source)
     load_strictly(module, state, source)
     warn(note)
+    as_it_is = _names_classes(found.state, label_names or ())
+    return found, "its classes have no names, so the classifier is taken as it is" if as_it_is else ""
+
+
+def _names_classes(state: Mapping[str, Tensor], names: Sequence[str]) -> bool:
+    """Return whether there is a name for each class of the classifier."""
+    weight = state.get(CLASSIFIER + "weight")
+    return weight is not None and len(weight) == len(names)
 
 
 def find_weights(source: str | Path, architecture: Architecture) -> Weights:
@@ -91,7 +130,8 @@ def find_weights(source: str | Path, architecture: Architecture) -> Weights:
     if str(source) != "timm":
         return _read_file(checkpoint_in(source))
     name = timm_name(architecture)
-    return Weights(_timm_weights(name), None, f"timm's {name}")
+    about = {"preprocessing": image_preprocessing(architecture)}
+    return Weights(_timm_weights(name), about, f"timm's {name}")
 
 
 def _require_same_network(stored: Any, ours: Architecture, source: str) -> None:
@@ -149,10 +189,10 @@ def _read_file(path: Path) -> Weights:
     if not path.is_file():
         raise InputError(f"no weights at {path}; give a .pth, .pt or .safetensors file, or 'timm'")
     if path.suffix == ".safetensors":
-        return Weights(_without_prefix(_read_safetensors(path), path), None, str(path))
-    content, where, architecture = read_torch_file(path), "", None
+        return Weights(_without_prefix(_read_safetensors(path), path), {}, str(path))
+    content, where, about = read_torch_file(path), "", {}
     if isinstance(content, dict) and ("model" in content or "ema" in content):
-        architecture = content.get("architecture")
+        about = {key: content[key] for key in ABOUT if key in content}
         content = content.get("ema") or content.get("model")
     elif isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content, where = content["state_dict"], "those under 'state_dict'"
@@ -164,7 +204,7 @@ def _read_file(path: Path) -> Weights:
             f"no weights in {path}; allowed: a state dict, plain or under 'state_dict', or a dict of state dicts "
             "'model' and 'ema'"
         )
-    return Weights(_without_prefix(content, path, where), architecture, str(path))
+    return Weights(_without_prefix(content, path, where), about, str(path))
 
 
 def _without_prefix(state: Mapping[str, Tensor], path: Path, where: str = "") -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from video_rs.errors import InputError
 from video_rs.models.architecture import STAGES
+from video_rs.wording import canonical, some
 
 State = Mapping[str, Tensor]
 LISTED = 4
@@ -65,6 +66,41 @@ def keep_classifier_of_other_classes(state: State, module: nn.Module, source: st
         return state, ""
     kept = f"the classifier (fc) in {source} has {given[0]} classes, the model {own[0]}"
     return keep_classifier(state, module), f"{kept}: it starts afresh, all other weights are loaded"
+
+
+def classifier_by_name(
+    state: State, module: nn.Module, theirs: Sequence[str], ours: Sequence[str]
+) -> tuple[dict[str, Tensor], str]:
+    """Return ``state`` with the classifier of our classes, and what became of it, in words.
+
+    A class that both sides have by name keeps its weights, whatever its place; others have ``module``'s own. Numbers
+    are no names: 3 is another class in each data set. "" in place of words: the classes are the same.
+
+    Args:
+        state: whose classifier is for the classes ``theirs``.
+        module: with a classifier for the classes ``ours``.
+        theirs, ours: names of classes, in their order.
+    """
+    here, there = (list(map(canonical, names)) for names in (ours, theirs))
+    if here == there:
+        return dict(state), ""
+
+    places = {name: place for place, name in enumerate(there) if not name.isdecimal()}
+    known = [place for place, name in enumerate(here) if name in places]
+    adapted = keep_classifier(state, module)
+    for name in ("fc.weight", "fc.bias"):
+        values = adapted[name].detach().cpu().clone()
+        for place in known:
+            values[place] = state[name][places[here[place]]]
+        adapted[name] = values
+
+    if not known:
+        return adapted, "other classes, so the classifier starts afresh"
+    if len(known) == len(here):
+        return adapted, "the classes stand in another order there: the classifier is taken over by their names"
+    fresh = [repr(name) for name in here if name not in places]
+    taken = f"{len(known)} of {len(here)} classes are taken over by their names"
+    return adapted, f"other classes: {taken}, and start afresh: {some(fresh)}"
 
 
 def warn(note: str) -> None:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from video_rs.data.listing import SPLITS, Row, short, split_folders
 from video_rs.data.sources.splitting import choose_validation
-from video_rs.data.spelling import canonical
 from video_rs.data.trees import notes_on, search
 from video_rs.errors import InputError
-from video_rs.wording import counted, some
+from video_rs.wording import canonical, counted, some
 
 _MIRRORED = {
     "left", "right", "leftward", "rightward", "leftwards", "rightwards", "clockwise", "counterclockwise",

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
 
-from video_rs.data.spelling import canonical
 from video_rs.data.trees import is_video
+from video_rs.wording import canonical
 
 
 def stem_of(path: str) -> str:
