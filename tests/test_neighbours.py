@@ -396,7 +396,7 @@ def test_bad_input_is_refused_in_one_line(tool, trained, checkpoint, videos, k, 
         ),
         (
             ["train/dark/0.mp4,a,train", "val/dark/0.mp4,b,val"],
-            "{list}, line 3: label 'b', expected one of the 1 known names, nearest 'a'; correct it, or add it",
+            "{list}, line 3: label 'b', expected one of the 1 known names; correct it, or add it",
         ),
         (
             ["val/dark/0.mp4,a,val"],
