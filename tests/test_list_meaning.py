@@ -3,17 +3,20 @@
 import os
 import re
 import unicodedata
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
 
-from video_rs.data.classes import empty_classes_note
+from video_rs.data.classes import alike_names_notes, empty_classes_note
 from video_rs.data.columns import NAMES
 from video_rs.data.records import read_label_map, read_records
 from video_rs.data.several_lists import read_rows
 from video_rs.data.sources.folder import read_folder
 from video_rs.data.sources.names import VideoIndex
 from video_rs.errors import InputError
+from video_rs.jobs.announcement import DOUBTS
+from video_rs.jobs.announcement import _of_alike_names as of_alike_names
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
 
@@ -197,6 +200,13 @@ def test_names_without_videos():
     assert empty_classes_note({1}, ("run", "jump", "walk"), "rows") == (
         "2 of 3 classes have no rows: 'run', 'walk'; add some, or take what is not meant out of the label map"
     )
+
+
+def test_names_that_look_alike():
+    assert alike_names_notes(["walk", "run", "Walk ", "walk\u200b", "ran"]) == [
+        "class names look alike: 'walk', 'Walk ', 'walk\\u200b'"
+    ]
+    assert alike_names_notes(["\U0001f642", "\U0001f643", "+", "-", "run"]) == []
 
 
 def test_class_folders_of_numbers_are_ids_and_by_a_label_map_names(tmp_path):
@@ -421,3 +431,9 @@ def test_folders_of_one_name_in_two_spellings_make_one_class(tmp_path):
 def test_official_names_find_files_in_the_other_form():
     index = VideoIndex([f"{DECOMPOSED}/v_{DECOMPOSED}_g01.avi"])
     assert index.named(f"v_{COMPOSED}_g01") == index.like(f"V {COMPOSED} g01") == index.paths
+
+
+def test_a_run_points_out_names_that_look_alike():
+    run = SimpleNamespace(train_records=SimpleNamespace(label_names=("run", "walk", "Walk")))
+    assert of_alike_names(run) == "class names look alike: 'walk', 'Walk'"
+    assert of_alike_names in DOUBTS

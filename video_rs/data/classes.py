@@ -167,6 +167,16 @@ def empty_classes_note(present: Collection[int], names: Sequence[str], what: str
     return f"{found}; if these numbers are no class ids from 0 on, {remedy}"
 
 
+def alike_names_notes(names: Sequence[str]) -> list[str]:
+    """Return a sentence on each group of names that differ in capitals, blanks, signs or invisible letters alone."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        letters = "".join(filter(str.isalnum, name.casefold()))
+        if letters:  # of names made of signs, such as emoji, none looks like another
+            groups.setdefault(letters, []).append(name)
+    return [f"class names look alike: {', '.join(map(repr, group))}" for group in groups.values() if len(group) > 1]
+
+
 def _missing_in(rows: Sequence[Row]) -> frozenset[str]:
     """Return which labels are none: a folder is called what it is called."""
     return frozenset(("",)) if rows and rows[0].is_of_folder else MISSING

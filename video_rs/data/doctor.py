@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from video_rs.data.classes import empty_classes_note
+from video_rs.data.classes import alike_names_notes, empty_classes_note
 from video_rs.data.decoding.orientation import AS_STORED, Orientation
 from video_rs.data.decoding.probing import Probe
 from video_rs.data.listing import SPLITS
@@ -242,9 +242,4 @@ def _class_notes(counts: Mapping[str, Counter], names: Sequence[str], unlabelled
         )
     for label in sorted(label for label, count in total.items() if count == 1):
         yield f"class {names[label]!r} has a single video"
-    alike: dict[str, list[str]] = defaultdict(list)
-    for label in sorted(total):
-        alike["".join(filter(str.isalnum, names[label].casefold()))].append(names[label])
-    for group in alike.values():
-        if len(group) > 1:
-            yield f"class names look alike: {', '.join(map(repr, group))}"
+    yield from alike_names_notes([names[label] for label in sorted(total)])

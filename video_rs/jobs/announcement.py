@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from video_rs.data.classes import empty_classes_note
+from video_rs.data.classes import alike_names_notes, empty_classes_note
 from video_rs.data.sources.folder import mirrored_names
 from video_rs.engine import distributed
 from video_rs.jobs.progress import say
@@ -56,6 +56,10 @@ def _of_names(run: "Run") -> str:
 def _of_empty_classes(run: "Run") -> str:
     present = {label for record in run.train_records.records for label in record.labels}
     return empty_classes_note(present, run.train_records.label_names, "training videos")
+
+
+def _of_alike_names(run: "Run") -> str:
+    return "; ".join(alike_names_notes(run.train_records.label_names))
 
 
 def _of_shared_videos(run: "Run") -> str:
@@ -125,6 +129,7 @@ def _of_warmup(run: "Run") -> str:
 DOUBTS = (
     _of_names,
     _of_empty_classes,
+    _of_alike_names,
     _of_shared_videos,
     _of_one_class,
     _of_single_labels,
