@@ -4,12 +4,14 @@ Writes list.csv (path,label,split), labels.txt and config.yaml, and prints the c
 brings all up to date; most videos keep their split when others come.
 """
 
-from video_rs import cli
+from video_rs import start
 
-cli.take_interrupts()
+start.take_interrupts()
 
 from collections.abc import Sequence
 from pathlib import Path
+
+from video_rs import cli
 
 EXAMPLES = (
     "python datasets/folder.py my_videos",

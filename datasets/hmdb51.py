@@ -4,11 +4,13 @@ Writes hmdb51_split1.csv (path,label,split,id), whose val rows are the official 
 how much of the official list was found. Running it again brings both up to date.
 """
 
-from video_rs import cli
+from video_rs import start
 
-cli.take_interrupts()
+start.take_interrupts()
 
 from pathlib import Path
+
+from video_rs import cli
 
 EXAMPLES = (
     "python datasets/hmdb51.py hmdb51_org --lists testTrainMulti_7030_splits",

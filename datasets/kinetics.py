@@ -4,11 +4,13 @@ Writes kinetics400.csv (path,label,split,id) and labels.txt, and says how much o
 it again brings both up to date.
 """
 
-from video_rs import cli
+from video_rs import start
 
-cli.take_interrupts()
+start.take_interrupts()
 
 from pathlib import Path
+
+from video_rs import cli
 
 EXAMPLES = (
     "python datasets/kinetics.py /videos --classes 400 --csv train.csv validate.csv",

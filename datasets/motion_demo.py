@@ -4,9 +4,11 @@ Writes train/LABEL/*.mp4, val/LABEL/*.mp4, motion_demo.csv (path,label,split) an
 an interrupted folder and keeps what is there.
 """
 
-from video_rs import cli
+from video_rs import start
 
-cli.take_interrupts()
+start.take_interrupts()
+
+from video_rs import cli
 
 EXAMPLES = (
     "python datasets/motion_demo.py",

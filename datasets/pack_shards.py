@@ -5,9 +5,11 @@ lists the videos inside them as LIST did the loose ones. They are packed as they
 (prepare_videos.py). Running it again goes on where it stopped.
 """
 
-from video_rs import cli
+from video_rs import start
 
-cli.take_interrupts()
+start.take_interrupts()
+
+from video_rs import cli
 
 EXAMPLES = (
     "python datasets/pack_shards.py data/prepared/list.csv --out data/shards",

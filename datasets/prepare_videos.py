@@ -4,9 +4,11 @@ Encodes every file of a list, or of a folder of class folders, again, with key f
 lists the new files as LIST did the old ones. Running it again goes on where it stopped.
 """
 
-from video_rs import cli
+from video_rs import start
 
-cli.take_interrupts()
+start.take_interrupts()
+
+from video_rs import cli
 
 EXAMPLES = (
     "python datasets/prepare_videos.py list.csv --out data/prepared",

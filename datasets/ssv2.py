@@ -5,11 +5,13 @@ classes differ in left and right only. Says how much of the official list was fo
 date.
 """
 
-from video_rs import cli
+from video_rs import start
 
-cli.take_interrupts()
+start.take_interrupts()
 
 from pathlib import Path
+
+from video_rs import cli
 
 EXAMPLES = (
     "python datasets/ssv2.py 20bn-something-something-v2 --labels labels",

@@ -4,11 +4,13 @@ Writes ucf101_split1.csv (path,label,split,id), whose val rows are the official 
 how much of the official list was found. Running it again brings both up to date.
 """
 
-from video_rs import cli
+from video_rs import start
 
-cli.take_interrupts()
+start.take_interrupts()
 
 from pathlib import Path
+
+from video_rs import cli
 
 EXAMPLES = (
     "python datasets/ucf101.py UCF-101 --lists ucfTrainTestlist",

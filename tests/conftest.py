@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from video_rs import cli
+from video_rs import signals, start
 from video_rs.data.encoding import write_video
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +28,8 @@ class ToolResult:
 @pytest.fixture(autouse=True)
 def no_interrupts(monkeypatch):
     """Tools that are called in this process leave its Ctrl-C alone."""
-    monkeypatch.setattr(cli, "take_interrupts", lambda: None)
+    monkeypatch.setattr(start, "take_interrupts", lambda: None)
+    monkeypatch.setattr(signals.Interrupts, "take", lambda self: None)
 
 
 @pytest.fixture

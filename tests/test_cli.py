@@ -213,8 +213,8 @@ def test_other_arguments_with_an_equals_sign_are_left_alone():
 
 MOMENTS = {
     "before the work": """
-        from video_rs import cli
-        cli.take_interrupts()
+        from video_rs import start
+        start.take_interrupts()
         print("ready", flush=True)
         import time; time.sleep(60)
     """,
@@ -308,10 +308,14 @@ def test_what_was_begun_is_put_away():
 
 
 def test_who_was_started_to_ignore_ctrl_c_ignores_it():
-    code = "from video_rs import cli; cli.take_interrupts(); print('ready', flush=True); input()"
+    code = """
+        from video_rs import cli, start
+        start.take_interrupts()
+        cli.run(lambda: print("ready", flush=True) or input())
+    """
     ignoring = "import os, signal, sys; signal.signal(2, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
     process = subprocess.Popen(
-        [sys.executable, "-c", ignoring, sys.executable, "-c", code],
+        [sys.executable, "-c", ignoring, sys.executable, "-c", textwrap.dedent(code)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -3,6 +3,7 @@
 import argparse
 import re
 import runpy
+import subprocess
 import sys
 
 import pytest
@@ -66,4 +67,12 @@ def test_the_examples_are_taken(parser, monkeypatch):
 def test_ctrl_c_is_taken_before_anything_that_takes_time(path):
     code = path.read_text(encoding="utf-8").split('"""', 2)[2]
     statements = [line for line in code.splitlines() if line]
-    assert statements[:2] == ["from video_rs import cli", "cli.take_interrupts()"]
+    assert statements[:2] == ["from video_rs import start", "start.take_interrupts()"]
+
+
+def test_what_commands_import_first_imports_next_to_nothing():
+    code = "import sys; before = set(sys.modules); import video_rs.start; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    known = {"signal", "enum", "types", "operator", "functools", "keyword", "reprlib", "collections", "os", "stat"}
+    known |= {"itertools", "video_rs", "video_rs.start"}
+    assert {name for name in done.stdout.split() if not name.startswith(("_", "posix", "generic"))} <= known

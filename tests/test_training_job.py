@@ -744,8 +744,8 @@ def test_too_many_unreadable_videos_are_refused_with_what_to_do_and_leave_no_run
     doctor = f"python tools/check_dataset.py {videos} --out check"
     assert result.err == (
         "error: 1 of 4 training samples could not be read (25.0%), allowed: 5.0% (DATA.MAX_FAILED_SHARE); each is "
-        f"named above; train on the others, which {doctor!r} lists in check/clean.csv, or allow more with "
-        "DATA.MAX_FAILED_SHARE; then give the command again\n"
+        f"named above; {doctor!r} lists the others in check/clean.csv, for DATA.TRAIN_LIST and DATA.VAL_LIST, or allow "
+        "more with DATA.MAX_FAILED_SHARE; then give the command again\n"
     )
     assert f"cannot read {tmp_path}/train/dark/0.mp4: no such file" in result.out
     assert not (run / "checkpoints").exists()

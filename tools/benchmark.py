@@ -4,9 +4,9 @@ Prints a table and ratios to the peers. Every subject runs in a process of its o
 machine to it alone.
 """
 
-from video_rs import cli
+from video_rs import start
 
-cli.take_interrupts()
+start.take_interrupts()
 
 import argparse
 import os
@@ -14,6 +14,8 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+
+from video_rs import cli
 
 EXAMPLES = (
     "python tools/benchmark.py model --peers --json model.json",

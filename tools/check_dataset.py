@@ -4,11 +4,13 @@ Probes every file once, in processes of its own, and writes clean.csv, the rows 
 with their reasons; check.json; check.html, a page with pictures; and probes.sqlite, which DATA.CACHE takes.
 """
 
-from video_rs import cli
+from video_rs import start
 
-cli.take_interrupts()
+start.take_interrupts()
 
 import sys
+
+from video_rs import cli
 
 EXAMPLES = (
     "python tools/check_dataset.py list.csv --out check",

@@ -5,9 +5,9 @@ resnetrs*, which are inflated in time. MODEL.PRETRAINED OUT.pth, and video_rs.cr
 load the result.
 """
 
-from video_rs import cli
+from video_rs import start
 
-cli.take_interrupts()
+start.take_interrupts()
 
 import argparse
 import contextlib
@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from video_rs import cli
 from video_rs.errors import InputError
 from video_rs.wording import counted
 

@@ -4,13 +4,15 @@ A folder stands for all videos in it, however deep. Videos that cannot be read a
 are answered. With --json each answer is in the file as soon as it is printed.
 """
 
-from video_rs import cli
+from video_rs import start
 
-cli.take_interrupts()
+start.take_interrupts()
 
 import argparse
 import contextlib
 from pathlib import Path
+
+from video_rs import cli
 
 EXAMPLES = (
     "python tools/predict.py --checkpoint runs/mine video.mp4",

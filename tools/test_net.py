@@ -5,14 +5,16 @@ folder of their own in it. With --knn the features are tested instead of the cla
 trained.
 """
 
-from video_rs import cli
+from video_rs import start
 
-cli.take_interrupts()
+start.take_interrupts()
 
 import os
 
 # Idle threads of one process must not spin on the cores that its reading processes need.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from video_rs import cli
 
 EXAMPLES = (
     "python tools/test_net.py --checkpoint runs/mine",

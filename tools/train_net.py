@@ -4,14 +4,16 @@ A config says what to train and how; keys after it change it. The run is written
 terminal and the first Ctrl-C finish the step and save the state; --resume goes on from there.
 """
 
-from video_rs import cli
+from video_rs import start
 
-cli.take_interrupts()
+start.take_interrupts()
 
 import os
 
 # Idle threads of one process must not spin on the cores that its reading processes need.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from video_rs import cli
 
 EXAMPLES = (
     "python tools/train_net.py --cfg small_scratch.yaml DATA.TRAIN_LIST list.csv DATA.VAL_LIST list.csv",

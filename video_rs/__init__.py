@@ -1,7 +1,8 @@
 """3D ResNet-RS for video: networks, the published training recipe, and everything between a video file and a label."""
 
-from typing import TYPE_CHECKING, Any
+import sys
 
+TYPE_CHECKING = False  # type checkers take it for true; importing it from typing takes longer than all else here
 if TYPE_CHECKING:
     from video_rs.models.zoo import create_backbone, create_model, list_models
 
@@ -9,7 +10,13 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "create_backbone", "create_model", "list_models"]
 
 
-def __getattr__(name: str) -> Any:
+if sys.argv[:1] == ["-m"]:  # Python is on its way to one of our modules as a command, past imports of seconds
+    from video_rs import start
+
+    start.take_interrupts()
+
+
+def __getattr__(name: str) -> object:
     # With the first use: importing torch takes seconds, which scripts that need none of it must not wait for.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,11 +16,6 @@ FAILED, REFUSED, UNREAD, TERMINATED = 1, 2, 141, 143
 COMMON_CODES = {130: "interrupted by Ctrl-C", FAILED: "anything else went wrong: a traceback says what"}
 
 
-def take_interrupts() -> None:
-    """Makes Ctrl-C one line from here on. Called before a tool's other imports, which may take seconds."""
-    interrupts.take()
-
-
 def command_line(text: str, examples: Sequence[str], codes: Mapping[int, str]) -> argparse.ArgumentParser:
     """Return a parser whose help has the text, its options, examples and exit codes.
 
@@ -46,7 +41,7 @@ def run(main: Callable[[], None]) -> None:
 
     Anything else keeps its traceback and exits 1. Under torchrun only rank 0 prints the line.
     """
-    take_interrupts()
+    interrupts.take()
     interrupts.unwinds = True
     keep_large_blocks()
     if not is_first_process():
