@@ -417,7 +417,7 @@ def test_the_only_training_video_has_no_neighbours(tool, checkpoint, videos, tmp
     result = tool("test_net", "--checkpoint", checkpoint, "--knn", 1, "--list", listed)
     assert (result.code, result.err) == (
         2,
-        f"error: --knn is 1, but {listed} has 1 training videos, and a video to test that is among them does not "
+        f"error: --knn is 1, but {listed} has 1 training video, and a video to test that is among them does not "
         "count; give a longer list\n",
     )
 
@@ -443,7 +443,7 @@ def test_the_root_of_the_run_goes_with_its_own_lists(tool, videos, config_file, 
     for name, source in (("a", "train/dark/0"), ("b", "train/light/0"), ("c", "val/dark/0")):
         (beside.parent / f"{name}.mp4").symlink_to(root / f"{source}.mp4")
     assert tool("test_net", *arguments, "--list", beside).code == 0
-    metrics, [row] = answers(run / "knn")
+    metrics, [row] = answers(run / "knn" / "other_list")
     assert (metrics["memory"], metrics["failed"], row["video"]) == (2, 0, str(beside.parent / "c.mp4"))
     assert tool("test_net", *arguments, "--list", moved, "DATA.ROOT", root).code == 0
     metrics, rows = answers(run / "knn")

@@ -828,7 +828,7 @@ def test_the_edge_files(prepare, tmp_path):
 
 
 @pytest.mark.parametrize("inside", ["prepared", "dark/deep", "."])
-def test_a_folder_among_the_videos_is_refused(videos, tmp_path, inside):
+def test_a_folder_among_the_videos_is_refused(prepare, videos, tmp_path, inside):
     """Whoever walks the videos' folder next would find each video twice."""
     folder = tmp_path / "mine"
     shutil.copytree(videos.parent / "train", folder)

@@ -37,7 +37,8 @@ def main() -> None:
         "--split",
         default="",
         choices=("train", "val", "test"),
-        help="rows of the list to test on, results in test_SPLIT; default: val, or all rows of a list without splits",
+        help="rows of the list to test on; results of train and test are in test_SPLIT (default: val, or all rows of a "
+        "list without splits)",
     )
     parser.add_argument(
         "--knn",

@@ -105,8 +105,8 @@ def without_failures(config: Config) -> str:
     root = ["--root", config.DATA.ROOT] if config.DATA.ROOT else []
     doctor = shlex.join(["python", "tools/check_dataset.py", *lists, *root, "--out", "check"])
     return (
-        f"each is named above; {doctor!r} lists the others in check/clean.csv, for DATA.TRAIN_LIST and DATA.VAL_LIST, or "
-        "allow more with DATA.MAX_FAILED_SHARE"
+        f"each is named above; {doctor!r} lists the others in check/clean.csv, for DATA.TRAIN_LIST and DATA.VAL_LIST, "
+        "or allow more with DATA.MAX_FAILED_SHARE"
     )
 
 
