@@ -448,8 +448,9 @@ def test_files_that_hold_no_weights_are_refused(tmp_path, capsys, content, reaso
 
 
 def test_a_folder_holds_no_weights(tmp_path):
-    expected = f"no weights at {tmp_path}; give a .pth, .pt or .safetensors file, or 'timm'"
-    assert refusal(read_weights, tmp_path) == expected
+    assert refusal(read_weights, tmp_path) == (
+        f"folder {tmp_path} holds no checkpoint (checkpoints/last.pth); train first, or give a .pth file"
+    )
 
 
 def test_a_damaged_safetensors_file_is_refused(tmp_path):
