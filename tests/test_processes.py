@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -227,3 +228,23 @@ def test_workers_end_with_a_process_that_is_killed(tmp_path):
         time.sleep(0.2)
         parent.kill()
     assert gone_within(5, processes)
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_a_starter_whose_parent_goes_while_a_worker_starts_ends_without_a_word(half):
+    control, theirs = socket.socketpair()
+    connection, of_worker = socket.socketpair()
+    with theirs:
+        starter = subprocess.Popen(
+            [sys.executable, "-m", "video_rs.data.processes.worker", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    send(control, packed(("start", pickle.dumps(abs))))
+    if not half:
+        socket.send_fds(control, [b"!"], [of_worker.fileno()])
+    for end in (control, connection, of_worker):
+        end.close()
+    assert starter.communicate(timeout=60)[1] == ""
+    assert starter.returncode == 0

@@ -27,7 +27,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the starter's parent had blocked them until here
     control = socket.socket(fileno=int(sys.argv[1]))
     workers: set[int] = set()
-    with contextlib.suppress(EOFError):
+    with contextlib.suppress(EOFError, ConnectionError):  # of sending: it may go while a worker is being started
         while True:
             order, content = receive(control)
             answer = _start(control, content, workers) if order == "start" else _end(content, workers)
@@ -38,8 +38,10 @@ def main() -> None:
 
 def _start(control: socket.socket, function: bytes, workers: set[int]) -> tuple[int, str]:
     """A new worker for the socket that comes with the order: its number, or 0 and why there is none."""
-    _, (descriptor,), _, _ = socket.recv_fds(control, 1, 1)
-    with socket.socket(fileno=descriptor) as connection:
+    _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+    if not descriptors:
+        raise EOFError("the other side has gone")
+    with socket.socket(fileno=descriptors[0]) as connection:
         try:
             work = pickle.loads(function)  # here, so that what it imports is there for all workers
         except Exception:  # noqa: BLE001 - raised by the parent
