@@ -15,6 +15,7 @@ from torch import nn
 
 from video_rs import builders
 from video_rs.config import load_config
+from video_rs.data.span import whole_video
 from video_rs.data.transforms import random_box
 from video_rs.engine.ema import Ema
 from video_rs.engine.evaluator import view_probabilities
@@ -77,14 +78,16 @@ def clips(config) -> Iterator[Row]:
     spec = builders.build_clip_spec(config)
     generator = torch.Generator().manual_seed(0)
     for length, last in ((300, 237), (63, 0), (62, 61), (20, 19)):
-        starts = [int(spec.random(length, 30.0, generator)[0]) for _ in range(4000)]
+        starts = [int(spec.random(whole_video(length, 30.0), generator)[0]) for _ in range(4000)]
         yield Row(f"training clip: first and last start of {length} frames", [0, last], [min(starts), max(starts)])
-    clip = spec.random(50, 30.0, generator)
+    clip = spec.random(whole_video(50, 30.0), generator)
     wrapped = [(int(clip[0]) + 2 * i) % 50 for i in range(32)]
     yield Row("training clip: frames of a video of 50, wrapped", wrapped, clip.tolist(), text="(start + 2 i) mod 50")
     offsets = [0, 26, 52, 78, 104, 131, 157, 183, 209, 236]  # int(linspace(0, 300 - 64, 10))
-    yield Row("test clips: starts in 300 frames", offsets, spec.uniform(300, 30.0, 10)[:, 0].tolist())
-    yield Row("test clips: starts in 64 frames or less", [0] * 10, spec.uniform(40, 30.0, 10)[:, 0].tolist())
+    yield Row("test clips: starts in 300 frames", offsets, spec.uniform(whole_video(300, 30.0), 10)[:, 0].tolist())
+    yield Row(
+        "test clips: starts in 64 frames or less", [0] * 10, spec.uniform(whole_video(40, 30.0), 10)[:, 0].tolist()
+    )
 
 
 def pixels(config) -> Iterator[Row]:

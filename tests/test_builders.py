@@ -43,6 +43,10 @@ REACHES = {
     "DATA.CLASS_BALANCE": ("0.5", lambda run: run.loader.order.epoch_order.keywords.get("balance") == 0.5),
     "DATA.NUM_FRAMES": ("5", lambda run: run.preprocessing.clip.num_frames == run.loader.read.clip.num_frames == 5),
     "DATA.SAMPLING_RATE": ("3", lambda run: run.loader.read.clip.sampling_rate == 3),
+    "DATA.TARGET_FPS": (
+        "12.5",
+        lambda run: run.loader.read.clip.target_fps == run.identity["preprocessing"]["clip"]["target_fps"] == 12.5,
+    ),
     "DATA.CLIP_SAMPLER": ("pytorchvideo", lambda run: run.loader.read.clip.clip_sampler == "pytorchvideo"),
     "DATA.SHORT_VIDEO": ("repeat", lambda run: run.loader.read.clip.short_video == "repeat"),
     "DATA.TRAIN_CROP": ("short_side", lambda run: run.loader.read.transform.crop == "short_side"),

@@ -390,7 +390,7 @@ def test_frame_folders_that_differ_in_a_picture_that_is_not_sampled_are_no_copie
 
 
 def test_segments_of_a_variable_rate_are_held_against_its_times(tmp_path, tool):
-    """Frames at 0 to 1.9 s and 10 to 10.9 s: a pause of eight seconds holds none."""
+    """Frames at 0 to 1.9 s and 10 to 10.9 s: in the pause of eight seconds the one before it is on the screen."""
     frames = moving_square(1, frames=30)
     with av.open(str(tmp_path / "gap.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=10)
@@ -400,7 +400,7 @@ def test_segments_of_a_variable_rate_are_held_against_its_times(tmp_path, tool):
             frame.pts = number + 80 * (number >= 20)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    rows = [(0, 1), (3, 9), (0, 0.4), (10, 11), (10, 13)]
+    rows = [(0, 1), (3, 9), (0, 0.4), (10, 11), (10, 13), (20, 21)]
     (tmp_path / "list.csv").write_text(
         "path,label,start,end\n" + "".join(f"gap.mp4,x,{start},{end}\n" for start, end in rows)
     )
@@ -411,10 +411,13 @@ def test_segments_of_a_variable_rate_are_held_against_its_times(tmp_path, tool):
         assert told.code == 1
         found = json.loads((tmp_path / "out" / "check.json").read_text())["findings"]
         details = [(f["kind"], f["detail"]) for f in found if f["kind"] != "variable_rate"]
-        assert [kind for kind, _ in details] == ["segment", "short", "past_end"]
-        assert details[0][1].startswith("segment 3.0..9.0 s holds no frame")
+        assert [kind for kind, _ in details] == ["short", "short", "past_end", "segment"]
+        assert details[0][1] == "1 frame, a clip reaches over 8"
         assert details[1][1] == "4 frames, a clip reaches over 8"
         assert details[2][1].startswith("to 13 s, the video is 11.")
+        assert details[3][1].startswith(
+            "segment 20.0..21.0 s holds no frame: the video has 30 frames at 2.66 per second, 11."
+        )
 
 
 def test_of_a_huge_file_that_is_no_video_little_is_read(tmp_path, monkeypatch):

@@ -112,6 +112,7 @@ def test_kinetics_rs_is_the_published_recipe():
         "MODEL.DROPOUT": 0.5,
         "DATA.NUM_FRAMES": 32,
         "DATA.SAMPLING_RATE": 2,
+        "DATA.TARGET_FPS": 0.0,
         "DATA.SHORT_VIDEO": "wrap",
         "DATA.CLIP_SAMPLER": "frames",
         "DATA.TRAIN_CROP": "resized",

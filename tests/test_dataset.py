@@ -2,6 +2,7 @@
 
 import sys
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,7 @@ from video_rs.data.decoding import open_video
 from video_rs.data.encoding import write_video
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.records import VideoRecord
+from video_rs.data.span import whole_video
 from video_rs.data.transforms import EvalTransform, TrainTransform
 from video_rs.errors import InputError
 
@@ -80,7 +82,7 @@ def test_several_clips_of_one_video_are_decoded_together(ramp, monkeypatch, spec
     assert len(calls) == 1
     shown = [frame_numbers(s.clip) for s in samples]
     generator = sample_generator(0, 0, 5)
-    assert shown == [spec.random(75, 10.0, generator).tolist() for _ in range(4)]
+    assert shown == [spec.random(whole_video(75, 10.0), generator).tolist() for _ in range(4)]
     assert len({numbers[0] for numbers in shown}) > 1
     assert len({s.clip.numpy().tobytes() for s in samples}) == 4
     assert [(s.labels, s.video, s.error) for s in samples] == [((1,), ramp, None)] * 4
@@ -152,3 +154,49 @@ def test_a_decoder_that_is_not_installed_is_refused_before_any_video(reader, mon
 def test_sample_generators_do_not_repeat_in_a_small_run():
     seeds = {sample_generator(s, e, i).initial_seed() for s in range(3) for e in range(20) for i in range(-1, 200)}
     assert len(seeds) == 3 * 20 * 201
+
+
+def write_levels(path, levels, rate, ticks=None):
+    """A grey picture of each of ``levels``; ``ticks`` are their times in frames of ``rate``, else 0, 1, 2, ..."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "1"})
+        stream.height = stream.width = 32
+        for number, level in enumerate(levels):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), level, np.uint8), "rgb24")
+            frame.pts = number if ticks is None else ticks[number]
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return str(path)
+
+
+def test_a_segment_between_two_slides_shows_the_first(tmp_path):
+    """Pictures at 0 and 5 s: from 1 to 3 s the first is on the screen, in training and in testing."""
+    path = write_levels(tmp_path / "slides.mp4", (80, 200), 10, (0, 50))
+    for start, end, level in ((1.0, 3.0, 80), (4.0, 6.0, 200), (7.0, 8.0, 200)):
+        for spec in (ClipSpec(4, 3), ClipSpec(4, 3, target_fps=5.0)):
+            trained = sample(record(path, start, end), clip=spec)
+            tested = views(record(path, start, end), clip=spec)
+            assert (trained.error, tested.error) == (None, None)
+            shown = [trained.clip, *(view for batch in tested.views(8) for view in batch)]
+            # A grey of yuv420p is back within a level or two.
+            assert all((clip.float() - level).abs().max() < 3 for clip in shown)
+    behind = [read(record(path, 11.0, 12.0)).error for read in (sample, views)]
+    assert all(error.startswith("segment 11.0..12.0 s holds no frame: the video has 2 frames") for error in behind)
+
+
+def test_with_a_target_rate_clips_of_15_and_60_frames_per_second_show_the_same(tmp_path):
+    """Four seconds that grow brighter, filmed at two rates."""
+    paths = [
+        write_levels(tmp_path / f"{rate}.mp4", np.linspace(20, 230, 4 * rate).astype(np.uint8), rate)
+        for rate in (15, 60)
+    ]
+    for spec, alike in ((ClipSpec(8, 4), False), (ClipSpec(8, 4, target_fps=15.0), True)):
+        tested = [next(iter(views(record(path), clip=spec, num_clips=1).views(1)))[0] for path in paths]
+        trained = [sample(record(path), clip=spec).clip for path in paths]
+        for clips in (tested, trained):
+            brightness = [clip.float().mean((0, 2, 3)) for clip in clips]
+            slow, fast = (levels[-1] - levels[0] for levels in brightness)
+            # 28 frames of 15 per second are 98 levels, of 60 per second 25. A frame may begin its length, up to 3.5
+            # levels, before the moment that it stands for.
+            assert abs(slow - 98) < 5
+            assert abs(fast - (98 if alike else 25)) < 5

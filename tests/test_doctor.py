@@ -17,9 +17,9 @@ def row(path, label=0, split="train", start=None, end=None):
     return Row(split, VideoRecord(path, labels, start, end, path))
 
 
-def findings(rows, clip_reach=1, **probes):
+def findings(rows, clip_reach=1, target_fps=0.0, **probes):
     everything = {r.record.path: replace(SOUND, fingerprint=r.record.path) for r in rows} | probes
-    return diagnose(rows, everything, NAMES, clip_reach)
+    return diagnose(rows, everything, NAMES, clip_reach, target_fps=target_fps)
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "truncated", "unreadable", "damaged", "hung", "crashed"])
@@ -79,6 +79,41 @@ def test_segments_are_held_against_their_video():
         "segment 10.0..end s holds no frame: the video has 100 frames at 10 per second, 10.00 s; "
         "correct the list's start and end"
     )
+
+
+def test_short_counts_frames_of_the_target_rate():
+    """Of ten seconds there are 150 at 15 per second, whatever the video's own rate."""
+    for fps in (5.0, 10.0, 60.0):
+        probe = replace(SOUND, fps=fps, frames=int(10 * fps), header_frames=0)
+        assert findings([row("a")], 150, 15.0, a=probe).findings == ()
+        (short,) = findings([row("a")], 151, 15.0, a=probe).findings
+        assert short == Finding("short", 0, "150 frames at 15 per second, a clip reaches over 151")
+
+
+def of_rates(*rates, **others):
+    rows = [row(f"v{i}") for i in range(len(rates))]
+    probes = {f"v{i}": replace(SOUND, fingerprint=str(i), fps=rate) for i, rate in enumerate(rates)}
+    return findings(rows, **others, **probes)
+
+
+def test_rates_that_differ_are_told_with_the_remedy():
+    assert of_rates(*[30.0] * 8, 15.0, 60.0).rate_note == (
+        "the videos have 15 to 60 frames per second, 2 of 10 far from the middle of 30, and clips count frames; "
+        "DATA.TARGET_FPS 30 makes them span the same seconds of each"
+    )
+    assert of_rates(*[30.0] * 8, 15.0, 60.0, target_fps=30.0).rate_note == ""
+    assert of_rates(24.0, 25.0, 29.97, 30.0).rate_note == ""
+    assert of_rates(25.0).rate_note == ""
+    # One in two hundred is no matter.
+    assert of_rates(*[25.0] * 199, 100.0).rate_note == ""
+
+
+def test_what_has_no_rate_of_its_own_counts_for_none():
+    frames = replace(SOUND, fingerprint="f", fps=30.0, container="folder")
+    single = replace(SOUND, fingerprint="s", fps=1.0, frames=1, header_frames=1)
+    broken = Probe("damaged", "frame 3", fps=90.0, frames=7)
+    rows = [row(name) for name in ("a", "f", "s", "b")]
+    assert findings(rows, f=frames, s=single, b=broken).rate_note == ""
 
 
 def same(*names):

@@ -1,7 +1,6 @@
 """Frame indices against literal offsets, enumeration of every start, and pytorchvideo's own decoding rule."""
 
 import contextlib
-import itertools
 import random
 from collections import Counter
 
@@ -20,7 +19,6 @@ from video_rs.data.sampling import (
     isolated_rng,
     pytorchvideo_clips,
     random_clip,
-    segment_frames,
     uniform_clips,
 )
 from video_rs.errors import InputError
@@ -189,28 +187,6 @@ def test_isolated_rng_restores_after_an_error_and_advances_the_generator():
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "expected"),
-    [
-        (None, None, (0, 100)),
-        (2.0, 4.0, (20, 20)),
-        (2.01, 3.99, (21, 19)),  # frames 2.1 .. 3.9 s
-        (None, 4.0, (0, 40)),
-        (9.0, None, (90, 10)),
-        (9.0, 12.0, (90, 10)),
-        (9.9, 10.0, (99, 1)),
-    ],
-)
-def test_segment_frames(start, end, expected):
-    assert segment_frames(100, 10.0, start, end) == expected
-
-
-def test_touching_segments_share_no_frame():
-    times = [0.0, 1.0, 1.3, 2.77, 4.5, None]
-    parts = [segment_frames(150, 29.97, a, b) for a, b in itertools.pairwise(times)]
-    assert [i for first, count in parts for i in range(first, first + count)] == list(range(150))
-
-
-@pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: random_clip(0, 4, 2, seeded()), "num_frames: got 0, allowed: an integer of at least 1"),
@@ -219,10 +195,6 @@ def test_touching_segments_share_no_frame():
         (lambda: uniform_clips(5, 4, 2, True), "num_clips: got True"),
         (lambda: uniform_clips(5, 4, 2, 2, "pad"), "short: got 'pad', allowed: wrap or repeat"),
         (lambda: pytorchvideo_clips(RandomClipSampler(1), 5, 0, 4, seeded()), "fps: got 0, allowed"),
-        (lambda: segment_frames(100, float("nan"), 1.0, 2.0), "fps: got nan"),
-        (lambda: segment_frames(100, 10.0, 12.0, 13.0), "segment 12.0..13.0 s holds no frame: .* 100 frames at 10 "),
-        (lambda: segment_frames(100, 10.0, 1.01, 1.02), "holds no frame"),
-        (lambda: segment_frames(150, 29.97, 5.0, None), "segment 5.0..end s holds no frame"),
     ],
 )
 def test_refusals(call, message):

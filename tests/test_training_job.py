@@ -635,9 +635,13 @@ def test_a_warm_up_as_long_as_the_run_is_pointed_out(tool, videos, config_file, 
 
 
 def test_a_scaled_learning_rate_is_said_and_used(tool, videos, config_file, tmp_path):
-    arguments = tiny_run(videos, tmp_path / "run", SOLVER__MAX_STEPS=1, SOLVER__LR_FOR_BATCH_SIZE=16)
+    arguments = tiny_run(
+        videos, tmp_path / "run", SOLVER__MAX_STEPS=1, SOLVER__LR_FOR_BATCH_SIZE=16, DATA__TARGET_FPS=12.5
+    )
     result = tool("train_net", "--cfg", config_file, *arguments)
     assert "learning rate 0.05 x 4 / 16 clips = 0.0125 (SOLVER.LR_FOR_BATCH_SIZE)\n" in result.out
+    span = "clips of 4 frames span 0.64 s of every video, whatever its rate (DATA.TARGET_FPS 12.5)\n"
+    assert span in result.out
     assert next(r for r in read_log(tmp_path / "run" / "log.jsonl") if r["kind"] == "train")["lr"] == 0.0125
 
 

@@ -61,6 +61,13 @@ def main() -> None:
         help="videos with fewer are noted as short (default: %(default)s, which 32 frames of stride 2 reach over)",
     )
     parser.add_argument(
+        "--target-fps",
+        type=float,
+        default=0.0,
+        metavar="RATE",
+        help="frames per second that --min-frames counts in, as DATA.TARGET_FPS (default: each video's own)",
+    )
+    parser.add_argument(
         "--path-handlers",
         default="",
         metavar="NAMES",
@@ -82,6 +89,7 @@ def main() -> None:
         processes=usable_cores() if args.processes is None else args.processes,
         time_limit=args.time_limit,
         clip_reach=args.min_frames,
+        target_fps=args.target_fps,
         path_handlers=handler_names(args.path_handlers),
     )
     if not diagnosis.clean:

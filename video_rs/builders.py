@@ -152,7 +152,9 @@ def dataset_fingerprint(records: RecordList | None) -> str:
 def build_clip_spec(config: Config) -> ClipSpec:
     """Which frames make a clip."""
     data = config.DATA
-    return ClipSpec(data.NUM_FRAMES, data.SAMPLING_RATE, data.SHORT_VIDEO, data.CLIP_SAMPLER)
+    return ClipSpec(
+        data.NUM_FRAMES, data.SAMPLING_RATE, data.SHORT_VIDEO, data.CLIP_SAMPLER, target_fps=data.TARGET_FPS
+    )
 
 
 @contextlib.contextmanager

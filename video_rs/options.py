@@ -66,6 +66,12 @@ OPTIONS = (
     Option("DATA.NUM_FRAMES", 32, "frames of a clip", low=1),
     Option("DATA.SAMPLING_RATE", 2, "stride between the frames of a clip, in frames", low=1),
     Option(
+        "DATA.TARGET_FPS",
+        0.0,
+        "frames per second that SAMPLING_RATE counts in, whatever the video's; 0: by frame number, as published",
+        low=0,
+    ),
+    Option(
         "DATA.CLIP_SAMPLER", "frames", "frames: exact; pytorchvideo: its samplers by time", ("frames", "pytorchvideo")
     ),
     Option(

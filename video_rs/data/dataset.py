@@ -11,7 +11,7 @@ from video_rs.data.decoding.fetching import register_handlers
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.probe_cache import known_frames
 from video_rs.data.records import VideoRecord
-from video_rs.data.sampling import segment_frames
+from video_rs.data.span import Span, segment_span
 from video_rs.data.transforms import EvalTransform, TrainTransform
 from video_rs.errors import InputError
 
@@ -107,8 +107,8 @@ class ClipReader:
         generator = sample_generator(self.seed, epoch, pick)
         try:
             with self.source.open(record.path) as reader:
-                first, count = segment(reader, record)
-                wanted = [first + self.clip.random(count, reader.fps, generator) for _ in range(self.clips)]
+                span = segment(reader, record)
+                wanted = [self.clip.random(span, generator) for _ in range(self.clips)]
                 needed, places = torch.stack(wanted).unique(return_inverse=True)
                 frames = reader.frames(needed)
         except DecodeError as error:
@@ -154,10 +154,10 @@ def _at(frames: Tensor, places: Tensor) -> Tensor:
     return frames if torch.equal(places, torch.arange(len(frames))) else frames[places]
 
 
-def segment(reader: VideoReader, record: VideoRecord) -> tuple[int, int]:
-    """First frame and number of frames of the record's segment; DecodeError where the video has none of them."""
+def segment(reader: VideoReader, record: VideoRecord) -> Span:
+    """The frames of the record's segment; DecodeError where the video has none of them."""
     try:
-        return segment_frames(reader.num_frames, reader.fps, record.start, record.end, reader.times)
+        return segment_span(reader.num_frames, reader.fps, record.start, record.end, reader.times)
     except InputError as error:
         raise DecodeError(record.path, str(error)) from error
 
@@ -168,8 +168,7 @@ def read_views(reader: VideoReader, preprocessing: Preprocessing, record: VideoR
     Returns:
         uint8 ``[3, N, h, w]`` and int64 ``[K, T]``.
     """
-    first, count = segment(reader, record)
-    clips = first + preprocessing.clip.uniform(count, reader.fps, preprocessing.num_clips)
+    clips = preprocessing.clip.uniform(segment(reader, record), preprocessing.num_clips)
     needed = clips.unique()
     at_once = max(1, CHUNK_BYTES // (reader.height * reader.width * 3))
     chunks = [preprocessing.transform.resize(reader.frames(part)) for part in needed.split(at_once)]

@@ -13,9 +13,14 @@ from video_rs.data.decoding.orientation import AS_STORED, Orientation
 from video_rs.data.decoding.probing import Probe
 from video_rs.data.listing import SPLITS
 from video_rs.data.records import VideoRecord
-from video_rs.data.sampling import segment_frames
+from video_rs.data.span import Span, segment_span
 from video_rs.errors import InputError
 from video_rs.wording import counted
+
+# A rate is far from the middle one by more than this factor: 24, 25 and 30 frames per second count as alike.
+OTHER_RATE = 1.4
+# Up to this share of the videos may have such a rate without a word.
+FEW_RATES = 0.01
 
 # Rows with one of these go to quarantine.
 PROBLEMS = {
@@ -27,7 +32,7 @@ PROBLEMS = {
     "damaged": "a frame cannot be decoded",
     "hung": "its decoder took longer than the time limit",
     "crashed": "its decoder took the process down with it",
-    "segment": "the segment holds no frame of the video",
+    "segment": "the segment lies behind the end of the video",
     "conflict": "the same video is listed with other labels",
     "leak": "the same video is in the validation or test rows too",
 }
@@ -41,7 +46,7 @@ NOTES = {
     "other_angle": "its display matrix turns by no quarter turn; read as stored",
     "interlaced": "a frame holds two fields; what moves has edges like a comb",
     "hdr": "its brightness is that of a high dynamic range; read without tone mapping, it looks pale",
-    "variable_rate": "the time between frames varies; clips count frames, not seconds",
+    "variable_rate": "the time between frames varies; clips count frames, not seconds, unless DATA.TARGET_FPS is set",
     "wrong_count": "the container's header, or the numbers of the pictures, state another number of frames",
     "pixel_aspect": "pixels are not square; they are read as stored",
     "cut": "the file was cut; what is left of it is the video",
@@ -81,11 +86,13 @@ class Diagnosis:
         class_notes: sentences on how the lists were read, on splits that nothing reads, on rows without a label, and on
             classes: without training rows, with a single video, with names that look alike.
         counts: class -> number of rows, for each split.
+        rate_note: a sentence on videos whose rates differ, with the remedy; empty where they do not.
     """
 
     findings: tuple[Finding, ...]
     class_notes: tuple[str, ...]
     counts: dict[str, Counter]
+    rate_note: str = ""
 
     @property
     def quarantined(self) -> dict[int, Finding]:
@@ -106,6 +113,27 @@ class Diagnosis:
         return Counter(finding.kind for finding in self.findings)
 
 
+class Reach(NamedTuple):
+    """Over how many ``frames`` a clip reaches: of a rate of ``target_fps``, or where that is 0 of each video's own."""
+
+    frames: int
+    target_fps: float = 0.0
+
+    def of(self, span: Span) -> int:
+        """Return how many frames ``span`` has, counted as clips count them."""
+        return span.frames_at(self.target_fps) if self.target_fps else span.count
+
+    def is_short(self, span: Span) -> bool:
+        """Return whether ``span`` has fewer frames than a clip reaches over."""
+        return self.of(span) < self.frames
+
+    def told(self, span: Span) -> str:
+        """Return both numbers in words."""
+        there = self.of(span)
+        rate = f" at {self.target_fps:g} per second" if self.target_fps else ""
+        return f"{there} frame{'s' * (there != 1)}{rate}, a clip reaches over {self.frames}"
+
+
 def diagnose(
     rows: Sequence[Row],
     probes: Mapping[str, Probe],
@@ -113,6 +141,7 @@ def diagnose(
     clip_reach: int = 1,
     times: Mapping[str, np.ndarray] | None = None,
     notes: Sequence[str] = (),
+    target_fps: float = 0.0,
 ) -> Diagnosis:
     """All findings.
 
@@ -123,13 +152,15 @@ def diagnose(
         clip_reach: frames that a training clip spans; a video with fewer is "short".
         times: by the records' path, seconds of the frames of videos whose frame i is not at i / fps.
         notes: on how the lists were read; they come first among the notes on classes.
+        target_fps: frames per second that clips count in, and ``clip_reach`` with them; 0: each video's own frames.
     """
     times = times or {}
+    reach = Reach(clip_reach, target_fps)
     findings = [
         finding
         for i, row in enumerate(rows)
         if not row.fault
-        for finding in _of_file(i, row, probes[row.record.path], times.get(row.record.path), clip_reach)
+        for finding in _of_file(i, row, probes[row.record.path], times.get(row.record.path), reach)
     ]
     findings += [Finding("row", i, row.fault) for i, row in enumerate(rows) if row.fault]
     findings += _of_content(rows, probes)
@@ -138,24 +169,25 @@ def diagnose(
         counts[row.split].update(row.record.labels)
     unlabelled = sum(not (row.fault or row.record.labels) for row in rows)
     of_classes = (*notes, *filter(None, _class_notes(counts, names, unlabelled)))
-    return Diagnosis(tuple(sorted(findings, key=lambda f: f.row)), of_classes, dict(counts))
+    of_rates = "" if target_fps else _rate_note(probes)
+    return Diagnosis(tuple(sorted(findings, key=lambda f: f.row)), of_classes, dict(counts), of_rates)
 
 
-def _of_file(index: int, row: Row, probe: Probe, times: np.ndarray | None, clip_reach: int) -> Iterable[Finding]:
+def _of_file(index: int, row: Row, probe: Probe, times: np.ndarray | None, reach: Reach) -> Iterable[Finding]:
     if probe.kind != "ok":
         yield Finding(probe.kind, index, probe.reason)
         return
     record = row.record
     try:
-        _, frames = segment_frames(probe.frames, probe.fps, record.start, record.end, times)
+        span = segment_span(probe.frames, probe.fps, record.start, record.end, times)
     except InputError as error:
         yield Finding("segment", index, str(error))
         return
     seconds = probe.frames / probe.fps if times is None else float(times[-1]) + 1 / probe.fps
     if record.end is not None and record.end > seconds + 1:
         yield Finding("past_end", index, f"to {record.end:g} s, the video is {seconds:.2f} s long")
-    if frames < clip_reach:
-        yield Finding("short", index, f"{counted(frames, 'frame')}, a clip reaches over {clip_reach}")
+    if reach.is_short(span):
+        yield Finding("short", index, reach.told(span))
     yield from _of_presentation(index, probe)
     if probe.variable_rate:
         yield Finding("variable_rate", index, f"{probe.fps:.3g} frames per second on average")
@@ -178,6 +210,23 @@ def _of_presentation(index: int, probe: Probe) -> Iterable[Finding]:
         yield Finding("interlaced", index, f"{probe.height} lines, {probe.fps:.3g} frames per second")
     if probe.hdr:
         yield Finding("hdr", index, f"{probe.hdr}, {probe.pixel_format}")
+
+
+def _rate_note(probes: Mapping[str, Probe]) -> str:
+    """Return a sentence where some videos are considerably faster or slower than the middle one."""
+    # Neither a folder of pictures nor a single frame has a rate of its own.
+    rates = sorted(p.fps for p in probes.values() if p.kind == "ok" and p.container != "folder" and p.frames > 1)
+    if not rates:
+        return ""
+    middle = rates[len(rates) // 2]
+    other = [rate for rate in rates if max(rate / middle, middle / rate) > OTHER_RATE]
+    if len(other) <= FEW_RATES * len(rates):
+        return ""
+    return (
+        f"the videos have {rates[0]:.3g} to {rates[-1]:.3g} frames per second, {len(other)} of {len(rates)} far from "
+        f"the middle of {middle:.3g}, and clips count frames; DATA.TARGET_FPS {middle:.3g} makes them span the same "
+        "seconds of each"
+    )
 
 
 def _of_content(rows: Sequence[Row], probes: Mapping[str, Probe]) -> Iterable[Finding]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from video_rs.data.sampling import pytorchvideo_clips, random_clip, uniform_clips
+from video_rs.data.span import Span
 from video_rs.data.transforms import EvalTransform, to_float
 
 
@@ -17,6 +18,8 @@ class ClipSpec:
     Attributes:
         num_frames: frames of a clip.
         sampling_rate: stride between them, in frames.
+        target_fps: frames per second that the stride counts in, whatever the video's own rate: a clip then spans the
+            same seconds of every video. 0: it counts the video's own frames.
         short_video: "wrap" or "repeat", for a video shorter than its clip.
         clip_sampler: "frames" (exact offsets) or "pytorchvideo" (its samplers, by time).
     """
@@ -25,9 +28,26 @@ class ClipSpec:
     sampling_rate: int
     short_video: str = "wrap"
     clip_sampler: str = "frames"
+    target_fps: float = 0.0
 
-    def random(self, num_frames: int, fps: float, generator: torch.Generator) -> Tensor:
-        """Frame indices int64 ``[T]`` of a random clip."""
+    def random(self, span: Span, generator: torch.Generator) -> Tensor:
+        """Return the frames int64 ``[T]`` of a random clip of ``span``, as numbers in its video."""
+        if not self.target_fps:
+            return span.first + self._random(span.count, span.fps, generator)
+        ticks = self._random(span.frames_at(self.target_fps), self.target_fps, generator)
+        # Anywhere inside a tick, so that every frame of a faster video is seen in training.
+        phase = torch.rand((), dtype=torch.float64, generator=generator)
+        return span.on_screen((ticks + phase) / self.target_fps)
+
+    def uniform(self, span: Span, num_clips: int) -> Tensor:
+        """Return the frames int64 ``[K, T]`` of ``num_clips`` clips spread over ``span``, as numbers in its video."""
+        if not self.target_fps:
+            return span.first + self._uniform(span.count, span.fps, num_clips)
+        ticks = self._uniform(span.frames_at(self.target_fps), self.target_fps, num_clips)
+        # In the middle of a tick, where a rounded time or a rate of 29.97 for 30 changes no frame.
+        return span.on_screen((ticks + 0.5) / self.target_fps)
+
+    def _random(self, num_frames: int, fps: float, generator: torch.Generator) -> Tensor:
         if self.clip_sampler == "pytorchvideo":
             from pytorchvideo.data.clip_sampling import RandomClipSampler
 
@@ -35,8 +55,7 @@ class ClipSpec:
             return pytorchvideo_clips(sampler, num_frames, fps, self.num_frames, generator, self.short_video)[0]
         return random_clip(num_frames, self.num_frames, self.sampling_rate, generator, self.short_video)
 
-    def uniform(self, num_frames: int, fps: float, num_clips: int) -> Tensor:
-        """Frame indices int64 ``[K, T]`` of ``num_clips`` clips spread over the video."""
+    def _uniform(self, num_frames: int, fps: float, num_clips: int) -> Tensor:
         if self.clip_sampler == "pytorchvideo":
             from pytorchvideo.data.clip_sampling import ConstantClipsPerVideoSampler
 

@@ -5,22 +5,19 @@ A clip is ``clip_frames`` frames, ``stride`` frames apart. ``short`` says what h
 ``"wrap"`` (published) starts over, ``"repeat"`` keeps showing the last frame.
 """
 
-import math
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from video_rs.data.span import check_fps, frame_at
 from video_rs.errors import InputError
-from video_rs.wording import counted
 
 SHORT_VIDEO_RULES = ("wrap", "repeat")
-_TIME_NOISE = Fraction(1, 10**6)  # frames or seconds: times that are floats must not gain or lose a frame
 
 
 def random_clip(
@@ -70,32 +67,10 @@ def pytorchvideo_clips(
     give together. A span that runs past the end of the video follows ``short`` instead of being cut.
     """
     _check_counts(short, num_frames=num_frames, clip_frames=clip_frames)
-    _check_fps(fps)
+    check_fps(fps)
     with isolated_rng(generator):
         spans = _spans(sampler, Fraction(num_frames) / Fraction(fps))
     return torch.stack([_within(_evenly(span, fps, clip_frames), num_frames, short) for span in spans])
-
-
-def segment_frames(
-    num_frames: int, fps: float, start: float | None, end: float | None, times: np.ndarray | None = None
-) -> tuple[int, int]:
-    """``(first, count)``: the frames whose time lies in ``[start, end)`` seconds, clamped to the video.
-
-    ``times`` are their times in seconds, float64 ``[num_frames]``; None: ``i / fps``.
-
-    ``None`` is the video's own start or end. Segments that touch share no frame. Sample in ``count`` frames and add
-    ``first`` to the indices. Raises InputError when the segment holds no frame.
-    """
-    _check_counts("wrap", num_frames=num_frames)
-    _check_fps(fps)
-    frame_at = partial(_frame_at, fps=fps) if times is None else partial(np.searchsorted, times + float(_TIME_NOISE))
-    first = 0 if start is None else max(0, int(frame_at(start)))
-    stop = num_frames if end is None else min(num_frames, int(frame_at(end)))
-    if stop <= first:
-        segment = f"{start or 0}..{'end' if end is None else end} s"
-        video = f"{counted(num_frames, 'frame')} at {fps:g} per second, {num_frames / fps:.2f} s"
-        raise InputError(f"segment {segment} holds no frame: the video has {video}; correct the list's start and end")
-    return first, stop - first
 
 
 @contextmanager
@@ -133,19 +108,9 @@ def _spans(sampler, duration: Fraction) -> list[tuple[Fraction, Fraction]]:
 
 
 def _evenly(span: tuple[Fraction, Fraction], fps: float, clip_frames: int) -> Tensor:
-    first, stop = (_frame_at(seconds, fps) for seconds in span)
+    first, stop = (frame_at(seconds, fps) for seconds in span)
     offsets = np.linspace(0, max(0, stop - first - 1), clip_frames).astype(np.int64)
     return first + torch.from_numpy(offsets)
-
-
-def _frame_at(seconds: float | Fraction, fps: float) -> int:
-    """The first frame at or after a time."""
-    return math.ceil(Fraction(seconds) * Fraction(fps) - _TIME_NOISE)
-
-
-def _check_fps(fps: float) -> None:
-    if not (math.isfinite(fps) and fps > 0):
-        raise InputError(f"fps: got {fps}, allowed: a number above 0; check the video with the dataset doctor")
 
 
 def _check_counts(short: str, **counts: int) -> None:

@@ -27,6 +27,12 @@ def announce(run: "Run") -> None:
         f"{counted(len(run.train_records), 'training video')}, {len(run.val_records or ())} for validation; {steps} on "
         f"{distributed.world_size()} x {run.device.type}, output in {run.folder.path}"
     )
+    if (data := run.config.DATA).TARGET_FPS:
+        seconds = data.NUM_FRAMES * data.SAMPLING_RATE / data.TARGET_FPS
+        say(
+            f"clips of {data.NUM_FRAMES} frames span {seconds:.3g} s of every video, whatever its rate "
+            f"(DATA.TARGET_FPS {data.TARGET_FPS:g})"
+        )
     if solver.LR_FOR_BATCH_SIZE:
         say(
             f"learning rate {solver.BASE_LR:.4g} x {settings.batch_size} / {solver.LR_FOR_BATCH_SIZE} clips = "

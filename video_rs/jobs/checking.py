@@ -1,5 +1,6 @@
 """Check a data set: probe every file once, say what is wrong, and write the list without it."""
 
+import math
 import os
 import random
 import time
@@ -41,6 +42,7 @@ def run_check(
     processes: int = 1,
     time_limit: float = 30.0,
     clip_reach: int = 1,
+    target_fps: float = 0.0,
     path_handlers: Sequence[str] = (),
 ) -> Diagnosis:
     """Probes, prints a summary, and writes ``clean.csv``, ``quarantine.csv``, ``check.json`` and ``check.html``.
@@ -56,6 +58,7 @@ def run_check(
         processes: files probed at once.
         time_limit: seconds for one file.
         clip_reach: frames below which a video is "short".
+        target_fps: as DATA.TARGET_FPS; above 0 ``clip_reach`` counts frames of that rate.
         path_handlers: as :class:`video_rs.data.dataset.VideoSource` has them.
 
     Raises:
@@ -66,6 +69,8 @@ def run_check(
         raise InputError(f"depth: got {depth!r}, allowed: {', '.join(DEPTHS)}")
     if clip_reach < 1:
         raise InputError(f"--min-frames: got {clip_reach}, allowed: from 1 (frames)")
+    if not 0 <= target_fps < math.inf:
+        raise InputError(f"--target-fps: got {target_fps:g}, allowed: frames per second, or 0 for each video's own")
     check_limits(processes, time_limit)
     register_handlers(path_handlers)
     rows, names, notes = read_rows(lists, root, label_map)
@@ -81,7 +86,7 @@ def run_check(
         if not probed.is_kept:
             say(f"note: {probed.path} cannot be written to; what was found now is in {folder}, but not kept there")
     seconds = time.perf_counter() - started
-    diagnosis = diagnose(rows, probes, names, clip_reach, times, notes)
+    diagnosis = diagnose(rows, probes, names, clip_reach, times, notes, target_fps)
     rate = f", {fresh} of them now, {fresh / seconds:.1f} files/s" if fresh else ", none of them anew"
     say(f"{counted(len(rows), 'row')}, {counted(len(probes), 'file')}{rate}")
     write_lists(folder, rows, names, diagnosis)
@@ -196,6 +201,7 @@ def as_data(rows: Sequence[Row], names: Sequence[str], probes: dict[str, Probe],
         "kinds": dict(diagnosis.kinds()),
         "classes": class_counts(names, diagnosis),
         "class_notes": list(diagnosis.class_notes),
+        "rate_note": diagnosis.rate_note,
         "findings": [
             {"path": rows[f.row].record.path, "id": rows[f.row].record.id, "kind": f.kind, "detail": f.detail}
             for f in diagnosis.findings
@@ -290,6 +296,7 @@ def write_page(
         problems=kinds(PROBLEMS),
         notes=kinds(NOTES),
         class_notes=diagnosis.class_notes,
+        rate_note=diagnosis.rate_note,
         classes=class_counts(names, diagnosis) if names else {},
         spreads=[
             Spread("Length", "seconds", [probe.frames / probe.fps for probe in sound]),
@@ -309,6 +316,8 @@ def summarize(diagnosis: Diagnosis, rows: int, folder: Path) -> None:
         for kind, meaning in meanings.items():
             if kinds[kind]:
                 say(f"  {title}: {kinds[kind]:>7} {kind:<13} {meaning}")
+    if diagnosis.rate_note:
+        say(f"  rates: {diagnosis.rate_note}")
     for note in diagnosis.class_notes[:_PICTURES_PER_KIND]:
         say(f"  classes: {note}")
     bad = len(diagnosis.quarantined)

@@ -10,7 +10,6 @@ from video_rs.data.dataset import segment
 from video_rs.data.decoding import open_video
 from video_rs.data.preprocessing import ClipSpec
 from video_rs.data.records import VideoRecord
-from video_rs.data.sampling import center_clip
 from video_rs.engine.metrics import VideoResult, class_precisions, confusion_matrix, top_labels
 from video_rs.errors import InputError
 from video_rs.reports import Example, write_report
@@ -66,8 +65,7 @@ def _spread(items: list, count: int) -> list:
 def _example_frames(record: VideoRecord, clip: ClipSpec, decoder: str):
     """A few frames over the centre clip, uint8 ``[T, H, W, 3]``."""
     with open_video(record.path, decoder) as reader:
-        first, count = segment(reader, record)
-        indices = first + center_clip(count, clip.num_frames, clip.sampling_rate, clip.short_video)
+        indices = clip.uniform(segment(reader, record), 1)[0]
         picked = indices[:: max(1, len(indices) // EXAMPLE_FRAMES)][:EXAMPLE_FRAMES]
         return reader.frames(picked)
 

@@ -55,6 +55,7 @@ def write_check_page(
     problems: Sequence[Kind],
     notes: Sequence[Kind],
     class_notes: Sequence[str],
+    rate_note: str,
     classes: Mapping[str, Mapping[str, int]],
     spreads: Sequence[Spread],
     sound: Sequence[Picture],
@@ -68,6 +69,7 @@ def write_check_page(
         rows, quarantined: of the data set.
         problems, notes: kinds of findings; those without rows are left out.
         class_notes: sentences on classes.
+        rate_note: a sentence on the rates of the videos, or nothing.
         classes: split -> class -> number of rows.
         spreads: histograms.
         sound: rows without findings to look at.
@@ -81,6 +83,7 @@ def write_check_page(
         "problems": [_shown(kind) for kind in problems if kind.rows],
         "notes": [_shown(kind) for kind in notes if kind.rows],
         "class_notes": list(class_notes),
+        "rate_note": rate_note,
         "splits": {split or "all rows": sum(counts.values()) for split, counts in classes.items()},
         "parts": _class_parts(classes),
         "charts": [(spread.title, data_uri(plots.png(_histogram(spread)))) for spread in spreads if len(spread.values)],

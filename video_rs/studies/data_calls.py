@@ -15,6 +15,7 @@ from video_rs.data.loader import ClipLoader, Workers
 from video_rs.data.order import ClipOrder, Share, permutation
 from video_rs.data.preprocessing import ClipSpec
 from video_rs.data.records import VideoRecord
+from video_rs.data.span import whole_video
 from video_rs.data.transforms import TrainTransform
 from video_rs.errors import InputError
 from video_rs.studies.data_subjects import SAMPLING_RATE, DataSubject
@@ -68,17 +69,17 @@ def needed(subject: DataSubject) -> Iterator[tuple[str, np.ndarray]]:
     """Videos in random order and the frames of a random clip; the frames are counted before anything is measured."""
     from video_rs.data.decoding import open_video
 
-    clip, counts = ClipSpec(subject.frames, SAMPLING_RATE), {}
+    clip, spans = ClipSpec(subject.frames, SAMPLING_RATE), {}
     for video in subject.videos:
         with open_video(video) as reader:
-            counts[video] = reader.num_frames, reader.fps
+            spans[video] = whole_video(reader.num_frames, reader.fps, reader.times)
 
     def draw() -> Iterator[tuple[str, np.ndarray]]:
         generator = torch.Generator().manual_seed(0)
         while True:
             for i in torch.randperm(len(subject.videos), generator=generator).tolist():
                 video = subject.videos[i]
-                yield video, clip.random(*counts[video], generator).numpy()
+                yield video, clip.random(spans[video], generator).numpy()
 
     return draw()
 
