@@ -95,6 +95,11 @@ class Preprocessing:
         rest = {**data, "clip": ClipSpec(**data["clip"]), "transform": EvalTransform(**data["transform"])}
         return cls(**rest)
 
+    def clip_shape(self, batch: int) -> tuple[int, int, int, int, int]:
+        """Return the shape (B, 3, T, crop, crop) of ``batch`` views, as the network gets them."""
+        size = self.transform.crop_size
+        return batch, 3, self.clip.num_frames, size, size
+
     def prepare(self, clips: Tensor, device: torch.device) -> Tensor:
         """uint8 clips ``[B, 3, T, h, w]`` on the CPU -> normalised float32 clips on ``device``, channels-last."""
         clips = clips.to(device, non_blocking=True)

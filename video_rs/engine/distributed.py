@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from video_rs.engine.convolution_check import doubtful_cudnn
 from video_rs.errors import InputError
 
 MPS_IS_WRONG = "Conv3d on this machine's MPS gives other numbers than on its CPU (pytorch/pytorch#197114)"
@@ -104,6 +105,8 @@ def pick_device(name: str) -> torch.device:
             f"process {number} of this machine has no GPU of its own among {count}; start {count} processes"
         )
     torch.cuda.set_device(number)
+    if doubt := doubtful_cudnn(torch.backends.cudnn.version()):
+        logging.getLogger(__name__).warning(doubt)
     return torch.device("cuda", number)
 
 

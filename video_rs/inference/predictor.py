@@ -18,6 +18,7 @@ from video_rs.data.order import Share
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.data.records import VideoRecord
 from video_rs.engine.checkpoint import load_checkpoint
+from video_rs.engine.convolution_check import require_right_convolutions
 from video_rs.engine.distributed import pick_device
 from video_rs.engine.evaluator import evaluate
 from video_rs.engine.metrics import VideoResult, top_labels
@@ -27,6 +28,8 @@ from video_rs.wording import counted
 
 Video = str | os.PathLike | np.ndarray | Tensor
 """A path, a URL, or RGB frames uint8 ``[T, H, W, 3]``."""
+
+BATCH = 8  # views per forward pass
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Predictor:
         label_names: list[str],
         device: torch.device,
         decoder: str = "auto",
-        batch: int = 8,
+        batch: int = BATCH,
         multi_label: bool = False,
     ):
         self.model, self.preprocessing, self.label_names = model, preprocessing, label_names
@@ -87,6 +90,7 @@ class Predictor:
         where = pick_device(device)
         preprocessing = Preprocessing.from_dict(checkpoint["preprocessing"])
         model, names = load_classifier(checkpoint, where), checkpoint["label_names"]
+        require_right_convolutions(model, preprocessing.clip_shape(BATCH), advice="take the CPU: --device cpu")
         return cls(model, preprocessing, names, where, decoder, multi_label=checkpoint["multi_label"])
 
     def predict(self, video: Video, fps: float = FRAMES_PER_SECOND) -> Prediction:

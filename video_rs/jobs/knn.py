@@ -18,6 +18,7 @@ from video_rs.data.preprocessing import Preprocessing
 from video_rs.data.records import RecordList, read_label_map, read_records
 from video_rs.engine import distributed
 from video_rs.engine.checkpoint import load_checkpoint
+from video_rs.engine.convolution_check import require_right_convolutions
 from video_rs.engine.evaluator import gather_results, over_videos
 from video_rs.engine.metrics import VideoResult
 from video_rs.engine.neighbours import TEMPERATURE, VideoFeatures, view_features, vote
@@ -73,6 +74,7 @@ def run_knn(
     folder = output_folder(Path(checkpoint_path), config, overrides, folder_name("knn", split), list_path)
     preprocessing = builders.single_view(builders.build_preprocessing(config))
     model = load_classifier(checkpoint, device)
+    require_right_convolutions(model, preprocessing.clip_shape(config.TEST.BATCH_SIZE))
 
     remembered, failures = _remember(config, model, memory, preprocessing)
     _require_neighbours(k, memory, own, [v.index for v in remembered])

@@ -52,6 +52,7 @@ def find_rate(config: Config, *, finetune: str = "") -> dict[str, Any]:
         run.start_from_weights()
     builders.require_files(run.train_records)
     run.fit_into_memory()
+    run.check_convolutions()
     folder.make()
     found = _sweep(run, growing_rates())
     suggestion = suggest(found.rates, found.losses)

@@ -19,6 +19,7 @@ from video_rs.data.preprocessing import Preprocessing
 from video_rs.data.records import RecordList, read_records
 from video_rs.engine import distributed
 from video_rs.engine.checkpoint import load_checkpoint
+from video_rs.engine.convolution_check import require_right_convolutions
 from video_rs.engine.evaluator import evaluate, gather_results
 from video_rs.engine.metrics import VideoResult, probability_of_so_few, summarize
 from video_rs.errors import InputError
@@ -67,6 +68,7 @@ def run_test(
     folder = output_folder(Path(checkpoint_path), config, overrides, folder_name("test", split), list_path)
     preprocessing = builders.build_preprocessing(config)
     model = load_classifier(checkpoint, device)
+    require_right_convolutions(model, preprocessing.clip_shape(config.TEST.BATCH_SIZE))
     results = score_videos(config, model, records, preprocessing, "test")
     metrics = metrics_of(config, results, len(names), preprocessing, checkpoint_path)
     metrics["list"] = absolute(records.source)

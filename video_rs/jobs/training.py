@@ -20,6 +20,7 @@ from video_rs.data.loader import ClipLoader
 from video_rs.engine import distributed
 from video_rs.engine.checkpoint import FORMAT, changed_keys, copy_checkpoint, load_checkpoint
 from video_rs.engine.checkpoint_writer import CheckpointWriter
+from video_rs.engine.convolution_check import require_right_convolutions
 from video_rs.engine.loop import fit
 from video_rs.engine.metrics import VideoResult, log_loss
 from video_rs.engine.precise_bn import recompute_statistics
@@ -28,7 +29,7 @@ from video_rs.engine.trainer import TooManyFailed, Trainer
 from video_rs.errors import InputError
 from video_rs.jobs.agreement import changed_settings, refuse_other_model, refuse_two_starts
 from video_rs.jobs.announcement import announce
-from video_rs.jobs.fitting import divisions, fitting_accumulation, is_out_of_memory, no_memory
+from video_rs.jobs.fitting import clips_at_once, divisions, fitting_accumulation, is_out_of_memory, no_memory
 from video_rs.jobs.outcome import write_outcome_report, write_predictions
 from video_rs.jobs.progress import TrainProgress, say, say_notes
 from video_rs.jobs.run_folder import REFUSED, RunFolder
@@ -91,6 +92,7 @@ def run_training(
     for records in filter(None, (run.train_records, run.val_records)):
         builders.require_files(records)
     run.fit_into_memory()
+    run.check_convolutions()
     folder.make()
     # Only now, with all input read and checked, does anything of an earlier or barely begun run go.
     if distributed.rank() == 0 and not resuming:
@@ -238,6 +240,13 @@ class Run:
         if resumed and found != before:
             self.changes.append(f"TRAIN.ACCUMULATION_STEPS: {before} -> {found}")
         self._accumulate(found)
+
+    def check_convolutions(self) -> None:
+        """Refuse a device that computes the run's largest convolutions wrongly."""
+        data = self.config.DATA
+        shape = (clips_at_once(self.config), 3, data.NUM_FRAMES, data.TRAIN_CROP_SIZE, data.TRAIN_CROP_SIZE)
+        advice = "set TRAIN.PRECISION float32 or DEVICE cpu"
+        require_right_convolutions(self.trainer.model, shape, self.trainer.precision, advice)
 
     def _accumulate(self, micro_batches: int) -> None:
         """Takes another TRAIN.ACCUMULATION_STEPS, as if the config had said so."""

@@ -89,6 +89,13 @@ class Conv3d(nn.Conv3d):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
+    def padding_before(self, size: Sequence[int]) -> Triple:
+        """Return how many cells are padded in front of the time, height and width of maps of ``size`` (T, H, W)."""
+        if not self.pads_ahead:
+            return self.padding
+        right_to_left = same_pad_widths(size, self.kernel_size, self.stride)[::2]
+        return tuple(ahead + own for ahead, own in zip(reversed(right_to_left), self.padding, strict=True))
+
     def forward(self, x: Tensor) -> Tensor:
         eager = is_eager_channels_last(x)
         if self.pads_ahead:
