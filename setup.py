@@ -38,6 +38,8 @@ setup(
         "fvcore>=0.1.5.post20221221",
         "iopath>=0.1.9",
         "numpy",
+        # Animated WebP; torchvision brings it, too.
+        "pillow",
         "pyyaml",
         "tensorboard",
         "tqdm",

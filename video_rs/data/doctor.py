@@ -129,9 +129,8 @@ class Reach(NamedTuple):
 
     def told(self, span: Span) -> str:
         """Return both numbers in words."""
-        there = self.of(span)
         rate = f" at {self.target_fps:g} per second" if self.target_fps else ""
-        return f"{there} frame{'s' * (there != 1)}{rate}, a clip reaches over {self.frames}"
+        return f"{counted(self.of(span), 'frame')}{rate}, a clip reaches over {self.frames}"
 
 
 def diagnose(

@@ -20,12 +20,13 @@ from video_rs.data.decoding import DecodeError, open_video
 from video_rs.data.decoding.container import ffmpeg_reason, open_container, stream_number
 from video_rs.data.decoding.fetching import local
 from video_rs.data.decoding.filtering import Filters
-from video_rs.data.decoding.index import FrameIndex
+from video_rs.data.decoding.index import FrameIndex, index_of_pictures
 from video_rs.data.decoding.numbered import FramePlaces, NumberedPackets
 from video_rs.data.decoding.orientation import AS_STORED, Orientation
 from video_rs.data.decoding.packets import scan
 from video_rs.data.decoding.pyav import PyAVReader
 from video_rs.data.decoding.reader import check_file
+from video_rs.data.decoding.webp import is_animated_webp
 from video_rs.data.encoding import encoder_options, whole_file
 from video_rs.errors import InputError
 
@@ -62,7 +63,7 @@ def reencode(
         OSError: the folder is missing or cannot be written.
     """
     plan, path = _Plan.of(local(os.fspath(source)), short_side), Path(path)
-    program = "pyav" if plan.is_folder or plan.has_matrix else program
+    program = "pyav" if plan.has_pictures or plan.has_matrix else program
     with whole_file(path, "libx264") as temporary:
         if program == "ffmpeg":
             _run_ffmpeg(plan, temporary, keyframe_interval, crf)
@@ -94,15 +95,17 @@ class _Plan:
         return self.index.time_base
 
     @property
-    def is_folder(self) -> bool:
-        """Whether the source is a folder of frames."""
-        return os.path.isdir(self.source)
+    def has_pictures(self) -> bool:
+        """Whether the source is a folder of frames or an animated WebP, which no decoder of videos reads."""
+        return os.path.isdir(self.source) or is_animated_webp(self.source)
 
     @classmethod
     def of(cls, source: str, short_side: int) -> "_Plan":
         if os.path.isdir(source):
-            return cls._of_folder(source, short_side)
+            return cls._of_pictures(source, short_side)
         check_file(source)
+        if is_animated_webp(source):
+            return cls._of_pictures(source, short_side)
         index = scan(source)
         with PyAVReader(source, index) as reader:
             orientation = reader.orientation
@@ -114,15 +117,16 @@ class _Plan:
         return cls(source, index, orientation, has_matrix, height, width, aspect)
 
     @classmethod
-    def _of_folder(cls, source: str, short_side: int) -> "_Plan":
+    def _of_pictures(cls, source: str, short_side: int) -> "_Plan":
         with open_video(source) as reader:
-            count, fps = reader.num_frames, reader.fps
+            count, fps, times = reader.num_frames, reader.fps, reader.times
             height, width = shrunk(reader.height, reader.width, short_side)
         base = 1 / Fraction(fps).limit_denominator(1001)
-        every = np.arange(count)
-        no_entries = np.empty((0, 5), np.int64)
-        index = FrameIndex(every, every, np.ones(count, bool), no_entries, base, fps, stream=0, addressable=True)
-        return cls(source, index, AS_STORED, False, height, width, Fraction(1))
+        pts, key = np.arange(count), np.ones(count, bool)
+        if times is not None:
+            base = Fraction(1, 1000)
+            pts = np.round(times * 1000).astype(np.int64)
+        return cls(source, index_of_pictures(pts, key, base, fps), AS_STORED, False, height, width, Fraction(1))
 
 
 def shrunk(height: int, width: int, short_side: int) -> tuple[int, int]:
@@ -133,7 +137,7 @@ def shrunk(height: int, width: int, short_side: int) -> tuple[int, int]:
 
 def _shown(plan: _Plan) -> Iterator[av.VideoFrame]:
     """The frames of the index, none left out. DecodeError at the first that is damaged or does not come."""
-    return _pictures(plan) if plan.is_folder else _decoded(plan)
+    return _pictures(plan) if plan.has_pictures else _decoded(plan)
 
 
 def _pictures(plan: _Plan) -> Iterator[av.VideoFrame]:

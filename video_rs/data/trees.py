@@ -1,4 +1,4 @@
-"""The videos below a folder: one walk, which opens none of them, and what it leaves out."""
+"""The videos below a folder: one walk, which opens none of them but WebPs, and what it leaves out."""
 
 import os
 from collections import Counter
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from video_rs.data.decoding.location import IMAGE_ENDINGS
+from video_rs.data.decoding.webp import ENDING as WEBP
+from video_rs.data.decoding.webp import is_animated_webp
 from video_rs.errors import InputError
 from video_rs.wording import counted, some
 
@@ -49,9 +51,9 @@ def find_videos(folder: str) -> list[str]:
 def search(folder: str) -> Tree:
     """Find all videos below ``folder``. Hidden names are skipped, links are followed.
 
-    A video is told by its name's ending. A folder with pictures is one, too, with all that is below it, unless a video
-    file is in it, below it, or beside it or a folder around it (but at the top): then they may be thumbnails. Optical
-    flow (``flow_x``) beside the frames (``rgb``, ``img``) is no video.
+    A video is told by its name's ending, and an animated WebP by its first bytes. A folder with pictures is a video,
+    too, with all that is below it, unless a video file is in it, below it, or beside it or a folder around it (but at
+    the top): then they may be thumbnails. Optical flow (``flow_x``) beside the frames (``rgb``, ``img``) is none.
 
     Raises:
         InputError: a folder that is not there or cannot be read.
@@ -119,6 +121,14 @@ class _Found(NamedTuple):
     empty: list[str]
 
 
+def _animations(folder: str, names: list[str]) -> set[str]:
+    """Return the names of animated WebPs; where the first ``.webp`` is a picture, all of them are taken for frames."""
+    pictures = sorted(name for name in names if _ending(name) == WEBP)
+    if not pictures or not is_animated_webp(os.path.join(folder, pictures[0])):
+        return set()
+    return {name for name in pictures if is_animated_webp(os.path.join(folder, name))}
+
+
 def _walk(root: str, inside: str, beside_video: bool, around: frozenset[tuple[int, int]]) -> _Found:
     """Search below ``inside``, which is "" or ends with a slash.
 
@@ -134,8 +144,9 @@ def _walk(root: str, inside: str, beside_video: bool, around: frozenset[tuple[in
     folders = [name for name, is_folder in shown if is_folder]
     names = [name for name, is_folder in shown if not is_folder]
 
-    files = [inside + name for name in names if is_video(name)]
-    left_out = Counter(_ending(name) for name in names if not is_video(name))
+    videos = {name for name in names if is_video(name)} | _animations(here, names)
+    files = [inside + name for name in names if name in videos]
+    left_out = Counter(_ending(name) for name in names if name not in videos)
     beside_video |= bool(inside and files)
     frames: list[str] = []
     empty: list[str] = []

@@ -87,3 +87,9 @@ class FrameIndex:
         number = self.packets[self._key_frames[before - 1]]
         row = np.searchsorted(self.entries[:, 0], number)
         return Entry(*self.entries[row].tolist())
+
+
+def index_of_pictures(pts: np.ndarray, key: np.ndarray, time_base: Fraction, fps: float) -> FrameIndex:
+    """Return the index of frames that lie in no packets: the pictures of a folder or of an animation."""
+    no_entries = np.empty((0, 5), np.int64)
+    return FrameIndex(pts, np.arange(len(pts)), key, no_entries, time_base, fps, stream=0, addressable=True)

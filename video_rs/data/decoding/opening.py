@@ -18,7 +18,7 @@ def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex
     """Opens the video at ``path`` with one of ``DECODERS``.
 
     ``path`` is a regular file, a part of a shard (``x.tar#start+size``), a URL of either that iopath fetches, or
-    a folder of frames (``img_00001.jpg``, ...), which needs no decoder.
+    a folder of frames (``img_00001.jpg``, ...), which needs no decoder. An animated WebP is read through Pillow.
 
     ``index`` is that of the file where it is known (:mod:`video_rs.data.probe_cache`); it spares a scan of the packets.
 
@@ -32,11 +32,14 @@ def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex
     reader = reader_class(decoder)
     from video_rs.data.decoding.images import ImageFolderReader
     from video_rs.data.decoding.packets import scan
+    from video_rs.data.decoding.webp import AnimatedWebpReader, is_animated_webp
 
     path = local(os.fspath(path))
     if os.path.isdir(path):
         return ImageFolderReader(path)
     check_file(path)
+    if is_animated_webp(path):
+        return AnimatedWebpReader(path)
     index = index or scan(path)
     if not decoder.startswith("torchcodec"):
         return reader(path, index)

@@ -19,6 +19,7 @@ from video_rs.data.decoding.opening import open_video
 from video_rs.data.decoding.packets import scan
 from video_rs.data.decoding.pyav import PyAVReader
 from video_rs.data.decoding.reader import DecodeError, VideoReader, check_file, system_reason
+from video_rs.data.decoding.webp import AnimatedWebpReader, is_animated_webp
 from video_rs.data.sampling import segment_frames
 from video_rs.errors import InputError
 
@@ -94,6 +95,8 @@ def probe(path: str, depth: str = "ends") -> tuple[Probe, FrameIndex | None]:
             return _probe_folder(path, depth), None
         check_file(path)
         facts["fingerprint"] = fingerprint(path)
+        if is_animated_webp(path):
+            return _probe_animation(path, facts)
         facts |= _header(path)
         index = scan(path)
         facts |= _header(path, index.stream) | _timing(index)
@@ -109,6 +112,14 @@ def probe(path: str, depth: str = "ends") -> tuple[Probe, FrameIndex | None]:
             facts |= {"fingerprint": "", "kind": "unreadable", "reason": refusal}
         return Probe(**facts), None
     return Probe(**facts), index
+
+
+def _probe_animation(path: str, facts: dict) -> tuple[Probe, FrameIndex]:
+    """An animated WebP: opening it decodes the first frame."""
+    with AnimatedWebpReader(path) as reader:
+        _decode(reader, facts["depth"])
+        size = {"height": reader.height, "width": reader.width}
+        return Probe(**facts, codec="webp", container="webp", **_timing(reader.index), **size), reader.index
 
 
 def _probe_folder(path: str, depth: str) -> Probe:
