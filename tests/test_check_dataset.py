@@ -416,7 +416,7 @@ def test_segments_of_a_variable_rate_are_held_against_its_times(tmp_path, tool):
         assert details[1][1] == "4 frames, a clip reaches over 8"
         assert details[2][1].startswith("to 13 s, the video is 11.")
         assert details[3][1].startswith(
-            "segment 20.0..21.0 s holds no frame: the video has 30 frames at 2.66 per second, 11."
+            "segment 20.0..21.0 s holds no frame: the video has 30 frames at 2.66055 per second, 11.28 s;"
         )
 
 
