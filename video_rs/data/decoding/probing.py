@@ -20,7 +20,7 @@ from video_rs.data.decoding.packets import scan
 from video_rs.data.decoding.pyav import PyAVReader
 from video_rs.data.decoding.reader import DecodeError, VideoReader, check_file, system_reason
 from video_rs.data.decoding.webp import AnimatedWebpReader, is_animated_webp
-from video_rs.data.sampling import segment_frames
+from video_rs.data.span import segment_span, whole_video
 from video_rs.errors import InputError
 
 Segment = tuple[float | None, float | None]
@@ -252,10 +252,10 @@ def stills(
 def _shown(reader: VideoReader, start: float | None, end: float | None) -> list[int]:
     """The first, the middle and the last frame of a segment."""
     try:
-        first, count = segment_frames(reader.num_frames, reader.fps, start, end, reader.times)
+        span = segment_span(reader.num_frames, reader.fps, start, end, reader.times)
     except InputError:
-        first, count = 0, reader.num_frames
-    return sorted({first, first + count // 2, first + count - 1})
+        span = whole_video(reader.num_frames, reader.fps)
+    return sorted({span.first, span.first + span.count // 2, span.first + span.count - 1})
 
 
 def _shrunk(frame: torch.Tensor) -> torch.Tensor:
