@@ -632,13 +632,18 @@ def test_closed_groups(scanned, closed):
 
 
 def test_reading_starts_three_packets_before_a_key_where_a_position_is_stated():
-    scanned = table(0, 1, "2", 3, 4, 5, "6", "7", position={3: UNKNOWN})
+    scanned = table(0, 1, "2", 3, 4, 5, "6", "7", position={3: UNKNOWN}, size={1: 7, 6: 9})
     assert scanned.entries.tolist() == [
-        [0, 0, 0, 0, 100],
-        [2, 2, 2, 0, 100],
-        [6, 6, 6, 200, 100],
-        [7, 7, 7, 400, 100],
+        [0, 0, 0, 0, 100, UNKNOWN, 0, 1],
+        [2, 2, 2, 200, 100, 7, 0, 3],
+        [6, 6, 6, 600, 9, 100, 200, 4],
+        [7, 7, 7, 700, 100, 9, 400, 3],
     ]
+
+
+def test_sizes_that_another_key_on_the_way_has_tell_nothing():
+    scanned = table(0, 1, "2", 3, "4", 5, "6", position=dict.fromkeys(range(1, 7), UNKNOWN))
+    assert scanned.entries[:, 5].tolist() == [UNKNOWN, 100, UNKNOWN, UNKNOWN]
 
 
 def test_average_rate_falls_back_to_the_header_then_to_one():

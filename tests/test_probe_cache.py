@@ -15,13 +15,14 @@ from video_rs.data import dataset
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
 from video_rs.data.decoding import open_video, packets, probing
 from video_rs.data.decoding.index import FrameIndex, Note
+from video_rs.data.decoding.location import Stamp
 from video_rs.data.decoding.packet_table import UNKNOWN
 from video_rs.data.decoding.packets import scan
 from video_rs.data.decoding.probing import Probe, probe, stills
 from video_rs.data.decoding.reader import DecodeError
 from video_rs.data.encoding import write_video
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
-from video_rs.data.probe_cache import ProbeCache, Probed, Stamp, known_frames, known_stills
+from video_rs.data.probe_cache import ProbeCache, Probed, known_frames, known_stills
 from video_rs.data.records import VideoRecord
 from video_rs.data.transforms import EvalTransform, TrainTransform
 from video_rs.errors import InputError
@@ -201,7 +202,7 @@ def test_an_index_of_uneven_times_and_negative_start_comes_back(tmp_path):
         pts=pts,
         packets=np.array([0, 3, 1, 2, 7]),
         key=np.array([1, 0, 0, 1, 0], bool),
-        entries=np.array([[0, -(2**40), UNKNOWN, 0, 99], [2, 7, 5, 2**40, 1]]),
+        entries=np.array([[0, -(2**40), UNKNOWN, UNKNOWN, 99, UNKNOWN, 0, 1], [2, 7, 5, 2**40, 1, 8, 2**30, 4]]),
         time_base=Fraction(1001, 30000),
         fps=29.97,
         stream=3,

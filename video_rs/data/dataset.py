@@ -21,12 +21,16 @@ CHUNK_BYTES = 2**28
 
 @dataclass(frozen=True)
 class ClipSample:
-    """One slot of a training batch: ``clip`` uint8 ``[3, T, h, w]``, or None with the video and the reason."""
+    """One slot of a training batch: ``clip`` uint8 ``[3, T, h, w]``, or None with the video and the reason.
+
+    ``counted``: the whole video was decoded to count its frames (:class:`VideoReader`).
+    """
 
     clip: Tensor | None
     labels: tuple[int, ...]
     video: str
     error: str | None = None
+    counted: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class VideoViews:
         clips: int64 ``[K, T]`` into the N frames.
         transform: makes the crops.
         error: why the video could not be read, or None.
+        counted: the whole video was decoded to count its frames.
     """
 
     index: int
@@ -51,6 +56,12 @@ class VideoViews:
     clips: Tensor | None = None
     transform: EvalTransform | None = None
     error: str | None = None
+    counted: bool = False
+
+    @property
+    def counted_videos(self) -> list[str]:
+        """This video's path, if it was counted."""
+        return [self.video] if self.counted else []
 
     def views(self, batch: int) -> Iterator[Tensor]:
         """Batches of at most ``batch`` views, uint8 ``[b, 3, T, crop, crop]``, crop-major as published."""
@@ -113,9 +124,8 @@ class ClipReader:
                 frames = reader.frames(needed)
         except DecodeError as error:
             return self.failed(record, error.reason)
-        return [
-            ClipSample(self.transform(_at(frames, place), generator), record.labels, record.path) for place in places
-        ]
+        clips = [self.transform(_at(frames, place), generator) for place in places]
+        return [ClipSample(clip, record.labels, record.path, counted=reader.counted) for clip in clips]
 
     def failed(self, record: VideoRecord, reason: str) -> list[ClipSample]:
         """As many empty slots as the video would have filled."""
@@ -142,7 +152,8 @@ class ViewReader:
         except DecodeError as error:
             return self.failed(record, index, error.reason)
         transform = self.preprocessing.transform
-        return VideoViews(index, record.id, record.path, record.labels, frames, clips, transform)
+        known = (index, record.id, record.path, record.labels)
+        return VideoViews(*known, frames, clips, transform, counted=reader.counted)
 
     def failed(self, record: VideoRecord, index: int, reason: str) -> VideoViews:
         """What stands for a video that could not be read."""

@@ -5,7 +5,7 @@ holds the list; a video on which its worker hangs or dies is one that could not 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import starmap
 from typing import Any
 
@@ -49,6 +49,7 @@ class ClipBatch:
         size: slots, the failed ones included.
         failures: (video, reason) of each failed slot.
         videos: path of each valid clip.
+        counted_videos: those that were decoded as a whole to count their frames.
     """
 
     clips: Tensor
@@ -56,6 +57,7 @@ class ClipBatch:
     size: int
     failures: list[tuple[str, str]]
     videos: list[str]
+    counted_videos: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ class ClipLoader:
             torch.stack([sample.clip for sample in valid], out=clips)
         labels = self._labels([sample.labels for sample in valid])
         failures = [(sample.video, sample.error) for sample in samples if sample.error is not None]
-        return ClipBatch(clips, labels, len(samples), failures, [sample.video for sample in valid])
+        videos = [sample.video for sample in valid]
+        counted = [sample.video for sample in valid if sample.counted]
+        return ClipBatch(clips, labels, len(samples), failures, videos, counted)
 
     def _labels(self, labels: list[tuple[int, ...]]) -> Tensor:
         if not self.multi_label:

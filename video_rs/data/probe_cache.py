@@ -13,30 +13,14 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from video_rs.data.decoding.index import FrameIndex, Note
-from video_rs.data.decoding.location import Location
+from video_rs.data.decoding.index import Entry, FrameIndex, Note
+from video_rs.data.decoding.location import Stamp
 from video_rs.data.decoding.probing import Probe, Segment, stills
 from video_rs.errors import InputError
 
 _FORMAT = 2  # of the rows; a file of another one is refused
 _UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 _TABLE = "CREATE TABLE IF NOT EXISTS probes (path TEXT PRIMARY KEY, size INT, changed INT, probe TEXT, frames BLOB)"
-
-
-class Stamp(NamedTuple):
-    """What tells that a file is still the one that was probed: its size in bytes and its time of change in ns."""
-
-    size: int
-    changed: int
-
-    @classmethod
-    def of(cls, path: str) -> "Stamp | None":
-        """The stamp of a file now; None where there is none."""
-        try:
-            status = os.stat(Location.of(path).file)
-        except (OSError, ValueError):  # ValueError: a null byte in the name
-            return None
-        return cls(status.st_size, status.st_mtime_ns)
 
 
 class Probed(NamedTuple):
@@ -196,7 +180,7 @@ def _unpacked(data: bytes) -> FrameIndex:
     facts = json.loads(head)
     frames, entries = facts.pop("frames"), facts.pop("entries")
 
-    lengths = [frames, frames, *[entries] * 5]
+    lengths = [frames, frames, *[entries] * len(Entry._fields)]
     values = np.frombuffer(body, "<i8", sum(lengths)).astype(np.int64)
     pts, packets, *columns = (np.cumsum(part) for part in np.split(values, np.cumsum(lengths)[:-1]))
     key = np.unpackbits(np.frombuffer(body, np.uint8, offset=8 * sum(lengths)), count=frames).astype(bool)

@@ -15,10 +15,11 @@ import numpy as np
 
 from video_rs.atomic import write_csv, write_json
 from video_rs.data.decoding.fetching import is_url, register_handlers, with_handlers
+from video_rs.data.decoding.location import Stamp
 from video_rs.data.decoding.probing import DEPTHS, Probe, probe
 from video_rs.data.decoding.reader import DecodeError, check_file
 from video_rs.data.doctor import NOTES, PROBLEMS, Diagnosis, Row, diagnose
-from video_rs.data.probe_cache import ProbeCache, Probed, Stamp, known_stills
+from video_rs.data.probe_cache import ProbeCache, Probed, known_stills
 from video_rs.data.processes import Lost, check_limits, in_processes
 from video_rs.data.records import VideoRecord
 from video_rs.data.several_lists import read_rows

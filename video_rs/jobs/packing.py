@@ -17,10 +17,9 @@ from typing import NamedTuple
 from video_rs.atomic import write_csv, write_json
 from video_rs.data.decoding import DecodeError
 from video_rs.data.decoding.fetching import absolute, is_url, register_handlers
-from video_rs.data.decoding.location import Location
+from video_rs.data.decoding.location import Location, Stamp
 from video_rs.data.decoding.reader import check_file
 from video_rs.data.listing import Row, read_listing
-from video_rs.data.probe_cache import Stamp
 from video_rs.data.records import VideoRecord, records_of
 from video_rs.data.trees import is_video
 from video_rs.errors import InputError

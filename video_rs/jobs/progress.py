@@ -3,10 +3,13 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from tqdm import tqdm
 
 from video_rs.engine import distributed
+
+T = TypeVar("T")
 
 # Seconds between lines about a long pass over videos where there is no terminal.
 QUIET_SECONDS = 30.0
@@ -23,6 +26,23 @@ def say_notes(notes: Iterable[str]) -> None:
     """Prints each note once, in a line of its own."""
     for note in dict.fromkeys(notes):
         say(f"note: {note}")
+
+
+def telling_counts(items: Iterable[T]) -> Iterator[T]:
+    """Pass items on; say once where a video had to be decoded as a whole before it could be read.
+
+    Each item has ``counted_videos``, the paths of such videos in it.
+    """
+    told = False
+    for item in items:
+        if item.counted_videos and not told:
+            told = True
+            say(
+                f"note: {item.counted_videos[0]} does not say which frames it shows and was decoded once to count "
+                "them, as each worker does with videos of its kind; tools/check_dataset.py LIST counts them once for "
+                "all (set DATA.CACHE to its probes.sqlite), and files of datasets/prepare_videos.py need no counting"
+            )
+        yield item
 
 
 def duration(seconds: float) -> str:

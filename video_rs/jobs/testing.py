@@ -25,7 +25,7 @@ from video_rs.engine.metrics import VideoResult, probability_of_so_few, summariz
 from video_rs.errors import InputError
 from video_rs.inference.predictor import load_classifier
 from video_rs.jobs.outcome import write_outcome_report, write_predictions
-from video_rs.jobs.progress import say, say_notes, videos_with_progress
+from video_rs.jobs.progress import say, say_notes, telling_counts, videos_with_progress
 from video_rs.jobs.run_folder import RunFolder
 from video_rs.torch_files import checkpoint_in
 from video_rs.wording import counted
@@ -135,7 +135,7 @@ def score_videos(
     device = next(model.parameters()).device
     loader = builders.build_view_loader(config, records, preprocessing)
     prepare = partial(preprocessing.prepare, device=device)
-    results = evaluate(model, loader, prepare, config.TEST.BATCH_SIZE, config.DATA.MULTI_LABEL)
+    results = evaluate(model, telling_counts(loader), prepare, config.TEST.BATCH_SIZE, config.DATA.MULTI_LABEL)
     return gather_results(list(videos_with_progress(results, len(loader), name)))
 
 

@@ -31,7 +31,7 @@ from video_rs.jobs.agreement import changed_settings, refuse_other_model, refuse
 from video_rs.jobs.announcement import announce
 from video_rs.jobs.fitting import clips_at_once, divisions, fitting_accumulation, is_out_of_memory, no_memory
 from video_rs.jobs.outcome import write_outcome_report, write_predictions
-from video_rs.jobs.progress import TrainProgress, say, say_notes
+from video_rs.jobs.progress import TrainProgress, say, say_notes, telling_counts
 from video_rs.jobs.run_folder import REFUSED, RunFolder
 from video_rs.jobs.starting import jump_of_rate, start_from_run, start_from_weights
 from video_rs.jobs.testing import describe, metrics_of, score_videos
@@ -275,7 +275,7 @@ class Run:
                 self._validate(self.trainer.step)
             fit(
                 self.trainer,
-                self.loader,
+                telling_counts(self.loader),
                 log=self._log,
                 report_failure=self._report_failure,
                 report_non_finite=self._report_non_finite,

@@ -12,10 +12,11 @@ _EVEN = 0.1  # share of the mean time between frames
 
 
 class Entry(NamedTuple):
-    """A key packet, from which decoding can start. Its times may be ``UNKNOWN`` (packet_table.py).
+    """A key packet, from which decoding can start, and what it is known by again after a seek.
 
-    ``number`` is its place among the packets of its stream, ``position`` the byte from which reading comes to it,
-    whole; by ``size`` (bytes) and its times it is known again.
+    ``number`` is its place among the packets of its stream; ``position`` is its byte, ``size`` its bytes and
+    ``previous`` those of the packet before it. Reading from the byte ``start`` on comes to it, whole, ``ahead`` packets
+    later. Times, ``position`` and ``previous`` may be ``UNKNOWN`` (packet_table.py).
     """
 
     number: int
@@ -23,6 +24,9 @@ class Entry(NamedTuple):
     dts: int
     position: int
     size: int
+    previous: int
+    start: int
+    ahead: int
 
 
 class Note(NamedTuple):
@@ -41,7 +45,7 @@ class FrameIndex:
         packets: int64 ``[N]``, number of the packet of which the decoder makes each frame; packets are counted in the
             order of the file, empty ones left out.
         key: bool ``[N]``, decoding can start here.
-        entries: int64 ``[K, 5]``, an :class:`Entry` for each key packet, in the order of the file.
+        entries: int64 ``[K, 8]``, an :class:`Entry` for each key packet, in the order of the file.
         time_base: seconds per unit of ``pts``.
         fps: average rate, above 0.
         stream: number of the video stream in the file.
@@ -91,5 +95,5 @@ class FrameIndex:
 
 def index_of_pictures(pts: np.ndarray, key: np.ndarray, time_base: Fraction, fps: float) -> FrameIndex:
     """Return the index of frames that lie in no packets: the pictures of a folder or of an animation."""
-    no_entries = np.empty((0, 5), np.int64)
+    no_entries = np.empty((0, len(Entry._fields)), np.int64)
     return FrameIndex(pts, np.arange(len(pts)), key, no_entries, time_base, fps, stream=0, addressable=True)

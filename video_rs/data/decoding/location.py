@@ -40,3 +40,19 @@ class Location(NamedTuple):
         """How many there are. OSError as of :func:`os.stat`."""
         there = max(0, os.path.getsize(self.file) - self.start)
         return there if self.size is None else min(self.size, there)
+
+
+class Stamp(NamedTuple):
+    """What tells that a file is still the one that was probed: its size in bytes and its time of change in ns."""
+
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, path: str) -> "Stamp | None":
+        """The stamp of a file now; None where there is none."""
+        try:
+            status = os.stat(Location.of(path).file)
+        except (OSError, ValueError):  # ValueError: a null byte in the name
+            return None
+        return cls(status.st_size, status.st_mtime_ns)

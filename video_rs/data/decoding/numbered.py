@@ -4,7 +4,7 @@ What a container says of times may be missing, wrong or reckoned anew after a se
 decoder is given it in the place of the packet's time, and hands it on to the frame that it makes of the packet.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 import av
@@ -16,7 +16,9 @@ from video_rs.data.decoding.packet_table import UNKNOWN
 
 # In these, a packet is found by its byte: they have no index, and their times are reckoned from what was read before.
 _READ_BY_POSITION = ("mpegts", "mpeg", "h264", "hevc", "m4v", "mpegvideo")
-_FAR = 2000  # packets read in search of a key packet before a seek counts as failed
+# Packets that are read in search of a key packet before a seek counts as failed: after a time, since containers go back
+# further than they were asked to; and what a parser may make of the bytes before the first whole packet.
+_FAR, _LOST = 2000, 4
 NO_FRAME = -1
 """The frame of a packet that shows nothing."""
 
@@ -116,17 +118,14 @@ class NumberedPackets:
         return number, packet
 
     def _seek_by_position(self, entry: Entry) -> bool:
-        """Read from the entry's byte on; the first key packet must be it."""
+        """Read from the entry's byte on until it comes."""
         try:
-            self._container.seek(entry.position, unsupported_byte_offset=True)
+            self._container.seek(entry.start, unsupported_byte_offset=True)
         except av.FFmpegError:
             return False
 
-        self._begin()
-        for packet in self._packets:
-            if packet.is_keyframe:
-                return packet.size == entry.size and self._stand_before(packet, entry)
-        return False
+        is_wanted = _is_at_position if entry.position != UNKNOWN else _is_alike
+        return self._read_to(entry, is_wanted, entry.ahead + _LOST)
 
     def _seek_by_time(self, entry: Entry, time: int) -> bool:
         """Read from a time on until the entry comes; a container may go back further than it was asked to."""
@@ -135,21 +134,21 @@ class NumberedPackets:
         except av.FFmpegError:
             return False
 
-        self._begin()
-        for read, packet in enumerate(self._packets):
-            same_time = packet.dts == entry.dts or packet.pts == entry.pts
-            if packet.is_keyframe and packet.size == entry.size and same_time:
-                return self._stand_before(packet, entry)
-            is_behind = packet.dts is not None and entry.dts != UNKNOWN and packet.dts > entry.dts
-            if is_behind or read > _FAR:
-                return False
-        return False
+        return self._read_to(entry, _is_at_time, _FAR)
 
-    def _stand_before(self, packet: av.Packet, entry: Entry) -> bool:
-        """Make a packet that was read already the next one."""
-        self._packets = chain([packet], self._packets)
-        self._next = entry.number
-        return True
+    def _read_to(self, entry: Entry, is_wanted: Callable[[av.Packet, int, Entry], bool], at_most: int) -> bool:
+        """Read packets from where the container stands until the entry comes; False where it does not."""
+        self._begin()
+        previous = 0
+        for read, packet in enumerate(self._packets):
+            if packet.is_keyframe and packet.size == entry.size and is_wanted(packet, previous, entry):
+                self._packets = chain([packet], self._packets)
+                self._next = entry.number
+                return True
+            if read >= at_most:
+                return False
+            previous = packet.size
+        return False
 
     def _begin(self) -> None:
         """Demux from where the container stands."""
@@ -164,3 +163,16 @@ class NumberedPackets:
         if self._demuxer is not None:
             self._demuxer.close()
             self._demuxer = None
+
+
+def _is_at_position(packet: av.Packet, _previous: int, entry: Entry) -> bool:
+    return packet.pos == entry.position
+
+
+def _is_at_time(packet: av.Packet, _previous: int, entry: Entry) -> bool:
+    return packet.dts == entry.dts or packet.pts == entry.pts
+
+
+def _is_alike(packet: av.Packet, previous: int, entry: Entry) -> bool:
+    """For packets that share a position with others (MPEG-PS): times are reckoned anew there, sizes are not."""
+    return previous == entry.previous or packet.dts == entry.dts

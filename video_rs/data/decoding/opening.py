@@ -29,9 +29,9 @@ def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex
         InputError: the decoder's name is unknown, or its package cannot be imported.
         DecodeError: the file cannot be read as a video by this decoder.
     """
-    reader = reader_class(decoder)
+    reader_class(decoder)  # a decoder that cannot be had is refused before a file is looked for
     from video_rs.data.decoding.images import ImageFolderReader
-    from video_rs.data.decoding.packets import scan
+    from video_rs.data.decoding.remembered import scan_once
     from video_rs.data.decoding.webp import AnimatedWebpReader, is_animated_webp
 
     path = local(os.fspath(path))
@@ -40,7 +40,17 @@ def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex
     check_file(path)
     if is_animated_webp(path):
         return AnimatedWebpReader(path)
-    index = index or scan(path)
+
+    known = index is not None
+    index = index if known else scan_once(path)
+    opened = _opened(decoder, path, index)
+    opened.counted = index.counted and not known
+    return opened
+
+
+def _opened(decoder: str, path: str, index: FrameIndex) -> VideoReader:
+    """Open a file with the reader of this decoder, or with PyAV's in the place of TorchCodec's."""
+    reader = reader_class(decoder)
     if not decoder.startswith("torchcodec"):
         return reader(path, index)
     try:

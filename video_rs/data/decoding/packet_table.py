@@ -81,21 +81,31 @@ class PacketTable:
 
     @property
     def entries(self) -> np.ndarray:
-        """For each key packet, where it stands and how it is known again; int64 ``[K, 5]``, see :class:`Entry`."""
-        numbers = np.flatnonzero(self.key)
-        columns = (numbers, self.pts[numbers], self.dts[numbers], self._reading_position(numbers), self.size[numbers])
-        return np.stack(columns, axis=1)
+        """For each key packet, where it stands and how it is known again; int64 ``[K, 8]``, see :class:`Entry`."""
+        keys = np.flatnonzero(self.key)
+        begun = self._begun_at(keys)
+        start = np.where(begun >= 0, self.position[begun], 0)
+        own = [column[keys] for column in (self.pts, self.dts, self.position, self.size)]
+        return np.stack([keys, *own, self._previous_size(keys, begun), start, keys - begun], axis=1)
 
-    def _reading_position(self, numbers: np.ndarray) -> np.ndarray:
-        """The byte from which the packets are read to come to one of these numbers, whole; the first where unknown.
+    def _begun_at(self, keys: np.ndarray) -> np.ndarray:
+        """The packet at which reading begins to come to each of these, whole; -1: at the beginning of the file.
 
         Parsers that begin inside a stream lose or misjudge their first packets, so reading begins three packets
         earlier, where the container states a position. Measured on MPEG-TS, MPEG-PS and raw streams.
         """
         stated = np.where(self.position == UNKNOWN, -1, np.arange(len(self)))
         latest_stated = np.maximum.accumulate(stated)
-        earlier = latest_stated[np.maximum(numbers - 3, 0)]
-        return np.where((numbers >= 3) & (earlier >= 0), self.position[earlier], 0)
+        return np.where(keys >= 3, latest_stated[np.maximum(keys - 3, 0)], -1)
+
+    def _previous_size(self, keys: np.ndarray, begun: np.ndarray) -> np.ndarray:
+        """Bytes of the packet before each of these; UNKNOWN where another key on the way has the same two sizes."""
+        previous = np.where(keys > 0, self.size[np.maximum(keys - 1, 0)], UNKNOWN)
+        pairs = np.stack([previous, self.size[keys]], axis=1)
+        for row, first in enumerate(np.searchsorted(keys, begun)):
+            if (pairs[first:row] == pairs[row]).all(axis=1).any():
+                previous[row] = UNKNOWN
+        return previous
 
 
 def average_fps(pts: np.ndarray, time_base: Fraction, header_fps: float | None) -> float:

@@ -51,6 +51,7 @@ class VideoReader(ABC):
         num_frames: frames that a full decode shows, at least 1.
         fps: average frames per second, above 0; 1.0 for a single frame whose header names no rate.
         height, width: size of the frames as shown, after rotation.
+        counted: the file does not say which frames it shows; opening it decoded it once to learn them.
         times: float64 ``[num_frames]``, seconds of each frame from the first; None where the rate is even, i / fps.
     """
 
@@ -59,6 +60,7 @@ class VideoReader(ABC):
     times: np.ndarray | None = None
     height: int
     width: int
+    counted: bool = False
 
     @abstractmethod
     def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:

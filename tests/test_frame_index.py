@@ -1,0 +1,273 @@
+"""The right frames where containers state none, or wrong, times; and without reading a file from its start for each."""
+
+import av
+import numpy as np
+import pytest
+from test_decoding import COUNT, clock, decoded_in_order, decoder, files, numbered, numbers  # noqa: F401 (fixtures)
+
+from video_rs.data.decoding import DecodeError, open_video, packets, remembered
+from video_rs.data.decoding import numbered as numbered_packets
+from video_rs.data.decoding.container import open_container
+from video_rs.data.decoding.index import Note
+from video_rs.data.decoding.numbered import NumberedPackets
+from video_rs.data.decoding.packets import scan
+from video_rs.data.decoding.probing import probe
+from video_rs.data.encoding import write_video
+
+TIMES_OF_DECODING = Note("times", "its packets state the times of decoding; the order of its frames is the decoder's")
+
+
+def with_times_of_decoding(source, target):
+    """The packets in another container, as some programs write them that do not know when frames are shown."""
+    with av.open(str(source)) as read, av.open(str(target), "w") as written:
+        stream = written.add_stream_from_template(read.streams.video[0])
+        packets = [packet for packet in read.demux(video=0) if packet.size]
+        ticks = round(1 / 25 / packets[0].time_base)
+        for number, packet in enumerate(packets):
+            packet.pts = packet.dts = number * ticks
+            packet.stream = stream
+            written.mux(packet)
+    return target
+
+
+LIES = {"lie.mkv": "closed.mkv", "lie.mp4": "mpeg4.avi", "lie.mov": "open.mp4"}
+
+
+@pytest.fixture(scope="module")
+def lies(files, tmp_path_factory):  # noqa: F811
+    folder = tmp_path_factory.mktemp("lies")
+    return {name: with_times_of_decoding(files(source), folder / name) for name, source in LIES.items()}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_times_of_decoding_do_not_order_the_frames(lies, decoder, name):  # noqa: F811
+    """B-frames make the decoder show frames in another order than these times do."""
+    path = lies[name]
+    assert decoded_in_order(path) == list(range(COUNT))  # that is how a player shows them
+    if decoder == "decord":
+        with pytest.raises(DecodeError, match="decord would not find the right frames in this file; use pyav"):
+            open_video(path, decoder)
+        return
+    with open_video(path, decoder) as reader:
+        assert (reader.num_frames, reader.times) == (COUNT, None)
+        assert reader.fps == pytest.approx(25, rel=2e-3)
+        for index in (1, 14, 98, 99, 13, 0, 50, 49):
+            assert numbers(reader.frames([index])) == [index]
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_times_of_decoding_are_noted(lies, name):
+    facts, index = probe(str(lies[name]))
+    assert index.counted
+    assert facts.notes == (TIMES_OF_DECODING,)
+
+
+SOUGHT = [
+    *("transport.ts", "mpeg2.ts", "program.mpg", "raw.h264"),
+    *("reordered.avi", "mpeg4.avi", "closed.mkv", "open.mp4"),
+]
+
+
+@pytest.mark.parametrize("name", SOUGHT)
+def test_a_frame_costs_its_group_of_pictures(files, name, monkeypatch):  # noqa: F811
+    """No container makes the reader decode from the start of the file for a frame inside it."""
+    decoded = []
+    decode = NumberedPackets.decode
+
+    def counting(self, packet, **options):
+        decoded.append(packet)
+        return decode(self, packet, **options)
+
+    with open_video(files(name)) as reader:
+        monkeypatch.setattr(NumberedPackets, "decode", counting)
+        monkeypatch.setattr(NumberedPackets, "restart", lambda self: pytest.fail("read from the file's start"))
+        for index in (90, 3, 77, 50, 26, 60, 12):
+            decoded.clear()
+            assert numbers(reader.frames([index])) == [index]
+            assert len(decoded) <= 2 * 24 + 8  # of an open group the one before it too, and what the decoder holds back
+
+
+def test_a_transport_stream_that_starts_inside_a_group(files, tmp_path):  # noqa: F811
+    data = files("transport.ts").read_bytes()
+    packets = len(data) // 188
+    path = tmp_path / "inside.ts"
+    path.write_bytes(data[packets // 10 * 188 :])
+    shown = decoded_in_order(path)
+    assert 60 < len(shown) < COUNT
+    with open_video(path) as reader:
+        assert reader.counted
+        assert numbers(reader.frames(range(reader.num_frames))) == shown
+        for index in (len(shown) - 1, 0, 30):
+            assert numbers(reader.frames([index])) == [shown[index]]
+    [note] = scan(path).notes
+    assert note.kind == "counted"
+    assert note.detail.endswith("packets come before the first key frame and give no picture")
+
+
+def test_two_recordings_in_one_transport_stream(files, tmp_path):  # noqa: F811
+    data = files("transport.ts").read_bytes()
+    path = tmp_path / "joined.ts"
+    path.write_bytes(data + data)
+    shown = decoded_in_order(path)
+    assert len(shown) == 2 * COUNT
+    with open_video(path) as reader:
+        assert (reader.num_frames, reader.fps, reader.times) == (2 * COUNT, 25, None)
+        for index in (150, 3, 199, 99, 100, 101, 60):
+            assert numbers(reader.frames([index])) == [shown[index]]
+    assert scan(path).notes == (Note("counted", "several recordings, one behind the other: their times run backwards"),)
+
+
+def test_a_damaged_last_frame_of_a_recording_that_was_cut_is_left_out(tmp_path):
+    """Only its last frame says that a transport stream was cut: noise fills several packets with one picture."""
+    noise = np.random.default_rng(0).integers(0, 256, (12, 64, 64, 3)).astype(np.uint8)
+    whole = tmp_path / "whole.ts"
+    write_video(whole, noise, fps=25, keyframe_interval=4, options={"bf": "0"})
+    data = whole.read_bytes()
+    path = tmp_path / "cut.ts"
+    path.write_bytes(data[: len(data) // 188 * 9 // 10 * 188])
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    assert [frame.is_corrupt for frame in frames] == [False] * (len(frames) - 1) + [True]
+
+    facts, _ = probe(str(path), "all")
+    assert (facts.kind, facts.frames) == ("ok", len(frames) - 1)
+    assert facts.notes == (Note("cut", "its last frame is damaged and left out"),)
+    assert scan(whole).notes == ()
+    with open_video(path) as reader:
+        expected = frames[-2].to_ndarray(format="rgb24")
+        assert np.array_equal(reader.frames([reader.num_frames - 1])[0].numpy(), expected)
+
+
+def film(container, codec, height, width, count, rate=25, **options):
+    """A video stream of ``count`` frames, all of one grey level that is its number of frames."""
+    stream = container.add_stream(codec, rate=rate, options=options)
+    stream.height, stream.width = height, width
+    stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    return [(stream, np.full((height, width, 3), count, np.uint8))] * count
+
+
+def two_films(path, first, second):
+    with av.open(str(path), "w") as container:
+        made = [film(container, *part) for part in (first, second)]
+        for frames in made:
+            for stream, picture in frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+            container.mux(frames[0][0].encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "note"),
+    [
+        # Moving before large: a photograph beside a film.
+        (
+            ("mjpeg", 96, 128, 1),
+            ("libx264", 48, 64, 50),
+            "stream 1 (50 frames of 64x48) is read; beside it: stream 0 (1 frame of 128x96)",
+        ),
+        # Large before long: the preview of an action camera.
+        (
+            ("libx264", 48, 64, 60),
+            ("libx264", 96, 128, 50),
+            "stream 1 (50 frames of 128x96) is read; beside it: stream 0 (60 frames of 64x48)",
+        ),
+        # Long, then first.
+        (
+            ("libx264", 48, 64, 40),
+            ("libx264", 48, 64, 50),
+            "stream 1 (50 frames of 64x48) is read; beside it: stream 0 (40 frames of 64x48)",
+        ),
+        (
+            ("libx264", 48, 64, 50),
+            ("libx264", 48, 64, 50),
+            "stream 0 (50 frames of 64x48) is read; beside it: stream 1 (50 frames of 64x48)",
+        ),
+    ],
+    ids=["moving", "larger", "longer", "first"],
+)
+def test_of_two_films_the_moving_larger_longer_one_is_read(tmp_path, decoder, first, second, note):  # noqa: F811
+    path = two_films(tmp_path / "two.mp4", first, second)
+    assert probe(str(path))[0].notes == (Note("streams", note),)
+    read = second if note.startswith("stream 1") else first
+    if decoder == "decord" and note.startswith("stream 1 (50 frames of 64x48) is read; beside it: stream 0 (40"):
+        with pytest.raises(DecodeError, match="use pyav"):  # it reads the stream that FFmpeg calls the best
+            open_video(path, decoder)
+        return
+    with open_video(path, decoder) as reader:
+        assert (reader.height, reader.width, reader.num_frames) == (read[1], read[2], 50)
+        assert (reader.frames([49]).float() - 50).abs().mean() < 2
+
+
+def test_metadata_that_is_no_utf_8_is_nobodys_business(tmp_path, decoder):  # noqa: F811
+    path = tmp_path / "latin1.avi"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "a film of cafes"
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width = 48, 112
+        for picture in numbered(10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode(None))
+    path.write_bytes(path.read_bytes().replace(b"cafes", "cafés"[:4].encode("latin-1") + b"\xd3"))
+    with open_video(path, decoder) as reader:
+        assert numbers(reader.frames(range(10))) == list(range(10))
+    assert probe(str(path), "all")[0].kind == "ok"
+
+
+class WithEmptyPackets:
+    """A container that gives an empty packet before each of its own, as Theora's do for pictures that stay."""
+
+    def __init__(self, path):
+        self.inner = open_container(path)
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.inner.close()
+
+    def demux(self, streams):
+        for packet in self.inner.demux(streams):
+            yield av.Packet()
+            yield packet
+
+
+def test_empty_packets_are_no_frames(files, monkeypatch):  # noqa: F811
+    """Theora's decoder refuses them, and ffmpeg shows nothing for them."""
+    for module in (packets, numbered_packets):
+        monkeypatch.setattr(module, "open_container", WithEmptyPackets)
+    with open_video(files("closed.mkv")) as reader:
+        assert numbers(reader.frames(range(COUNT))) == list(range(COUNT))
+        assert numbers(reader.frames([77, 3])) == [77, 3]
+
+
+def test_a_file_that_took_long_to_count_is_counted_once(files, tmp_path, monkeypatch):  # noqa: F811
+    path = str(tmp_path / "counted.avi")
+    data = files("reordered.avi").read_bytes()
+    (tmp_path / "counted.avi").write_bytes(data)
+    scans = []
+    monkeypatch.setattr(remembered, "scan", lambda path: scans.append(path) or scan(path))
+    monkeypatch.setattr(remembered, "_LONG", 0.0)
+    for _ in range(3):
+        with open_video(path) as reader:
+            assert numbers(reader.frames([40])) == [40]
+    assert scans == [path]
+
+    (tmp_path / "counted.avi").write_bytes(data + b"\0")  # another file: counted again
+    with open_video(path) as reader:
+        assert reader.num_frames == COUNT
+    assert scans == [path] * 2
+
+
+def test_indexes_are_forgotten_where_they_are_too_many(files, monkeypatch):  # noqa: F811
+    scans = []
+    monkeypatch.setattr(remembered, "scan", lambda path: scans.append(path) or scan(path))
+    monkeypatch.setattr(remembered, "_LONG", 0.0)
+    monkeypatch.setattr(remembered, "_MOST_FRAMES", 2 * COUNT)
+    monkeypatch.setattr(remembered, "_kept", type(remembered._kept)())
+    paths = [str(files(name)) for name in ("closed.mp4", "closed.mkv", "closed.flv")]
+    for path in (*paths, paths[2], paths[1], paths[0]):
+        remembered.scan_once(path)
+    assert scans == [*paths, paths[0]]
