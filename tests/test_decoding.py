@@ -439,15 +439,6 @@ def test_a_lost_frame_is_named_and_the_reader_reads_on(files, tmp_path):
         assert numbers(reader.frames([0, COUNT - 1])) == [0, COUNT - 1]
 
 
-def test_decord_is_not_trusted_after_an_error(files, tmp_path):
-    if not importable("decord"):
-        pytest.skip("decord cannot be imported here")
-    with open_video(files("closed.mp4"), "decord") as reader:
-        reader._failure = "it broke"
-        with pytest.raises(DecodeError, match="frames 3 to 5 of 100: decord failed before: it broke"):
-            reader.frames([5, 3])
-
-
 @pytest.fixture
 def bad_paths(tmp_path):
     (tmp_path / "empty.mp4").touch()

@@ -1,18 +1,22 @@
 """decord, confined to the files on which it is frame-exact; it refuses the others instead of guessing."""
 
+import ctypes
 import os
 import re
-from collections.abc import Sequence
+from functools import cache
 
 import decord
 import numpy as np
 import torch
+from decord._ffi.base import _LIB, DECORDLimitReachedError
 
+from video_rs.data.decoding.complaints import Complaints
+from video_rs.data.decoding.heard import HeardReader, name_frames
 from video_rs.data.decoding.index import FrameIndex
 from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.orientation import AS_STORED
 from video_rs.data.decoding.pyav import PyAVReader
-from video_rs.data.decoding.reader import DecodeError, VideoReader, check_indices
+from video_rs.data.decoding.reader import DecodeError
 
 # The share of frames that decord may replace by their neighbours before it raises: none, but 0 means "any number".
 _FAULT_TOLERANCE = 1e-9
@@ -21,23 +25,31 @@ _FAULT_TOLERANCE = 1e-9
 _LEVELS = 1.0
 
 
-class DecordReader(VideoReader):
+# The second one is what the share above leads to; it is no kind of the first.
+_ERRORS = (decord.DECORDError, DECORDLimitReachedError)
+
+
+@cache
+def _complaints() -> Complaints:
+    decord.logging.set_level(decord.logging.QUIET)
+    return Complaints(ctypes.CDLL(_LIB._name))
+
+
+class DecordReader(HeardReader):
     """A :class:`VideoReader` for files on which decord's frames and times agree with the index; one decoding thread."""
 
     def __init__(self, path: str, index: FrameIndex):
-        self._path, self._failure = path, None
         if Location.of(path).is_part:
             raise DecodeError(path, "decord cannot read inside an archive; use pyav")
         if not index.addressable:
             raise DecodeError(path, "decord would not find the right frames in this file; use pyav")
-        self.num_frames, self.fps, self.times = len(index.pts), index.fps, index.times
-        decord.logging.set_level(decord.logging.QUIET)
+        super().__init__(path, index, _complaints())
         try:
             # An absolute path keeps a colon in a name from being read as a protocol.
             self._reader = decord.VideoReader(
                 os.path.abspath(path), ctx=decord.cpu(0), num_threads=1, fault_tol=_FAULT_TOLERANCE
             )
-        except (decord.DECORDError, RuntimeError) as error:
+        except (*_ERRORS, RuntimeError) as error:
             raise DecodeError(path, f"decord: {_reason(error)}") from error
         self._check_times(index)
         _, self.height, self.width, _ = self.frames([0]).shape
@@ -55,7 +67,7 @@ class DecordReader(VideoReader):
             raise DecodeError(self._path, "decord lists other times for its frames; use pyav")
 
     def _check_picture(self, index: FrameIndex) -> None:
-        """DecodeError if PyAV finds a frame damaged, which decord conceals, or shows it otherwise than decord does."""
+        """DecodeError if PyAV shows frames otherwise than decord does."""
         with PyAVReader(self._path, index) as shown:
             if (shown.height, shown.width) != (self.height, self.width):
                 size = f"{self.height}x{self.width}, not {shown.height}x{shown.width}"
@@ -70,21 +82,17 @@ class DecordReader(VideoReader):
                 reason = f"decord shows other pictures, by {difference:.1f} of 255 levels on average"
                 raise DecodeError(self._path, f"{reason}; use pyav")
 
-    def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
-        """See :meth:`VideoReader.frames`."""
-        indices = check_indices(indices, self.num_frames)
-        if not len(indices):
-            return torch.empty(0, self.height, self.width, 3, dtype=torch.uint8)
-        span = f"frames {indices.min()} to {indices.max()} of {self.num_frames}"
-        if self._failure:
-            raise DecodeError(self._path, f"{span}: decord failed before: {self._failure}")
+    def _read(self, indices: np.ndarray) -> torch.Tensor | None:
         try:
             return torch.from_numpy(self._reader.get_batch(indices.tolist()).asnumpy())
-        except decord.DECORDError as error:
-            self._failure = _reason(error)  # after an error it was seen to give frames that it could not decode before
-            raise DecodeError(self._path, f"{span}: decord: {self._failure}") from error
+        except _ERRORS as error:
+            if self._complained:
+                return None
+            # What decord cannot do without a word from the decoder is a limit of its own.
+            frames = name_frames(indices, self.num_frames)
+            raise DecodeError(self._path, f"{frames}: decord: {_reason(error)}; use pyav") from error
 
-    def close(self) -> None:
+    def _release(self) -> None:
         self._reader = None  # frees the file; decord has no close
 
 

@@ -72,6 +72,8 @@ class NumberedPackets:
         self._stream = stream_number(self._container, self._number)
         if self._skip_filters:
             self._stream.codec_context.options = {"skip_loop_filter": "all", "skip_idct": "all"}
+        # Now, while no frame is to be left out: dav1d asks for that only here, and would leave out frames for good.
+        self._stream.codec_context.open(strict=False)
         self._begin()
 
     def seek(self, entry: Entry) -> bool:

@@ -35,6 +35,10 @@ _WITHOUT_END = ("mpegts", "flv", "mpeg", "h264", "hevc", "m4v", "mpegvideo")
 # Containers in which TorchCodec and decord were measured to return the frames asked for; not so MPEG-TS and MPEG-PS.
 _ADDRESSABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "avi", "gif")
 
+# Codecs of which each FFmpeg brings a decoder of somebody else's: an older dav1d was seen to give frames without a word
+# that a newer one refuses as damaged. TorchCodec also counts the streams of animated AVIF otherwise.
+_DECODED_ELSEWHERE = ("av1",)
+
 
 def scan(path: str | os.PathLike) -> FrameIndex:
     """Return which frames the video at ``path`` shows, from its packets; by a full decode where those do not tell.
@@ -93,7 +97,8 @@ def _index_of_packets(path: str, film: Film, cut: str, notes: tuple[Note, ...]) 
     if cut:
         notes += (Note("cut", cut),)
 
-    addressable = facts.container in _ADDRESSABLE and table.has_closed_groups and not cut and not table.oriented
+    known_to_agree = facts.container in _ADDRESSABLE and facts.codec not in _DECODED_ELSEWHERE
+    addressable = known_to_agree and table.has_closed_groups and not cut and not table.oriented
     return _index(film, packets, table.pts[packets], facts.time_base, addressable=addressable, notes=notes)
 
 

@@ -9,6 +9,7 @@ import torch
 from av.video.frame import PictureType
 
 from video_rs.data.decoding.container import ffmpeg_reason
+from video_rs.data.decoding.damage import DamageTrail
 from video_rs.data.decoding.filtering import Filters
 from video_rs.data.decoding.index import Entry, FrameIndex
 from video_rs.data.decoding.numbered import NO_FRAME, FramePlaces, NumberedPackets
@@ -23,6 +24,9 @@ class PyAVReader(VideoReader):
 
     Consecutive calls with increasing indices go on decoding without a seek unless a key frame lies between.
 
+    A frame that the decoder calls damaged or cannot decode is refused, and so are the frames that are decoded from it,
+    up to the next key frame, whatever was read before.
+
     Attributes:
         orientation: how the frames are turned and mirrored, as the first one says.
         other_angle: degrees by which they should be turned but are not, for it is no quarter turn; else 0.
@@ -35,10 +39,13 @@ class PyAVReader(VideoReader):
         self._path, self._index = path, index
         self._places = FramePlaces(index)
         self._packets = NumberedPackets(path, index.stream)
+        self._damage = DamageTrail(index)
         self.num_frames, self.fps, self.times = len(index.pts), index.fps, index.times
         try:
             self._forget(after_seek=False)
             first = self._next_frame(0, frozenset([0]))
+            if first is None:
+                raise self._failure(0)
         except BaseException:
             self.close()
             raise
@@ -66,44 +73,74 @@ class PyAVReader(VideoReader):
     def _frame(self, target: int, needed: frozenset[int]) -> av.VideoFrame:
         """Frame ``target``, decoded from where the reader stands, from a key frame, or else from the file's start."""
         entry, start = self._entry_for(target)
-        if target < self._position or start > self._position:
-            if entry is not None and self._packets.seek(entry):
-                self._forget(after_seek=True)
-                frame = self._next_frame(target, needed, may_miss=True)
-                if frame is not None:
-                    return frame
-            self._packets.restart()
-            self._forget(after_seek=False)
-        return self._next_frame(target, needed)
+        if start <= self._position <= target:
+            frame = self._next_frame(target, needed)
+            if frame is not None:
+                return frame
+
+        # Also after a failure: among frames decoded ahead of need, one may be damaged that no other refers to.
+        if entry is not None and self._packets.seek(entry):
+            self._forget(after_seek=True)
+            frame = self._next_frame(target, needed)
+            if frame is not None:
+                return frame
+            if self._damage.spoils(target):
+                raise self._failure(target)
+
+        self._packets.restart()
+        self._forget(after_seek=False)
+        frame = self._next_frame(target, needed)
+        if frame is None:
+            raise self._failure(target)
+        return frame
+
+    def _failure(self, target: int) -> DecodeError:
+        """The error for a frame that :meth:`_next_frame` did not find."""
+        return DecodeError(self._path, f"frame {target} of {self.num_frames}: {self._reason}", "damaged")
 
     def _entry_for(self, target: int) -> tuple[Entry | None, int]:
         """The key packet to start from, and the frame that it gives; (None, -1) where decoding starts with the file."""
         entry = self._index.entry_for(target)
         return (None, -1) if entry is None else (entry, self._places.of_packet(entry.number))
 
-    def _next_frame(self, target: int, needed: frozenset[int], may_miss: bool = False) -> av.VideoFrame | None:
-        """Decodes forward to ``target``. If it does not come: None if it ``may_miss``, else DecodeError."""
-        reason = "the decoder does not give it"
+    def _next_frame(self, target: int, needed: frozenset[int]) -> av.VideoFrame | None:
+        """Decodes forward to ``target``; None if it is damaged or does not come, and ``_reason`` says why."""
+        self._reason = "the decoder does not give it"
         try:
             for position, frame in self._decode(needed):
                 self._position = position + 1
                 if self._after_seek and frame.pict_type != PictureType.I:
-                    reason = "a gradual refresh is no key frame"  # H.264 recovery points: pictures not yet whole
+                    self._reason = "a gradual refresh is no key frame"  # H.264 recovery points: pictures not yet whole
                     break
                 self._after_seek = False
-                if position == target:
-                    if frame.is_corrupt:
-                        reason = "its data is damaged"
-                        break
+                self._damage.follow(position, frame)
+                if position == target and self._has_sound_references(target, needed):
                     return frame
-                if position > target:
+                if position >= target:
                     break
         except av.FFmpegError as error:
-            reason = ffmpeg_reason(error)
+            self._reason = ffmpeg_reason(error)
+        if self._damage.spoils(target):
+            self._reason = self._damage.reason(target)
         self._position = self.num_frames  # nothing can be said about what the decoder would give next
-        if may_miss:
-            return None
-        raise DecodeError(self._path, f"frame {target} of {self.num_frames}: {reason}", "damaged")
+        return None
+
+    def _has_sound_references(self, target: int, needed: frozenset[int]) -> bool:
+        """Whether ``target``, which was decoded just now, is sound, and all that it is decoded from.
+
+        Of a B-frame, that is known when the frames shown after it are there that were decoded before it.
+        """
+        ahead: list[tuple[int, av.VideoFrame]] = []
+        position, last = target, self._damage.last_reference(target)
+        while position < last and not self._damage.spoils(target):
+            position, frame = next(self._decode(needed), (last, None))
+            if frame is None:
+                break
+            ahead.append((position, frame))
+            if frame.is_corrupt:
+                self._damage.follow(position, frame)
+        self._ready = ahead + self._ready
+        return not self._damage.spoils(target)
 
     def _decode(self, needed: frozenset[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """The frames from here on with their indices; of those before the last one ``needed``, maybe only these.
@@ -121,11 +158,17 @@ class PyAVReader(VideoReader):
                 return
             frame = self._places.of_packet(number)
             skip = may_skip and frame != NO_FRAME and frame < last and frame not in needed
-            self._ready += self._places.placed(self._packets.decode(packet, skip_unreferenced=skip))
+            try:
+                frames = self._packets.decode(packet, skip_unreferenced=skip)
+            except av.FFmpegError as error:
+                self._damage.refused(number, frame, ffmpeg_reason(error))
+            else:
+                self._ready += self._places.placed(frames)
 
     def _forget(self, after_seek: bool) -> None:
         """Forget what was decoded: the packets go on elsewhere."""
         self._places.forget()
+        self._damage.forget()
         self._after_seek = after_seek
         self._ready: list[tuple[int, av.VideoFrame]] = []
         self._position = 0

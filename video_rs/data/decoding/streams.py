@@ -21,6 +21,7 @@ class StreamFacts:
         time_base: seconds per unit of its times.
         header_fps: frames per second as its header says, or None.
         container: FFmpeg's name of the format.
+        codec: FFmpeg's name of the codec, which may have several decoders.
         has_b_frames: the decoder reorders frames.
         height, width: pixels of its pictures, before rotation.
     """
@@ -29,6 +30,7 @@ class StreamFacts:
     time_base: Fraction
     header_fps: float | None
     container: str
+    codec: str
     has_b_frames: bool
     height: int
     width: int
@@ -42,6 +44,7 @@ class StreamFacts:
             time_base=stream.time_base,
             header_fps=float(stream.average_rate) if stream.average_rate else None,
             container=container.format.name,
+            codec=context.codec.canonical_name,
             has_b_frames=bool(context.has_b_frames),
             height=context.height,
             width=context.width,

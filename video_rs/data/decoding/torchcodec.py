@@ -1,20 +1,24 @@
 """TorchCodec on the files whose frames it finds exactly."""
 
 import contextlib
+import ctypes
 import json
 import math
 import os
-from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import torch
+import torchcodec
 from torchcodec.decoders import VideoDecoder
 
+from video_rs.data.decoding.complaints import Complaints
+from video_rs.data.decoding.heard import HeardReader
 from video_rs.data.decoding.index import FrameIndex
 from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.orientation import Orientation
 from video_rs.data.decoding.pyav import PyAVReader
-from video_rs.data.decoding.reader import DecodeError, ShownOtherwise, VideoReader, check_indices
+from video_rs.data.decoding.reader import DecodeError, ShownOtherwise
 
 
 def _require_ffmpeg() -> None:
@@ -31,21 +35,28 @@ def _require_ffmpeg() -> None:
 _require_ffmpeg()
 
 
-class TorchCodecReader(VideoReader):
-    """A :class:`VideoReader` for files whose index is ``addressable``; one decoding thread."""
+@cache
+def _complaints() -> Complaints:
+    return Complaints(ctypes.CDLL(torchcodec.core_library_path))
+
+
+class TorchCodecReader(HeardReader):
+    """A :class:`VideoReader` for files whose index is ``addressable``; one decoding thread.
+
+    Where TorchCodec fails, PyAV goes on.
+    """
 
     device = "cpu"
 
     def __init__(self, path: str, index: FrameIndex):
         assert index.addressable, "open_video reads such files with PyAV"
-        self._path = path
-        self.num_frames, self.fps, self.times = len(index.pts), index.fps, index.times
+        super().__init__(path, index, _complaints())
         self._seconds = index.pts * float(index.time_base)
         self._tolerance = float(index.time_base) / 2
         self._decoder = _opened(path, index, self.device)
         # The header may state another size than the frames have; a file without one readable frame is no video.
         _, self.height, self.width, _ = self.frames([0]).shape
-        if self._decoder.metadata.rotation is not None:
+        if self._decoder is not None and self._decoder.metadata.rotation is not None:
             self._check_orientation(index)
 
     def _check_orientation(self, index: FrameIndex) -> None:
@@ -61,23 +72,16 @@ class TorchCodecReader(VideoReader):
             if turned and shown.bits > 8:
                 raise ShownOtherwise(self._path, f"torchcodec turns {shown.bits} bits into other colours; use pyav")
 
-    def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
-        """See :meth:`VideoReader.frames`."""
-        indices = check_indices(indices, self.num_frames)
-        if not len(indices):
-            return torch.empty(0, self.height, self.width, 3, dtype=torch.uint8)
-        span = f"frames {indices.min()} to {indices.max()} of {self.num_frames}"
+    def _read(self, indices: np.ndarray) -> torch.Tensor | None:
         try:
             batch = self._decoder.get_frames_at(indices.tolist())
-        except (RuntimeError, IndexError) as error:  # IndexError: the file shows fewer frames than its packets say
-            raise DecodeError(self._path, f"{span}: {_reason(error)}") from error
+        except (RuntimeError, IndexError):  # IndexError: the file shows fewer frames than its packets say
+            return None
         # In place of a frame that does not decode, TorchCodec gives a neighbour, with the neighbour's time.
         late = np.abs(batch.pts_seconds.cpu().numpy() - self._seconds[indices])
-        if late.max() > self._tolerance:
-            raise DecodeError(self._path, f"frame {indices[late.argmax()]} of {self.num_frames}: torchcodec skips it")
-        return batch.data.cpu()
+        return batch.data.cpu() if late.max() <= self._tolerance else None
 
-    def close(self) -> None:
+    def _release(self) -> None:
         self._decoder = None  # frees the file; TorchCodec has no close
 
 
