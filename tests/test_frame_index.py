@@ -1,18 +1,29 @@
 """The right frames where containers state none, or wrong, times; and without reading a file from its start for each."""
 
+from dataclasses import replace
+
 import av
 import numpy as np
 import pytest
 from test_decoding import COUNT, clock, decoded_in_order, decoder, files, numbered, numbers  # noqa: F401 (fixtures)
 
+from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
 from video_rs.data.decoding import DecodeError, open_video, packets, remembered
 from video_rs.data.decoding import numbered as numbered_packets
 from video_rs.data.decoding.container import open_container
 from video_rs.data.decoding.index import Note
+from video_rs.data.decoding.location import Stamp
 from video_rs.data.decoding.numbered import NumberedPackets
 from video_rs.data.decoding.packets import scan
 from video_rs.data.decoding.probing import probe
 from video_rs.data.encoding import write_video
+from video_rs.data.loader import ClipLoader, Workers
+from video_rs.data.order import ClipOrder, Share
+from video_rs.data.preprocessing import ClipSpec, Preprocessing
+from video_rs.data.probe_cache import ProbeCache, Probed
+from video_rs.data.records import VideoRecord
+from video_rs.data.transforms import EvalTransform, TrainTransform
+from video_rs.jobs.progress import telling_counts
 
 TIMES_OF_DECODING = Note("times", "its packets state the times of decoding; the order of its frames is the decoder's")
 
@@ -136,6 +147,33 @@ def test_a_damaged_last_frame_of_a_recording_that_was_cut_is_left_out(tmp_path):
     with open_video(path) as reader:
         expected = frames[-2].to_ndarray(format="rgb24")
         assert np.array_equal(reader.frames([reader.num_frames - 1])[0].numpy(), expected)
+
+
+def test_a_change_of_size_is_scaled_to_the_first_one_and_noted(tmp_path, decoder):  # noqa: F811
+    """VP8 names its size in each key frame: two recordings in one WebM, as a call whose quality falls writes them."""
+    sizes = {"large": (96, 224), "small": (48, 112)}
+    path = tmp_path / "both.webm"
+    with av.open(str(path), "w") as container:
+        target = None
+        for part, (name, (height, width)) in enumerate(sizes.items()):
+            write_video(tmp_path / f"{name}.webm", numbered(10, height, width), fps=25, codec="libvpx")
+            with av.open(str(tmp_path / f"{name}.webm")) as read:
+                target = target or container.add_stream_from_template(read.streams.video[0])
+                for packet in read.demux(video=0):
+                    if packet.size:
+                        packet.stream = target
+                        packet.pts = packet.dts = packet.pts + part * 400
+                        container.mux(packet)
+
+    assert probe(str(path))[0].notes == (Note("size_change", "224x96 at first, then 112x48"),)
+    if decoder == "decord":
+        with pytest.raises(DecodeError, match="decord scales frames of another size in its own way; use pyav"):
+            open_video(path, decoder)
+        return
+    with open_video(path, decoder) as reader:
+        assert (reader.num_frames, reader.height, reader.width) == (20, 96, 224)
+        assert numbers(reader.frames(range(20))) == [*range(10), *range(10)]
+        assert numbers(reader.frames([15, 3])) == [5, 3]
 
 
 def film(container, codec, height, width, count, rate=25, **options):
@@ -271,3 +309,26 @@ def test_indexes_are_forgotten_where_they_are_too_many(files, monkeypatch):  # n
     for path in (*paths, paths[2], paths[1], paths[0]):
         remembered.scan_once(path)
     assert scans == [*paths, paths[0]]
+
+
+def test_a_run_is_told_once_that_videos_are_counted(files, tmp_path, capsys):  # noqa: F811
+    records = [VideoRecord(str(files(name)), (0,), None, None, name) for name in ("closed.mp4", "reordered.avi")]
+    counted = str(files("reordered.avi"))
+    read = ClipReader(ClipSpec(4, 2), TrainTransform(crop_size=16), VideoSource(), 0)
+    loader = ClipLoader(records, read, ClipOrder(lambda epoch: [0, 1], 2, 2, 1, Share(), 0, 3), Workers())
+    assert [batch.counted_videos for batch in telling_counts(loader)] == [[counted]] * 3
+    assert capsys.readouterr().out == (
+        f"note: {counted} does not say which frames it shows and was decoded once to count them, as each worker does "
+        "with videos of its kind; tools/check_dataset.py LIST counts them once for all (set DATA.CACHE to its "
+        "probes.sqlite), and files of datasets/prepare_videos.py need no counting\n"
+    )
+
+    cache = str(tmp_path / "probes.sqlite")
+    with ProbeCache(cache) as probed:
+        probed.store([Probed(counted, Stamp.of(counted), *probe(counted))])
+    known = ViewReader(Preprocessing(ClipSpec(4, 2), 1, EvalTransform(16, 16, 1), (0,) * 3, (1,) * 3), VideoSource())
+    assert known(records[1], 0).counted_videos == [counted]
+    from_cache = replace(known, source=VideoSource(cache=cache))
+    assert from_cache(records[1], 0).counted_videos == []
+    list(telling_counts([from_cache(records[1], 0)]))
+    assert capsys.readouterr().out == ""

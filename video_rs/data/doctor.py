@@ -49,6 +49,7 @@ NOTES = {
     "variable_rate": "the time between frames varies; clips count frames, not seconds, unless DATA.TARGET_FPS is set",
     "wrong_count": "the container's header, or the numbers of the pictures, state another number of frames",
     "pixel_aspect": "pixels are not square; they are read as stored",
+    "size_change": "the size changes inside the video; all frames are scaled to the size of the first",
     "cut": "the file was cut; what is left of it is the video",
     "counted": "its packets do not tell its frames: they are counted by decoding, once; prepared files open at once",
     "times": "its times contradict the order of its frames",

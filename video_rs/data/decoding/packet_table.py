@@ -62,10 +62,10 @@ class PacketTable:
         """
         if not len(self) or not self.key[0] or (self.pts == UNKNOWN).any() or self.is_spliced:
             return False
-        shown = self.pts[self.shown]
-        if not len(shown) or len(np.unique(shown)) != len(shown):
+        shown = np.sort(self.pts[self.shown])
+        if not len(shown) or (np.diff(shown) == 0).any():
             return False
-        return not self.shown[0] or bool(shown.min() >= self.pts[0])
+        return not self.shown[0] or bool(shown[0] >= self.pts[0])
 
     @property
     def has_closed_groups(self) -> bool:

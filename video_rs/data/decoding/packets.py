@@ -206,26 +206,29 @@ class _TableReader:
         self._numbers = {name: array("q") for name in ("pts", "dts", "position", "size")}
         self._marks = {name: bytearray() for name in ("key", "shown", "clean")}
         self._hides = codec in ("vp8", "vp9")
+        self._refreshes = codec == "h264"
         self._add = (*(self._numbers[name].append for name in self._numbers), *(m.append for m in self._marks.values()))
 
     def add(self, packet: av.Packet) -> None:
         """Take over what is to know of a packet with data in it."""
         add_pts, add_dts, add_position, add_size, add_key, add_shown, add_clean = self._add
-        key = packet.is_keyframe
+        pts, dts, position, key = packet.pts, packet.dts, packet.pos, packet.is_keyframe
         if not self._marks["key"]:
             self._oriented = states_orientation(self._codec, memoryview(packet))
-        add_pts(UNKNOWN if packet.pts is None else packet.pts)
-        add_dts(UNKNOWN if packet.dts is None else packet.dts)
-        add_position(UNKNOWN if packet.pos is None or packet.pos < 0 else packet.pos)
+
+        add_pts(UNKNOWN if pts is None else pts)
+        add_dts(UNKNOWN if dts is None else dts)
+        add_position(UNKNOWN if position is None or position < 0 else position)
         add_size(packet.size)
         add_key(key)
-        add_shown(not packet.is_discard and not (self._hides and is_hidden_packet(self._codec, memoryview(packet))))
-        add_clean(self._codec != "h264" or not key or has_idr_picture(memoryview(packet)))
+        hidden = packet.is_discard or (self._hides and is_hidden_packet(self._codec, memoryview(packet)))
+        add_shown(not hidden)
+        add_clean(not (key and self._refreshes) or has_idr_picture(memoryview(packet)))
         self._corrupt_end = self._corrupt_end + 1 if packet.is_corrupt else 0
 
     def table(self) -> PacketTable:
         """The packets up to here."""
         count = len(self._marks["key"]) - self._corrupt_end
-        numbers = {name: np.array(values, np.int64)[:count] for name, values in self._numbers.items()}
-        marks = {name: np.array(values, bool)[:count] for name, values in self._marks.items()}
+        numbers = {name: np.frombuffer(values, np.int64)[:count] for name, values in self._numbers.items()}
+        marks = {name: np.frombuffer(values, bool)[:count] for name, values in self._marks.items()}
         return PacketTable(**numbers, **marks, oriented=self._oriented)

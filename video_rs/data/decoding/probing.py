@@ -104,6 +104,7 @@ def probe(path: str, depth: str = "ends") -> tuple[Probe, FrameIndex | None]:
             facts |= {"height": reader.height, "width": reader.width}
             _decode(reader, depth)
             facts |= _presentation(reader)
+            facts["notes"] += _note_on_sizes(reader)
     except DecodeError as error:
         facts |= {"kind": error.kind, "reason": error.reason}
         if isinstance(error.__cause__, OSError):
@@ -215,6 +216,14 @@ def _presentation(reader: PyAVReader) -> dict:
         "interlaced": reader.interlaced,
         "hdr": _HDR.get(reader.transfer, ""),
     }
+
+
+def _note_on_sizes(reader: PyAVReader) -> tuple[Note, ...]:
+    """A note where frames that were decoded have another size than the first."""
+    if reader.other_size is None:
+        return ()
+    height, width = reader.other_size
+    return (Note("size_change", f"{reader.width}x{reader.height} at first, then {width}x{height}"),)
 
 
 def _decode(reader: VideoReader, depth: str) -> None:

@@ -29,6 +29,7 @@ class PyAVReader(VideoReader):
 
     Attributes:
         orientation: how the frames are turned and mirrored, as the first one says.
+        other_size: height and width of a frame that was scaled to the size of the first; None: none was so far.
         other_angle: degrees by which they should be turned but are not, for it is no quarter turn; else 0.
         bits: of a stored sample.
         transfer: FFmpeg's number of the transfer characteristic.
@@ -53,6 +54,7 @@ class PyAVReader(VideoReader):
         self.bits = max(component.bits for component in first.format.components)
         self.transfer, self.interlaced = first.color_trc, first.interlaced_frame
         self.height, self.width = self.orientation.shown_size(first.height, first.width)
+        self.other_size: tuple[int, int] | None = None
         self._to_rgb = Filters(partial(_chain, self.orientation, self.height, self.width))
 
     def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
@@ -176,6 +178,9 @@ class PyAVReader(VideoReader):
     def _picture(self, frame: av.VideoFrame) -> torch.Tensor:
         """uint8 ``[height, width, 3]`` as shown."""
         self.interlaced = self.interlaced or frame.interlaced_frame
+        size = self.orientation.shown_size(frame.height, frame.width)
+        if size != (self.height, self.width):
+            self.other_size = size
         rgb = self._to_rgb(frame).planes[0]
         rows = np.frombuffer(rgb, np.uint8).reshape(-1, rgb.line_size)[: self.height, : self.width * 3]
         return torch.from_numpy(rows.reshape(self.height, self.width, 3))
