@@ -4,12 +4,14 @@ import json
 import os
 
 import pytest
+import torch
 from conftest import moving_square
 
+from video_rs.data.decoding import open_video
 from video_rs.data.encoding import write_video
 from video_rs.data.probe_cache import ProbeCache
 from video_rs.errors import InputError
-from video_rs.studies import data_benchmark, data_calls
+from video_rs.studies import data_benchmark, data_calls, data_containers
 from video_rs.studies.data_calls import DataCall, decode_decord, decode_pyav, decode_torchcodec, loader_of, needed
 from video_rs.studies.data_doctor import probing_rates
 from video_rs.studies.data_endurance import endure
@@ -126,6 +128,25 @@ def test_the_doctor_is_measured_with_each_number_of_processes(folder):
     assert said == ["checking 2 files, round 1 of 1"]
 
 
+def test_a_recording_is_measured_in_both_containers(monkeypatch):
+    monkeypatch.setattr(data_containers, "SECONDS", 2)
+    monkeypatch.setattr(data_containers, "CLIPS", 2)
+    said = []
+    rows = data_containers.container_rates(0.1, 4, 16, 1, said.append)
+    assert [(row["container"], row["minutes"], row["spread"]) for row in rows] == [("mp4", 0.1, 0), ("ts", 0.1, 0)]
+    assert rows[0]["ratio"] == 1
+    assert rows[1]["ratio"] == pytest.approx(rows[1]["clips_per_s"] / rows[0]["clips_per_s"])
+    assert said == ["clips of 0.1 minutes in mp4 and ts, round 1 of 1"]
+
+
+def test_the_recordings_show_the_same_frames(tmp_path, monkeypatch):
+    monkeypatch.setattr(data_containers, "SECONDS", 2)
+    paths = data_containers.recordings(tmp_path, 0.1)
+    with open_video(paths["mp4"]) as one, open_video(paths["ts"]) as other:
+        assert one.num_frames == other.num_frames == 150
+        assert torch.equal(one.frames([149, 3, 77]), other.frames([149, 3, 77]))
+
+
 def row(how, files, speed):
     where = {"how": how, "files": files, "frames": 8}
     numbers = {"clips_per_s": speed, "first_clip_s": 0.5, "peak_memory_mb": 1000.4, "spread": 0.031}
@@ -165,6 +186,10 @@ def test_the_table_is_text():
         "rows": ROWS[2:3],
         "ratios": {"a / b": 0.9},
         "endurance": {**many, "clips_per_s": 77.7, "files_left": 0, "processes_left": 0},
+        "containers": [
+            {"container": "mp4", "minutes": 10, "clips_per_s": 20.0, "ratio": 1.0, "open_s": 0.5},
+            {"container": "ts", "minutes": 10, "clips_per_s": 19.0, "ratio": 0.95, "open_s": 0.75},
+        ],
         "doctor": [{"processes": 2, "files": 300, "files_per_s": 67.25, "spread": 0.1}],
         "machine": {"processor": "AMD EPYC", "cores": 2, "torch": "2.14.1"},
     }
@@ -179,6 +204,10 @@ def test_the_table_is_text():
         "",
         "checking 300 files, first and last frame decoded:",
         "  67.2 files/s, 2 processes",
+        "",
+        "random clips of one stream of 10 minutes:",
+        "  20.0 clips/s, mp4 (1.000 of mp4), 0.50 s for the first clip",
+        "  19.0 clips/s, ts  (0.950 of mp4), 0.75 s for the first clip",
         "",
         "AMD EPYC, 2 cores, torch 2.14.1",
     ]

@@ -213,9 +213,10 @@ def test_every_changed_byte_of_the_contents_is_noticed(tmp_path):
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
-    expected = "no checkpoint at PATH; train first, or give the path of a .pth file"
-    assert refusal(tmp_path / "none.pth") == expected
-    assert refusal(tmp_path) == expected
+    assert refusal(tmp_path / "none.pth") == "no checkpoint at PATH; train first, or give the path of a .pth file"
+    assert refusal(tmp_path) == (
+        "folder PATH holds no checkpoint (checkpoints/last.pth); train first, or give a .pth file"
+    )
 
 
 def test_other_contents(tmp_path):

@@ -113,8 +113,8 @@ def test_what_waits_for_the_file():
     refused = Calls()
     trainer = make_trainer(plain_network(), total_steps=50, num_samples=12, max_failed_share=0.2)
     with pytest.raises(InputError):
-        run(trainer, refused, (make_batch(seed, 3, 4) for seed in itertools.count()))
-    assert refused.waited == [3]
+        run(trainer, refused, failing_from(3))
+    assert refused.waited == [5]
 
 
 def test_fit_with_epochs_shorter_than_a_step():
@@ -198,17 +198,31 @@ def test_a_stop_with_the_last_step_is_no_stop():
     assert calls.events == [("log", 3), ("save", 3), ("validate", 3), ("save", 3)]
 
 
+def failing_from(first):
+    """Batches of four, of which three samples cannot be read from batch ``first`` on."""
+    return (make_batch(seed, 1 if seed >= first else 4, 4) for seed in itertools.count())
+
+
 def test_fit_refuses_too_many_failures_after_saving():
     calls = Calls()
     trainer = make_trainer(plain_network(), total_steps=50, num_samples=12, max_failed_share=0.2, log_steps=50)
-    with pytest.raises(InputError, match=r"^3 of 12 training samples could not be read \(25\.0%\)"):
-        run(trainer, calls, (make_batch(seed, 3, 4) for seed in itertools.count()))
-    assert calls.of("save")[-1] == 3
+    # 3 of 16 is allowed, and 6 of 20 is not.
+    with pytest.raises(InputError, match=r"^6 of 20 training samples could not be read \(30\.0%\)"):
+        run(trainer, calls, failing_from(3))
+    assert calls.of("save")[-1] == 5
     # Once the videos are mended, the saved state goes on.
-    resumed = make_trainer(plain_network(), total_steps=5, num_samples=12, max_failed_share=0.2)
+    resumed = make_trainer(plain_network(), total_steps=7, num_samples=12, max_failed_share=0.2)
     resumed.load_state_dict(snapshot(trainer.state_dict()))
     run(resumed, Calls(), (make_batch(seed, 4) for seed in itertools.count()))
-    assert resumed.step == 5
+    assert resumed.step == 7
+
+
+def test_a_run_whose_first_samples_fail_is_no_run():
+    calls = Calls()
+    trainer = make_trainer(plain_network(), total_steps=50, num_samples=12, max_failed_share=0.2, log_steps=50)
+    with pytest.raises(InputError, match=r"^9 of 12 training samples could not be read \(75\.0%\)"):
+        run(trainer, calls, failing_from(0))
+    assert calls.of("save") == []
 
 
 class Faulty:

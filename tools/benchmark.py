@@ -86,6 +86,10 @@ def data(args: argparse.Namespace) -> tuple[dict, str]:
         from video_rs.studies.data_doctor import probing_rates
 
         result["doctor"] = probing_rates(files["originals"]["videos"], args.rounds, say)
+    if args.recording_minutes:
+        from video_rs.studies.data_containers import container_rates
+
+        result["containers"] = container_rates(args.recording_minutes, args.frames[0], args.size, args.rounds, say)
     return result, data_table(result)
 
 
@@ -169,6 +173,13 @@ def arguments() -> argparse.Namespace:
         help="for data: so many more through two workers, for their memory (default: %(default)s)",
     )
     parser.add_argument("--doctor", action="store_true", help="for data: also files checked per second, by processes")
+    parser.add_argument(
+        "--recording-minutes",
+        type=float,
+        default=0,
+        metavar="MINUTES",
+        help="for data: also random clips from a recording that long, in MPEG-TS and in MP4 (default: %(default)s)",
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="file for machine, rows and ratios (default: none)")
     parser.add_argument(
         "--plot", type=Path, metavar="PNG", help="picture of clips per second over GFLOP per clip (default: none)"

@@ -125,5 +125,10 @@ def data_table(result: Mapping[str, Any]) -> str:
     if checked := result.get("doctor"):
         text += ["", f"checking {checked[0]['files']} files, first and last frame decoded:"]
         text += [f"{row['files_per_s']:6.1f} files/s, {row['processes']} processes" for row in checked]
+    if containers := result.get("containers"):
+        text += ["", f"random clips of one stream of {containers[0]['minutes']:g} minutes:"]
+        for row in containers:
+            speed = f"{row['clips_per_s']:6.1f} clips/s, {row['container']:<3} ({row['ratio']:.3f} of mp4)"
+            text.append(f"{speed}, {row['open_s']:.2f} s for the first clip")
     machine = result["machine"]
     return "\n".join([*text, "", f"{machine['processor']}, {machine['cores']} cores, torch {machine['torch']}"])
