@@ -89,8 +89,8 @@ def test_damage_in_a_frame_is_that_of_the_frames_decoded_from_it(sound, decoder,
             found = outcomes(reader, order)
         own = "its data is damaged"
         spoilt = f"it is decoded from frame 13, which is damaged: {own}"
-        expected = {later: f"frame {later} of 30: {spoilt}" for later in range(14, 20)}
-        assert refusals(found) == {13: f"frame 13 of 30: {own}"} | expected
+        reasons = {13: own} | dict.fromkeys(range(14, 20), spoilt)
+        assert refusals(found) == {number: f"frame {number} of 30: {reason}" for number, reason in reasons.items()}
         for index, frame in found.items():
             if not isinstance(frame, str):
                 assert torch.equal(frame, expected[index])

@@ -15,6 +15,7 @@ from video_rs.data.decoding.index import Note
 from video_rs.data.decoding.location import Stamp
 from video_rs.data.decoding.numbered import NumberedPackets
 from video_rs.data.decoding.packets import scan
+from video_rs.data.decoding.picture_sizes import PictureSizes
 from video_rs.data.decoding.probing import probe
 from video_rs.data.encoding import write_video
 from video_rs.data.loader import ClipLoader, Workers
@@ -167,7 +168,7 @@ def test_a_change_of_size_is_scaled_to_the_first_one_and_noted(tmp_path, decoder
 
     assert probe(str(path))[0].notes == (Note("size_change", "224x96 at first, then 112x48"),)
     if decoder == "decord":
-        with pytest.raises(DecodeError, match="decord scales frames of another size in its own way; use pyav"):
+        with pytest.raises(DecodeError, match="decord would not find the right frames in this file; use pyav"):
             open_video(path, decoder)
         return
     with open_video(path, decoder) as reader:
@@ -332,3 +333,34 @@ def test_a_run_is_told_once_that_videos_are_counted(files, tmp_path, capsys):  #
     assert from_cache(records[1], 0).counted_videos == []
     list(telling_counts([from_cache(records[1], 0)]))
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9", "mpeg2video", "libx264", "libx265"])
+def test_key_packets_tell_a_change_of_size(tmp_path, codec):
+    """Packets of two encoders, the first one's header; the same size twice is no change."""
+    for second, changes in ((96, False), (64, True)):
+        sizes, name = None, ""
+        for number, height in enumerate((96, second)):
+            path = tmp_path / f"{codec}_{height}_{number}.mkv"
+            write_video(path, numbered(30, height, 224), fps=25, codec=codec, keyframe_interval=10)
+            with av.open(str(path)) as container:
+                context = container.streams.video[0].codec_context
+                name = context.codec.name
+                sizes = sizes or PictureSizes(name, context.extradata)
+                for packet in container.demux(video=0):
+                    if not packet.size or not packet.is_keyframe:
+                        continue
+                    if name in ("h264", "hevc"):
+                        packet = with_parameters(packet, context.extradata)
+                    sizes.add(packet)
+            assert not sizes.change or number == 1
+        assert sizes.change is changes, name
+
+
+def with_parameters(packet: av.Packet, header: bytes) -> av.Packet:
+    """The packet behind the sequence parameters of an MP4 header (avcC, hvcC), as concatenated files have it."""
+    kind = header.find(b"\x67") if header[5] & 0xE0 == 0xE0 and header[4] == 0xFF else header.find(b"\x42\x01")
+    size = int.from_bytes(header[kind - 2 : kind], "big")
+    made = av.Packet(size.to_bytes(4, "big") + header[kind : kind + size] + bytes(packet))
+    made.is_keyframe = True
+    return made

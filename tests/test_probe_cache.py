@@ -316,5 +316,5 @@ def test_a_cache_of_another_version_is_refused(tmp_path):
         with pytest.raises(InputError) as caught:
             ProbeCache(path, read_only)
         assert str(caught.value) == (
-            f"{path} is no probe cache of this version (format 9, not 2); remove it and probe anew"
+            f"{path} is no probe cache of this version (format 9, not 3); remove it and probe anew"
         )

@@ -18,7 +18,7 @@ from video_rs.data.decoding.location import Stamp
 from video_rs.data.decoding.probing import Probe, Segment, stills
 from video_rs.errors import InputError
 
-_FORMAT = 2  # of the rows; a file of another one is refused
+_FORMAT = 3  # of the rows; a file of another one is refused
 _UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 _TABLE = "CREATE TABLE IF NOT EXISTS probes (path TEXT PRIMARY KEY, size INT, changed INT, probe TEXT, frames BLOB)"
 

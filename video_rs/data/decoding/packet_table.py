@@ -22,6 +22,8 @@ class PacketTable:
         shown: bool ``[P]``; False: an edit list discards it, or it only holds a reference picture (VP8, VP9).
         clean: bool ``[P]``; of a key packet: decoding starts with a whole picture, not with a gradual refresh.
         oriented: the first packet says how its frames are to be shown, which TorchCodec and decord do not look at.
+        size_changes: a later key packet states another size than the first, which TorchCodec refuses to scale, and
+            decord scales in its own way.
     """
 
     pts: np.ndarray
@@ -32,6 +34,7 @@ class PacketTable:
     shown: np.ndarray
     clean: np.ndarray
     oriented: bool = False
+    size_changes: bool = False
 
     def __len__(self) -> int:
         return len(self.pts)

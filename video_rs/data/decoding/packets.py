@@ -21,6 +21,7 @@ from video_rs.data.decoding.packet_table import (
     is_hidden_packet,
     usable_rate,
 )
+from video_rs.data.decoding.picture_sizes import PictureSizes
 from video_rs.data.decoding.reader import DecodeError
 from video_rs.data.decoding.stated_size import stated_size
 from video_rs.data.decoding.streams import Film, StreamFacts, choose
@@ -98,7 +99,8 @@ def _index_of_packets(path: str, film: Film, cut: str, notes: tuple[Note, ...]) 
         notes += (Note("cut", cut),)
 
     known_to_agree = facts.container in _ADDRESSABLE and facts.codec not in _DECODED_ELSEWHERE
-    addressable = known_to_agree and table.has_closed_groups and not cut and not table.oriented
+    told_otherwise = cut or table.oriented or table.size_changes
+    addressable = known_to_agree and table.has_closed_groups and not told_otherwise
     return _index(film, packets, table.pts[packets], facts.time_base, addressable=addressable, notes=notes)
 
 
@@ -185,7 +187,7 @@ def _cut_short(path: str) -> str:
 
 def _read_packets(container, streams: list) -> list[PacketTable]:
     """Every packet of these streams, read once. Of a file cut short, packets cut in two at its end do not count."""
-    readers = {stream.index: _TableReader(stream.codec_context.codec.name) for stream in streams}
+    readers = {stream.index: _TableReader(stream.codec_context) for stream in streams}
     demuxer = container.demux(streams)
     try:
         for packet in demuxer:
@@ -201,8 +203,10 @@ def _read_packets(container, streams: list) -> list[PacketTable]:
 class _TableReader:
     """Packets as they come, in flat arrays: a recording of a day has a million."""
 
-    def __init__(self, codec: str):
+    def __init__(self, context: av.VideoCodecContext):
+        codec = context.codec.name
         self._codec, self._corrupt_end, self._oriented = codec, 0, False
+        self._sizes = PictureSizes(codec, context.extradata)
         self._numbers = {name: array("q") for name in ("pts", "dts", "position", "size")}
         self._marks = {name: bytearray() for name in ("key", "shown", "clean")}
         self._hides = codec in ("vp8", "vp9")
@@ -221,6 +225,8 @@ class _TableReader:
         add_position(UNKNOWN if position is None or position < 0 else position)
         add_size(packet.size)
         add_key(key)
+        if key:
+            self._sizes.add(packet)
         hidden = packet.is_discard or (self._hides and is_hidden_packet(self._codec, memoryview(packet)))
         add_shown(not hidden)
         add_clean(not (key and self._refreshes) or has_idr_picture(memoryview(packet)))
@@ -231,4 +237,4 @@ class _TableReader:
         count = len(self._marks["key"]) - self._corrupt_end
         numbers = {name: np.frombuffer(values, np.int64)[:count] for name, values in self._numbers.items()}
         marks = {name: np.frombuffer(values, bool)[:count] for name, values in self._marks.items()}
-        return PacketTable(**numbers, **marks, oriented=self._oriented)
+        return PacketTable(**numbers, **marks, oriented=self._oriented, size_changes=self._sizes.change)
