@@ -282,6 +282,28 @@ def test_empty_packets_are_no_frames(files, monkeypatch):  # noqa: F811
         assert numbers(reader.frames([77, 3])) == [77, 3]
 
 
+class WithAStrangePacket(WithEmptyPackets):
+    """A container in which PyAV meets a packet of a stream that it does not know, as in some damaged FLV files."""
+
+    def demux(self, streams):
+        for packet in self.inner.demux(streams):
+            if packet.size and packet.pts > 60 * 40:  # milliseconds
+                raise IndexError("list index out of range")
+            yield packet
+
+
+def test_a_packet_of_no_stream_is_damage_like_any_other(files, monkeypatch):  # noqa: F811
+    path = files("closed.mkv")
+    index = scan(path)
+    for module in (packets, numbered_packets):
+        monkeypatch.setattr(module, "open_container", WithAStrangePacket)
+    assert 50 < len(scan(path).pts) < 61  # what is before it
+    with open_video(path, index=index) as reader:
+        assert numbers(reader.frames([40])) == [40]
+        with pytest.raises(DecodeError, match="frame 99 of 100: a packet belongs to no stream"):
+            reader.frames([99])
+
+
 def test_a_file_that_took_long_to_count_is_counted_once(files, tmp_path, monkeypatch):  # noqa: F811
     path = str(tmp_path / "counted.avi")
     data = files("reordered.avi").read_bytes()

@@ -1,10 +1,14 @@
 """Opening a container with PyAV, and the video streams in it."""
 
+from collections.abc import Iterator
+
 import av
 from av.stream import Disposition
 
 from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.reader import DecodeError
+
+_INVALID_DATA = 1094995529  # AVERROR_INVALIDDATA, as PyAV counts it
 
 
 def open_container(path: str):
@@ -40,6 +44,26 @@ def stream_number(container, number: int):
     stream = container.streams[number]
     stream.codec_context.thread_count = 1
     return stream
+
+
+def packets_of(container, streams) -> Iterator[av.Packet]:
+    """Yield the packets of a stream, or of several, that hold data. Close the generator when it is left before its end.
+
+    Empty packets (Theora's, for pictures that stay) are refused by decoders. PyAV's own generator frees its packet only
+    when it is closed; what it leaks splits the heap.
+
+    Raises:
+        av.FFmpegError: the container is damaged from here on.
+    """
+    demuxer = container.demux(streams)
+    try:
+        for packet in demuxer:
+            if packet.size:
+                yield packet
+    except IndexError as error:  # damage names a stream that PyAV does not know
+        raise av.InvalidDataError(_INVALID_DATA, "a packet belongs to no stream") from error
+    finally:
+        demuxer.close()
 
 
 def ffmpeg_reason(error: BaseException) -> str:

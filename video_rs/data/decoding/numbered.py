@@ -10,7 +10,7 @@ from itertools import chain
 import av
 import numpy as np
 
-from video_rs.data.decoding.container import open_container, stream_number
+from video_rs.data.decoding.container import open_container, packets_of, stream_number
 from video_rs.data.decoding.index import Entry, FrameIndex
 from video_rs.data.decoding.packet_table import UNKNOWN
 
@@ -155,13 +155,12 @@ class NumberedPackets:
     def _begin(self) -> None:
         """Demux from where the container stands."""
         self._end_demuxer()
-        self._demuxer = self._container.demux(self._stream)
-        self._packets = (packet for packet in self._demuxer if packet.size)  # decoders refuse empty ones (Theora)
+        self._demuxer = packets_of(self._container, self._stream)
+        self._packets: Iterator[av.Packet] = self._demuxer
         self._next = 0
         self._ended = False
 
     def _end_demuxer(self) -> None:
-        """PyAV's generator frees its packet only when it is closed; what it leaks splits the heap."""
         if self._demuxer is not None:
             self._demuxer.close()
             self._demuxer = None

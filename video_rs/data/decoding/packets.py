@@ -8,7 +8,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from video_rs.data.decoding.container import open_container, video_streams
+from video_rs.data.decoding.container import open_container, packets_of, video_streams
 from video_rs.data.decoding.counting import DecodedFrames, decode_all, last_packet_is_whole
 from video_rs.data.decoding.index import FrameIndex, Note
 from video_rs.data.decoding.location import Location
@@ -188,15 +188,11 @@ def _cut_short(path: str) -> str:
 def _read_packets(container, streams: list) -> list[PacketTable]:
     """Every packet of these streams, read once. Of a file cut short, packets cut in two at its end do not count."""
     readers = {stream.index: _TableReader(stream.codec_context) for stream in streams}
-    demuxer = container.demux(streams)
     try:
-        for packet in demuxer:
-            if packet.size:
-                readers[packet.stream_index].add(packet)
+        for packet in packets_of(container, streams):
+            readers[packet.stream_index].add(packet)
     except av.FFmpegError:
         pass  # the container is damaged from here on
-    finally:
-        demuxer.close()
     return [readers[stream.index].table() for stream in streams]
 
 
