@@ -142,14 +142,17 @@ class NumberedPackets:
         """Read packets from where the container stands until the entry comes; False where it does not."""
         self._begin()
         previous = 0
-        for read, packet in enumerate(self._packets):
-            if packet.is_keyframe and packet.size == entry.size and is_wanted(packet, previous, entry):
-                self._packets = chain([packet], self._packets)
-                self._next = entry.number
-                return True
-            if read >= at_most:
-                return False
-            previous = packet.size
+        try:
+            for read, packet in enumerate(self._packets):
+                if packet.is_keyframe and packet.size == entry.size and is_wanted(packet, previous, entry):
+                    self._packets = chain([packet], self._packets)
+                    self._next = entry.number
+                    return True
+                if read >= at_most:
+                    return False
+                previous = packet.size
+        except av.FFmpegError:
+            pass  # the container is damaged on the way
         return False
 
     def _begin(self) -> None:
