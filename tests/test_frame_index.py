@@ -129,14 +129,15 @@ def test_two_recordings_in_one_transport_stream(files, tmp_path):  # noqa: F811
     assert scan(path).notes == (Note("counted", "several recordings, one behind the other: their times run backwards"),)
 
 
-def test_a_damaged_last_frame_of_a_recording_that_was_cut_is_left_out(tmp_path):
-    """Only its last frame says that a transport stream was cut: noise fills several packets with one picture."""
+@pytest.mark.parametrize(("ending", "codec"), [("ts", "libx264"), ("wmv", "wmv2")])
+def test_a_damaged_last_frame_of_a_recording_that_was_cut_is_left_out(tmp_path, ending, codec):
+    """Only its last frame says that such a file was cut: noise fills several of its packets with one picture."""
     noise = np.random.default_rng(0).integers(0, 256, (12, 64, 64, 3)).astype(np.uint8)
-    whole = tmp_path / "whole.ts"
-    write_video(whole, noise, fps=25, keyframe_interval=4, options={"bf": "0"})
+    whole = tmp_path / f"whole.{ending}"
+    write_video(whole, noise, fps=25, codec=codec, keyframe_interval=4, options={"bf": "0"})
     data = whole.read_bytes()
-    path = tmp_path / "cut.ts"
-    path.write_bytes(data[: len(data) // 188 * 9 // 10 * 188])
+    path = tmp_path / f"cut.{ending}"
+    path.write_bytes(data[: len(data) // 188 * 7 // 10 * 188])
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
     assert [frame.is_corrupt for frame in frames] == [False] * (len(frames) - 1) + [True]
@@ -386,3 +387,12 @@ def with_parameters(packet: av.Packet, header: bytes) -> av.Packet:
     made = av.Packet(size.to_bytes(4, "big") + header[kind : kind + size] + bytes(packet))
     made.is_keyframe = True
     return made
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+def test_an_avi_whose_size_was_never_filled_in_is_not_called_cut(files, tmp_path, size):  # noqa: F811
+    data = files("plain.avi").read_bytes()
+    path = tmp_path / "unfinished.avi"
+    path.write_bytes(data[:4] + size.to_bytes(4, "little") + data[8:])
+    index = scan(path)
+    assert (len(index.pts), index.notes) == (COUNT, ())

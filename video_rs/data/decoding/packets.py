@@ -31,7 +31,7 @@ from video_rs.data.decoding.streams import Film, StreamFacts, choose
 _WITHOUT_PTS = ("avi", "mpeg", "h264", "hevc", "m4v", "mpegvideo")
 
 # Of a recording in one of these that was cut, nothing says so but its last frame.
-_WITHOUT_END = ("mpegts", "flv", "mpeg", "h264", "hevc", "m4v", "mpegvideo")
+_WITHOUT_END = ("mpegts", "flv", "asf", "ogg", "mpeg", "h264", "hevc", "m4v", "mpegvideo")
 
 # Containers in which TorchCodec and decord were measured to return the frames asked for; not so MPEG-TS and MPEG-PS.
 _ADDRESSABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "avi", "gif")

@@ -5,6 +5,7 @@ from typing import BinaryIO
 from video_rs.data.decoding.location import Location
 
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
+_UNFINISHED = (0, 0xFFFFFFFF)  # what recorders write in the place of a RIFF size that they do not know yet
 
 
 def stated_size(path: str) -> int | None:
@@ -18,7 +19,7 @@ def stated_size(path: str) -> int | None:
         file.seek(location.start)
         if file.read(4) == b"RIFF":
             size = int.from_bytes(file.read(4), "little")
-            return 8 + size if size else None
+            return None if size in _UNFINISHED else 8 + size
 
         file.seek(location.start)
         size = _matroska_end(file)
