@@ -105,8 +105,9 @@ class PacketTable:
         """Bytes of the packet before each of these; UNKNOWN where another key on the way has the same two sizes."""
         previous = np.where(keys > 0, self.size[np.maximum(keys - 1, 0)], UNKNOWN)
         pairs = np.stack([previous, self.size[keys]], axis=1)
-        for row, first in enumerate(np.searchsorted(keys, begun)):
-            if (pairs[first:row] == pairs[row]).all(axis=1).any():
+        first_on_the_way = np.searchsorted(keys, begun)
+        for row in np.flatnonzero(first_on_the_way < np.arange(len(keys))):
+            if (pairs[first_on_the_way[row] : row] == pairs[row]).all(axis=1).any():
                 previous[row] = UNKNOWN
         return previous
 

@@ -172,10 +172,12 @@ def _refuse_truncated(path: str, container: str, streams: list) -> None:
     if not container.startswith("mov"):
         return
     size = Location.of(path).bytes()
-    entries = [entry for stream in streams for entry in stream.index_entries]
-    missing = sum(entry.pos + entry.size > size for entry in entries)
+    missing = total = 0
+    for stream in streams:
+        total += len(stream.index_entries)
+        missing += sum(entry.pos + entry.size > size for entry in stream.index_entries)
     if missing:
-        reason = f"truncated: {missing} of {len(entries)} frames are behind the end of the file"
+        reason = f"truncated: {missing} of {total} frames are behind the end of the file"
         raise DecodeError(path, reason, "truncated")
 
 
