@@ -104,8 +104,10 @@ def test_the_network_is_left_as_it_is():
 
 
 def test_a_cpu_is_not_checked(monkeypatch):
-    monkeypatch.setattr(convolution_check, "disagreement", None)
+    asked = []
+    monkeypatch.setattr(convolution_check, "disagreement", lambda *layer: asked.append(layer))
     require_right_convolutions(create_model("r3d_rs_tiny", 3, **NARROW), (2, 3, 4, 32, 32))
+    assert asked == []
 
 
 def test_a_wrong_device_is_refused(monkeypatch):
@@ -128,11 +130,15 @@ def test_a_wrong_device_is_refused(monkeypatch):
 
 
 def test_without_memory_the_network_itself_will_tell(monkeypatch):
-    def full(*_):
+    asked = []
+
+    def full(layer, *_):
+        asked.append(layer.name)
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(convolution_check, "disagreement", full)
     require_right_convolutions(on_meta("r3d_rs_tiny", 3, **NARROW), (4, 3, 8, 64, 48))
+    assert asked == ["backbone.stem.0", "backbone.res2.0.branch.0"]
 
 
 def test_versions_of_cudnn_that_are_known_to_be_wrong_are_told():

@@ -11,6 +11,7 @@ from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
 from video_rs.data.decoding import DecodeError, open_video, packets, remembered
 from video_rs.data.decoding import numbered as numbered_packets
 from video_rs.data.decoding.container import open_container
+from video_rs.data.decoding.counting import before_packet
 from video_rs.data.decoding.index import Note
 from video_rs.data.decoding.location import Stamp
 from video_rs.data.decoding.numbered import NumberedPackets
@@ -176,6 +177,15 @@ def test_a_change_of_size_is_scaled_to_the_first_one_and_noted(tmp_path, decoder
         assert (reader.num_frames, reader.height, reader.width) == (20, 96, 224)
         assert numbers(reader.frames(range(20))) == [*range(10), *range(10)]
         assert numbers(reader.frames([15, 3])) == [5, 3]
+
+
+def test_a_recording_of_which_nothing_is_whole_is_damaged():
+    assert before_packet("a.ts", np.array([0, 2, 1, 3]), 3).tolist() == [0, 2, 1]
+    assert before_packet("a.ts", np.array([0, 2, 3, 1]), 3).tolist() == [0, 2]  # what is shown behind it goes too
+    assert before_packet("a.ts", np.array([0, 2, 1]), 3).tolist() == [0, 2, 1]
+    with pytest.raises(DecodeError, match=r"a\.ts: no frame can be decoded without damage") as caught:
+        before_packet("a.ts", np.array([0]), 0)
+    assert caught.value.kind == "damaged"
 
 
 def film(container, codec, height, width, count, rate=25, **options):

@@ -60,7 +60,10 @@ def test_the_examples_are_taken(parser, monkeypatch):
     monkeypatch.undo()
     for example in re.findall(rf"^  python {parser.path}(.*)", parser.format_help(), re.MULTILINE):
         arguments = [part.strip("'") for part in example.split()]
+        given = {part for part in arguments if part.startswith("--")}
+        known = {option for action in parser._actions for option in action.option_strings}
         parser.parse_intermixed_args(arguments)
+        assert given <= known  # no option is taken for another one that it begins like
 
 
 @pytest.mark.parametrize("path", TOOLS, ids=lambda path: path.stem)

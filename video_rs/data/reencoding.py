@@ -17,7 +17,7 @@ import numpy as np
 from av.video.frame import PictureType
 
 from video_rs.data.decoding import DecodeError, open_video
-from video_rs.data.decoding.container import ffmpeg_reason, open_container, stream_number
+from video_rs.data.decoding.container import ffmpeg_reason, open_container, stream_of
 from video_rs.data.decoding.fetching import local
 from video_rs.data.decoding.filtering import Filters
 from video_rs.data.decoding.index import FrameIndex, index_of_pictures
@@ -112,7 +112,7 @@ class _Plan:
             has_matrix = orientation != AS_STORED or reader.other_angle != 0
             height, width = shrunk(reader.height, reader.width, short_side)
         with open_container(source) as container:
-            aspect = stream_number(container, index.stream).sample_aspect_ratio or Fraction(1)
+            aspect = stream_of(container, index.stream).sample_aspect_ratio or Fraction(1)
         aspect = 1 / aspect if orientation.swaps_sides else aspect
         return cls(source, index, orientation, has_matrix, height, width, aspect)
 

@@ -39,7 +39,7 @@ def video_streams(container, path: str) -> list:
     return known
 
 
-def stream_number(container, number: int):
+def stream_of(container, number: int):
     """Return a stream by its number in the file, with one decoding thread: the readers' parallelism is processes."""
     stream = container.streams[number]
     stream.codec_context.thread_count = 1

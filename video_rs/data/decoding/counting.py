@@ -24,15 +24,23 @@ class DecodedFrames:
     packets: np.ndarray
     corrupt: np.ndarray
 
-    def without_damaged_end(self, last_packet: int) -> np.ndarray:
-        """Return ``packets`` up to the frame of the last packet, if that one was cut: its frame is damaged or missing.
+    def is_corrupt(self, packet: int) -> bool:
+        """Whether the frame of a packet came, and is damaged."""
+        return bool(self.corrupt[self.packets == packet].any())
 
-        Frames shown behind it go too, so that those that are left are the beginning of the video.
-        """
-        of_last = np.flatnonzero(self.packets == last_packet)
-        if len(of_last) and self.corrupt[of_last[0]]:
-            return self.packets[: of_last[0]]
-        return self.packets
+
+def before_packet(path: str, packets: np.ndarray, last: int) -> np.ndarray:
+    """Return the frames, by their packets, that are shown before that of packet ``last``, if it shows one.
+
+    Frames shown behind it go too, so that those that are left are the beginning of the video.
+
+    Raises:
+        DecodeError: none is left.
+    """
+    at = np.flatnonzero(packets == last)
+    if len(at) and at[0] == 0:
+        raise DecodeError(path, "no frame can be decoded without damage", "damaged")
+    return packets[: at[0]] if len(at) else packets
 
 
 def decode_all(path: str, stream: int, table: PacketTable) -> DecodedFrames:

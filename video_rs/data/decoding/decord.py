@@ -17,6 +17,7 @@ from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.orientation import AS_STORED
 from video_rs.data.decoding.pyav import PyAVReader
 from video_rs.data.decoding.reader import DecodeError
+from video_rs.wording import counted
 
 # The share of frames that decord may replace by their neighbours before it raises: none, but 0 means "any number".
 _FAULT_TOLERANCE = 1e-9
@@ -59,7 +60,7 @@ class DecordReader(HeardReader):
         """DecodeError unless decord lists as many frames as the index, at the same times."""
         listed = len(self._reader)
         if listed != self.num_frames:
-            raise DecodeError(self._path, f"decord lists {listed} frames of {self.num_frames}; use pyav")
+            raise DecodeError(self._path, f"decord lists {counted(listed, 'frame')} of {self.num_frames}; use pyav")
         ours = (index.pts - index.pts[0]) * float(index.time_base)
         theirs = self._reader.get_frame_timestamp(range(listed))[:, 0]
         # decord keeps float32 seconds: 0.1 ms at half an hour; a quarter of a frame is the least that matters.

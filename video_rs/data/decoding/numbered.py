@@ -10,7 +10,7 @@ from itertools import chain
 import av
 import numpy as np
 
-from video_rs.data.decoding.container import open_container, packets_of, stream_number
+from video_rs.data.decoding.container import open_container, packets_of, stream_of
 from video_rs.data.decoding.index import Entry, FrameIndex
 from video_rs.data.decoding.packet_table import UNKNOWN
 
@@ -69,7 +69,7 @@ class NumberedPackets:
         """Stand before packet 0 of the file opened afresh: some containers cannot seek even there."""
         self.close()
         self._container = open_container(self._path)
-        self._stream = stream_number(self._container, self._number)
+        self._stream = stream_of(self._container, self._number)
         if self._skip_filters:
             self._stream.codec_context.options = {"skip_loop_filter": "all", "skip_idct": "all"}
         # Now, while no frame is to be left out: dav1d asks for that only here, and would leave out frames for good.

@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from video_rs.data.decoding.container import open_container, packets_of, video_streams
-from video_rs.data.decoding.counting import DecodedFrames, decode_all, last_packet_is_whole
+from video_rs.data.decoding.counting import DecodedFrames, before_packet, decode_all, last_packet_is_whole
 from video_rs.data.decoding.index import FrameIndex, Note
 from video_rs.data.decoding.location import Location
 from video_rs.data.decoding.orientation import states_orientation
@@ -89,34 +89,38 @@ def _in_order_of_time(table: PacketTable) -> np.ndarray:
 
 def _index_of_packets(path: str, film: Film, cut: str, notes: tuple[Note, ...]) -> FrameIndex:
     table, facts = film.table, film.facts
-    packets = _in_order_of_time(table)
+    every = packets = _in_order_of_time(table)
+    if _may_end_in_damage(film, cut) and len(every) > 1 and not last_packet_is_whole(path, facts.number, table):
+        packets = before_packet(path, every, len(table) - 1)
 
-    may_be_cut = cut or facts.container in _WITHOUT_END
-    if may_be_cut and len(packets) > 1 and not last_packet_is_whole(path, facts.number, table):
-        packets = packets[: np.flatnonzero(packets == len(table) - 1)[0]] if table.shown[-1] else packets
-        cut = cut or "its last frame is damaged and left out"
-    if cut:
-        notes += (Note("cut", cut),)
-
+    notes_on_cut = _notes_on_cut(cut, len(packets) < len(every))
     known_to_agree = facts.container in _ADDRESSABLE and facts.codec not in _DECODED_ELSEWHERE
-    told_otherwise = cut or table.oriented or table.size_changes
-    addressable = known_to_agree and table.has_closed_groups and not told_otherwise
+    told_otherwise = notes_on_cut or table.oriented or table.size_changes
+    addressable = bool(known_to_agree and table.has_closed_groups and not told_otherwise)
+    notes += notes_on_cut
     return _index(film, packets, table.pts[packets], facts.time_base, addressable=addressable, notes=notes)
 
 
 def _index_by_decoding(path: str, film: Film, decoded: DecodedFrames, cut: str, notes: tuple[Note, ...]) -> FrameIndex:
-    table, facts = film.table, film.facts
-    packets = decoded.without_damaged_end(len(table) - 1) if cut or facts.container in _WITHOUT_END else decoded.packets
-    if not len(packets):
-        raise DecodeError(path, "no frame can be decoded without damage")
-    if len(packets) < len(decoded.packets):
-        cut = cut or "its last frame is damaged and left out"
-    if cut:
-        notes += (Note("cut", cut),)
+    last = len(film.table) - 1
+    packets = decoded.packets
+    if _may_end_in_damage(film, cut) and decoded.is_corrupt(last):
+        packets = before_packet(path, decoded.packets, last)
 
-    notes += _notes_on_counting(film, packets)
+    notes += _notes_on_cut(cut, len(packets) < len(decoded.packets)) + _notes_on_counting(film, packets)
     pts, time_base = _times(film, packets)
     return _index(film, packets, pts, time_base, addressable=False, counted=True, notes=notes)
+
+
+def _may_end_in_damage(film: Film, cut: str) -> bool:
+    """Whether the file is known to be cut, or is of a kind of which only its last frame can tell."""
+    return bool(cut) or film.facts.container in _WITHOUT_END
+
+
+def _notes_on_cut(cut: str, left_out: bool) -> tuple[Note, ...]:
+    """How the file was cut: by its own size, or by the last frame."""
+    detail = cut or ("its last frame is damaged and left out" if left_out else "")
+    return (Note("cut", detail),) if detail else ()
 
 
 def _index(film: Film, packets: np.ndarray, pts: np.ndarray, time_base: Fraction, **rest) -> FrameIndex:

@@ -39,12 +39,12 @@ class PictureSizes:
             self.change = any(part not in self._header for part in found) or packet.has_sidedata("new_extradata")
             return
 
-        stated = stated_size(self._codec, data)
+        stated = stated_sides(self._codec, data)
         self._first = self._first or stated
         self.change = stated is not None and stated != self._first
 
 
-def stated_size(codec: str, packet: memoryview) -> bytes | None:
+def stated_sides(codec: str, packet: memoryview) -> bytes | None:
     """Return the bytes of a VP8, VP9 or MPEG-2 key packet that state width and height; None where there are none.
 
     VP8: RFC 6386, 9.1; the two highest bits of each number only ask for enlargement. VP9: bitstream specification,

@@ -97,9 +97,12 @@ def probe(path: str, depth: str = "ends") -> tuple[Probe, FrameIndex | None]:
         facts["fingerprint"] = fingerprint(path)
         if is_animated_webp(path):
             return _probe_animation(path, facts)
-        facts |= _header(path)
+        first, stated = _header(path)
+        facts |= stated
         index = scan(path)
-        facts |= _header(path, index.stream) | _timing(index)
+        if index.stream != first:
+            _, stated = _header(path, index.stream)
+        facts |= stated | _timing(index)
         with PyAVReader(path, index) as reader:
             facts |= {"height": reader.height, "width": reader.width}
             _decode(reader, depth)
@@ -182,12 +185,12 @@ def _refusal(path: str) -> str:
     return ""
 
 
-def _header(path: str, number: int | None = None) -> dict:
-    """What the container says of a stream, of the first video where its number is not known."""
+def _header(path: str, number: int | None = None) -> tuple[int, dict]:
+    """The number of a stream and what the container says of it; of the first video where its number is not known."""
     with open_container(path) as container:
         stream = video_streams(container, path)[0] if number is None else container.streams[number]
         context, aspect = stream.codec_context, stream.sample_aspect_ratio
-        return {
+        return stream.index, {
             "codec": context.name,
             "container": container.format.name,
             "pixel_format": context.pix_fmt or "",

@@ -10,6 +10,7 @@ from typing import Self
 
 from video_rs.data.decoding.index import Note
 from video_rs.data.decoding.packet_table import UNKNOWN, PacketTable
+from video_rs.wording import counted
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ class Film:
         return float((int(times.max()) - int(times.min())) * self.facts.time_base) if len(times) else 0.0
 
     def __str__(self) -> str:
-        count = "1 frame" if self.frames == 1 else f"{self.frames} frames"
-        return f"stream {self.facts.number} ({count} of {self.facts.width}x{self.facts.height})"
+        frames = counted(self.frames, "frame")
+        return f"stream {self.facts.number} ({frames} of {self.facts.width}x{self.facts.height})"
 
 
 def choose(films: list[Film]) -> tuple[Film, tuple[Note, ...]]:
