@@ -195,10 +195,10 @@ def test_class_ids_without_videos(present, count, told):
 
 def test_names_without_videos():
     assert empty_classes_note({0, 2}, ("run", "jump", "walk"), "rows") == (
-        "class 'jump' has no rows; add some, or take what is not meant out of the label map"
+        "class 'jump' has no rows; add some, or take it out of what names it, the label map or rows"
     )
     assert empty_classes_note({1}, ("run", "jump", "walk"), "rows") == (
-        "2 of 3 classes have no rows: 'run', 'walk'; add some, or take what is not meant out of the label map"
+        "2 of 3 classes have no rows: 'run', 'walk'; add some, or take it out of what names it, the label map or rows"
     )
 
 

@@ -158,7 +158,7 @@ def empty_classes_note(present: Collection[int], names: Sequence[str], what: str
         found = f"{len(absent)} of {len(names)} classes have no {what}: {some}{', …' if len(absent) > NAMED else ''}"
 
     if not are_numbers:
-        return f"{found}; add some, or take what is not meant out of the label map"
+        return f"{found}; add some, or take it out of what names it, the label map or rows"
     used = [names[index] for index in sorted(present)]
     lines = ", ".join(used[:NAMED]) + (", …" if len(used) > NAMED else "")
     remedy = f"number them from 0 without gaps, or give a label map (DATA.LABEL_MAP) with the lines {lines}"
