@@ -41,7 +41,7 @@ $(VENV)/.installed-tensorflow: $(VENV)/.installed-dev
 
 # Reads checkpoints that TensorFlow itself has written, and compares with the Model Garden's own code.
 test-tensorflow: $(VENV)/.installed-tensorflow
-	PYTHONPATH=$(VENV)/tensorflow $(BIN)/python -m pytest -rP tests/test_convert_weights.py tests/test_model_garden.py
+	PYTHONPATH=$(VENV)/tensorflow $(BIN)/python -m pytest -rP tests/models/test_convert_weights.py tests/models/test_model_garden.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

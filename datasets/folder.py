@@ -4,14 +4,14 @@ Writes list.csv (path,label,split), labels.txt and config.yaml, and prints the c
 brings all up to date; most videos keep their split when others come.
 """
 
-from video_rs import start
+from video_rs.runtime import start
 
 start.take_interrupts()
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from video_rs import cli
+from video_rs.runtime import cli
 
 EXAMPLES = (
     "python datasets/folder.py my_videos",
@@ -53,9 +53,9 @@ def main() -> list[str]:
     )
     args = parser.parse_args()
 
-    from video_rs.data.sources.folder import mirrored_names, read_folder
-    from video_rs.data.sources.prepare import train_command
-    from video_rs.data.sources.writing import write_label_map, write_list
+    from video_rs.lists.sources.folder import mirrored_names, read_folder
+    from video_rs.lists.sources.prepare import train_command
+    from video_rs.lists.sources.writing import write_label_map, write_list
 
     found = read_folder(args.videos, val_share=args.val_share, seed=args.seed, group_by=args.group_by)
     out = Path(args.out or Path("data") / Path(args.videos).resolve().name)
@@ -73,7 +73,7 @@ def main() -> list[str]:
 def write_config(out: Path, videos: str, mirrored: Sequence[str]) -> str:
     """Write the config beside the list; return the line that says so."""
     from video_rs.config import find_config
-    from video_rs.data.sources.writing import config_text, write_text
+    from video_rs.lists.sources.writing import config_text, write_text
 
     path = out / "config.yaml"
     where = str(out.resolve() / "list.csv")

@@ -4,13 +4,13 @@ Writes hmdb51_split1.csv (path,label,split,id), whose val rows are the official 
 how much of the official list was found. Running it again brings both up to date.
 """
 
-from video_rs import start
+from video_rs.runtime import start
 
 start.take_interrupts()
 
 from pathlib import Path
 
-from video_rs import cli
+from video_rs.runtime import cli
 
 EXAMPLES = (
     "python datasets/hmdb51.py hmdb51_org --lists testTrainMulti_7030_splits",
@@ -33,8 +33,8 @@ def main() -> list[str]:
     )
     args = parser.parse_args()
 
-    from video_rs.data.sources import hmdb51
-    from video_rs.data.sources.prepare import class_count_note, prepare, train_command
+    from video_rs.lists.sources import hmdb51
+    from video_rs.lists.sources.prepare import class_count_note, prepare, train_command
 
     listed, names = hmdb51.read_lists(args.lists, args.split)
     path = Path(args.out) / f"hmdb51_split{args.split}.csv"

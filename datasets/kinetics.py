@@ -4,13 +4,13 @@ Writes kinetics400.csv (path,label,split,id) and labels.txt, and says how much o
 it again brings both up to date.
 """
 
-from video_rs import start
+from video_rs.runtime import start
 
 start.take_interrupts()
 
 from pathlib import Path
 
-from video_rs import cli
+from video_rs.runtime import cli
 
 EXAMPLES = (
     "python datasets/kinetics.py /videos --classes 400 --csv train.csv validate.csv",
@@ -38,8 +38,8 @@ def main() -> list[str]:
     )
     args = parser.parse_args()
 
-    from video_rs.data.sources import kinetics
-    from video_rs.data.sources.prepare import class_count_note, prepare, train_command
+    from video_rs.lists.sources import kinetics
+    from video_rs.lists.sources.prepare import class_count_note, prepare, train_command
 
     name = f"kinetics{args.classes}"
     segments = kinetics.read_segments(args.csv)

@@ -4,11 +4,11 @@ Writes train/LABEL/*.mp4, val/LABEL/*.mp4, motion_demo.csv (path,label,split) an
 an interrupted folder and keeps what is there.
 """
 
-from video_rs import start
+from video_rs.runtime import start
 
 start.take_interrupts()
 
-from video_rs import cli
+from video_rs.runtime import cli
 
 EXAMPLES = (
     "python datasets/motion_demo.py",
@@ -32,8 +32,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="another one makes other clips (default: 0)")
     args = parser.parse_args()
 
-    from video_rs.data.motion import make_motion_demo
-    from video_rs.wording import counted
+    from video_rs.curation.motion_demo import make_motion_demo
+    from video_rs.runtime.wording import counted
 
     # What is not given is make_motion_demo's own.
     given = {name: value for name, value in vars(args).items() if value is not None}

@@ -5,11 +5,11 @@ lists the videos inside them as LIST did the loose ones. They are packed as they
 (prepare_videos.py). Running it again goes on where it stopped.
 """
 
-from video_rs import start
+from video_rs.runtime import start
 
 start.take_interrupts()
 
-from video_rs import cli
+from video_rs.runtime import cli
 
 EXAMPLES = (
     "python datasets/pack_shards.py data/prepared/list.csv --out data/shards",
@@ -46,10 +46,10 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    from video_rs.data.decoding.fetching import handler_names
-    from video_rs.errors import InputError
-    from video_rs.jobs.packing import run_packing
-    from video_rs.wording import counted
+    from video_rs.curation.packing import run_packing
+    from video_rs.runtime.errors import InputError
+    from video_rs.runtime.wording import counted
+    from video_rs.video.fetching import handler_names
 
     outcome = run_packing(
         args.list,

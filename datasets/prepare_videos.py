@@ -4,11 +4,11 @@ Encodes every file of a list, or of a folder of class folders, again, with key f
 lists the new files as LIST did the old ones. Running it again goes on where it stopped.
 """
 
-from video_rs import start
+from video_rs.runtime import start
 
 start.take_interrupts()
 
-from video_rs import cli
+from video_rs.runtime import cli
 
 EXAMPLES = (
     "python datasets/prepare_videos.py list.csv --out data/prepared",
@@ -68,11 +68,11 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    from video_rs.data.decoding.fetching import handler_names
-    from video_rs.data.processes import usable_cores
-    from video_rs.errors import InputError
-    from video_rs.jobs.preparing import run_preparation
-    from video_rs.wording import counted
+    from video_rs.curation.preparing import run_preparation
+    from video_rs.runtime.errors import InputError
+    from video_rs.runtime.processes import usable_cores
+    from video_rs.runtime.wording import counted
+    from video_rs.video.fetching import handler_names
 
     outcome = run_preparation(
         args.list,

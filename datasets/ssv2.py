@@ -5,13 +5,13 @@ classes differ in left and right only. Says how much of the official list was fo
 date.
 """
 
-from video_rs import start
+from video_rs.runtime import start
 
 start.take_interrupts()
 
 from pathlib import Path
 
-from video_rs import cli
+from video_rs.runtime import cli
 
 EXAMPLES = (
     "python datasets/ssv2.py 20bn-something-something-v2 --labels labels",
@@ -47,8 +47,8 @@ def main() -> list[str]:
     )
     args = parser.parse_args()
 
-    from video_rs.data.sources import ssv2
-    from video_rs.data.sources.prepare import class_count_note, prepare, train_command
+    from video_rs.lists.sources import ssv2
+    from video_rs.lists.sources.prepare import class_count_note, prepare, train_command
 
     names = ssv2.read_classes(args.labels)
     path = Path(args.out) / "ssv2.csv"
@@ -66,7 +66,7 @@ def main() -> list[str]:
 def write_config(list_path: Path, num_classes: int) -> str:
     """Write the config beside the list; return the line that says so."""
     from video_rs.config import find_config
-    from video_rs.data.sources.writing import config_text, write_text
+    from video_rs.lists.sources.writing import config_text, write_text
 
     path = list_path.with_suffix(".yaml")
     where = str(list_path.resolve())

@@ -4,13 +4,13 @@ Writes ucf101_split1.csv (path,label,split,id), whose val rows are the official 
 how much of the official list was found. Running it again brings both up to date.
 """
 
-from video_rs import start
+from video_rs.runtime import start
 
 start.take_interrupts()
 
 from pathlib import Path
 
-from video_rs import cli
+from video_rs.runtime import cli
 
 EXAMPLES = (
     "python datasets/ucf101.py UCF-101 --lists ucfTrainTestlist",
@@ -33,8 +33,8 @@ def main() -> list[str]:
     )
     args = parser.parse_args()
 
-    from video_rs.data.sources import ucf101
-    from video_rs.data.sources.prepare import class_count_note, prepare, train_command
+    from video_rs.lists.sources import ucf101
+    from video_rs.lists.sources.prepare import class_count_note, prepare, train_command
 
     names = ucf101.read_classes(args.lists)
     path = Path(args.out) / f"ucf101_split{args.split}.csv"

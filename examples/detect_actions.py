@@ -24,11 +24,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
-from video_rs import cli, create_backbone
-from video_rs.atomic import write_json
-from video_rs.data.decoding import DecodeError, open_video
-from video_rs.errors import InputError
+from video_rs import create_backbone
 from video_rs.models.detection import ActionDetector
+from video_rs.runtime import cli
+from video_rs.runtime.atomic import write_json
+from video_rs.runtime.errors import InputError
+from video_rs.video import DecodeError, open_video
 
 STRIDE = 2  # frames of the video from one frame of a clip to the next
 BATCH = 8  # key frames of a step

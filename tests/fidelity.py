@@ -15,13 +15,13 @@ from torch import nn
 
 from video_rs import builders
 from video_rs.config import load_config
-from video_rs.data.span import whole_video
 from video_rs.data.transforms import random_box
 from video_rs.engine.ema import Ema
 from video_rs.engine.evaluator import view_probabilities
 from video_rs.engine.losses import cross_entropy
 from video_rs.engine.optim import learning_rate, parameter_groups, sgd
 from video_rs.models.layers import StochasticDepth
+from video_rs.video.span import whole_video
 
 VIDEOS = 215570
 HEAD = """# Fidelity

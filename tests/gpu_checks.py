@@ -25,8 +25,8 @@ from video_rs.engine.convolution_check import (
     largest_layers,
     require_right_convolutions,
 )
-from video_rs.errors import InputError
 from video_rs.models.convolution import Conv3d
+from video_rs.runtime.errors import InputError
 
 GPU = torch.device("cuda")
 NETWORKS = {
@@ -112,8 +112,8 @@ def decoder() -> int:
     if absent:
         print(f"torchcodec_cuda: not tried, {', '.join(absent)} not installed")
         return 0
-    from video_rs.data.decoding import open_video
-    from video_rs.data.encoding import write_video
+    from video_rs.video import open_video
+    from video_rs.video.encoding import write_video
 
     rng = np.random.default_rng(0)
     small = rng.integers(0, 256, (48, 16, 16, 3), dtype=np.uint8)

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import torch
 
+from video_rs.benchmarks.worker import descendants
 from video_rs.engine.checkpoint import load_checkpoint
-from video_rs.errors import InputError
-from video_rs.studies.worker import descendants
+from video_rs.runtime.errors import InputError
 
 TRAIN_NET = Path(__file__).parents[1] / "tools" / "train_net.py"
 KEYS = {

@@ -4,7 +4,7 @@ Prints a table and ratios to the peers. Every subject runs in a process of its o
 machine to it alone.
 """
 
-from video_rs import start
+from video_rs.runtime import start
 
 start.take_interrupts()
 
@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from video_rs import cli
+from video_rs.runtime import cli
 
 EXAMPLES = (
     "python tools/benchmark.py model --peers --json model.json",
@@ -27,7 +27,7 @@ CODES = {0: "measured", 2: "the input was refused: one line says why", 143: "sto
 def main() -> None:
     """Measures, prints a table and the ratios, and writes JSON and a plot."""
     args = arguments()
-    from video_rs.signals import STOPPING
+    from video_rs.runtime.signals import STOPPING
 
     # Processes are ended on the way out, so signals have to take it.
     for kind in set(STOPPING) - {signal.SIGINT}:
@@ -38,18 +38,18 @@ def main() -> None:
     result, text = data(args) if args.what == "data" else loops(args) if whole_loops else networks(args)
     print(text)
     if args.json:
-        from video_rs.atomic import write_json
+        from video_rs.runtime.atomic import write_json
 
         write_json(args.json, result)
 
 
 def networks(args: argparse.Namespace) -> tuple[dict, str]:
     """Forward passes, or optimizer steps: the JSON and the table; the plot is written here."""
+    from video_rs.benchmarks import benchmark, machine
+    from video_rs.benchmarks.speed_table import best_layer, ratios, table
+    from video_rs.benchmarks.subjects import subjects_of
     from video_rs.reports.plots import png
     from video_rs.reports.speed_plot import speed_plot
-    from video_rs.studies import benchmark, machine
-    from video_rs.studies.speed_table import best_layer, ratios, table
-    from video_rs.studies.subjects import subjects_of
 
     clip = clip_of(args)
     subjects = subjects_of(args.what, args.network, args.peers, engines_of(args, clip), clip)
@@ -64,9 +64,9 @@ def networks(args: argparse.Namespace) -> tuple[dict, str]:
 
 def data(args: argparse.Namespace) -> tuple[dict, str]:
     """Reading training clips: the JSON and the table."""
-    from video_rs.errors import InputError
-    from video_rs.studies import data_benchmark, machine
-    from video_rs.studies.data_subjects import data_ratios, data_table
+    from video_rs.benchmarks import data_benchmark, machine
+    from video_rs.benchmarks.data_subjects import data_ratios, data_table
+    from video_rs.runtime.errors import InputError
 
     if not args.list:
         raise InputError("data needs --list: a list file, or a folder of class folders, with the videos to read")
@@ -77,17 +77,17 @@ def data(args: argparse.Namespace) -> tuple[dict, str]:
     ratios = data_ratios(rows)
     result = {"machine": machine.machine("cpu"), "rows": rows, "ratios": ratios}
     if args.clips:
-        from video_rs.studies.data_endurance import endure
+        from video_rs.benchmarks.data_endurance import endure
 
         result["endurance"] = endure(
             **files["prepared"], clips=args.clips, frames=args.frames[0], size=args.size, say=say
         )
     if args.doctor:
-        from video_rs.studies.data_doctor import probing_rates
+        from video_rs.benchmarks.data_doctor import probing_rates
 
         result["doctor"] = probing_rates(files["originals"]["videos"], args.rounds, say)
     if args.recording_minutes:
-        from video_rs.studies.data_containers import container_rates
+        from video_rs.benchmarks.data_containers import container_rates
 
         result["containers"] = container_rates(args.recording_minutes, args.frames[0], args.size, args.rounds, say)
     return result, data_table(result)
@@ -95,11 +95,11 @@ def data(args: argparse.Namespace) -> tuple[dict, str]:
 
 def loops(args: argparse.Namespace) -> tuple[dict, str]:
     """Whole training loops on files: the JSON and the table."""
-    from video_rs.data.processes import usable_cores
-    from video_rs.data.records import read_records
-    from video_rs.errors import InputError
-    from video_rs.studies import machine
-    from video_rs.studies.loop_subjects import loop_ratios, loop_subjects, loop_table, measure_loops
+    from video_rs.benchmarks import machine
+    from video_rs.benchmarks.loop_subjects import loop_ratios, loop_subjects, loop_table, measure_loops
+    from video_rs.lists.records import read_records
+    from video_rs.runtime.errors import InputError
+    from video_rs.runtime.processes import usable_cores
 
     if args.plot:
         raise InputError("--plot is for model and train without --list; leave it out")
@@ -195,7 +195,7 @@ def clip_of(args: argparse.Namespace) -> dict:
     """What all subjects have in common: bfloat16 on a GPU, float32 on a CPU unless told otherwise."""
     import torch
 
-    from video_rs.errors import InputError
+    from video_rs.runtime.errors import InputError
 
     if len(args.frames) > 1:
         raise InputError(f"--frames has {len(args.frames)} values; {args.what} takes one")
@@ -214,8 +214,8 @@ def clip_of(args: argparse.Namespace) -> dict:
 
 def engines_of(args: argparse.Namespace, clip: dict) -> list[str]:
     """Engines of ``accelerate``, which runs forward passes in float32; on a GPU its way is a row of its own."""
-    from video_rs.errors import InputError
-    from video_rs.studies.subjects import checked_engines
+    from video_rs.benchmarks.subjects import checked_engines
+    from video_rs.runtime.errors import InputError
 
     if (args.what, clip["device"], clip["precision"]) == ("model", "cpu", "float32"):
         return checked_engines(None if args.engines is None else [name for name in args.engines.split(",") if name])
@@ -226,7 +226,7 @@ def engines_of(args: argparse.Namespace, clip: dict) -> list[str]:
 
 def check_output(option: str, path: Path | None) -> None:
     """Makes the folder of an output file, and refuses a path that cannot be written before minutes are spent."""
-    from video_rs.errors import InputError
+    from video_rs.runtime.errors import InputError
 
     if path is None:
         return

@@ -4,13 +4,13 @@ Probes every file once, in processes of its own, and writes clean.csv, the rows 
 with their reasons; check.json; check.html, a page with pictures; and probes.sqlite, which DATA.CACHE takes.
 """
 
-from video_rs import start
+from video_rs.runtime import start
 
 start.take_interrupts()
 
 import sys
 
-from video_rs import cli
+from video_rs.runtime import cli
 
 EXAMPLES = (
     "python tools/check_dataset.py list.csv --out check",
@@ -75,9 +75,9 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    from video_rs.data.decoding.fetching import handler_names
-    from video_rs.data.processes import usable_cores
-    from video_rs.jobs.checking import run_check
+    from video_rs.curation.checking import run_check
+    from video_rs.runtime.processes import usable_cores
+    from video_rs.video.fetching import handler_names
 
     diagnosis = run_check(
         args.lists,

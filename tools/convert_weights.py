@@ -5,7 +5,7 @@ resnetrs*, which are inflated in time. MODEL.PRETRAINED OUT.pth, and video_rs.cr
 load the result.
 """
 
-from video_rs import start
+from video_rs.runtime import start
 
 start.take_interrupts()
 
@@ -18,9 +18,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from video_rs import cli
-from video_rs.errors import InputError
-from video_rs.wording import counted
+from video_rs.runtime import cli
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.wording import counted
 
 EXAMPLES = (
     "python tools/convert_weights.py --source model_garden ckpt-73682 --arch r3d_rs_50 --output r3d_rs_50.pth",
@@ -87,7 +87,7 @@ def main() -> None:
 def convert_model_garden(args: argparse.Namespace, fields: dict[str, Any]):
     """The model, its state dict and its preprocessing from a TensorFlow checkpoint."""
     import video_rs
-    from video_rs.models import convert
+    from video_rs.models.weights import model_garden as convert
 
     variables = read_tensorflow_checkpoint(args.checkpoint)
     classes = convert.number_of_classes(variables) if args.num_classes is None else args.num_classes
@@ -107,8 +107,8 @@ def read_tensorflow_checkpoint(path: str) -> dict[str, Any]:
     Raises:
         InputError: there is no checkpoint, it cannot be read, or TensorFlow is not installed.
     """
-    from video_rs.models.convert import is_bookkeeping
-    from video_rs.torch_files import first_sentence
+    from video_rs.models.weights.model_garden import is_bookkeeping
+    from video_rs.runtime.torch_files import first_sentence
 
     if not Path(f"{path}.index").is_file():
         raise InputError(f"no TensorFlow checkpoint at {path}: no file {path}.index; give the path without .index")
@@ -145,8 +145,8 @@ def silent_stderr() -> Iterator[None]:
 def convert_timm(args: argparse.Namespace, fields: dict[str, Any]):
     """The model, its state dict and its preprocessing from timm's image weights, in a file or downloaded."""
     import video_rs
-    from video_rs.models.inflate import image_preprocessing, inflate_image_weights
-    from video_rs.models.pretrained import find_weights
+    from video_rs.models.weights.inflate import image_preprocessing, inflate_image_weights
+    from video_rs.models.weights.pretrained import find_weights
     from video_rs.models.zoo import architecture
 
     image, _, source = find_weights(args.checkpoint, architecture(args.arch, **fields))

@@ -4,7 +4,7 @@ A folder stands for all videos in it, however deep. Videos that cannot be read a
 are answered. With --json each answer is in the file as soon as it is printed.
 """
 
-from video_rs import start
+from video_rs.runtime import start
 
 start.take_interrupts()
 
@@ -12,7 +12,7 @@ import argparse
 import contextlib
 from pathlib import Path
 
-from video_rs import cli
+from video_rs.runtime import cli
 
 EXAMPLES = (
     "python tools/predict.py --checkpoint runs/mine video.mp4",
@@ -29,11 +29,11 @@ def main() -> None:
     args = arguments()
 
     from video_rs.data.loader import Workers
-    from video_rs.data.processes import check_limits, usable_cores
-    from video_rs.data.trees import videos_at
-    from video_rs.errors import InputError
     from video_rs.inference import Predictor
-    from video_rs.wording import counted
+    from video_rs.lists.trees import videos_at
+    from video_rs.runtime.errors import InputError
+    from video_rs.runtime.processes import check_limits, usable_cores
+    from video_rs.runtime.wording import counted
 
     videos = [video for path in args.videos for video in videos_at(path)]
     # A process of their own costs seconds, which a single video is not worth.
@@ -104,8 +104,8 @@ def answer_file(path: str) -> contextlib.AbstractContextManager:
     Raises:
         InputError: it cannot be written.
     """
-    from video_rs.atomic import JsonArray
-    from video_rs.errors import InputError
+    from video_rs.runtime.atomic import JsonArray
+    from video_rs.runtime.errors import InputError
 
     if not path:
         return contextlib.nullcontext()

@@ -5,7 +5,7 @@ folder of their own in it. With --knn the features are tested instead of the cla
 trained.
 """
 
-from video_rs import start
+from video_rs.runtime import start
 
 start.take_interrupts()
 
@@ -14,7 +14,7 @@ import os
 # Idle threads of one process must not spin on the cores that its reading processes need.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from video_rs import cli
+from video_rs.runtime import cli
 
 EXAMPLES = (
     "python tools/test_net.py --checkpoint runs/mine",
@@ -58,11 +58,11 @@ def main() -> None:
     args = parser.parse_intermixed_args()
 
     if args.knn is None:
-        from video_rs.jobs.testing import run_test
+        from video_rs.runs.test import run_test
 
         run_test(args.checkpoint, args.list, args.overrides, args.split)
     else:
-        from video_rs.jobs.knn import run_knn
+        from video_rs.runs.knn import run_knn
 
         run_knn(args.checkpoint, args.knn, args.list, args.overrides, args.split)
 

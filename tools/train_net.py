@@ -4,7 +4,7 @@ A config says what to train and how; keys after it change it. The run is written
 terminal and the first Ctrl-C finish the step and save the state; --resume goes on from there.
 """
 
-from video_rs import start
+from video_rs.runtime import start
 
 start.take_interrupts()
 
@@ -13,7 +13,7 @@ import os
 # Idle threads of one process must not spin on the cores that its reading processes need.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from video_rs import cli
+from video_rs.runtime import cli
 
 EXAMPLES = (
     "python tools/train_net.py --cfg small_scratch.yaml DATA.TRAIN_LIST list.csv DATA.VAL_LIST list.csv",
@@ -66,8 +66,8 @@ def main() -> None:
         parser.error("--allow-changes goes with --resume")
 
     from video_rs.config import load_config
-    from video_rs.jobs.rate_finding import find_rate
-    from video_rs.jobs.training import run_training
+    from video_rs.runs.find_lr import find_rate
+    from video_rs.runs.train import run_training
 
     config = load_config(args.cfg, args.overrides)
     if args.find_lr:

@@ -11,7 +11,7 @@ __all__ = ["__version__", "create_backbone", "create_model", "list_models"]
 
 
 if sys.argv[:1] == ["-m"]:  # Python is on its way to one of our modules as a command, past imports of seconds
-    from video_rs import start
+    from video_rs.runtime import start
 
     start.take_interrupts()
 

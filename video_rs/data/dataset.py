@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from video_rs.data.decoding import DecodeError, VideoReader, open_video, reader_class
-from video_rs.data.decoding.fetching import register_handlers
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
-from video_rs.data.probe_cache import known_frames
-from video_rs.data.records import VideoRecord
-from video_rs.data.span import Span, segment_span
 from video_rs.data.transforms import EvalTransform, TrainTransform
-from video_rs.errors import InputError
+from video_rs.lists.records import VideoRecord
+from video_rs.runtime.errors import InputError
+from video_rs.video import DecodeError, VideoReader, open_video, reader_class
+from video_rs.video.fetching import register_handlers
+from video_rs.video.probe_cache import known_frames
+from video_rs.video.span import Span, segment_span
 
 # Bytes of frames decoded at a time for test views: bounds the memory of a long or large video before it is resized.
 CHUNK_BYTES = 2**28
@@ -77,7 +77,7 @@ class VideoSource:
 
     Attributes:
         decoder: name for :func:`open_video`.
-        cache: file of probes (:mod:`video_rs.data.probe_cache`), whose files need no scan; empty: none.
+        cache: file of probes (:mod:`video_rs.video.probe_cache`), whose files need no scan; empty: none.
         path_handlers: iopath handlers, ``module:Class``, that fetch URLs.
     """
 

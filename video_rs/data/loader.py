@@ -1,6 +1,6 @@
 """Batches: which sample goes where, and who reads them.
 
-Samples are read by worker processes (:mod:`video_rs.data.processes`). A task carries its record, so that no worker
+Samples are read by worker processes (:mod:`video_rs.runtime.processes`). A task carries its record, so that no worker
 holds the list; a video on which its worker hangs or dies is one that could not be read, with that reason.
 """
 
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from video_rs.data.dataset import ClipReader, ClipSample, VideoViews, ViewReader
-from video_rs.data.decoding.fetching import is_url, resumes
 from video_rs.data.order import ClipOrder, Share
-from video_rs.data.processes import Lost, in_processes
-from video_rs.data.records import VideoRecord
+from video_rs.lists.records import VideoRecord
+from video_rs.runtime.processes import Lost, in_processes
+from video_rs.video.fetching import is_url, resumes
 
 
 @dataclass(frozen=True)

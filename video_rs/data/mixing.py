@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video_rs.errors import InputError
+from video_rs.runtime.errors import InputError
 
 
 @dataclass(frozen=True)

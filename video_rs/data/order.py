@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from video_rs.data.dataset import sample_generator
-from video_rs.errors import InputError
-from video_rs.wording import counted
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.wording import counted
 
 # The pick that no sample has: keeps an order's stream apart from theirs.
 ORDER = -1

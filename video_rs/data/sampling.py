@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video_rs.data.span import check_fps, frame_at
-from video_rs.errors import InputError
+from video_rs.runtime.errors import InputError
+from video_rs.video.span import check_fps, frame_at
 
 SHORT_VIDEO_RULES = ("wrap", "repeat")
 

@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 from torchvision.transforms import v2
 
 from video_rs.data.sampling import isolated_rng
-from video_rs.errors import InputError
+from video_rs.runtime.errors import InputError
 
 CROPS = ("resized", "short_side")
 GREY = 128  # fills what an augmentation uncovers or erases, as in the ResNet-RS authors' RandAugment

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from video_rs.engine import distributed
+from video_rs.runtime import distributed
 
 
 class SyncBatchNorm3d(nn.BatchNorm3d):

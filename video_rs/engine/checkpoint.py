@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from video_rs.errors import InputError
-from video_rs.torch_files import check_sums, checkpoint_in, read_torch_file
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.torch_files import check_sums, checkpoint_in, read_torch_file
 
 FORMAT = 1
 REQUIRED = ("format", "model", "ema", "architecture", "num_classes", "label_names", "preprocessing", "config", "step")

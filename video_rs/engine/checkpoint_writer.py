@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from video_rs.engine.checkpoint import copy_checkpoint, save_checkpoint
-from video_rs.errors import InputError
+from video_rs.runtime.errors import InputError
 
 KEPT = re.compile(r"step_(\d+)\.pth")
 

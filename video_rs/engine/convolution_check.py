@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from video_rs.errors import InputError
 from video_rs.models.convolution import FEW_CHANNELS, Conv3d
+from video_rs.runtime.errors import InputError
 
 # Values of a layer's map that are computed again. What is wrong in a share s of the map is missed with (1 - s)**4096.
 CHECKED = 4096

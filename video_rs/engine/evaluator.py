@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from video_rs.engine import distributed
 from video_rs.engine.metrics import VideoResult
+from video_rs.runtime import distributed
 
 
 @torch.inference_mode()

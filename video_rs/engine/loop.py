@@ -8,9 +8,9 @@ from typing import Any
 
 from torch.profiler import record_function
 
-from video_rs.engine import distributed
 from video_rs.engine.trainer import TooManyFailed, Trainer, TrainSettings
-from video_rs.errors import InputError
+from video_rs.runtime import distributed
+from video_rs.runtime.errors import InputError
 
 # So many steps without a finite loss are no accident any more.
 SKIPPED_IN_A_ROW = 10

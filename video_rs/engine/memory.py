@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from video_rs.engine import distributed
 from video_rs.engine.trainer import Trainer
+from video_rs.runtime import distributed
 
 PROBED_CLIPS = 2  # batch norm needs two values a channel
 SMALL = (4, 32, 32)  # frames, height, width: of a pass before the one that is measured

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from video_rs.engine import distributed
 from video_rs.engine.batch_norm import absent, is_synchronized, union
+from video_rs.runtime import distributed
 
 
 class _Moments:

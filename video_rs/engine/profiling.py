@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
-from video_rs.atomic import replace_text
-from video_rs.errors import InputError
+from video_rs.runtime.atomic import replace_text
+from video_rs.runtime.errors import InputError
 
 # The first steps of a process allocate memory and choose kernels; the last of these already runs under the profiler,
 # whose own start is slow.

@@ -9,7 +9,7 @@ import numpy as np
 
 from video_rs.engine.loop import failures_of
 from video_rs.engine.trainer import Trainer
-from video_rs.errors import InputError
+from video_rs.runtime.errors import InputError
 
 # Over about ten steps: fastai's 0.98 spans fifty, half of a sweep of a hundred.
 SMOOTHING = 0.9

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
-from video_rs.engine import distributed
 from video_rs.engine.batch_norm import SyncBatchNorm3d, absent, alone, is_synchronized
 from video_rs.engine.ema import Ema
 from video_rs.engine.losses import SigmoidLoss, SoftmaxLoss
 from video_rs.engine.optim import learning_rate, set_learning_rate
-from video_rs.errors import InputError
-from video_rs.wording import counted
+from video_rs.runtime import distributed
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.wording import counted
 
 # Float clips [B,3,T,H,W], float targets [B,K] and a CPU generator -> both mixed.
 Mix = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.backends import cuda, cudnn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from video_rs.errors import InputError
-from video_rs.torch_files import first_sentence
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.torch_files import first_sentence
 
 Run = Callable[[Tensor], Tensor]
 # Largest difference from eager logits, over the largest logit: float32 sums in another order. More is a wrong result.

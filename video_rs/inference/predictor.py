@@ -11,20 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from video_rs.data.dataset import VideoSource, ViewReader
-from video_rs.data.decoding import DecodeError, VideoReader
-from video_rs.data.decoding.frames import FRAMES_PER_SECOND, FramesReader
 from video_rs.data.loader import ViewLoader, Workers
 from video_rs.data.order import Share
 from video_rs.data.preprocessing import Preprocessing
-from video_rs.data.records import VideoRecord
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.convolution_check import require_right_convolutions
-from video_rs.engine.distributed import pick_device
 from video_rs.engine.evaluator import evaluate
 from video_rs.engine.metrics import VideoResult, top_labels
+from video_rs.lists.records import VideoRecord
 from video_rs.models import Architecture, VideoClassifier
-from video_rs.models.pretrained import load_strictly
-from video_rs.wording import counted
+from video_rs.models.weights.pretrained import load_strictly
+from video_rs.runtime.distributed import pick_device
+from video_rs.runtime.wording import counted
+from video_rs.video import DecodeError, VideoReader
+from video_rs.video.frames import FRAMES_PER_SECOND, FramesReader
 
 Video = str | os.PathLike | np.ndarray | Tensor
 """A path, a URL, or RGB frames uint8 ``[T, H, W, 3]``."""
@@ -60,7 +60,7 @@ class Predictor:
         preprocessing: as the checkpoint stores it.
         label_names: one per class.
         device: where the model is.
-        decoder: one of :data:`video_rs.data.decoding.DECODERS`.
+        decoder: one of :data:`video_rs.video.DECODERS`.
         batch: views per forward pass.
         multi_label: the model gives each class a probability of its own.
     """

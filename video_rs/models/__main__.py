@@ -14,9 +14,9 @@ def main() -> None:
     if min(args.classes, args.frames, args.size) < 1:
         parser.error("--classes, --frames and --size must be at least 1")
 
-    from video_rs.errors import InputError
     from video_rs.models.table import model_table
     from video_rs.models.zoo import list_models
+    from video_rs.runtime.errors import InputError
 
     if not list_models(args.pattern):
         raise InputError(
@@ -27,6 +27,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from video_rs import cli  # of the command, not of the networks, which others may take alone
+    from video_rs.runtime import cli  # of the command, not of the networks, which others may take alone
 
     cli.run(main)

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from video_rs.errors import InputError
 from video_rs.models.convolution import PADDINGS
 from video_rs.models.layers import SHORTCUTS
-from video_rs.wording import nearest
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.wording import nearest
 
 STAGES = ("res2", "res3", "res4", "res5")
 STAGE_WIDTHS = (64, 128, 256, 512)

@@ -4,10 +4,10 @@ from numbers import Integral
 
 from torch import Tensor, nn
 
-from video_rs.errors import InputError
 from video_rs.models.architecture import Architecture
 from video_rs.models.layers import SelfGating
 from video_rs.models.resnet3d import FEATURES, MODULES, ResNet3d
+from video_rs.runtime.errors import InputError
 
 
 def require_classes(num_classes: int) -> None:

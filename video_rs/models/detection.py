@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from video_rs.errors import InputError
 from video_rs.models.classifier import require_classes
+from video_rs.runtime.errors import InputError
 
 Boxes = Tensor | Sequence[Tensor]
 

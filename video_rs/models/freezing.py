@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from video_rs.errors import InputError
 from video_rs.models.resnet3d import FEATURES, MODULES, ResNet3d
+from video_rs.runtime.errors import InputError
 
 
 class Frozen(nn.Sequential):

@@ -11,14 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from video_rs.models.convolution import (
-    Conv3d,
-    Triple,
-    matrix_of,
-    same_pad_widths,
-    symmetric_padding,
-    truncated_normal,
-)
+from video_rs.models.convolution import Conv3d, Triple, matrix_of, same_pad_widths, symmetric_padding, truncated_normal
 from video_rs.models.layout import clips_of, frames_of, is_eager_channels_last
 
 

@@ -8,13 +8,13 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from video_rs.errors import InputError
 from video_rs.models.architecture import STAGE_WIDTHS, STAGES, Architecture
 from video_rs.models.checkpointing import recomputed
 from video_rs.models.convolution import Conv3d, Triple
 from video_rs.models.layers import SHORTCUTS, MaxPool3d, SelfGating, SqueezeExcitation, StochasticDepth
 from video_rs.models.layout import is_captured, is_recorded, may_need_gradients_on_cpu
 from video_rs.models.residual import ScaledResidual, WithMeans
+from video_rs.runtime.errors import InputError
 
 FEATURES = ("stem", *STAGES)
 # The modules of each part.

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from video_rs.errors import InputError
 from video_rs.models.architecture import DEPTHS, STAGES, Architecture
 from video_rs.models.classifier import VideoClassifier
-from video_rs.models.pretrained import load_pretrained, require_source
 from video_rs.models.resnet3d import ResNet3d
-from video_rs.models.strict import names_left_out
-from video_rs.wording import nearest
+from video_rs.models.weights.pretrained import load_pretrained, require_source
+from video_rs.models.weights.strict import names_left_out
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.wording import nearest
 
 # Model Garden's R3D-RS (FACTS b) is Architecture's own default.
 R3D_RS = Architecture(depths=DEPTHS[50])

@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from video_rs.atomic import replace_text
 from video_rs.reports import plots
 from video_rs.reports.page import data_uri, template
+from video_rs.runtime.atomic import replace_text
 
 MOST_BARS = 12  # values with a bar of their own; of more, a histogram
 MOST_CLASSES = 40  # listed one by one; of more, the rarest and the most frequent half of this

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from video_rs.errors import InputError
+from video_rs.runtime.errors import InputError
 
 
 class ClassAccuracy(NamedTuple):

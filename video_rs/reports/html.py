@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from video_rs.atomic import replace_text
 from video_rs.reports import plots
 from video_rs.reports.confusion import checked, class_accuracies, most_confused
 from video_rs.reports.page import data_uri, template
+from video_rs.runtime.atomic import replace_text
 
 MOST_BARS = 40  # classes listed one by one; of more, the worst and the best half of this
 MOST_PAIRS = 20

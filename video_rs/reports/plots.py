@@ -17,8 +17,8 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from video_rs.errors import InputError
 from video_rs.reports.confusion import row_shares
+from video_rs.runtime.errors import InputError
 
 DPI = 170  # drawn for about half this many CSS pixels an inch, so that it stays sharp on dense screens and on paper
 BLUE, ORANGE, GREY, GREEN = "#0b5fa5", "#c8500a", "#5f6368", "#2e7d32"

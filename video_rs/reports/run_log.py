@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from video_rs.atomic import replace_text
-from video_rs.errors import InputError
+from video_rs.runtime.atomic import replace_text
+from video_rs.runtime.errors import InputError
 
 RESERVED = frozenset({"kind", "time", "step", "epoch", "event", "message"})
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

@@ -1,0 +1,231 @@
+"""The data benchmark: each way reads what it says, and rows, ratios and table from literal numbers."""
+
+import json
+import os
+
+import pytest
+import torch
+
+from helpers.videos import moving_square
+from video_rs.benchmarks import data_benchmark, data_calls, data_containers
+from video_rs.benchmarks.data_calls import DataCall, decode_decord, decode_pyav, decode_torchcodec, loader_of, needed
+from video_rs.benchmarks.data_doctor import probing_rates
+from video_rs.benchmarks.data_endurance import endure
+from video_rs.benchmarks.data_subjects import DECODING, DataSubject, data_ratios, data_subjects, data_table
+from video_rs.runtime.errors import InputError
+from video_rs.video import open_video
+from video_rs.video.encoding import write_video
+from video_rs.video.probe_cache import ProbeCache
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two videos of 60 frames, 64 x 64, and a list of them and a missing one."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    for seed in range(2):
+        write_video(folder / f"{seed}.mp4", moving_square(seed, frames=60, size=64), fps=30, keyframe_interval=60)
+    (folder / "list.csv").write_text("path\n0.mp4\n1.mp4\n")
+    return folder
+
+
+def subject(folder, how, frames=8):
+    return DataSubject(f"{how} here", how, "originals", [str(folder / f"{i}.mp4") for i in range(2)], frames, 32)
+
+
+def skip_unless_there(how):
+    if how not in {s.how for s in data_subjects({"originals": {"videos": [], "cache": ""}}, 8, 32, True)}:
+        pytest.skip(f"the library of {how!r} is not installed")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        *DECODING,
+        "ours pyav",
+        "ours torchcodec",
+        "ours, DataLoader",
+        "ours, threads",
+        "ours, 2 clips a video",
+        "pytorchvideo pyav",
+        "plain PyAV loop",
+    ],
+)
+def test_every_way_reads_on(folder, how, monkeypatch):
+    skip_unless_there(how)
+    monkeypatch.setattr(data_calls, "ROUND_SECONDS", 0.0)
+    call = DataCall(subject(folder, how))
+    assert call.first_clip_s > 0
+    assert call() > 0
+    call.stream.close()
+
+
+def test_videos_that_cannot_be_read_end_the_benchmark(folder, tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(b"not a video")
+    call = DataCall(DataSubject("ours", "ours pyav", "originals", [str(tmp_path / "broken.mp4")], 8, 32))
+    with pytest.raises(InputError, match="no clip in 50 batches: the videos cannot be read this way"):
+        call()
+    call.stream.close()
+
+
+@pytest.mark.parametrize("decode", [decode_pyav, decode_torchcodec, decode_decord])
+def test_decoding_alone_decodes_the_frames_of_training(folder, decode, monkeypatch):
+    skip_unless_there(decode.__name__.replace("_", " "))
+    draws = needed(subject(folder, "decode pyav"))
+    assert [decode(*next(draws)) for _ in range(4)] == [1] * 4
+    first = [next(needed(subject(folder, "decode pyav"))) for _ in range(2)]
+    assert first[0][0] == first[1][0]
+    assert first[0][1].tolist() == first[1][1].tolist()
+    assert len(first[0][1]) == 8
+
+
+def test_ours_is_the_training_pipeline(folder):
+    skip_unless_there("ours torchcodec")
+    loader = loader_of(subject(folder, "ours torchcodec"))
+    assert (loader.read.source.decoder, loader.read.clips, loader.workers.processes) == ("torchcodec", 1, 1)
+    assert loader_of(subject(folder, "ours, 4 clips a video")).read.clips == 4
+    assert loader_of(subject(folder, "ours, DataLoader")).read.source.decoder == "auto"
+
+
+def test_original_and_prepared_files_have_their_caches(folder, tmp_path):
+    files = data_benchmark.data_files(str(folder / "list.csv"), tmp_path, 32)
+    assert set(files) == {"originals", "prepared"}
+    for kind, where in files.items():
+        assert len(where["videos"]) == 2
+        with ProbeCache(where["cache"], read_only=True) as cache:
+            assert all(len(cache.frames(video).pts) == 60 for video in where["videos"]), kind
+    assert files["originals"]["videos"] == [str(folder / f"{i}.mp4") for i in range(2)]
+
+
+def test_rows_of_real_processes(folder, monkeypatch):
+    chosen = [subject(folder, "decode pyav"), subject(folder, "ours pyav")]
+    monkeypatch.setattr(data_benchmark, "data_subjects", lambda *_: chosen)
+    said = []
+    rows = data_benchmark.measure_data({"originals": {}}, [8], 32, False, 2, said.append)
+    assert said == ["building decode pyav here", "building ours pyav here", "round 1 of 2", "round 2 of 2"]
+    assert [row["name"] for row in rows] == ["decode pyav here", "ours pyav here"]
+    assert all(row["clips_per_s"] > 0 and row["first_clip_s"] > 0 for row in rows)
+    # The second row counts its worker and the starter too.
+    assert rows[1]["peak_memory_mb"] > rows[0]["peak_memory_mb"]
+    json.dumps(rows)
+
+
+def test_many_clips_leave_nothing_behind(folder, monkeypatch):
+    monkeypatch.setattr("video_rs.benchmarks.data_endurance.SETTLED", 16)
+    said = []
+    many = endure([str(folder / f"{i}.mp4") for i in range(2)], "", clips=40, frames=4, size=16, say=said.append)
+    assert (many["clips"], many["files_left"], many["processes_left"]) == (40, 0, 0)
+    assert 0 < many["settled_mb"] <= many["most_mb"] * 1.5
+    assert many["growth"] == pytest.approx(many["end_mb"] / many["settled_mb"] - 1)
+    assert len(said) == 5
+    assert os.path.exists(folder / "0.mp4")
+
+
+def test_the_doctor_is_measured_with_each_number_of_processes(folder):
+    said = []
+    rows = probing_rates([str(folder / f"{i}.mp4") for i in range(2)], 1, said.append)
+    assert [(row["processes"], row["files"], row["spread"]) for row in rows] == [(1, 2, 0), (2, 2, 0), (4, 2, 0)]
+    assert all(0 < row["files_per_s"] < 1000 for row in rows)
+    assert said == ["checking 2 files, round 1 of 1"]
+
+
+def test_a_recording_is_measured_in_both_containers(monkeypatch):
+    monkeypatch.setattr(data_containers, "SECONDS", 2)
+    monkeypatch.setattr(data_containers, "CLIPS", 2)
+    said = []
+    rows = data_containers.container_rates(0.1, 4, 16, 1, said.append)
+    assert [(row["container"], row["minutes"], row["spread"]) for row in rows] == [("mp4", 0.1, 0), ("ts", 0.1, 0)]
+    assert rows[0]["ratio"] == 1
+    assert rows[1]["ratio"] == pytest.approx(rows[1]["clips_per_s"] / rows[0]["clips_per_s"])
+    assert said == ["clips of 0.1 minutes in mp4 and ts, round 1 of 1"]
+
+
+def test_the_recordings_show_the_same_frames(tmp_path, monkeypatch):
+    monkeypatch.setattr(data_containers, "SECONDS", 2)
+    paths = data_containers.recordings(tmp_path, 0.1)
+    with open_video(paths["mp4"]) as one, open_video(paths["ts"]) as other:
+        assert one.num_frames == other.num_frames == 150
+        assert torch.equal(one.frames([149, 3, 77]), other.frames([149, 3, 77]))
+
+
+def row(how, files, speed):
+    where = {"how": how, "files": files, "frames": 8}
+    numbers = {"clips_per_s": speed, "first_clip_s": 0.5, "peak_memory_mb": 1000.4, "spread": 0.031}
+    return {"name": f"{how}, {files}", **numbers, "subject": where}
+
+
+ROWS = [
+    row("decode pyav", "originals", 8.0),
+    row("decode decord", "originals", 10.0),
+    row("ours pyav", "originals", 9.0),
+    row("ours, DataLoader", "originals", 6.0),
+    row("pytorchvideo pyav", "originals", 3.0),
+    row("plain PyAV loop", "originals", 2.0),
+    row("decode pyav", "prepared", 30.0),
+    row("ours pyav", "prepared", 18.0),
+    row("ours, 2 clips a video", "prepared", 27.0),
+]
+
+
+def test_ratios_are_against_the_fastest_decoding_and_the_fastest_peer():
+    assert data_ratios(ROWS) == pytest.approx(
+        {
+            "ours pyav / decode decord, originals, 8 frames": 0.9,
+            "ours pyav / pytorchvideo pyav, originals, 8 frames": 3.0,
+            "ours, DataLoader / ours pyav, originals, 8 frames": 2 / 3,
+            "ours pyav / decode pyav, prepared, 8 frames": 0.6,
+            "ours, 2 clips a video / ours pyav, prepared, 8 frames": 1.5,
+            "ours pyav on prepared / pytorchvideo pyav on originals, 8 frames": 6.0,
+            "ours, 2 clips a video on prepared / pytorchvideo pyav on originals, 8 frames": 9.0,
+        }
+    )
+
+
+def test_the_table_is_text():
+    many = {"clips": 40, "settled_mb": 900.0, "end_mb": 909.0, "most_mb": 910.0, "growth": 0.01}
+    result = {
+        "rows": ROWS[2:3],
+        "ratios": {"a / b": 0.9},
+        "endurance": {**many, "clips_per_s": 77.7, "files_left": 0, "processes_left": 0},
+        "containers": [
+            {"container": "mp4", "minutes": 10, "clips_per_s": 20.0, "ratio": 1.0, "open_s": 0.5},
+            {"container": "ts", "minutes": 10, "clips_per_s": 19.0, "ratio": 0.95, "open_s": 0.75},
+        ],
+        "doctor": [{"processes": 2, "files": 300, "files_per_s": 67.25, "spread": 0.1}],
+        "machine": {"processor": "AMD EPYC", "cores": 2, "torch": "2.14.1"},
+    }
+    assert data_table(result).splitlines() == [
+        "           files      frames  clips/s  first clip s   MiB  spread",
+        "ours pyav  originals       8     9.00          0.50  1000      3%",
+        "",
+        " 0.900  a / b",
+        "",
+        "40 clips, 2 workers: 900 MiB after the first thousand, 909 at the end (+1.0%), at most 910; 78 clips/s; "
+        "left behind: 0 files, 0 processes",
+        "",
+        "checking 300 files, first and last frame decoded:",
+        "  67.2 files/s, 2 processes",
+        "",
+        "random clips of one stream of 10 minutes:",
+        "  20.0 clips/s, mp4 (1.000 of mp4), 0.50 s for the first clip",
+        "  19.0 clips/s, ts  (0.950 of mp4), 0.75 s for the first clip",
+        "",
+        "AMD EPYC, 2 cores, torch 2.14.1",
+    ]
+
+
+def test_bad_input_is_refused(tool, folder, tmp_path):
+    told = tool("benchmark", "data")
+    assert (told.code, told.err) == (
+        2,
+        "error: data needs --list: a list file, or a folder of class folders, with the videos to read\n",
+    )
+    told = tool("benchmark", "data", "--list", folder / "list.csv", "--plot", tmp_path / "a.png")
+    assert (told.code, told.err) == (2, "error: --plot is for model and train; leave it out\n")
+    told = tool("benchmark", "model", "--frames", 8, 16)
+    assert (told.code, told.err) == (2, "error: --frames has 2 values; model takes one\n")
+    (tmp_path / "a.csv").write_text("path\nnone.mp4\n")
+    with pytest.raises(InputError) as caught:
+        data_benchmark.data_files(str(tmp_path / "a.csv"), tmp_path / "out", 32)
+    assert str(caught.value) == (
+        f"none of 1 files of {tmp_path}/a.csv can be read: {tmp_path}/out/failures.csv says why"
+    )

@@ -1,0 +1,25 @@
+"""Results of videos that were never read."""
+
+from video_rs.engine.metrics import (
+    VideoResult,
+)
+
+
+def failed(index, label):
+    return VideoResult(index, f"{index}.mp4", (label,), error="no video stream")
+
+
+class Video:
+    """What :func:`evaluate` needs of a video: float "clips" here, so that logits can be written by hand."""
+
+    def __init__(self, index, clips, labels=(0,), error=None):
+        self.index, self.id, self.video = index, f"video {index}", f"{index}.mp4"
+        self.labels, self.error, self.clips = labels, error, clips
+
+    def views(self, batch):
+        assert self.error is None, "a failed video has no views"
+        return self.clips.split(batch)
+
+
+def same(clips):
+    return clips

@@ -1,0 +1,454 @@
+"""Videos that are no plain files: parts of shards, folders of frames, URLs."""
+
+import functools
+import http.server
+import re
+import sys
+import tarfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from iopath.common.file_io import PathHandler
+from PIL import Image
+
+from helpers.videos import moving_square
+from video_rs.data.dataset import ClipReader, VideoSource
+from video_rs.data.preprocessing import ClipSpec
+from video_rs.data.transforms import TrainTransform
+from video_rs.lists.records import VideoRecord, read_records
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.processes import in_processes
+from video_rs.video import DecodeError, open_video
+from video_rs.video.encoding import write_video
+from video_rs.video.fetching import local_copy, register_handlers
+from video_rs.video.probe_cache import Stamp
+from video_rs.video.probing import probe
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """``a.mp4`` and ``b.mp4`` of 14 frames, and both in ``shard.tar`` behind a text."""
+    folder = tmp_path_factory.mktemp("sources")
+    (folder / "text").write_text("x" * 1000)
+    with tarfile.open(folder / "shard.tar", "w") as shard:
+        shard.add(folder / "text", "text")
+        for seed, name in enumerate("ab"):
+            write_video(folder / f"{name}.mp4", moving_square(seed, frames=14), fps=10)
+            shard.add(folder / f"{name}.mp4", f"{name}.mp4")
+    return folder
+
+
+def part(folder, name):
+    with tarfile.open(folder / "shard.tar") as shard:
+        member = shard.getmember(f"{name}.mp4")
+    return f"{folder}/shard.tar#{member.offset_data}+{member.size}"
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+@pytest.mark.parametrize("decoder", ["pyav", "torchcodec"])
+def test_a_video_in_a_shard_is_the_video(folder, name, decoder):
+    if decoder == "torchcodec":
+        pytest.importorskip("torchcodec")
+    with open_video(part(folder, name), decoder) as inside, open_video(folder / f"{name}.mp4") as outside:
+        assert inside.num_frames == outside.num_frames == 14
+        assert inside.fps == outside.fps
+        assert torch.equal(inside.frames([13, 0, 7]), outside.frames([13, 0, 7]))
+
+
+def test_probing_a_part_sees_the_part(folder):
+    inside, index = probe(part(folder, "b"), "all")
+    outside, _ = probe(str(folder / "b.mp4"), "all")
+    assert inside == outside
+    assert len(index.pts) == 14
+    assert inside.fingerprint != probe(part(folder, "a"))[0].fingerprint
+    assert Stamp.of(part(folder, "a")) == Stamp.of(str(folder / "shard.tar"))
+
+
+def test_a_list_may_name_parts(folder):
+    (folder / "list.csv").write_text(f"path,label\n{part(folder, 'a').removeprefix(f'{folder}/')},x\n")
+    [record] = read_records(folder / "list.csv").records
+    assert record.path == part(folder, "a")
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "reason"),
+    [
+        ("gone.tar#5+5", "missing", "no such file"),
+        ("shard.tar#0+0", "empty", "empty file"),
+        ("shard.tar#1000+99999999", "truncated", "truncated: {folder}/shard.tar ends before the video does"),
+        ("shard.tar#512+1000", "unreadable", "invalid data found when processing input"),
+    ],
+)
+def test_a_part_that_is_not_there_is_refused(folder, path, kind, reason):
+    with pytest.raises(DecodeError) as caught:
+        open_video(folder / path)
+    assert (caught.value.kind, caught.value.reason) == (kind, reason.format(folder=folder))
+
+
+def test_decord_does_not_read_inside_archives(folder):
+    pytest.importorskip("decord")
+    with pytest.raises(DecodeError, match=r"decord cannot read inside an archive; use pyav$"):
+        open_video(part(folder, "a"), "decord")
+
+
+def test_a_file_may_be_called_like_a_part(folder, tmp_path):
+    (tmp_path / "odd#1+2.mp4").write_bytes((folder / "a.mp4").read_bytes())
+    with open_video(tmp_path / "odd#1+2.mp4") as video:
+        assert video.num_frames == 14
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of 12 frames, whose names sort otherwise than their numbers."""
+    frames = moving_square(3, frames=12)
+    folder = tmp_path / "train" / "wave" / "clip"
+    folder.mkdir(parents=True)
+    for i, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / f"img_{i + 1}.png")
+    (folder / ".img_99.png").write_text("hidden")
+    (folder / "notes.txt").write_text("no frame")
+    return folder, frames
+
+
+@pytest.mark.parametrize("decoder", ["auto", "pyav", "decord", "torchcodec"])
+def test_a_folder_of_frames_is_a_video(pictures, decoder):
+    if decoder != "auto":
+        pytest.importorskip({"pyav": "av"}.get(decoder, decoder))
+    folder, frames = pictures
+    with open_video(folder, decoder) as video:
+        assert (video.num_frames, video.fps, video.height, video.width) == (12, 30.0, 48, 48)
+        assert np.array_equal(video.frames([11, 0, 1, 11]).numpy(), frames[[11, 0, 1, 11]])
+        assert video.frames([]).shape == (0, 48, 48, 3)
+        with pytest.raises(ValueError, match="frame index 12 is out of range"):
+            video.frames([12])
+
+
+def test_class_folders_of_frame_folders_are_a_data_set(pictures, tmp_path):
+    records = read_records(tmp_path, split="train")
+    assert [r.path for r in records.records] == [str(pictures[0])]
+    assert records.label_names == ("wave",)
+    source, clip = VideoSource(), ClipSpec(4, 2)
+    [sample] = ClipReader(clip, TrainTransform(crop_size=16), source, 0)(records.records[0], 0, 0)
+    assert sample.clip.shape == (3, 4, 16, 16)
+
+
+def test_grey_and_jpeg_frames_come_as_rgb(tmp_path):
+    Image.fromarray(np.full((20, 30), 77, np.uint8)).save(tmp_path / "0001.png")
+    Image.fromarray(np.full((20, 30, 3), 77, np.uint8)).save(tmp_path / "0002.JPG", quality=95)
+    with open_video(tmp_path) as video:
+        assert video.frames([0, 1]).unique().tolist() == [77]
+
+
+def test_folders_that_are_no_video_are_refused(pictures, tmp_path):
+    folder, _ = pictures
+    with pytest.raises(DecodeError) as caught:
+        open_video(tmp_path)
+    assert caught.value.kind == "empty"
+    assert caught.value.reason == "a folder without frames (.jpg, .jpeg, .png, .webp)"
+    Image.fromarray(np.zeros((9, 7, 3), np.uint8)).save(folder / "img_5.png")
+    (folder / "img_6.png").write_bytes(b"no picture")
+    with open_video(folder) as video:
+        with pytest.raises(DecodeError) as size:
+            video.frames([3, 4])
+        assert (size.value.kind, size.value.reason) == ("damaged", "frame img_5.png is 9x7, not 48x48 as the first")
+        with pytest.raises(DecodeError, match=r"frame img_6.png: "):
+            video.frames([5])
+
+
+def test_a_folder_is_probed_like_a_file(pictures):
+    facts, index = probe(str(pictures[0]), "all")
+    assert (facts.kind, facts.frames, facts.fps, facts.height, facts.codec) == ("ok", 12, 30.0, 48, "images")
+    assert index is None
+    (pictures[0] / "img_7.png").write_bytes(b"")
+    assert probe(str(pictures[0]), "all")[0].kind == "damaged"
+
+
+@pytest.fixture
+def server(folder, monkeypatch, tmp_path):
+    """An HTTP server over the folder; iopath caches below the test's own folder."""
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    handler.log_message = lambda *_: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_lists_and_videos_may_be_urls(folder, server):
+    (folder / "web.csv").write_text("path,label\na.mp4,x\ngone.mp4,y\n")
+    records = read_records(f"{server}/web.csv").records
+    assert [r.path for r in records] == [f"{server}/a.mp4", f"{server}/gone.mp4"]
+    with open_video(records[0].path) as far, open_video(folder / "a.mp4") as near:
+        assert torch.equal(far.frames([0, 13]), near.frames([0, 13]))
+    with pytest.raises(DecodeError, match=r"cannot be fetched: HTTP Error 404: File not found$") as caught:
+        open_video(records[1].path)
+    assert caught.value.kind == "missing"
+
+
+def test_a_shard_behind_a_url_is_fetched_once(folder, server, monkeypatch):
+    """Also where a list names its parts."""
+    from video_rs.video import fetching
+
+    fetched, fetch = [], fetching.local_copy
+    monkeypatch.setattr(fetching, "local_copy", lambda url: fetched.append(url) or fetch(url))
+    names = [part(folder, name).removeprefix(f"{folder}/") for name in "ab"]
+    (folder / "parts.csv").write_text("path,label\n" + "".join(f"{name},x\n" for name in names))
+    for name, record in zip("ab", read_records(f"{server}/parts.csv").records, strict=True):
+        with open_video(record.path) as far, open_video(folder / f"{name}.mp4") as near:
+            assert torch.equal(far.frames([0, 13]), near.frames([0, 13]))
+    assert fetched == [f"{server}/shard.tar"] * 2
+    with pytest.raises(DecodeError, match=r"cannot be fetched: HTTP Error 404: File not found$") as caught:
+        open_video(f"{server}/gone.tar#5+5")
+    assert caught.value.kind == "missing"
+    with pytest.raises(DecodeError, match=r"ends before the video does$"):
+        open_video(f"{server}/shard.tar#1000+99999999")
+
+
+class Attic(PathHandler):
+    """``attic://name`` is a file in the folder that the environment names."""
+
+    def _get_supported_prefixes(self):
+        return ["attic://"]
+
+    def _get_local_path(self, path, **_):
+        import os
+
+        return os.path.join(os.environ["ATTIC"], path.removeprefix("attic://"))
+
+
+def test_a_handler_of_ones_own_works_in_worker_processes(folder, monkeypatch):
+    monkeypatch.setenv("ATTIC", str(folder))
+    record = VideoRecord("attic://a.mp4", (0,), None, None, "a")
+    read = ClipReader(
+        ClipSpec(4, 2), TrainTransform(crop_size=16), VideoSource(path_handlers=(f"{__name__}:Attic",)), 0
+    )
+    [[far]] = in_processes(read, [(record, 0, 0)], processes=1, time_limit=30, ahead=1)
+    [near] = read(VideoRecord(str(folder / "a.mp4"), (0,), None, None, "a"), 0, 0)
+    assert far.error is None
+    assert torch.equal(far.clip, near.clip)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nowhere:Handler", "'nowhere:Handler' cannot be made (No module named 'nowhere'); write module:Class, "),
+        ("os:Nothing", "'os:Nothing' cannot be made (module 'os' has no attribute 'Nothing'); write module:Class, "),
+        ("builtins:dict", "'builtins:dict' is no iopath PathHandler; derive it from that class"),
+    ],
+)
+def test_a_handler_that_is_none_is_refused(name, reason):
+    with pytest.raises(InputError) as caught:
+        register_handlers([name])
+    assert str(caught.value).startswith(f"path handler {reason}")
+
+
+def test_an_unknown_protocol_names_the_option_and_the_key():
+    with pytest.raises(DecodeError) as caught:
+        open_video("nothing://a.mp4")
+    assert caught.value.reason == "no handler knows nothing://; name one (--path-handlers, DATA.PATH_HANDLERS)"
+    assert "nowhere" not in sys.modules
+
+
+def test_equal_paths_of_two_servers_are_two_files(server, folder, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "a.mp4").write_bytes(b"of the other")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(other))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as second:
+        threading.Thread(target=second.serve_forever, daemon=True).start()
+        first, copy = local_copy(f"{server}/a.mp4"), local_copy(f"http://127.0.0.1:{second.server_port}/a.mp4")
+        second.shutdown()
+    assert Path(first).read_bytes() == (folder / "a.mp4").read_bytes()
+    assert Path(copy).read_bytes() == b"of the other"
+
+
+class Halting(http.server.SimpleHTTPRequestHandler):
+    """Knows ranges; sends ``most`` bytes of what it was asked for, then closes or falls silent."""
+
+    most, silent, asked, tag = 10**9, False, [], '"one"'
+
+    def do_GET(self):
+        data = Path(self.directory, self.path.lstrip("/").partition("?")[0]).read_bytes()
+        wanted = self.headers.get("Range", "")
+        type(self).asked.append((wanted, self.headers.get("If-Range", "")))
+        start = int(wanted[6:-1]) if wanted and self.headers["If-Range"] == self.tag else 0
+        if start >= len(data):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(data)}")
+            self.end_headers()
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(data) - start))
+        self.send_header("ETag", self.tag)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        self.end_headers()
+        self.wfile.write(data[start : start + self.most])
+        self.wfile.flush()
+        while type(self).silent:
+            time.sleep(0.01)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def halting(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(Halting, "asked", [])
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Halting, directory=str(folder))) as found:
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{found.server_port}"
+        Halting.silent = False
+        found.shutdown()
+
+
+def test_a_fetch_that_was_stopped_goes_on_where_it_was(halting, folder, monkeypatch, capfd):
+    whole = (folder / "shard.tar").read_bytes()
+    monkeypatch.setattr(Halting, "most", 1000)
+    for _ in range(2):
+        with pytest.raises(DecodeError, match=r"cannot be fetched: the server ended after 1000 of \d+ bytes"):
+            local_copy(f"{halting}/shard.tar")
+    monkeypatch.setattr(Halting, "most", 10**9)
+    path = Path(local_copy(f"{halting}/shard.tar"))
+    assert path.read_bytes() == whole
+    assert Halting.asked == [("", ""), ("bytes=1000-", '"one"'), ("bytes=2000-", '"one"')]
+    assert sorted(path.parent.iterdir()) == [path, Path(f"{path}.lock")]
+    assert re.fullmatch(r"shard_[0-9a-f]{32}\.tar", path.name)
+    assert capfd.readouterr() == ("", "")  # no progress bar
+
+
+def test_a_fetch_of_a_file_that_changed_begins_anew(halting, folder, monkeypatch):
+    monkeypatch.setattr(Halting, "most", 1000)
+    with pytest.raises(DecodeError, match="ended after 1000"):
+        local_copy(f"{halting}/shard.tar")
+    monkeypatch.setattr(Halting, "most", 10**9)
+    monkeypatch.setattr(Halting, "tag", '"two"')
+    assert Path(local_copy(f"{halting}/shard.tar")).read_bytes() == (folder / "shard.tar").read_bytes()
+
+
+def test_a_fetch_that_was_stopped_at_its_very_end_is_done(halting, folder):
+    path = Path(local_copy(f"{halting}/a.mp4"))
+    path.rename(f"{path}.part")
+    Path(f"{path}.version").write_text('"one"')
+    assert Path(local_copy(f"{halting}/a.mp4")).read_bytes() == (folder / "a.mp4").read_bytes()
+    assert len(Halting.asked) == 2
+
+
+class Stubborn(http.server.BaseHTTPRequestHandler):
+    """Gives ``answer``, a status with headers and a body, to whoever asks for a range; else the whole ``data``."""
+
+    data, answer, asked, most = b"", (), [], 10**9
+
+    def do_GET(self):
+        wanted = self.headers.get("Range", "")
+        type(self).asked.append((wanted, self.headers.get("If-Range", "")))
+        whole = 200, {"ETag": 'W/"weak"', "Last-Modified": "Tue, 24 Nov 2026 00:00:00 GMT"}, self.data
+        status, headers, body = self.answer if wanted else whole
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": len(body)}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(body[: self.most])
+
+    def log_message(self, *_):
+        pass
+
+
+KEPT = "Tue, 24 Nov 2026 00:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "asks"),
+    [
+        (206, {"Content-Range": "bytes 400-999/1000", "Last-Modified": KEPT}, b"n" * 600, 1),
+        (206, {"Content-Range": "bytes 400-999/*", "Last-Modified": KEPT}, b"n" * 600, 1),
+        (206, {"Content-Range": "bytes 400-599/1000", "Last-Modified": KEPT}, b"n" * 200, 2),
+        (206, {"Content-Range": "bytes 0-999/1000", "Last-Modified": KEPT}, b"n" * 1000, 2),
+        (206, {"Content-Range": "bytes 400-999/1000", "Last-Modified": "Wed, 25 Nov 2026 00:00:00 GMT"}, b"o" * 600, 2),
+        (206, {"Last-Modified": KEPT}, b"n" * 600, 2),
+        (416, {"Content-Range": "bytes */300"}, b"", 2),
+        (416, {}, b"", 2),
+    ],
+    ids=["rest", "unknown-total", "part", "other-start", "other-version", "no-range", "shorter", "no-length"],
+)
+def test_what_a_server_gives_for_a_range_is_checked(tmp_path, monkeypatch, status, headers, body, asks):
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(Stubborn, "asked", [])
+    monkeypatch.setattr(Stubborn, "data", b"n" * 1000)
+    monkeypatch.setattr(Stubborn, "most", 400)
+    monkeypatch.setattr(Stubborn, "answer", (status, headers, body))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stubborn) as found:
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{found.server_port}/a.bin"
+        with pytest.raises(DecodeError, match="the server ended after 400 of 1000 bytes"):
+            local_copy(url)
+        monkeypatch.setattr(Stubborn, "most", 10**9)
+        whole = Path(local_copy(url)).read_bytes()
+        found.shutdown()
+    assert whole == b"n" * 1000
+    # A weak ETag does not tell bytes: the date does.
+    assert Stubborn.asked == [("", ""), ("bytes=400-", KEPT), ("", "")][: 1 + asks]
+
+
+def test_a_server_that_says_nothing_is_not_waited_for(halting, monkeypatch):
+    monkeypatch.setattr("video_rs.video.http._SILENCE", 0.2)
+    monkeypatch.setattr(Halting, "most", 1000)
+    monkeypatch.setattr(Halting, "silent", True)
+    with pytest.raises(DecodeError, match=r"cannot be fetched: (The read operation )?timed out"):
+        local_copy(f"{halting}/shard.tar")
+
+
+def test_lists_are_fetched_anew_and_videos_once(halting, folder):
+    (folder / "changing.csv").write_text("path,label\na.mp4,x\n")
+    assert len(read_records(f"{halting}/changing.csv")) == 1
+    (folder / "changing.csv").write_text("path,label\na.mp4,x\nb.mp4,y\n")
+    assert len(read_records(f"{halting}/changing.csv")) == 2
+    before = len(Halting.asked)
+    assert local_copy(f"{halting}/a.mp4") == local_copy(f"{halting}/a.mp4")
+    assert len(Halting.asked) == before + 1
+
+
+def test_long_names_and_queries_have_a_place_of_their_own(halting, folder):
+    places = [local_copy(f"{halting}/a.mp4?key={key}") for key in ("1", "2", "x" * 300)]
+    assert len({*places, local_copy(f"{halting}/a.mp4")}) == 4
+    assert places == [local_copy(f"{halting}/a.mp4?key={key}") for key in ("1", "2", "x" * 300)]
+    assert len(Halting.asked) == 4
+    with open_video(f"{halting}/a.mp4?key=1") as reader:
+        assert reader.num_frames == 14
+    with pytest.raises(DecodeError, match="cannot be fetched: "):
+        local_copy(f"{halting}/{'é' * 100}.mp4")  # not ASCII: a URL has to quote it
+
+
+def test_file_urls(folder):
+    assert local_copy(f"file://{folder}/a%20b.mp4") == f"{folder}/a b.mp4"
+    with open_video(f"file://{folder}/a.mp4") as reader:
+        assert reader.num_frames == 14
+
+
+def test_a_url_cannot_leave_the_cache(halting, folder, tmp_path):
+    path = Path(local_copy(f"{halting}/../{folder.name}/a.mp4"))
+    assert path.read_bytes() == (folder / "a.mp4").read_bytes()
+    assert path.resolve().is_relative_to(tmp_path / "cache")
+
+
+def test_urls_that_differ_in_little_are_files_of_their_own(halting, folder):
+    (folder / "v;1").write_bytes(b"one")
+    (folder / "v;2").write_bytes(b"two")
+    (folder / "v").mkdir()
+    (folder / "v" / "e").write_bytes(b"below")
+    found = [Path(local_copy(f"{halting}/{name}")).read_bytes() for name in ("v;1", "v;2", "v/e")]
+    assert found == [b"one", b"two", b"below"]
+
+
+def test_a_list_in_a_file_url_has_paths_not_urls(folder):
+    (folder / "a#1 50%25.mp4").write_bytes((folder / "a.mp4").read_bytes())
+    (folder / "odd.csv").write_text("path,label\na#1 50%25.mp4,x\n")
+    [record] = read_records(f"file://{folder}/odd.csv").records
+    assert record.path == f"{folder}/a#1 50%25.mp4"
+    assert read_records(f"{folder}/odd.csv", root=f"file://{folder}").records[0].path == record.path

@@ -1,0 +1,98 @@
+"""Random clips from a long recording: does its container make the reader go further than its group of pictures?"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from video_rs.benchmarks.benchmark import spread
+from video_rs.benchmarks.data_subjects import SAMPLING_RATE
+from video_rs.data.dataset import ClipReader, VideoSource
+from video_rs.data.preprocessing import ClipSpec
+from video_rs.data.transforms import TrainTransform
+from video_rs.lists.records import VideoRecord
+from video_rs.video.encoding import write_video
+
+CONTAINERS = ("mp4", "ts")
+FPS, GROUP = 25, 50  # frames per second; from one key frame to the next
+SECONDS = 20  # that are encoded; a longer recording repeats their packets
+CLIPS = 20  # of each container in a round
+
+
+def container_rates(
+    minutes: float, frames: int, size: int, rounds: int, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Clips per second from one H.264 stream with B-frames in MP4 and in MPEG-TS, measured in turn.
+
+    The same frames are read from both. What opening costs once (the scan of all packets) is no part of it: a process
+    keeps the index of a file that is long to scan.
+
+    Returns:
+        For each container ``container``, ``minutes``, ``open_s`` (the first time), ``clips_per_s`` (median of the
+        rounds) and ``spread``; and ``ratio``, the median over the rounds of its speed over MP4's.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        paths = recordings(Path(folder), minutes)
+        read = ClipReader(ClipSpec(frames, SAMPLING_RATE), TrainTransform(crop_size=size), VideoSource(), 0)
+        records = {name: VideoRecord(str(path), (0,), None, None, name) for name, path in paths.items()}
+        opening = {name: _seconds(read, record, range(1)) for name, record in records.items()}
+        rates: dict[str, list[float]] = {name: [] for name in CONTAINERS}
+        for number in range(rounds):
+            say(f"clips of {minutes:g} minutes in {' and '.join(CONTAINERS)}, round {number + 1} of {rounds}")
+            picks = range(number * CLIPS, (number + 1) * CLIPS)
+            for name, record in records.items():
+                rates[name].append(CLIPS / _seconds(read, record, picks))
+    return [
+        {
+            "container": name,
+            "minutes": minutes,
+            "open_s": opening[name],
+            "clips_per_s": statistics.median(measured),
+            "spread": spread(measured),
+            "ratio": statistics.median(np.divide(measured, rates["mp4"]).tolist()),
+        }
+        for name, measured in rates.items()
+    ]
+
+
+def _seconds(read: ClipReader, record: VideoRecord, picks: range) -> float:
+    """Seconds for one clip of each pick, which says at random where it is."""
+    started = time.perf_counter()
+    for pick in picks:
+        [sample] = read(record, 0, pick)
+        assert sample.error is None, sample.error
+    return time.perf_counter() - started
+
+
+def recordings(folder: Path, minutes: float) -> dict[str, Path]:
+    """Write one stream into a file of each of :data:`CONTAINERS`: 340 x 256, moving noise, a pattern that repeats."""
+    texture = np.random.default_rng(0).integers(0, 256, (64, 85, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
+    pictures = np.stack([np.roll(texture, (number, 2 * number), (0, 1)) for number in range(SECONDS * FPS)])
+    seed = folder / "seed.mp4"
+    write_video(seed, pictures, fps=FPS, keyframe_interval=GROUP, options={"bf": "2", "preset": "veryfast"})
+
+    paths = {name: folder / f"recording.{name}" for name in CONTAINERS}
+    for path in paths.values():
+        _repeat(seed, path, max(1, round(minutes * 60 / SECONDS)))
+    return paths
+
+
+def _repeat(seed: Path, path: Path, times: int) -> None:
+    """Write the packets of a file several times over, each time later."""
+    with av.open(str(seed)) as read, av.open(str(path), "w") as written:
+        source = read.streams.video[0]
+        target = written.add_stream_from_template(source)
+        packets = [packet for packet in read.demux(source) if packet.size]
+        span = round(SECONDS / source.time_base)
+        for repeat in range(times):
+            for packet in packets:
+                copy = av.Packet(bytes(packet))
+                copy.pts, copy.dts = packet.pts + repeat * span, packet.dts + repeat * span
+                copy.duration, copy.time_base = packet.duration, packet.time_base
+                copy.is_keyframe, copy.stream = packet.is_keyframe, target
+                written.mux(copy)

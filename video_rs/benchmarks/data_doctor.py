@@ -1,0 +1,42 @@
+"""How fast a list's files are probed, and how that grows with processes."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from video_rs.benchmarks.benchmark import spread
+from video_rs.curation.checking import probe_all
+from video_rs.video.probe_cache import ProbeCache
+
+PROCESSES = (1, 2, 4)
+TIME_LIMIT = 60.0  # seconds a file
+
+
+def probing_rates(videos: Sequence[str], rounds: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """The doctor's work on all ``videos``, with each number of :data:`PROCESSES` in turn, ``rounds`` times over.
+
+    Each time with an empty cache, the start of the processes included; the first and last frame of each are decoded.
+
+    Returns:
+        For each number ``processes``, ``files``, ``files_per_s`` (median of the rounds) and ``spread``.
+    """
+    rates: dict[int, list[float]] = {processes: [] for processes in PROCESSES}
+    for i in range(rounds):
+        say(f"checking {len(videos)} files, round {i + 1} of {rounds}")
+        for processes, measured in rates.items():
+            with tempfile.TemporaryDirectory() as folder, ProbeCache(Path(folder, "probes.sqlite")) as empty:
+                started = time.perf_counter()
+                _, _, probed = probe_all(videos, empty, "ends", processes, TIME_LIMIT)
+                measured.append(probed / (time.perf_counter() - started))
+    return [
+        {
+            "processes": processes,
+            "files": len(videos),
+            "files_per_s": statistics.median(measured),
+            "spread": spread(measured),
+        }
+        for processes, measured in rates.items()
+    ]

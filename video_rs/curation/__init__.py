@@ -1,0 +1,1 @@
+"""Data sets as files: the doctor, preparation, shards, the demo clips."""

@@ -1,0 +1,1 @@
+"""Weights of other sources: image networks, TensorFlow's Model Garden, files."""

@@ -1,0 +1,147 @@
+"""Image ResNet-RS weights inflated in time: timm's ``resnetrs*`` state dicts for the ``inflated_rs_*`` networks.
+
+Sources: layer order and names of timm 1.0's ``resnetrs*``, which hold the published TPU weights; "mean" is I3D's
+inflation (Carreira and Zisserman 2017, arXiv 1705.07750), "centre" ViViT's central frame initialisation (Arnab et al.
+2021, arXiv 2103.15691); other input channels follow TSN's cross-modality rule (Wang et al. 2016, arXiv 1608.00859).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from video_rs.models.architecture import DEPTHS, Architecture, differences, settings
+from video_rs.models.resnet3d import ResNet3d
+from video_rs.models.weights.strict import keep_classifier_of_other_classes, names_left_out, require_fit, warn
+from video_rs.runtime.errors import InputError
+
+INFLATIONS = ("centre", "mean")
+# Replaced one after the other in our names; what is left (fc, and weights that no image network has) stays.
+IMAGE_NAMES = {
+    "backbone.stem.7.": "bn1.",
+    "backbone.stem.": "conv1.",
+    "backbone.stem_pool.": "maxpool.",
+    "backbone.res2.": "layer1.",
+    "backbone.res3.": "layer2.",
+    "backbone.res4.": "layer3.",
+    "backbone.res5.": "layer4.",
+    ".branch.0.": ".conv1.",
+    ".branch.1.": ".bn1.",
+    ".branch.3.": ".conv2.",
+    ".branch.4.": ".bn2.",
+    ".branch.6.": ".conv3.",
+    ".branch.7.": ".bn3.",
+    ".se.reduce.": ".se.fc1.",
+    ".se.expand.": ".se.fc2.",
+    ".shortcut.": ".downsample.",
+}
+INPUT_KERNEL = "backbone.stem.0.weight"
+# What image networks have and neither names nor shapes of weights show.
+IMAGE_FIELDS = {"padding": "symmetric", "norm_eps": 1e-5}
+# With what timm's resnetrs* were trained: ImageNet's mean and deviation of values in [0, 1], and a size for each depth.
+IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGE_SIZES = {50: 160, 101: 192, 152: 256, 200: 256, 270: 256, 350: 288, 420: 320}
+
+
+def inflate_image_weights(
+    state_dict: Mapping[str, Tensor], model: nn.Module, inflation: str = "centre", source: str = "the image weights"
+) -> dict[str, Tensor]:
+    """A state dict for ``model`` from one of timm's ``resnetrs*``; dtype and device stay those of the image weights.
+
+    Both inflations keep what a kernel computes on a clip that stands still, within it. "centre" (the image kernel on
+    the middle frame, zeros around it) also does at the clip's first and last frames, so that such a clip of any length
+    gives the image model's logits. "mean" (the image kernel on every frame, divided by their number) weighs the frames
+    alike but sees the zeros before the first frame and after the last one.
+
+    An input of other than three channels (flow, grey) gets the sum of the RGB kernels divided by its channels: where
+    all of them carry the value g, the result is that of the grey image (g, g, g). TSN's rule averages, without the
+    factor 3 / channels that keeps this scale. A classifier of another number of classes is left out with a warning: the
+    model's own takes its place. Missing batch counters (``num_batches_tracked``) count from 0.
+
+    ``padding`` and ``norm_eps`` must be an image network's. ``res5_dilation`` may be 2 nevertheless, as detection wants
+    it: res5's maps are then other ones than the image network's, and what follows has to be trained.
+
+    Args:
+        state_dict: float ``[out, in, height, width]`` kernels and the rest under timm's names.
+        model: a VideoClassifier of ``inflated_rs_*``, a module with such a ``backbone`` alone, or a ResNet3d: for that
+            one the classifier and the stages it lacks are left out.
+        inflation: "centre" or "mean".
+        source: where the weights are from, for messages.
+
+    Raises:
+        InputError: another inflation, another padding or epsilon than an image network's, or a weight is missing,
+            unknown or of another shape.
+    """
+    if inflation not in INFLATIONS:
+        raise InputError(f"inflation is {inflation!r}; allowed: {', '.join(INFLATIONS)}")
+    if isinstance(model, ResNet3d):
+        left_out = tuple(map(image_name, names_left_out(model.stages)))
+        state_dict = {name: value for name, value in state_dict.items() if not name.startswith(left_out)}
+        state = inflate_image_weights(state_dict, nn.ModuleDict({"backbone": model}), inflation, source)
+        return {name.removeprefix("backbone."): value for name, value in state.items()}
+    _require_image_fields(model.backbone.architecture, source)
+    own = model.state_dict()
+    shapes = {image_name(name): _image_shape(value) for name, value in own.items()}
+    counters = {name: torch.tensor(0) for name in shapes if name.endswith("num_batches_tracked")}
+    state, note = keep_classifier_of_other_classes({**counters, **state_dict}, model, source)
+    state = _with_input_channels(state, own[INPUT_KERNEL].shape[1])
+    require_fit(state, shapes, source)
+    warn(note)
+    return {name: _inflated(state[image_name(name)], value, inflation) for name, value in own.items()}
+
+
+def _require_image_fields(arch: Architecture, source: str) -> None:
+    others = [name for name, value in IMAGE_FIELDS.items() if getattr(arch, name) != value]
+    if others:
+        theirs = {name: IMAGE_FIELDS[name] for name in others}
+        raise InputError(
+            f"weights in {source} are an image network's and do not fit the model: {differences(theirs, arch)}; "
+            f"take an inflated_rs_* model as it is, or set {settings(theirs)}"
+        )
+
+
+def image_preprocessing(arch: Architecture) -> dict[str, Any]:
+    """Return what the image weights for a network were trained with: ``mean``, ``std`` and ``crop_size`` (pixels)."""
+    sizes = {DEPTHS[depth]: size for depth, size in IMAGE_SIZES.items()}
+    known = {"crop_size": sizes[arch.depths]} if arch.depths in sizes else {}
+    return {"mean": IMAGE_MEAN, "std": IMAGE_STD, **known}
+
+
+def is_image_state(state_dict: Mapping[str, Tensor]) -> bool:
+    """Whether the names are those of an image network."""
+    return any(name.startswith(("conv1.", "layer1.")) for name in state_dict)
+
+
+def image_name(name: str) -> str:
+    """timm's name for one of ours, or for the beginning of one."""
+    for ours, theirs in IMAGE_NAMES.items():
+        name = name.replace(ours, theirs)
+    return name
+
+
+def _image_shape(value: Tensor) -> list[int]:
+    """Shape of ``value`` in the image network: a kernel has no time there."""
+    return [*value.shape[:2], *value.shape[3:]] if value.dim() == 5 else list(value.shape)
+
+
+def _with_input_channels(state: Mapping[str, Tensor], channels: int) -> Mapping[str, Tensor]:
+    """``state`` with the first kernel for ``channels`` instead of RGB."""
+    name = image_name(INPUT_KERNEL)
+    kernel = state.get(name)
+    if channels == 3 or kernel is None or kernel.dim() != 4 or kernel.shape[1] != 3:
+        return state
+    grey = kernel.sum(1, keepdim=True) / channels
+    return {**state, name: grey.repeat(1, channels, 1, 1)}
+
+
+def _inflated(image: Tensor, value: Tensor, inflation: str) -> Tensor:
+    """``image`` in the shape of ``value``: ``[O, I, H, W]`` -> ``[O, I, T, H, W]`` for kernels."""
+    if value.dim() != 5:
+        return image
+    frames = value.shape[2]
+    if inflation == "mean":
+        return (image / frames).unsqueeze(2).repeat(1, 1, frames, 1, 1)
+    kernel = image.new_zeros(value.shape)
+    kernel[:, :, frames // 2] = image
+    return kernel

@@ -1,0 +1,1 @@
+"""What knows nothing of video: errors, exit codes, signals, whole-file writes, process groups, progress, workers."""

@@ -1,0 +1,102 @@
+"""What a person sees while a job runs: a bar on a terminal, a line now and then in a log file."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from video_rs.runtime import distributed
+
+T = TypeVar("T")
+
+# Seconds between lines about a long pass over videos where there is no terminal.
+QUIET_SECONDS = 30.0
+
+
+def say(text: str) -> None:
+    """Prints a line, once however many processes there are, without breaking a bar."""
+    if distributed.rank() == 0:
+        tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
+
+
+def say_notes(notes: Iterable[str]) -> None:
+    """Prints each note once, in a line of its own."""
+    for note in dict.fromkeys(notes):
+        say(f"note: {note}")
+
+
+def telling_counts(items: Iterable[T]) -> Iterator[T]:
+    """Pass items on; say once where a video had to be decoded as a whole before it could be read.
+
+    Each item has ``counted_videos``, the paths of such videos in it.
+    """
+    told = False
+    for item in items:
+        if item.counted_videos and not told:
+            told = True
+            say(
+                f"note: {item.counted_videos[0]} does not say which frames it shows and was decoded once to count "
+                "them, as each worker does with videos of its kind; tools/check_dataset.py LIST counts them once for "
+                "all (set DATA.CACHE to its probes.sqlite), and files of datasets/prepare_videos.py need no counting"
+            )
+        yield item
+
+
+def duration(seconds: float) -> str:
+    """``1:02:03`` or ``2:03``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class TrainProgress:
+    """A bar over steps with loss, accuracy, learning rate, data wait and ETA; lines where there is no terminal."""
+
+    def __init__(self, first_step: int, total_steps: int):
+        self.first_step, self.total_steps = first_step, total_steps
+        self.started = time.perf_counter()
+        quiet = distributed.rank() != 0 or not sys.stderr.isatty()
+        self.bar = tqdm(total=total_steps, initial=first_step, disable=quiet, unit="step", desc="train", smoothing=0.05)
+
+    def update(self, step: int, epoch: float, scalars: dict[str, float]) -> None:
+        """Shows the measurements up to ``step``."""
+        text = (
+            f"loss {scalars['loss']:.3f}  top1 {scalars['top1']:.3f}  lr {scalars['lr']:.2g}  "
+            f"data wait {scalars['data_wait']:.0%}"
+        )
+        if not self.bar.disable:
+            self.bar.set_postfix_str(text, refresh=False)
+            self.bar.update(step - self.bar.n)
+            return
+        per_step = (time.perf_counter() - self.started) / max(1, step - self.first_step)
+        left = duration(per_step * (self.total_steps - step))
+        rate = scalars["clips_per_s"]
+        say(f"step {step}/{self.total_steps}  epoch {epoch:.1f}  {text}  {rate:.1f} clips/s  ETA {left}")
+
+    def close(self) -> None:
+        """Leaves the bar as it is."""
+        self.bar.close()
+
+
+def videos_with_progress(items: Iterable, total: int, name: str) -> Iterator:
+    """Passes ``items`` on, showing how many of ``total`` videos are done, the rate and the ETA."""
+    return _with_progress(items, total, name, "video")
+
+
+def rates_with_progress(rates: Sequence[float]) -> Iterator[float]:
+    """Passes learning rates on, showing how many are tried, and the ETA."""
+    return _with_progress(rates, len(rates), "learning rates", "step")
+
+
+def _with_progress(items: Iterable, total: int, name: str, unit: str) -> Iterator:
+    quiet = distributed.rank() != 0 or not sys.stderr.isatty()
+    started = shown = time.perf_counter()
+    for done, item in enumerate(tqdm(items, total=total, desc=name, unit=unit, disable=quiet, leave=False), 1):
+        yield item
+        now = time.perf_counter()
+        if quiet and now - shown > QUIET_SECONDS and done < total:
+            shown = now
+            say(f"{name} {done}/{total} {unit}s  ETA {duration((now - started) / done * (total - done))}")

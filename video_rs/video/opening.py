@@ -1,0 +1,105 @@
+"""The one way to open a video, whichever decoder reads it."""
+
+import os
+
+from video_rs.runtime.errors import InputError
+from video_rs.video.fetching import local
+from video_rs.video.index import FrameIndex
+from video_rs.video.reader import ShownOtherwise, VideoReader, check_file
+
+DECODERS = ("auto", "pyav", "decord", "torchcodec", "torchcodec_cuda")
+"""Names for ``open_video``. ``auto`` is PyAV: it read every sound file of our collection, it is a dependency of the
+package and so the same everywhere, and a random 32-frame, stride-2 clip of 340x256 H.264 takes it 0.5 to 0.9 of the
+time that TorchCodec 0.17 or decord 0.6 take, because it leaves out frames that nobody asked for or refers to.
+``torchcodec_cuda`` decodes on this rank's NVIDIA GPU, and gives frames in main memory like the others."""
+
+
+def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex | None = None) -> VideoReader:
+    """Opens the video at ``path`` with one of ``DECODERS``.
+
+    ``path`` is a regular file, a part of a shard (``x.tar#start+size``), a URL of either that iopath fetches, or
+    a folder of frames (``img_00001.jpg``, ...), which needs no decoder. An animated WebP is read through Pillow.
+
+    ``index`` is that of the file where it is known (:mod:`video_rs.video.probe_cache`) and spares a scan of packets.
+
+    ``torchcodec`` hands files in which it would not find the right frames (``FrameIndex.addressable``), or would show
+    other pictures of them, to PyAV; ``decord`` refuses them.
+
+    Raises:
+        InputError: the decoder's name is unknown, or its package cannot be imported.
+        DecodeError: the file cannot be read as a video by this decoder.
+    """
+    reader_class(decoder)  # a decoder that cannot be had is refused before a file is looked for
+    from video_rs.video.images import ImageFolderReader
+    from video_rs.video.remembered import scan_once
+    from video_rs.video.webp import AnimatedWebpReader, is_animated_webp
+
+    path = local(os.fspath(path))
+    if os.path.isdir(path):
+        return ImageFolderReader(path)
+    check_file(path)
+    if is_animated_webp(path):
+        return AnimatedWebpReader(path)
+
+    known = index is not None
+    index = index if known else scan_once(path)
+    opened = _opened(decoder, path, index)
+    opened.counted = index.counted and not known
+    return opened
+
+
+def _opened(decoder: str, path: str, index: FrameIndex) -> VideoReader:
+    """Open a file with the reader of this decoder, or with PyAV's in the place of TorchCodec's."""
+    reader = reader_class(decoder)
+    if not decoder.startswith("torchcodec"):
+        return reader(path, index)
+    try:
+        if index.addressable:
+            return reader(path, index)
+    except ShownOtherwise:
+        pass
+    return reader_class("pyav")(path, index)
+
+
+def reader_class(decoder: str) -> type:
+    """The reader behind a decoder's name; its package is imported here, and nowhere before.
+
+    Raises:
+        InputError: the name is unknown, the package is missing or cannot load its libraries, or there is no GPU.
+    """
+    if decoder not in DECODERS:
+        raise InputError(f"unknown decoder {decoder!r}; allowed: {', '.join(DECODERS)}")
+    try:
+        if decoder == "torchcodec":
+            from video_rs.video.torchcodec import TorchCodecReader as Reader
+        elif decoder == "torchcodec_cuda":
+            from video_rs.video.torchcodec import TorchCodecCudaReader as Reader
+        elif decoder == "decord":
+            from video_rs.video.decord import DecordReader as Reader
+        else:
+            from video_rs.video.pyav import PyAVReader as Reader
+    except (ImportError, OSError, RuntimeError) as error:  # torchcodec without FFmpeg's libraries: RuntimeError
+        raise InputError(_missing_package(decoder, error)) from error
+    if decoder == "torchcodec_cuda":
+        _require_cuda(decoder)
+    return Reader
+
+
+def _require_cuda(decoder: str) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise InputError(
+            f"decoder {decoder!r} needs an NVIDIA GPU, and torch finds none; allowed here: {', '.join(DECODERS[:-1])}"
+        )
+
+
+def _missing_package(decoder: str, error: Exception) -> str:
+    """One line: a missing package and a package that cannot load its libraries have different next steps."""
+    package = "av" if decoder in ("auto", "pyav") else decoder.removesuffix("_cuda")
+    if isinstance(error, ModuleNotFoundError):
+        install = "pip install 'video_rs[torchcodec]'" if package == "torchcodec" else f"pip install {package}"
+        return f"decoder {decoder!r} needs the package {error.name!r}, which is not installed: {install}"
+    first_line = str(error).strip().split("\n")[0]
+    broken = f"decoder {decoder!r}: {package} is installed but cannot be imported ({first_line})"
+    return f"{broken}; allowed: {', '.join(DECODERS)}"

@@ -1,0 +1,39 @@
+"""Frame indexes that this process took long to make: training opens each file once an epoch."""
+
+import time
+from collections import OrderedDict
+
+from video_rs.video.index import FrameIndex
+from video_rs.video.location import Stamp
+from video_rs.video.packets import scan
+
+_LONG = 0.02  # seconds; an ordinary file of ten seconds is scanned in two milliseconds
+_MOST_FRAMES = 4_000_000  # of all that are kept: about 100 MB
+
+_kept: OrderedDict[str, tuple[Stamp, FrameIndex]] = OrderedDict()
+
+
+def scan_once(path: str) -> FrameIndex:
+    """Return :func:`video_rs.video.packets.scan` of a file, from memory if that took long and nothing changed.
+
+    The oldest indexes are forgotten where there are too many. DecodeError as of ``scan``.
+    """
+    stamp = Stamp.of(path)
+    kept_stamp, index = _kept.get(path, (None, None))
+    if index is not None and stamp == kept_stamp:
+        return index
+
+    began = time.perf_counter()
+    index = scan(path)
+    if stamp is not None and time.perf_counter() - began > _LONG:
+        _kept[path] = stamp, index
+        _kept.move_to_end(path)
+        _forget_oldest()
+    return index
+
+
+def _forget_oldest() -> None:
+    frames = sum(len(index.pts) for _, index in _kept.values())
+    while frames > _MOST_FRAMES and len(_kept) > 1:
+        _, (_, index) = _kept.popitem(last=False)
+        frames -= len(index.pts)
