@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from video_rs.video import DecodeError, open_video
-from video_rs.video.packets import scan
-from video_rs.video.pyav import PyAVReader
+from video_rs.video.index.packet_scan import scan
+from video_rs.video.readers.pyav import PyAVReader
 
 ALLOWED = 1.0  # levels, of a frame, on average
 LISTS = (".csv", ".txt", ".json", ".md")

@@ -21,7 +21,7 @@ from video_rs.engine.evaluator import view_probabilities
 from video_rs.engine.losses import cross_entropy
 from video_rs.engine.optim import learning_rate, parameter_groups, sgd
 from video_rs.models.layers import StochasticDepth
-from video_rs.video.span import whole_video
+from video_rs.video.segments import whole_video
 
 VIDEOS = 215570
 HEAD = """# Fidelity

@@ -15,7 +15,7 @@ from video_rs.benchmarks.data_subjects import DECODING, DataSubject, data_ratios
 from video_rs.runtime.errors import InputError
 from video_rs.video import open_video
 from video_rs.video.encoding import write_video
-from video_rs.video.probe_cache import ProbeCache
+from video_rs.video.probing.cache import ProbeCache
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_original_and_prepared_files_have_their_caches(folder, tmp_path):
     for kind, where in files.items():
         assert len(where["videos"]) == 2
         with ProbeCache(where["cache"], read_only=True) as cache:
-            assert all(len(cache.frames(video).pts) == 60 for video in where["videos"]), kind
+            assert all(len(cache.index(video).pts) == 60 for video in where["videos"]), kind
     assert files["originals"]["videos"] == [str(folder / f"{i}.mp4") for i in range(2)]
 
 

@@ -9,7 +9,7 @@ from video_rs.config import OPTIONS, config_from_text, flat, load_config
 from video_rs.data.mixing import Mixing
 from video_rs.engine.batch_norm import is_synchronized
 from video_rs.runtime.errors import InputError
-from video_rs.video.probe_cache import ProbeCache
+from video_rs.video.probing.cache import ProbeCache
 
 # key -> (value, what the built objects must say). The lambdas take a Run.
 REACHES = {

@@ -32,9 +32,10 @@ from video_rs.runs.train import run_training
 from video_rs.runtime.errors import InputError
 from video_rs.video import DecodeError
 from video_rs.video.encoding import write_video
-from video_rs.video.images import ImageFolderReader, numbering_gap
-from video_rs.video.probe_cache import ProbeCache, known_stills
-from video_rs.video.probing import probe, stills
+from video_rs.video.probing.cache import ProbeCache, stills_with_cache
+from video_rs.video.probing.probe import probe
+from video_rs.video.probing.stills import stills
+from video_rs.video.readers.images import ImageFolderReader, numbering_gap
 
 EDGE = Path(__file__).parents[3] / "shared" / "videos"
 
@@ -153,7 +154,7 @@ def test_a_clean_data_set_exits_0_and_needs_no_second_probe(tool, videos, tmp_pa
 def test_training_takes_the_cache(videos, tmp_path, monkeypatch):
     """With the cache, training scans nothing: the scan is taken away."""
     run_check([str(videos)], str(tmp_path))
-    monkeypatch.setattr("video_rs.video.packets.scan", None)
+    monkeypatch.setattr("video_rs.video.index.packet_scan.scan", None)
     keys = tiny_run(videos, tmp_path / "run", DATA__CACHE=tmp_path / "probes.sqlite", DATA__VAL_LIST="")
     run_training(load_config("", keys))
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
@@ -250,7 +251,7 @@ def test_what_the_system_refuses_is_a_verdict_and_not_kept(videos, tmp_path, mon
     path = str(videos.parent / "train" / "dark" / "0.mp4")
     with ProbeCache(tmp_path / "probes.sqlite") as cache:
         with monkeypatch.context() as patch:
-            patch.setattr("video_rs.video.probing.open", refused, raising=False)
+            patch.setattr("video_rs.video.probing.fingerprint.open", refused, raising=False)
             probes, _, fresh = probe_all([path], cache, "ends", 1, 30.0)
         assert (probes[path].kind, probes[path].reason, fresh) == ("unreadable", "permission denied", 1)
         with monkeypatch.context() as patch:
@@ -279,7 +280,7 @@ def test_a_disk_that_fails_inside_a_file_is_a_verdict_and_not_kept(videos, tmp_p
 
     with ProbeCache(tmp_path / "probes.sqlite") as cache:
         with monkeypatch.context() as patch:
-            patch.setattr("video_rs.video.probing.open", failing, raising=False)
+            patch.setattr("video_rs.video.probing.fingerprint.open", failing, raising=False)
             probes, _, _ = probe_all([str(path)], cache, "ends", 1, 30.0)
         assert (probes[str(path)].kind, probes[str(path)].reason) == ("unreadable", "input/output error")
         assert [probe_all([str(path)], cache, "ends", 1, 30.0)[2] for _ in range(2)] == [1, 0]
@@ -423,7 +424,7 @@ def test_segments_of_a_variable_rate_are_held_against_its_times(tmp_path, tool):
 
 
 def test_of_a_huge_file_that_is_no_video_little_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("video_rs.video.probing._READ_AGAIN", 2**20)
+    monkeypatch.setattr("video_rs.video.probing.fingerprint._READ_AGAIN", 2**20)
     path, read = tmp_path / "huge.mp4", []
     path.write_bytes(b"no video" * 2**19)
 
@@ -435,7 +436,7 @@ def test_of_a_huge_file_that_is_no_video_little_is_read(tmp_path, monkeypatch):
     def opened(name, mode, buffering=-1):
         return Counting(name) if buffering == 0 else builtins.open(name, mode)
 
-    monkeypatch.setattr("video_rs.video.probing.open", opened, raising=False)
+    monkeypatch.setattr("video_rs.video.probing.fingerprint.open", opened, raising=False)
     assert probe(str(path))[0].kind == "unreadable"
     assert sum(read) == 2**20
 
@@ -458,7 +459,7 @@ def test_pictures_are_taken_ahead_for_every_process(videos, tmp_path, monkeypatc
 
     monkeypatch.setattr(checking, "in_processes", here)
     run_check([str(videos)], str(tmp_path), processes=20)
-    assert (known_stills, 20, 20) in asked
+    assert (stills_with_cache, 20, 20) in asked
 
 
 def test_urls_are_fetched_and_not_kept(videos, tmp_path, monkeypatch, tool):
@@ -505,7 +506,7 @@ def test_a_file_that_hangs_costs_its_time_and_nothing_else(folder):
     """A decoder that never returns, even to Python's signal handlers, in the workers of a process of its own."""
     (folder / "sitecustomize.py").write_text(
         "import ctypes\n"
-        "import video_rs.video.pyav as pyav\n"
+        "import video_rs.video.readers.pyav as pyav\n"
         "init = pyav.PyAVReader.__init__\n"
         "def hang(self, path, index):\n"
         "    if path.endswith('train/light/1.mp4'): ctypes.PyDLL(None).pause()\n"

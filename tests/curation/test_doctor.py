@@ -6,7 +6,7 @@ import pytest
 
 from video_rs.curation.doctor import NOTES, PROBLEMS, Finding, Row, diagnose
 from video_rs.lists.records import VideoRecord
-from video_rs.video.probing import Probe
+from video_rs.video.probing.probe import Probe
 
 SOUND = Probe(fingerprint="", frames=100, fps=10.0, height=48, width=64, header_frames=100, key_interval=12)
 NAMES = ("cat", "dog", "Dog ")

@@ -701,7 +701,7 @@ def script(folder, code, *arguments):
 def test_what_hangs_or_crashes_costs_one_file(data_set, tmp_path):
     code = (
         "import ctypes, os, signal\n"
-        "import video_rs.video.pyav as pyav\n"
+        "import video_rs.video.readers.pyav as pyav\n"
         "init = pyav.PyAVReader.__init__\n"
         "def trouble(self, path, index):\n"
         "    if path.endswith('elsewhere/x.mp4'): ctypes.PyDLL(None).pause()\n"

@@ -15,7 +15,7 @@ from video_rs.lists.records import VideoRecord
 from video_rs.runtime.errors import InputError
 from video_rs.video import open_video
 from video_rs.video.encoding import write_video
-from video_rs.video.span import whole_video
+from video_rs.video.segments import whole_video
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_a_failure_is_a_reason_and_not_another_video(ramp, tmp_path, read):
 @pytest.mark.parametrize("reader", [clip_reader, view_reader])
 def test_a_decoder_that_is_not_installed_is_refused_before_any_video(reader, monkeypatch):
     monkeypatch.setitem(sys.modules, "decord", None)
-    monkeypatch.delitem(sys.modules, "video_rs.video.decord", raising=False)
+    monkeypatch.delitem(sys.modules, "video_rs.video.readers.decord", raising=False)
     with pytest.raises(
         InputError, match=r"^decoder 'decord' needs the package 'decord', which is not installed: pip install"
     ):

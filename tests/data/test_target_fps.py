@@ -6,7 +6,7 @@ import torch
 
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.transforms import EvalTransform
-from video_rs.video.span import segment_span, whole_video
+from video_rs.video.segments import segment_span, whole_video
 
 SECONDS = 10
 RATES = (15.0, 30.0, 60.0)

@@ -18,7 +18,7 @@ BITS = 7
 
 @functools.cache
 def importable(decoder: str) -> bool:
-    ours = "import video_rs.video.torchcodec"  # the package itself is imported without FFmpeg's libraries too
+    ours = "import video_rs.video.readers.torchcodec"  # the package itself is imported without FFmpeg's libraries too
     command = ours if decoder == "torchcodec" else f"import {decoder.replace('pyav', 'av')}"
     return subprocess.run([sys.executable, "-c", command], capture_output=True).returncode == 0
 

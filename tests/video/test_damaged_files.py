@@ -78,7 +78,7 @@ def test_the_doctor_finds_what_a_full_decode_finds(damaged, tmp_path):
 
 HANG_AND_CRASH = """
 import ctypes, os, signal
-import video_rs.video.pyav as pyav
+import video_rs.video.readers.pyav as pyav
 start = pyav.PyAVReader.__init__
 def init(self, path, index):
     if path.endswith("train/light/1.mp4"): ctypes.PyDLL(None).pause()

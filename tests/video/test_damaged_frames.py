@@ -15,9 +15,9 @@ import torch
 from helpers.numbered_videos import importable
 from helpers.tools import ROOT
 from video_rs.video import DecodeError, open_video
-from video_rs.video.complaints import Complaints
 from video_rs.video.encoding import write_video
-from video_rs.video.packets import scan
+from video_rs.video.index.packet_scan import scan
+from video_rs.video.readers.ffmpeg_log import ErrorCounter
 
 COUNT, INTERVAL = 30, 10
 
@@ -166,7 +166,7 @@ def test_frames_are_not_left_out_for_good_when_the_first_one_read_is_not_the_fir
 LISTEN = """
 import ctypes, sys
 from video_rs.video import DecodeError, open_video
-from video_rs.video import {name} as module
+from video_rs.video.readers import {name} as module
 complaints = module._complaints()
 reader = open_video(sys.argv[1], "{name}")
 library = ctypes.CDLL({library})
@@ -199,7 +199,7 @@ def test_what_a_decoder_complains_of_is_heard_and_not_printed(sound, name):
 
 def test_a_library_without_ffmpeg_is_told():
     with pytest.raises(AttributeError, match="av_log_set_callback"):
-        Complaints(ctypes.CDLL(find_library("c")))
+        ErrorCounter(ctypes.CDLL(find_library("c")))
 
 
 def test_animated_avif_has_its_frames_from_every_decoder_or_pyav_in_its_place(decoder, tmp_path):

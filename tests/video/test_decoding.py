@@ -21,9 +21,9 @@ from video_rs.lists.records import VideoRecord
 from video_rs.runtime.errors import InputError
 from video_rs.video import DECODERS, DecodeError, open_video
 from video_rs.video.encoding import write_video
-from video_rs.video.index import Note
-from video_rs.video.packet_table import UNKNOWN, PacketTable, average_fps, has_idr_picture, is_hidden_packet
-from video_rs.video.packets import scan
+from video_rs.video.index.frame_index import Note
+from video_rs.video.index.packet_scan import scan
+from video_rs.video.index.packet_table import UNKNOWN, PacketTable, average_fps, has_idr_picture, is_hidden_packet
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -409,7 +409,7 @@ def test_an_absent_package_is_named(monkeypatch, files, name, package, install):
             if wanted.split(".")[0] == package:
                 raise ModuleNotFoundError(f"No module named {wanted!r}", name=package)
 
-    for module in [m for m in sys.modules if m.split(".")[0] == package or m == f"video_rs.video.{name}"]:
+    for module in [m for m in sys.modules if m.split(".")[0] == package or m == f"video_rs.video.readers.{name}"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
     with pytest.raises(InputError, match=f"'{name}' needs the package '{package}', which is not installed: {install}"):
@@ -422,7 +422,7 @@ def test_a_package_that_cannot_load_its_libraries_is_told_apart(monkeypatch, fil
             if wanted == "torchcodec":
                 raise RuntimeError("Could not load libtorchcodec\nmore lines")
 
-    for module in [m for m in sys.modules if m.split(".")[0] == "torchcodec" or m.endswith("decoding.torchcodec")]:
+    for module in [m for m in sys.modules if m.split(".")[0] == "torchcodec" or m.endswith("readers.torchcodec")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     with pytest.raises(InputError, match=r"cannot be imported \(Could not load libtorchcodec\); allowed: auto, pyav"):

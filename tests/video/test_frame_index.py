@@ -14,18 +14,18 @@ from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.transforms import EvalTransform, TrainTransform
 from video_rs.lists.records import VideoRecord
 from video_rs.runtime.progress import telling_counts
-from video_rs.video import DecodeError, open_video, packets, remembered
-from video_rs.video import numbered as numbered_packets
+from video_rs.video import DecodeError, open_video
 from video_rs.video.container import open_container
-from video_rs.video.counting import before_packet
 from video_rs.video.encoding import write_video
-from video_rs.video.index import Note
+from video_rs.video.index import numbered_packets, packet_scan, scan_cache
+from video_rs.video.index.frame_index import Note
+from video_rs.video.index.full_decode import before_packet
+from video_rs.video.index.numbered_packets import NumberedPackets
+from video_rs.video.index.packet_scan import scan
+from video_rs.video.index.picture_sizes import PictureSizes
 from video_rs.video.location import Stamp
-from video_rs.video.numbered import NumberedPackets
-from video_rs.video.packets import scan
-from video_rs.video.picture_sizes import PictureSizes
-from video_rs.video.probe_cache import ProbeCache, Probed
-from video_rs.video.probing import probe
+from video_rs.video.probing.cache import ProbeCache, ProbedFile
+from video_rs.video.probing.probe import probe
 
 TIMES_OF_DECODING = Note("times", "its packets state the times of decoding; the order of its frames is the decoder's")
 
@@ -286,7 +286,7 @@ class WithEmptyPackets:
 
 def test_empty_packets_are_no_frames(files, monkeypatch):
     """Theora's decoder refuses them, and ffmpeg shows nothing for them."""
-    for module in (packets, numbered_packets):
+    for module in (packet_scan, numbered_packets):
         monkeypatch.setattr(module, "open_container", WithEmptyPackets)
     with open_video(files("closed.mkv")) as reader:
         assert numbers(reader.frames(range(COUNT))) == list(range(COUNT))
@@ -306,7 +306,7 @@ class WithAStrangePacket(WithEmptyPackets):
 def test_a_packet_of_no_stream_is_damage_like_any_other(files, monkeypatch):
     path = files("closed.mkv")
     index = scan(path)
-    for module in (packets, numbered_packets):
+    for module in (packet_scan, numbered_packets):
         monkeypatch.setattr(module, "open_container", WithAStrangePacket)
     assert 50 < len(scan(path).pts) < 61  # what is before it
     with open_video(path, index=index) as reader:
@@ -320,8 +320,8 @@ def test_a_file_that_took_long_to_count_is_counted_once(files, tmp_path, monkeyp
     data = files("reordered.avi").read_bytes()
     (tmp_path / "counted.avi").write_bytes(data)
     scans = []
-    monkeypatch.setattr(remembered, "scan", lambda path: scans.append(path) or scan(path))
-    monkeypatch.setattr(remembered, "_LONG", 0.0)
+    monkeypatch.setattr(scan_cache, "scan", lambda path: scans.append(path) or scan(path))
+    monkeypatch.setattr(scan_cache, "_LONG", 0.0)
     for _ in range(3):
         with open_video(path) as reader:
             assert numbers(reader.frames([40])) == [40]
@@ -335,13 +335,13 @@ def test_a_file_that_took_long_to_count_is_counted_once(files, tmp_path, monkeyp
 
 def test_indexes_are_forgotten_where_they_are_too_many(files, monkeypatch):
     scans = []
-    monkeypatch.setattr(remembered, "scan", lambda path: scans.append(path) or scan(path))
-    monkeypatch.setattr(remembered, "_LONG", 0.0)
-    monkeypatch.setattr(remembered, "_MOST_FRAMES", 2 * COUNT)
-    monkeypatch.setattr(remembered, "_kept", type(remembered._kept)())
+    monkeypatch.setattr(scan_cache, "scan", lambda path: scans.append(path) or scan(path))
+    monkeypatch.setattr(scan_cache, "_LONG", 0.0)
+    monkeypatch.setattr(scan_cache, "_MOST_FRAMES", 2 * COUNT)
+    monkeypatch.setattr(scan_cache, "_kept", type(scan_cache._kept)())
     paths = [str(files(name)) for name in ("closed.mp4", "closed.mkv", "closed.flv")]
     for path in (*paths, paths[2], paths[1], paths[0]):
-        remembered.scan_once(path)
+        scan_cache.cached_scan(path)
     assert scans == [*paths, paths[0]]
 
 
@@ -359,7 +359,7 @@ def test_a_run_is_told_once_that_videos_are_counted(files, tmp_path, capsys):
 
     cache = str(tmp_path / "probes.sqlite")
     with ProbeCache(cache) as probed:
-        probed.store([Probed(counted, Stamp.of(counted), *probe(counted))])
+        probed.store([ProbedFile(counted, Stamp.of_file(counted), *probe(counted))])
     known = ViewReader(Preprocessing(ClipSpec(4, 2), 1, EvalTransform(16, 16, 1), (0,) * 3, (1,) * 3), VideoSource())
     assert known(records[1], 0).counted_videos == [counted]
     from_cache = replace(known, source=VideoSource(cache=cache))

@@ -25,8 +25,8 @@ from video_rs.runtime.processes import in_processes
 from video_rs.video import DecodeError, open_video
 from video_rs.video.encoding import write_video
 from video_rs.video.fetching import local_copy, register_handlers
-from video_rs.video.probe_cache import Stamp
-from video_rs.video.probing import probe
+from video_rs.video.probing.cache import Stamp
+from video_rs.video.probing.probe import probe
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_probing_a_part_sees_the_part(folder):
     assert inside == outside
     assert len(index.pts) == 14
     assert inside.fingerprint != probe(part(folder, "a"))[0].fingerprint
-    assert Stamp.of(part(folder, "a")) == Stamp.of(str(folder / "shard.tar"))
+    assert Stamp.of_file(part(folder, "a")) == Stamp.of_file(str(folder / "shard.tar"))
 
 
 def test_a_list_may_name_parts(folder):
@@ -397,7 +397,7 @@ def test_what_a_server_gives_for_a_range_is_checked(tmp_path, monkeypatch, statu
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(halting, monkeypatch):
-    monkeypatch.setattr("video_rs.video.http._SILENCE", 0.2)
+    monkeypatch.setattr("video_rs.video.http_download._SILENCE", 0.2)
     monkeypatch.setattr(Halting, "most", 1000)
     monkeypatch.setattr(Halting, "silent", True)
     with pytest.raises(DecodeError, match=r"cannot be fetched: (The read operation )?timed out"):

@@ -17,15 +17,18 @@ from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.transforms import EvalTransform, TrainTransform
 from video_rs.lists.records import VideoRecord
 from video_rs.runtime.errors import InputError
-from video_rs.video import open_video, packets, probing
+from video_rs.video import open_video
 from video_rs.video.encoding import write_video
-from video_rs.video.index import FrameIndex, Note
+from video_rs.video.errors import DecodeError
+from video_rs.video.index import packet_scan
+from video_rs.video.index.frame_index import FrameIndex, Note
+from video_rs.video.index.packet_scan import scan
+from video_rs.video.index.packet_table import UNKNOWN
 from video_rs.video.location import Stamp
-from video_rs.video.packet_table import UNKNOWN
-from video_rs.video.packets import scan
-from video_rs.video.probe_cache import ProbeCache, Probed, known_frames, known_stills
-from video_rs.video.probing import Probe, probe, stills
-from video_rs.video.reader import DecodeError
+from video_rs.video.probing import stills as stills_module
+from video_rs.video.probing.cache import ProbeCache, ProbedFile, cached_index, stills_with_cache
+from video_rs.video.probing.probe import Probe, probe
+from video_rs.video.probing.stills import stills
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +162,7 @@ def test_stills_are_the_first_middle_and_last_frame(video, tmp_path):
 def stored(path, video, depth="ends"):
     facts, index = probe(video, depth)
     with ProbeCache(path) as cache:
-        cache.store([Probed(video, Stamp.of(video), facts, index)])
+        cache.store([ProbedFile(video, Stamp.of_file(video), facts, index)])
     return facts, index
 
 
@@ -176,24 +179,24 @@ def test_what_is_stored_is_found_until_the_file_changes(video, tmp_path):
     path = tmp_path / "probes.sqlite"
     facts, index = stored(path, video)
     with ProbeCache(path, read_only=True) as cache:
-        row = cache.find(video, Stamp.of(video))
+        row = cache.find(video, Stamp.of_file(video))
         assert row.probe == facts
         assert_same_index(row.index, index)
-        assert_same_index(cache.frames(video), index)
-        size, changed = Stamp.of(video)
+        assert_same_index(cache.index(video), index)
+        size, changed = Stamp.of_file(video)
         assert cache.find(video, Stamp(size + 1, changed)) is None
         assert cache.find(video, Stamp(size, changed + 1)) is None
         assert cache.find("/elsewhere.mp4", Stamp(size, changed)) is None
-        assert cache.frames(str(tmp_path / "gone.mp4")) is None
-    assert_same_index(known_frames(str(path), video), index)
-    assert known_frames("", video) is None
+        assert cache.index(str(tmp_path / "gone.mp4")) is None
+    assert_same_index(cached_index(str(path), video), index)
+    assert cached_index("", video) is None
 
 
 def test_a_later_probe_replaces_an_earlier_one(video, tmp_path):
     stored(tmp_path / "probes.sqlite", video)
     facts, _ = stored(tmp_path / "probes.sqlite", video, "all")
     with ProbeCache(tmp_path / "probes.sqlite") as cache:
-        assert cache.find(video, Stamp.of(video)).probe == facts
+        assert cache.find(video, Stamp.of_file(video)).probe == facts
 
 
 def test_an_index_of_uneven_times_and_negative_start_comes_back(tmp_path):
@@ -212,7 +215,7 @@ def test_an_index_of_uneven_times_and_negative_start_comes_back(tmp_path):
     )
     with ProbeCache(tmp_path / "probes.sqlite") as cache:
         cache.store(
-            [Probed("/a.mp4", Stamp(1, 2), Probe(), index), Probed("/b.mp4", Stamp(1, 2), Probe("empty"), None)]
+            [ProbedFile("/a.mp4", Stamp(1, 2), Probe(), index), ProbedFile("/b.mp4", Stamp(1, 2), Probe("empty"), None)]
         )
         assert_same_index(cache.find("/a.mp4", Stamp(1, 2)).index, index)
         assert cache.find("/b.mp4", Stamp(1, 2)).index is None
@@ -229,11 +232,11 @@ def test_a_known_file_is_read_without_a_scan_and_gives_the_same_pixels(video, tm
     transform = TrainTransform(crop_size=16)
     [clip] = ClipReader(ClipSpec(4, 3), transform, VideoSource(decoder), 0)(record, 0, 0)
     views = ViewReader(preprocessing, VideoSource(decoder))(record, 0)
-    monkeypatch.setattr("video_rs.video.packets.scan", None)
+    monkeypatch.setattr("video_rs.video.index.packet_scan.scan", None)
     [known] = ClipReader(ClipSpec(4, 3), transform, VideoSource(decoder, path), 0)(record, 0, 0)
     assert torch.equal(known.clip, clip.clip)
     assert torch.equal(ViewReader(preprocessing, VideoSource(decoder, path))(record, 0).frames, views.frames)
-    assert dataset.known_frames is known_frames
+    assert dataset.cached_index is cached_index
 
 
 def test_a_file_name_that_is_no_text_is_kept_like_any_other(video, tmp_path):
@@ -243,15 +246,15 @@ def test_a_file_name_that_is_no_text_is_kept_like_any_other(video, tmp_path):
     path = os.fsdecode(name)
     facts, index = probe(path, "ends")
     with ProbeCache(tmp_path / "probes.sqlite") as cache:
-        cache.store([Probed(path, Stamp.of(path), facts, index)])
-        assert cache.find(path, Stamp.of(path)).probe == facts
-        assert len(cache.frames(path).pts) == 30
+        cache.store([ProbedFile(path, Stamp.of_file(path), facts, index)])
+        assert cache.find(path, Stamp.of_file(path)).probe == facts
+        assert len(cache.index(path).pts) == 30
 
 
 def test_what_sqlite_refuses_is_one_line(video, tmp_path):
     path = tmp_path / "probes.sqlite"
     facts, index = probe(video, "ends")
-    row = Probed(video, Stamp.of(video), facts, index)
+    row = ProbedFile(video, Stamp.of_file(video), facts, index)
     with ProbeCache(path) as cache:
         cache.store([row])
     size = path.stat().st_size
@@ -259,14 +262,14 @@ def test_what_sqlite_refuses_is_one_line(video, tmp_path):
         file.seek(size // 2)
         file.write(b"x" * (size - size // 2))
     with pytest.raises(InputError, match=rf"^cannot use the probe cache {path}: database disk image is malformed; "):
-        known_frames(str(path), video)
+        cached_index(str(path), video)
 
 
 def test_a_cache_that_may_not_be_written_is_read(video, tmp_path):
     """What is stored goes nowhere, and the cache says that."""
     path = tmp_path / "probes.sqlite"
     facts, index = probe(video, "ends")
-    row = Probed(video, Stamp.of(video), facts, index)
+    row = ProbedFile(video, Stamp.of_file(video), facts, index)
     with ProbeCache(path) as cache:
         cache.store([row])
         assert cache.is_kept
@@ -275,8 +278,8 @@ def test_a_cache_that_may_not_be_written_is_read(video, tmp_path):
         cache.store([row._replace(path="/other.mp4")])
         assert not cache.is_kept
         cache.store([row._replace(path="/other.mp4")])
-        assert cache.find(video, Stamp.of(video)).probe == facts
-        assert cache.frames(video).fps == index.fps
+        assert cache.find(video, Stamp.of_file(video)).probe == facts
+        assert cache.index(video).fps == index.fps
     assert path.read_bytes() == before
 
 
@@ -284,15 +287,15 @@ def test_stills_of_many_segments_open_the_file_once_and_scan_nothing(video, tmp_
     path = tmp_path / "probes.sqlite"
     facts, index = probe(video, "ends")
     with ProbeCache(path) as cache:
-        cache.store([Probed(video, Stamp.of(video), facts, index)])
+        cache.store([ProbedFile(video, Stamp.of_file(video), facts, index)])
     with open_video(video) as reader:
         wanted = [reader.frames(numbers).numpy() for numbers in ([0, 15, 29], [10, 15, 19], [29], [0, 15, 29])]
     opened = []
-    monkeypatch.setattr(probing, "open_video", lambda *a, **k: opened.append(k["index"]) or open_video(*a, **k))
-    monkeypatch.setattr(packets, "scan", lambda *_: pytest.fail("its index is known"))
+    monkeypatch.setattr(stills_module, "open_video", lambda *a, **k: opened.append(k["index"]) or open_video(*a, **k))
+    monkeypatch.setattr(packet_scan, "scan", lambda *_: pytest.fail("its index is known"))
     fps = index.fps
     segments = [(None, None), (10 / fps, 20 / fps), (29 / fps, None), (100.0, 200.0)]
-    shown = known_stills(video, segments, str(path))
+    shown = stills_with_cache(video, segments, str(path))
     assert len(opened) == 1
     assert all(np.array_equal(got, expected) for got, expected in zip(shown, wanted, strict=True))
 

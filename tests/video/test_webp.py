@@ -18,8 +18,8 @@ from video_rs.lists.records import VideoRecord
 from video_rs.lists.trees import find_videos
 from video_rs.video import DecodeError, open_video
 from video_rs.video.location import Location
-from video_rs.video.probing import probe
-from video_rs.video.webp import is_animated_webp
+from video_rs.video.probing.probe import probe
+from video_rs.video.readers.webp import is_animated_webp
 
 FRAMES = moving_square(0)
 UNEVEN = [100] * 6 + [1000] + [50] * 5

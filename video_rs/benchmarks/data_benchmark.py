@@ -14,7 +14,7 @@ from video_rs.curation.preparing import run_preparation
 from video_rs.lists.records import read_records
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.processes import usable_cores
-from video_rs.video.probe_cache import ProbeCache
+from video_rs.video.probing.cache import ProbeCache
 
 
 def data_files(source: str, folder: Path, short_side: int) -> dict[str, dict[str, Any]]:

@@ -18,7 +18,7 @@ from video_rs.data.preprocessing import ClipSpec
 from video_rs.data.transforms import TrainTransform
 from video_rs.lists.records import VideoRecord
 from video_rs.runtime.errors import InputError
-from video_rs.video.span import whole_video
+from video_rs.video.segments import whole_video
 
 BATCH = 4  # clips of a batch of ours
 MOST_EMPTY = 50  # batches without a clip

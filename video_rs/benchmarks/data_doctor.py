@@ -9,7 +9,7 @@ from typing import Any
 
 from video_rs.benchmarks.benchmark import spread
 from video_rs.curation.checking import probe_all
-from video_rs.video.probe_cache import ProbeCache
+from video_rs.video.probing.cache import ProbeCache
 
 PROCESSES = (1, 2, 4)
 TIME_LIMIT = 60.0  # seconds a file

@@ -35,9 +35,9 @@ from video_rs.runtime import distributed
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.processes import usable_cores
 from video_rs.runtime.wording import counted
-from video_rs.video.fetching import absolute, handler_names, is_url, register_handlers
+from video_rs.video.fetching import absolute_path, handler_names, is_url, register_handlers
 from video_rs.video.location import Location
-from video_rs.video.probe_cache import ProbeCache
+from video_rs.video.probing.cache import ProbeCache
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Keys that may change between a run and its continuation: they say where and how, not what.
@@ -66,9 +66,9 @@ def stored_config(config: Config) -> str:
     and continued from any folder.
     """
     values = flat(config)
-    placed = {key: absolute(values[key]) for key in PATH_KEYS if values[key]}
+    placed = {key: absolute_path(values[key]) for key in PATH_KEYS if values[key]}
     if os.path.exists(config.MODEL.PRETRAINED):  # else it may be the name of published weights
-        placed["MODEL.PRETRAINED"] = absolute(config.MODEL.PRETRAINED)
+        placed["MODEL.PRETRAINED"] = absolute_path(config.MODEL.PRETRAINED)
     return config_from_text(config.dump(), placed).dump()
 
 
@@ -133,7 +133,7 @@ def require_labels(
 def require_files(records: RecordList) -> None:
     """Raises InputError where none of some of the files is there: the folder is another, and every clip would fail."""
     some = records.records[:: max(1, len(records) // 20)]
-    if not any(is_url(r.path) or os.path.exists(Location.of(r.path).file) for r in some):
+    if not any(is_url(r.path) or os.path.exists(Location.parse(r.path).file) for r in some):
         raise InputError(
             f"{records.source}: none of {counted(len(some), 'file')} looked at is there, such as {some[0].path}; "
             "give the folder that relative paths start from as DATA.ROOT, or correct the list"

@@ -22,11 +22,11 @@ from video_rs.runtime.errors import InputError
 from video_rs.runtime.processes import Lost, check_limits, in_processes
 from video_rs.runtime.progress import say, videos_with_progress
 from video_rs.runtime.wording import counted
+from video_rs.video.errors import DecodeError
 from video_rs.video.fetching import is_url, register_handlers, with_handlers
-from video_rs.video.location import Stamp
-from video_rs.video.probe_cache import ProbeCache, Probed, known_stills
-from video_rs.video.probing import DEPTHS, Probe, probe
-from video_rs.video.reader import DecodeError, check_file
+from video_rs.video.location import Stamp, check_file
+from video_rs.video.probing.cache import ProbeCache, ProbedFile, stills_with_cache
+from video_rs.video.probing.probe import DEPTHS, Probe, probe
 
 _STORED_AT_ONCE = 500  # probes that a killed check may lose
 _PICTURES_PER_KIND, _PICTURES_OF_SOUND = 6, 24
@@ -121,7 +121,7 @@ def probe_all(
         if is_url(path) or os.path.isdir(path):
             stamps[path] = None
             continue
-        stamp = Stamp.of(path)
+        stamp = Stamp.of_file(path)
         known = stamp and cache.find(path, stamp)
         if stamp is None:
             probes[path] = _gone(path, depth)
@@ -150,7 +150,7 @@ def _gone(path: str, depth: str) -> Probe:
 
 def _probed_now(
     work: Callable, stamps: dict[str, Stamp | None], depth: str, processes: int, time_limit: float
-) -> Iterator[Probed]:
+) -> Iterator[ProbedFile]:
     tasks = ((path, depth) for path in stamps)
     with closing(
         in_processes(work, tasks, processes=processes, time_limit=time_limit, ahead=64 * processes)
@@ -159,10 +159,10 @@ def _probed_now(
         for (path, stamp), result in zip(stamps.items(), shown, strict=True):
             if isinstance(result, Lost):
                 result = Probe("hung" if result.hung else "crashed", result.reason, depth), None
-            yield Probed(path, stamp, *result)
+            yield ProbedFile(path, stamp, *result)
 
 
-def _in_batches(rows: Iterable[Probed]) -> Iterator[list[Probed]]:
+def _in_batches(rows: Iterable[ProbedFile]) -> Iterator[list[ProbedFile]]:
     rows = iter(rows)
     while batch := list(islice(rows, _STORED_AT_ONCE)):
         yield batch
@@ -260,7 +260,7 @@ def _stills_of(
     for record in records:
         segments.setdefault(record.path, {})[record.start, record.end] = None
     tasks = [(path, list(parts), cache) for path, parts in segments.items()]
-    work = partial(with_handlers, path_handlers, known_stills)
+    work = partial(with_handlers, path_handlers, stills_with_cache)
     limit = time_limit * max(map(len, segments.values()), default=1)
 
     shown = {}

@@ -14,8 +14,8 @@ from video_rs.lists.records import VideoRecord
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import counted
 from video_rs.video.orientation import AS_STORED, Orientation
-from video_rs.video.probing import Probe
-from video_rs.video.span import Span, segment_span
+from video_rs.video.probing.probe import Probe
+from video_rs.video.segments import Span, segment_span
 
 # A rate is far from the middle one by more than this factor: 24, 25 and 30 frames per second count as alike.
 OTHER_RATE = 1.4
@@ -203,7 +203,7 @@ def _of_presentation(index: int, probe: Probe) -> Iterable[Finding]:
     """Findings on how the file is shown."""
     orientation = Orientation(probe.quarter_turns, probe.mirrored)
     if orientation != AS_STORED:
-        yield Finding("mirrored" if probe.mirrored else "rotated", index, orientation.words())
+        yield Finding("mirrored" if probe.mirrored else "rotated", index, orientation.describe())
     if probe.other_angle:
         yield Finding("other_angle", index, f"{probe.other_angle:.3g} degrees counter-clockwise")
     if probe.interlaced:

@@ -23,9 +23,8 @@ from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import say, say_notes, videos_with_progress
 from video_rs.runtime.wording import counted
 from video_rs.video import DecodeError
-from video_rs.video.fetching import absolute, is_url, register_handlers
-from video_rs.video.location import Location, Stamp
-from video_rs.video.reader import check_file
+from video_rs.video.fetching import absolute_path, is_url, register_handlers
+from video_rs.video.location import Location, Stamp, check_file
 
 PLAN = "shards.json"
 _LISTS = ("list.csv", "failures.csv")
@@ -130,7 +129,7 @@ def run_packing(
     shards = _divide(files, shard_size, seed)
     plan = _plan(source, shard_size, seed, rows, records, shards)
     folder = Path(os.path.abspath(output))
-    sources = [plan.list, *(Location.of(file.path).file for file in files)]
+    sources = [plan.list, *(Location.parse(file.path).file for file in files)]
     refuse_foreign(folder, [*_LISTS, *(shard.name for shard in shards)], PLAN, sources)
     try:
         with taken(folder, "packing into", lambda: _settle(folder, plan, overwrite)):
@@ -175,10 +174,10 @@ def _files(rows: Sequence[Row], records: Sequence[VideoRecord]) -> tuple[list[Fi
     named = defaultdict(list)
     for row, record in zip(rows, records, strict=True):
         about = {"label": row.label, "split": row.split, "start": record.start, "end": record.end, "id": record.id}
-        named[absolute(record.path)].append(about)
+        named[absolute_path(record.path)].append(about)
     reasons = {path: _why_not(path) for path in named}
     files = [
-        File(f"{number:08}", path, Location.of(path).bytes(), about)
+        File(f"{number:08}", path, Location.parse(path).bytes(), about)
         for number, (path, about) in enumerate(named.items())
         if not reasons[path]
     ]
@@ -193,7 +192,7 @@ def _why_not(path: str) -> str:
         check_file(path)
     except DecodeError as error:
         return error.reason
-    return "larger than the 8 GiB that a shard can hold of one file" if Location.of(path).bytes() > _LARGEST else ""
+    return "larger than the 8 GiB that a shard can hold of one file" if Location.parse(path).bytes() > _LARGEST else ""
 
 
 def _divide(files: Iterable[File], shard_size: float, seed: int) -> list[Shard]:
@@ -232,11 +231,11 @@ def _plan(
     records: Sequence[VideoRecord],
     shards: Iterable[Shard],
 ) -> Plan:
-    stamps = [Stamp.of(path) for path in dict.fromkeys(absolute(record.path) for record in records)]
+    stamps = [Stamp.of_file(path) for path in dict.fromkeys(absolute_path(record.path) for record in records)]
     numbers = Counter(shard.name.rpartition("-")[0] for shard in shards)
     # Neither lines nor folders: a list and its files may move between two runs.
     written = [row[1:] for row in rows]
-    return Plan(absolute(source), shard_size, seed, _hash(written), _hash(stamps), dict(numbers))
+    return Plan(absolute_path(source), shard_size, seed, _hash(written), _hash(stamps), dict(numbers))
 
 
 # The folder
@@ -366,7 +365,7 @@ def _write_shard(shard: Shard, folder: Path, writer: Callable, failures: Mapping
 
 def _content(file: File) -> tuple[bytes, str]:
     """The file's bytes, or why there are none."""
-    location = Location.of(file.path)
+    location = Location.parse(file.path)
     try:
         with open(location.file, "rb") as stream:
             stream.seek(location.start)
@@ -409,12 +408,12 @@ def _write_lists(
     used = [name for name in Row._fields[2:-1] if any(getattr(row, name) for row in rows)]
     columns = ["path", *used, "id"]
     kept = [
-        row._replace(path=packed[absolute(record.path)].place, id=record.id)
+        row._replace(path=packed[absolute_path(record.path)].place, id=record.id)
         for row, record in zip(rows, records, strict=True)
-        if absolute(record.path) in packed
+        if absolute_path(record.path) in packed
     ]
     write_csv(folder / "list.csv", columns, ([getattr(row, name) for name in columns] for row in kept))
-    paths = dict.fromkeys(absolute(record.path) for record in records)
+    paths = dict.fromkeys(absolute_path(record.path) for record in records)
     write_csv(folder / "failures.csv", ["path", "reason"], ((p, failures[p]) for p in paths if p in failures))
 
 

@@ -21,7 +21,7 @@ from video_rs.runtime.processes import Lost, check_limits, in_processes
 from video_rs.runtime.progress import say, say_notes, videos_with_progress
 from video_rs.runtime.wording import counted
 from video_rs.video import DecodeError
-from video_rs.video.fetching import absolute, is_url, register_handlers, with_handlers
+from video_rs.video.fetching import absolute_path, is_url, register_handlers, with_handlers
 from video_rs.video.location import Location
 
 SETTINGS = "prepared.json"
@@ -84,11 +84,11 @@ def run_preparation(
     _check(short_side, keyframe_interval, crf, program, processes, time_limit)
     register_handlers(path_handlers)
     rows, records, base = _read(source, root)
-    settings = Settings(absolute(source), base, short_side, keyframe_interval, crf, program)
+    settings = Settings(absolute_path(source), base, short_side, keyframe_interval, crf, program)
     folder = Path(os.path.abspath(output))
     _refuse_inside(folder, source)
-    targets = _targets((absolute(record.path) for record in records), base, folder)
-    refuse_foreign(folder, _OURS, SETTINGS, [settings.list, *(Location.of(path).file for path in targets)])
+    targets = _targets((absolute_path(record.path) for record in records), base, folder)
+    refuse_foreign(folder, _OURS, SETTINGS, [settings.list, *(Location.parse(path).file for path in targets)])
     started = time.perf_counter()
     try:
         with taken(folder, "preparing videos in", lambda: _settle(folder, settings, overwrite)):
@@ -178,7 +178,7 @@ def _changed(path: str) -> int | None:
     if is_url(path):
         return None
     try:
-        return max(os.stat(file).st_mtime_ns for file in [Location.of(path).file, *_inside(path)])
+        return max(os.stat(file).st_mtime_ns for file in [Location.parse(path).file, *_inside(path)])
     except (OSError, ValueError):
         return None
 
@@ -301,7 +301,7 @@ def _write_lists(
     kept = [
         row._replace(path=os.path.relpath(targets[path], folder), id=record.id)
         for row, record in zip(rows, records, strict=True)
-        if (path := absolute(record.path)) not in failures
+        if (path := absolute_path(record.path)) not in failures
     ]
     write_csv(folder / "list.csv", columns, ([getattr(row, name) for name in columns] for row in kept))
     write_csv(folder / "failures.csv", ["path", "reason"], failures.items())
@@ -311,7 +311,9 @@ def _summarize(
     outcome: Outcome, targets: Mapping[str, str], failures: Mapping[str, str], folder: Path, seconds: float
 ) -> None:
     """What a person reads at the end."""
-    there = [pair for pair in targets.items() if pair[0] not in failures and os.path.exists(Location.of(pair[0]).file)]
+    there = [
+        pair for pair in targets.items() if pair[0] not in failures and os.path.exists(Location.parse(pair[0]).file)
+    ]
     before, after = (sum(_size(pair[side]) for pair in there) / 1e6 for side in (0, 1))
     tried = outcome.done + outcome.failed
     rate = f", {tried / seconds:.2f} files/s" if tried else ""
@@ -326,4 +328,4 @@ def _summarize(
 
 def _size(path: str) -> int:
     """Bytes of a file, of a part of one, or of a folder's frames."""
-    return sum(map(os.path.getsize, _inside(path))) if os.path.isdir(path) else Location.of(path).bytes()
+    return sum(map(os.path.getsize, _inside(path))) if os.path.isdir(path) else Location.parse(path).bytes()

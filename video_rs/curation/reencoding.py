@@ -18,17 +18,17 @@ from av.video.frame import PictureType
 
 from video_rs.runtime.errors import InputError
 from video_rs.video import DecodeError, open_video
-from video_rs.video.container import ffmpeg_reason, open_container, stream_of
-from video_rs.video.encoding import encoder_options, whole_file
-from video_rs.video.fetching import local
-from video_rs.video.filtering import Filters
-from video_rs.video.index import FrameIndex, index_of_pictures
-from video_rs.video.numbered import FramePlaces, NumberedPackets
+from video_rs.video.container import ffmpeg_reason, open_container, single_threaded_stream
+from video_rs.video.encoding import atomic_file, reproducible_options
+from video_rs.video.fetching import local_path
+from video_rs.video.filter_graph import FilterGraph
+from video_rs.video.index.frame_index import FrameIndex, index_of_pictures
+from video_rs.video.index.numbered_packets import FrameNumbering, NumberedPackets
+from video_rs.video.index.packet_scan import scan
+from video_rs.video.location import check_file
 from video_rs.video.orientation import AS_STORED, Orientation
-from video_rs.video.packets import scan
-from video_rs.video.pyav import PyAVReader
-from video_rs.video.reader import check_file
-from video_rs.video.webp import is_animated_webp
+from video_rs.video.readers.pyav import PyAVReader
+from video_rs.video.readers.webp import is_animated_webp
 
 PROGRAMS = ("pyav", "ffmpeg")
 """What :func:`reencode` works with: PyAV in this process, or the program of that name, 5.1 or newer."""
@@ -62,9 +62,9 @@ def reencode(
         InputError: the encoder refuses the frames, or the program lost some.
         OSError: the folder is missing or cannot be written.
     """
-    plan, path = _Plan.of(local(os.fspath(source)), short_side), Path(path)
+    plan, path = _Plan.of(local_path(os.fspath(source)), short_side), Path(path)
     program = "pyav" if plan.has_pictures or plan.has_matrix else program
-    with whole_file(path, "libx264") as temporary:
+    with atomic_file(path, "libx264") as temporary:
         if program == "ffmpeg":
             _run_ffmpeg(plan, temporary, keyframe_interval, crf)
         else:
@@ -112,7 +112,7 @@ class _Plan:
             has_matrix = orientation != AS_STORED or reader.other_angle != 0
             height, width = shrunk(reader.height, reader.width, short_side)
         with open_container(source) as container:
-            aspect = stream_of(container, index.stream).sample_aspect_ratio or Fraction(1)
+            aspect = single_threaded_stream(container, index.stream).sample_aspect_ratio or Fraction(1)
         aspect = 1 / aspect if orientation.swaps_sides else aspect
         return cls(source, index, orientation, has_matrix, height, width, aspect)
 
@@ -148,7 +148,7 @@ def _pictures(plan: _Plan) -> Iterator[av.VideoFrame]:
 
 def _decoded(plan: _Plan) -> Iterator[av.VideoFrame]:
     total, done, reason = len(plan.times), 0, "the decoder does not give it"
-    places = FramePlaces(plan.index)
+    places = FrameNumbering(plan.index)
     source = NumberedPackets(plan.source, plan.index.stream)
     try:
         for _, packet in source:
@@ -172,7 +172,7 @@ def _encode_again(plan: _Plan, path: Path, keyframe_interval: int, crf: int) -> 
     """Decodes, scales and encodes one frame after the other, in one thread each."""
     frames = _scaled(plan)
     first = next(frames)
-    options = encoder_options("libx264", _quick_to_read(crf))
+    options = reproducible_options("libx264", _quick_to_read(crf))
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
         rate = Fraction(plan.index.fps).limit_denominator(1001)
         stream = container.add_stream("libx264", rate=rate, options=options)
@@ -203,7 +203,7 @@ def _quick_to_read(crf: int) -> dict[str, str]:
 
 def _scaled(plan: _Plan) -> Iterator[av.VideoFrame]:
     """The frames as the copy has them."""
-    scaled = Filters(lambda frame: [*plan.orientation.filters(), _scale(plan, frame), "format=yuv420p"])
+    scaled = FilterGraph(lambda frame: [*plan.orientation.filters(), _scale(plan, frame), "format=yuv420p"])
     for frame in _shown(plan):
         yield scaled(frame)
 

@@ -12,8 +12,8 @@ from video_rs.lists.records import VideoRecord
 from video_rs.runtime.errors import InputError
 from video_rs.video import DecodeError, VideoReader, open_video, reader_class
 from video_rs.video.fetching import register_handlers
-from video_rs.video.probe_cache import known_frames
-from video_rs.video.span import Span, segment_span
+from video_rs.video.probing.cache import cached_index
+from video_rs.video.segments import Span, segment_span
 
 # Bytes of frames decoded at a time for test views: bounds the memory of a long or large video before it is resized.
 CHUNK_BYTES = 2**28
@@ -77,7 +77,7 @@ class VideoSource:
 
     Attributes:
         decoder: name for :func:`open_video`.
-        cache: file of probes (:mod:`video_rs.video.probe_cache`), whose files need no scan; empty: none.
+        cache: file of probes (:mod:`video_rs.video.probing.cache`), whose files need no scan; empty: none.
         path_handlers: iopath handlers, ``module:Class``, that fetch URLs.
     """
 
@@ -91,7 +91,7 @@ class VideoSource:
     def open(self, path: str) -> VideoReader:
         """An open reader; errors as of :func:`open_video`."""
         register_handlers(self.path_handlers)
-        return open_video(path, self.decoder, known_frames(self.cache, path))
+        return open_video(path, self.decoder, cached_index(self.cache, path))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from video_rs.data.dataset import ClipReader, ClipSample, VideoViews, ViewReader
 from video_rs.data.order import ClipOrder, Share
 from video_rs.lists.records import VideoRecord
 from video_rs.runtime.processes import Lost, in_processes
-from video_rs.video.fetching import is_url, resumes
+from video_rs.video.fetching import can_resume, is_url
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _why(record: VideoRecord, lost: Lost) -> str:
     """The reason, and what else took the time of a URL."""
     if not (lost.hung and is_url(record.path)):
         return lost.reason
-    goes_on = ", which goes on where it stopped" if resumes(record.path) else ""
+    goes_on = ", which goes on where it stopped" if can_resume(record.path) else ""
     return f"{lost.reason}, fetching included{goes_on}"
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from video_rs.data.sampling import pytorchvideo_clips, random_clip, uniform_clips
 from video_rs.data.transforms import EvalTransform, to_float
-from video_rs.video.span import Span
+from video_rs.video.segments import Span
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from video_rs.runtime.errors import InputError
-from video_rs.video.span import check_fps, frame_at
+from video_rs.video.segments import check_fps, frame_at
 
 SHORT_VIDEO_RULES = ("wrap", "repeat")
 

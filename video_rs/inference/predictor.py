@@ -24,7 +24,7 @@ from video_rs.models.weights.pretrained import load_strictly
 from video_rs.runtime.distributed import pick_device
 from video_rs.runtime.wording import counted
 from video_rs.video import DecodeError, VideoReader
-from video_rs.video.frames import FRAMES_PER_SECOND, FramesReader
+from video_rs.video.readers.in_memory import DEFAULT_FPS, InMemoryReader
 
 Video = str | os.PathLike | np.ndarray | Tensor
 """A path, a URL, or RGB frames uint8 ``[T, H, W, 3]``."""
@@ -93,7 +93,7 @@ class Predictor:
         require_right_convolutions(model, preprocessing.clip_shape(BATCH), advice="take the CPU: --device cpu")
         return cls(model, preprocessing, names, where, decoder, multi_label=checkpoint["multi_label"])
 
-    def predict(self, video: Video, fps: float = FRAMES_PER_SECOND) -> Prediction:
+    def predict(self, video: Video, fps: float = DEFAULT_FPS) -> Prediction:
         """Return the five best labels of one video.
 
         Args:
@@ -105,7 +105,7 @@ class Predictor:
             InputError: frames of another dtype or shape.
         """
         if isinstance(video, np.ndarray | Tensor):
-            return self._predict_frames(FramesReader(video, fps))
+            return self._predict_frames(InMemoryReader(video, fps))
         prediction = next(self.predict_many([video]))
         if prediction.error is not None:
             raise DecodeError(video, prediction.error)
@@ -125,7 +125,7 @@ class Predictor:
         for result in evaluate(self.model, items, self.prepare, self.batch, self.multi_label):
             yield self._prediction(result)
 
-    def _predict_frames(self, frames: FramesReader) -> Prediction:
+    def _predict_frames(self, frames: InMemoryReader) -> Prediction:
         name = counted(frames.num_frames, "frame")
         read = ViewReader(self.preprocessing, _Frames(frames))
         item = read(VideoRecord(name, (), None, None, name), 0)
@@ -142,7 +142,7 @@ class Predictor:
 class _Frames:
     """A source with frames in memory as its only video."""
 
-    reader: FramesReader
+    reader: InMemoryReader
 
     def open(self, path: str) -> VideoReader:
         return self.reader

@@ -61,7 +61,7 @@ class PathFinder:
     def _with_slashes(self, row: Row) -> str:
         r"""Return a path that Windows wrote, ``a\b.mp4``, as ours; a name that has backslashes here keeps them."""
         path = row.path
-        if os.path.exists(Location.of(os.path.join(self.root, path)).file):
+        if os.path.exists(Location.parse(os.path.join(self.root, path)).file):
             return path
         if _WINDOWS.match(path):
             raise InputError(

@@ -20,7 +20,7 @@ class Spellings:
 
         A path that is there is returned as it is; so is one of which there is nothing in any spelling.
         """
-        location = Location.of(path)
+        location = Location.parse(path)
         return location._replace(file=self._find(location.file)).path()
 
     def _find(self, path: str) -> str:

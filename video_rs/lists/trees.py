@@ -8,8 +8,7 @@ from typing import NamedTuple
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import counted, some
 from video_rs.video.location import IMAGE_ENDINGS
-from video_rs.video.webp import ENDING as WEBP
-from video_rs.video.webp import is_animated_webp
+from video_rs.video.readers.webp import WEBP_ENDING, is_animated_webp
 
 # fmt: off
 VIDEO_EXTENSIONS = frozenset((
@@ -123,7 +122,7 @@ class _Found(NamedTuple):
 
 def _animations(folder: str, names: list[str]) -> set[str]:
     """Return the names of animated WebPs; where the first ``.webp`` is a picture, all of them are taken for frames."""
-    pictures = sorted(name for name in names if _ending(name) == WEBP)
+    pictures = sorted(name for name in names if _ending(name) == WEBP_ENDING)
     if not pictures or not is_animated_webp(os.path.join(folder, pictures[0])):
         return set()
     return {name for name in pictures if is_animated_webp(os.path.join(folder, name))}

@@ -14,7 +14,7 @@ from torch import nn
 from video_rs import builders
 from video_rs.runtime.atomic import write_json
 from video_rs.config import Config, config_from_text
-from video_rs.video.fetching import absolute
+from video_rs.video.fetching import absolute_path
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.lists.records import RecordList, read_records
 from video_rs.runtime import distributed
@@ -71,7 +71,7 @@ def run_test(
     require_right_convolutions(model, preprocessing.clip_shape(config.TEST.BATCH_SIZE))
     results = score_videos(config, model, records, preprocessing, "test")
     metrics = metrics_of(config, results, len(names), preprocessing, checkpoint_path)
-    metrics["list"] = absolute(records.source)
+    metrics["list"] = absolute_path(records.source)
     how = f"{counted(metrics['clips'], 'clip')} x {counted(metrics['crops'], 'crop')}"
     doubts = list(filter(None, [] if config.DATA.MULTI_LABEL else [far_under_chance(metrics, names)]))
     say_notes(doubts)
@@ -182,16 +182,16 @@ def output_folder(
 
 def is_same_place(path: str, other: str) -> bool:
     """Return whether two paths, or URLs, are of one file or folder."""
-    return absolute(path) == absolute(other) or os.path.realpath(path) == os.path.realpath(other)
+    return absolute_path(path) == absolute_path(other) or os.path.realpath(path) == os.path.realpath(other)
 
 
 def folder_of_list(parent: Path, list_path: str) -> Path:
     """Return a folder in ``parent`` called after a list, in which there are no results of another one."""
-    where = Path(absolute(list_path))
+    where = Path(absolute_path(list_path))
     name = re.sub(r"[^\w.-]+", "_", f"{where.parent.name}_{where.stem}").strip("_")
     for number in itertools.count(1):
         folder = parent / (name if number == 1 else f"{name}_{number}")
-        if tested_list(folder) in (None, absolute(list_path)):
+        if tested_list(folder) in (None, absolute_path(list_path)):
             return folder
 
 
@@ -199,7 +199,7 @@ def tested_list(folder: Path) -> str | None:
     """Return which list the results in a folder are of; None where there are none."""
     try:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        return absolute(str(metrics.get("list", "")))
+        return absolute_path(str(metrics.get("list", "")))
     except (OSError, ValueError, AttributeError):
         return None
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import av
 from av.stream import Disposition
 
+from video_rs.video.errors import DecodeError
 from video_rs.video.location import Location
-from video_rs.video.reader import DecodeError
 
 _INVALID_DATA = 1094995529  # AVERROR_INVALIDDATA, as PyAV counts it
 
@@ -18,7 +18,7 @@ def open_container(path: str):
         DecodeError: FFmpeg cannot open it.
     """
     try:
-        return av.open(Location.of(path).url(), metadata_errors="replace")
+        return av.open(Location.parse(path).url(), metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:  # ValueError: a null byte in the name
         raise DecodeError(path, ffmpeg_reason(error)) from error
 
@@ -39,14 +39,14 @@ def video_streams(container, path: str) -> list:
     return known
 
 
-def stream_of(container, number: int):
+def single_threaded_stream(container, number: int):
     """Return a stream by its number in the file, with one decoding thread: the readers' parallelism is processes."""
     stream = container.streams[number]
     stream.codec_context.thread_count = 1
     return stream
 
 
-def packets_of(container, streams) -> Iterator[av.Packet]:
+def read_packets(container, streams) -> Iterator[av.Packet]:
     """Yield the packets of a stream, or of several, that hold data. Close the generator when it is left before its end.
 
     Empty packets (Theora's, for pictures that stay) are refused by decoders. PyAV's own generator frees its packet only

@@ -51,13 +51,13 @@ def write_video(
     first = next(checked, None)
     if first is None:
         raise InputError(f"no frames to write to {path}; give at least one")
-    settings = encoder_options(codec, {"crf": str(crf), **(options or {})})
-    with whole_file(path, codec) as temporary:
+    settings = reproducible_options(codec, {"crf": str(crf), **(options or {})})
+    with atomic_file(path, codec) as temporary:
         _encode(temporary, chain([first], checked), first.shape, fps, codec, keyframe_interval, settings)
 
 
 @contextmanager
-def whole_file(path: Path, codec: str) -> Iterator[Path]:
+def atomic_file(path: Path, codec: str) -> Iterator[Path]:
     """A name to write to; the file takes its place at ``path`` if no exception comes."""
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
     try:
@@ -73,7 +73,7 @@ def whole_file(path: Path, codec: str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def encoder_options(codec: str, options: dict[str, str]) -> dict[str, str]:
+def reproducible_options(codec: str, options: dict[str, str]) -> dict[str, str]:
     """``options`` with x264 held to SSE2, which every x86-64 processor has.
 
     With AVX-512 the x264 inside PyAV 18.1 wrote 9 and 16 different files in 60 runs over the same 96x96 frames; with

@@ -10,9 +10,9 @@ from urllib.parse import unquote, urlparse
 from iopath.common.file_io import PathHandler, PathManager
 
 from video_rs.runtime.errors import InputError
-from video_rs.video.http import HTTPHandler
+from video_rs.video.errors import DecodeError
+from video_rs.video.http_download import HTTPHandler
 from video_rs.video.location import Location
-from video_rs.video.reader import DecodeError
 
 
 def handler_names(text: str) -> tuple[str, ...]:
@@ -61,12 +61,12 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
-def resumes(url: str) -> bool:
+def can_resume(url: str) -> bool:
     """Whether a fetch that was stopped goes on where it was."""
     return url.startswith(("http://", "https://"))
 
 
-def absolute(path: str) -> str:
+def absolute_path(path: str) -> str:
     """What tells files apart: a URL as it is, any other path made absolute."""
     return path if is_url(path) else os.path.abspath(path)
 
@@ -94,7 +94,7 @@ def local_copy(url: str, anew: bool = False) -> str:
     return path
 
 
-def local(path: str) -> str:
+def local_path(path: str) -> str:
     """Where a video is on this machine. Of a URL's part of a shard the whole shard is fetched, once for all its videos.
 
     Raises:
@@ -102,7 +102,7 @@ def local(path: str) -> str:
     """
     if not is_url(path):
         return path
-    location = Location.of(path)
+    location = Location.parse(path)
     return location._replace(file=local_copy(location.file)).path()
 
 

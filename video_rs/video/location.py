@@ -2,7 +2,10 @@
 
 import os
 import re
+import stat
 from typing import NamedTuple
+
+from video_rs.video.errors import DecodeError, system_reason
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")  # of the frames in a folder
 _PART = re.compile(r"(.+\.tar)#(\d+)\+(\d+)")
@@ -16,13 +19,13 @@ class Location(NamedTuple):
     size: int | None = None  # None: to the end
 
     @classmethod
-    def of(cls, path: str) -> "Location":
+    def parse(cls, path: str) -> "Location":
         """Any path; only one that ends like ``.tar#12+34`` is a part."""
         part = _PART.fullmatch(path)
         return cls(part[1], int(part[2]), int(part[3])) if part else cls(path)
 
     def path(self) -> str:
-        """As a list writes it, and :meth:`of` reads it."""
+        """As a list writes it, and :meth:`parse` reads it."""
         return f"{self.file}#{self.start}+{self.size}" if self.is_part else self.file
 
     @property
@@ -49,10 +52,27 @@ class Stamp(NamedTuple):
     changed: int
 
     @classmethod
-    def of(cls, path: str) -> "Stamp | None":
+    def of_file(cls, path: str) -> "Stamp | None":
         """The stamp of a file now; None where there is none."""
         try:
-            status = os.stat(Location.of(path).file)
+            status = os.stat(Location.parse(path).file)
         except (OSError, ValueError):  # ValueError: a null byte in the name
             return None
         return cls(status.st_size, status.st_mtime_ns)
+
+
+def check_file(path: str) -> None:
+    """Raises DecodeError unless ``path`` is a readable regular file with something in it: no pipe may block us."""
+    location = Location.parse(path)
+    try:
+        status = os.stat(location.file)
+    except FileNotFoundError:
+        raise DecodeError(path, "no such file", "missing") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise DecodeError(path, system_reason(error)) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise DecodeError(path, "not a regular file")
+    if status.st_size == 0 or location.size == 0:
+        raise DecodeError(path, "empty file", "empty")
+    if location.is_part and location.bytes() < location.size:
+        raise DecodeError(path, f"truncated: {location.file} ends before the video does", "truncated")

@@ -3,9 +3,11 @@
 import os
 
 from video_rs.runtime.errors import InputError
-from video_rs.video.fetching import local
-from video_rs.video.index import FrameIndex
-from video_rs.video.reader import ShownOtherwise, VideoReader, check_file
+from video_rs.video.errors import PresentationMismatch
+from video_rs.video.fetching import local_path
+from video_rs.video.index.frame_index import FrameIndex
+from video_rs.video.location import check_file
+from video_rs.video.reader import VideoReader
 
 DECODERS = ("auto", "pyav", "decord", "torchcodec", "torchcodec_cuda")
 """Names for ``open_video``. ``auto`` is PyAV: it read every sound file of our collection, it is a dependency of the
@@ -20,7 +22,7 @@ def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex
     ``path`` is a regular file, a part of a shard (``x.tar#start+size``), a URL of either that iopath fetches, or
     a folder of frames (``img_00001.jpg``, ...), which needs no decoder. An animated WebP is read through Pillow.
 
-    ``index`` is that of the file where it is known (:mod:`video_rs.video.probe_cache`) and spares a scan of packets.
+    ``index`` is that of the file where it is known (:mod:`video_rs.video.probing.cache`) and spares a scan of packets.
 
     ``torchcodec`` hands files in which it would not find the right frames (``FrameIndex.addressable``), or would show
     other pictures of them, to PyAV; ``decord`` refuses them.
@@ -30,11 +32,11 @@ def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex
         DecodeError: the file cannot be read as a video by this decoder.
     """
     reader_class(decoder)  # a decoder that cannot be had is refused before a file is looked for
-    from video_rs.video.images import ImageFolderReader
-    from video_rs.video.remembered import scan_once
-    from video_rs.video.webp import AnimatedWebpReader, is_animated_webp
+    from video_rs.video.index.scan_cache import cached_scan
+    from video_rs.video.readers.images import ImageFolderReader
+    from video_rs.video.readers.webp import AnimatedWebpReader, is_animated_webp
 
-    path = local(os.fspath(path))
+    path = local_path(os.fspath(path))
     if os.path.isdir(path):
         return ImageFolderReader(path)
     check_file(path)
@@ -42,7 +44,7 @@ def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex
         return AnimatedWebpReader(path)
 
     known = index is not None
-    index = index if known else scan_once(path)
+    index = index if known else cached_scan(path)
     opened = _opened(decoder, path, index)
     opened.counted = index.counted and not known
     return opened
@@ -56,7 +58,7 @@ def _opened(decoder: str, path: str, index: FrameIndex) -> VideoReader:
     try:
         if index.addressable:
             return reader(path, index)
-    except ShownOtherwise:
+    except PresentationMismatch:
         pass
     return reader_class("pyav")(path, index)
 
@@ -71,13 +73,13 @@ def reader_class(decoder: str) -> type:
         raise InputError(f"unknown decoder {decoder!r}; allowed: {', '.join(DECODERS)}")
     try:
         if decoder == "torchcodec":
-            from video_rs.video.torchcodec import TorchCodecReader as Reader
+            from video_rs.video.readers.torchcodec import TorchCodecReader as Reader
         elif decoder == "torchcodec_cuda":
-            from video_rs.video.torchcodec import TorchCodecCudaReader as Reader
+            from video_rs.video.readers.torchcodec import TorchCodecCudaReader as Reader
         elif decoder == "decord":
-            from video_rs.video.decord import DecordReader as Reader
+            from video_rs.video.readers.decord import DecordReader as Reader
         else:
-            from video_rs.video.pyav import PyAVReader as Reader
+            from video_rs.video.readers.pyav import PyAVReader as Reader
     except (ImportError, OSError, RuntimeError) as error:  # torchcodec without FFmpeg's libraries: RuntimeError
         raise InputError(_missing_package(decoder, error)) from error
     if decoder == "torchcodec_cuda":

@@ -28,7 +28,7 @@ class Orientation(NamedTuple):
         """Return the filters of FFmpeg that do it, the ones that its program takes."""
         return _FILTERS[self]
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Return what is done to the stored picture, as a person would say it; "" for nothing."""
         if self.mirrored:
             return _MIRRORINGS[self.quarter_turns]
@@ -62,7 +62,7 @@ _MIRRORINGS = (
 )
 
 
-def orientation_of(frame) -> Orientation:
+def frame_orientation(frame) -> Orientation:
     """Return how a frame that PyAV decoded is to be shown; as stored where its matrix is no quarter turn.
 
     The matrix is the container's (MP4, MOV, Matroska), and where that has none, the one in the frame's own data (the

@@ -12,36 +12,12 @@ mean). decord reads what is within 1 level of PyAV, which leaves out more than 8
 not mapped to the standard one, and fields are not taken apart.
 """
 
-import os
-import stat
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 import torch
-
-from video_rs.runtime.errors import InputError
-from video_rs.video.location import Location
-
-
-class DecodeError(InputError):
-    """A video, or a frame of it, cannot be read. Survives pickling, so it crosses worker processes whole.
-
-    ``kind`` is one of missing, empty (nothing in the file), truncated (its own index says so), unreadable (no video
-    that can be opened) and damaged (a frame that cannot be decoded).
-    """
-
-    def __init__(self, path: str | os.PathLike, reason: str, kind: str = "unreadable"):
-        super().__init__(f"cannot decode {path}: {reason}")
-        self.path, self.reason, self.kind = os.fspath(path), reason, kind
-
-    def __reduce__(self):
-        return type(self), (self.path, self.reason, self.kind)
-
-
-class ShownOtherwise(DecodeError):
-    """A decoder would show other pictures of this file than PyAV does."""
 
 
 class VideoReader(ABC):
@@ -80,28 +56,6 @@ class VideoReader(ABC):
 
     def __exit__(self, *exc_info) -> None:
         self.close()
-
-
-def system_reason(error: Exception) -> str:
-    """What the system says of a file that it does not let be read, in the words of a DecodeError."""
-    return (getattr(error, "strerror", None) or str(error)).lower()
-
-
-def check_file(path: str) -> None:
-    """Raises DecodeError unless ``path`` is a readable regular file with something in it: no pipe may block us."""
-    location = Location.of(path)
-    try:
-        status = os.stat(location.file)
-    except FileNotFoundError:
-        raise DecodeError(path, "no such file", "missing") from None
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise DecodeError(path, system_reason(error)) from error
-    if not stat.S_ISREG(status.st_mode):
-        raise DecodeError(path, "not a regular file")
-    if status.st_size == 0 or location.size == 0:
-        raise DecodeError(path, "empty file", "empty")
-    if location.is_part and location.bytes() < location.size:
-        raise DecodeError(path, f"truncated: {location.file} ends before the video does", "truncated")
 
 
 def check_indices(indices: Sequence[int] | torch.Tensor | np.ndarray, num_frames: int) -> np.ndarray:

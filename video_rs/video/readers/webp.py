@@ -7,12 +7,13 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from video_rs.video.index import FrameIndex, index_of_pictures
+from video_rs.video.errors import DecodeError, system_reason
+from video_rs.video.index.frame_index import FrameIndex, index_of_pictures
+from video_rs.video.index.packet_table import average_fps
 from video_rs.video.location import Location
-from video_rs.video.packet_table import average_fps
-from video_rs.video.reader import DecodeError, VideoReader, check_indices, system_reason
+from video_rs.video.reader import VideoReader, check_indices
 
-ENDING = ".webp"
+WEBP_ENDING = ".webp"
 _HEADER = 21  # bytes up to the flags of an extended file
 _ANIMATION = 0x02  # the flag of a file with frames
 _SHOWN_FOR = 100  # milliseconds of a frame whose duration is 0, as browsers have it
@@ -23,8 +24,8 @@ def is_animated_webp(path: str) -> bool:
 
     Only files that are called ``.webp`` are looked into, and parts of archives, which have no name.
     """
-    location = Location.of(path)
-    if not location.is_part and not path.lower().endswith(ENDING):
+    location = Location.parse(path)
+    if not location.is_part and not path.lower().endswith(WEBP_ENDING):
         return False
     try:
         header = _read(location, _HEADER)
@@ -73,7 +74,7 @@ class AnimatedWebpReader(VideoReader):
 
     def __init__(self, path: str):
         try:
-            self._data = _read(Location.of(path))
+            self._data = _read(Location.parse(path))
         except OSError as error:
             raise DecodeError(path, system_reason(error)) from error
         self._path, self.index = path, frame_index(path, self._data)

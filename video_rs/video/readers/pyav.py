@@ -9,12 +9,13 @@ import torch
 from av.video.frame import PictureType
 
 from video_rs.video.container import ffmpeg_reason
-from video_rs.video.damage import DamageTrail
-from video_rs.video.filtering import Filters
-from video_rs.video.index import Entry, FrameIndex
-from video_rs.video.numbered import NO_FRAME, FramePlaces, NumberedPackets
-from video_rs.video.orientation import Orientation, orientation_of, other_angle
-from video_rs.video.reader import DecodeError, VideoReader, check_indices
+from video_rs.video.errors import DecodeError
+from video_rs.video.filter_graph import FilterGraph
+from video_rs.video.index.frame_index import Entry, FrameIndex
+from video_rs.video.index.numbered_packets import NO_FRAME, FrameNumbering, NumberedPackets
+from video_rs.video.orientation import Orientation, frame_orientation, other_angle
+from video_rs.video.reader import VideoReader, check_indices
+from video_rs.video.readers.damage_tracking import DamageTracker
 
 _END = object()
 
@@ -38,9 +39,9 @@ class PyAVReader(VideoReader):
 
     def __init__(self, path: str, index: FrameIndex):
         self._path, self._index = path, index
-        self._places = FramePlaces(index)
+        self._places = FrameNumbering(index)
         self._packets = NumberedPackets(path, index.stream)
-        self._damage = DamageTrail(index)
+        self._damage = DamageTracker(index)
         self.num_frames, self.fps, self.times = len(index.pts), index.fps, index.times
         try:
             self._forget(after_seek=False)
@@ -50,12 +51,12 @@ class PyAVReader(VideoReader):
         except BaseException:
             self.close()
             raise
-        self.orientation, self.other_angle = orientation_of(first), other_angle(first)
+        self.orientation, self.other_angle = frame_orientation(first), other_angle(first)
         self.bits = max(component.bits for component in first.format.components)
         self.transfer, self.interlaced = first.color_trc, first.interlaced_frame
         self.height, self.width = self.orientation.shown_size(first.height, first.width)
         self.other_size: tuple[int, int] | None = None
-        self._to_rgb = Filters(partial(_chain, self.orientation, self.height, self.width))
+        self._to_rgb = FilterGraph(partial(_chain, self.orientation, self.height, self.width))
 
     def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
         """See :meth:`VideoReader.frames`. Holds the result and a few frames inside the decoder, no more."""

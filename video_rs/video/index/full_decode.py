@@ -6,10 +6,10 @@ import av
 import numpy as np
 
 from video_rs.video.container import ffmpeg_reason
-from video_rs.video.index import Entry
-from video_rs.video.numbered import NumberedPackets
-from video_rs.video.packet_table import PacketTable
-from video_rs.video.reader import DecodeError
+from video_rs.video.errors import DecodeError
+from video_rs.video.index.frame_index import Entry
+from video_rs.video.index.numbered_packets import NumberedPackets
+from video_rs.video.index.packet_table import PacketTable
 
 
 @dataclass(frozen=True)

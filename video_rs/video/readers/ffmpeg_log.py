@@ -15,7 +15,7 @@ _CONCEALED = b"concealing"
 _Callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
 
-class Complaints:
+class ErrorCounter:
     """Counts what FFmpeg logs of damage, in any thread of this process; nothing is printed.
 
     The count may include the complaints of other readers: it only tells when there is a reason to look again.

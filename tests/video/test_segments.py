@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from video_rs.runtime.errors import InputError
-from video_rs.video.span import segment_span, whole_video
+from video_rs.video.segments import segment_span, whole_video
 
 
 def frames(*segment):

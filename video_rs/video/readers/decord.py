@@ -11,13 +11,13 @@ import torch
 from decord._ffi.base import _LIB, DECORDLimitReachedError
 
 from video_rs.runtime.wording import counted
-from video_rs.video.complaints import Complaints
-from video_rs.video.heard import HeardReader, name_frames
-from video_rs.video.index import FrameIndex
+from video_rs.video.errors import DecodeError
+from video_rs.video.index.frame_index import FrameIndex
 from video_rs.video.location import Location
 from video_rs.video.orientation import AS_STORED
-from video_rs.video.pyav import PyAVReader
-from video_rs.video.reader import DecodeError
+from video_rs.video.readers.ffmpeg_log import ErrorCounter
+from video_rs.video.readers.pyav import PyAVReader
+from video_rs.video.readers.pyav_fallback import FallbackReader, name_frames
 
 # The share of frames that decord may replace by their neighbours before it raises: none, but 0 means "any number".
 _FAULT_TOLERANCE = 1e-9
@@ -31,16 +31,16 @@ _ERRORS = (decord.DECORDError, DECORDLimitReachedError)
 
 
 @cache
-def _complaints() -> Complaints:
+def _complaints() -> ErrorCounter:
     decord.logging.set_level(decord.logging.QUIET)
-    return Complaints(ctypes.CDLL(_LIB._name))
+    return ErrorCounter(ctypes.CDLL(_LIB._name))
 
 
-class DecordReader(HeardReader):
+class DecordReader(FallbackReader):
     """A :class:`VideoReader` for files on which decord's frames and times agree with the index; one decoding thread."""
 
     def __init__(self, path: str, index: FrameIndex):
-        if Location.of(path).is_part:
+        if Location.parse(path).is_part:
             raise DecodeError(path, "decord cannot read inside an archive; use pyav")
         if not index.addressable:
             raise DecodeError(path, "decord would not find the right frames in this file; use pyav")

@@ -14,16 +14,17 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from video_rs.runtime.errors import InputError
-from video_rs.video.index import Entry, FrameIndex, Note
+from video_rs.video.index.frame_index import Entry, FrameIndex, Note
 from video_rs.video.location import Stamp
-from video_rs.video.probing import Probe, Segment, stills
+from video_rs.video.probing.probe import Probe
+from video_rs.video.probing.stills import Segment, stills
 
 _FORMAT = 3  # of the rows; a file of another one is refused
 _UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 _TABLE = "CREATE TABLE IF NOT EXISTS probes (path TEXT PRIMARY KEY, size INT, changed INT, probe TEXT, frames BLOB)"
 
 
-class Probed(NamedTuple):
+class ProbedFile(NamedTuple):
     """One row."""
 
     path: str  # absolute
@@ -70,24 +71,24 @@ class ProbeCache:
                 "anew"
             )
 
-    def find(self, path: str, stamp: Stamp) -> Probed | None:
+    def find(self, path: str, stamp: Stamp) -> ProbedFile | None:
         """What is known of a file, if it has not changed since."""
         row = self._row("probe, frames", path, stamp)
         if row is None:
             return None
         facts = json.loads(row[0])
         notes = tuple(Note(*note) for note in facts.pop("notes"))
-        return Probed(path, stamp, Probe(**facts, notes=notes), row[1] and _unpacked(row[1]))
+        return ProbedFile(path, stamp, Probe(**facts, notes=notes), row[1] and _unpacked(row[1]))
 
-    def frames(self, path: str) -> FrameIndex | None:
+    def index(self, path: str) -> FrameIndex | None:
         """The frame index of a file that has not changed since it was probed."""
-        stamp = Stamp.of(path)
+        stamp = Stamp.of_file(path)
         if stamp is None:
             return None
         row = self._row("frames", path, stamp)
         return _unpacked(row[0]) if row and row[0] else None
 
-    def store(self, rows: Iterable[Probed]) -> None:
+    def store(self, rows: Iterable[ProbedFile]) -> None:
         """Writes rows, all or none; later ones replace earlier ones of the same path.
 
         A cache that the system does not let be written stays as it is, and ``is_kept`` says so.
@@ -138,14 +139,14 @@ def _opened(path: str, _process: int) -> ProbeCache:
     return ProbeCache(path, read_only=True)
 
 
-def known_frames(cache_path: str, video: str) -> FrameIndex | None:
+def cached_index(cache_path: str, video: str) -> FrameIndex | None:
     """The frame index that the cache at ``cache_path`` knows of a video; None also without a cache (empty path)."""
-    return _opened(cache_path, os.getpid()).frames(video) if cache_path else None
+    return _opened(cache_path, os.getpid()).index(video) if cache_path else None
 
 
-def known_stills(path: str, segments: Sequence[Segment], cache_path: str) -> list[np.ndarray]:
+def stills_with_cache(path: str, segments: Sequence[Segment], cache_path: str) -> list[np.ndarray]:
     """:func:`stills` of a file whose index the cache at ``cache_path`` may know."""
-    return stills(path, segments, known_frames(cache_path, path))
+    return stills(path, segments, cached_index(cache_path, path))
 
 
 def _key(path: str) -> str:

@@ -1,38 +1,26 @@
 """What there is to know of a video file before anybody trains on it."""
 
-import contextlib
-import hashlib
-import math
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from video_rs.runtime.errors import InputError
 from video_rs.video.container import open_container, video_streams
-from video_rs.video.fetching import local
-from video_rs.video.images import ImageFolderReader, numbering_gap
-from video_rs.video.index import FrameIndex, Note
-from video_rs.video.location import Location
-from video_rs.video.opening import open_video
-from video_rs.video.packets import scan
-from video_rs.video.pyav import PyAVReader
-from video_rs.video.reader import DecodeError, VideoReader, check_file, system_reason
-from video_rs.video.span import segment_span, whole_video
-from video_rs.video.webp import AnimatedWebpReader, is_animated_webp
-
-Segment = tuple[float | None, float | None]
+from video_rs.video.errors import DecodeError
+from video_rs.video.fetching import local_path
+from video_rs.video.index.frame_index import FrameIndex, Note
+from video_rs.video.index.packet_scan import scan
+from video_rs.video.location import check_file
+from video_rs.video.probing.fingerprint import fingerprint, folder_fingerprint, reading_error
+from video_rs.video.reader import VideoReader
+from video_rs.video.readers.images import ImageFolderReader, numbering_gap
+from video_rs.video.readers.pyav import PyAVReader
+from video_rs.video.readers.webp import AnimatedWebpReader, is_animated_webp
 
 DEPTHS = ("ends", "all")
 """How much is decoded: the first and the last frame, or every frame."""
 _AT_ONCE = 16  # frames decoded together: bounds the memory
-_READ_AT_ONCE = 2**20  # bytes
-_READ_AGAIN = 2**28  # bytes of an undecodable file that are read to see if the disk is at fault: seconds on slow disks
-_SAMPLE = 65536  # bytes of the start, the middle and the end of a file that make its fingerprint
 _HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273, which FFmpeg numbers alike
-_STILL_HEIGHT = 128  # rows of a still: as many as a page shows (reports/plots.py)
 
 
 @dataclass(frozen=True)
@@ -90,7 +78,7 @@ def probe(path: str, depth: str = "ends") -> tuple[Probe, FrameIndex | None]:
     """Reads the file as training would, and its frame index, which a sound file has. A URL is fetched."""
     facts = {"depth": depth}
     try:
-        path = local(path)
+        path = local_path(path)
         if os.path.isdir(path):
             return _probe_folder(path, depth), None
         check_file(path)
@@ -112,7 +100,7 @@ def probe(path: str, depth: str = "ends") -> tuple[Probe, FrameIndex | None]:
         facts |= {"kind": error.kind, "reason": error.reason}
         if isinstance(error.__cause__, OSError):
             facts["fingerprint"] = ""
-        elif "fingerprint" in facts and (refusal := _refusal(path)):
+        elif "fingerprint" in facts and (refusal := reading_error(path)):
             facts |= {"fingerprint": "", "kind": "unreadable", "reason": refusal}
         return Probe(**facts), None
     return Probe(**facts), index
@@ -132,57 +120,9 @@ def _probe_folder(path: str, depth: str) -> Probe:
     _decode(reader, depth)
     names = reader.paths()
     gap = numbering_gap(names)
-    known = {"fingerprint": _of_frames(names), "header_frames": len(names) + gap if gap else 0}
+    known = {"fingerprint": folder_fingerprint(names), "header_frames": len(names) + gap if gap else 0}
     size = {"frames": reader.num_frames, "fps": reader.fps, "height": reader.height, "width": reader.width}
     return Probe(depth=depth, codec="images", container="folder", key_interval=1, **size, **known)
-
-
-def _of_frames(names: Sequence[str]) -> str:
-    """A hash of the sizes of all pictures and of the first, the middle and the last."""
-    try:
-        sizes = np.array([os.path.getsize(name) for name in names], "<i8")
-    except OSError as error:
-        raise DecodeError(os.path.dirname(names[0]), system_reason(error)) from error
-    digest = hashlib.blake2b(sizes.tobytes(), digest_size=16)
-    for name in (names[0], names[len(names) // 2], names[-1]):
-        digest.update(fingerprint(name).encode())
-    return digest.hexdigest()
-
-
-def fingerprint(path: str) -> str:
-    """A hash of the size and of the start, the middle and the end of a file, or of its part in an archive.
-
-    Raises:
-        DecodeError: the system does not let it be read.
-    """
-    location = Location.of(path)
-    try:
-        size = location.bytes()
-        digest = hashlib.blake2b(size.to_bytes(8, "little"), digest_size=16)
-        with open(location.file, "rb") as file:
-            for start in (0, size // 2, max(0, size - _SAMPLE)):
-                file.seek(location.start + start)
-                digest.update(file.read(min(_SAMPLE, size - start)))
-    except OSError as error:
-        raise DecodeError(path, system_reason(error)) from error
-    return digest.hexdigest()
-
-
-def _refusal(path: str) -> str:
-    """What the system says where it does not give the file, or its first 256 MiB, or "".
-
-    FFmpeg takes a failing disk for the end of the file, which would count as damaged when the disk is well again.
-    """
-    location = Location.of(path)
-    try:
-        left = min(location.bytes(), _READ_AGAIN)
-        with open(location.file, "rb", 0) as file:
-            file.seek(location.start)
-            while left > 0 and (data := file.read(min(left, _READ_AT_ONCE))):
-                left -= len(data)
-    except OSError as error:
-        return system_reason(error)
-    return ""
 
 
 def _header(path: str, number: int | None = None) -> tuple[int, dict]:
@@ -236,42 +176,3 @@ def _decode(reader: VideoReader, depth: str) -> None:
         return
     for start in range(0, reader.num_frames, _AT_ONCE):
         reader.frames(range(start, min(start + _AT_ONCE, reader.num_frames)))
-
-
-def stills(
-    path: str, segments: Sequence[Segment] = ((None, None),), index: FrameIndex | None = None
-) -> list[np.ndarray]:
-    """Return pictures of segments of a file, which is opened once for all of them.
-
-    Args:
-        path: a file, a URL or a folder of frames.
-        segments: (start, end) in seconds, None for that of the video; of one without a frame, the whole video is shown.
-        index: of the file where it is known, as for :func:`open_video`.
-
-    Returns:
-        For each segment its first, its middle and its last frame, as far as they can be decoded: uint8
-        ``[0..3, h, w, 3]``, shrunk by a whole factor to at most 128 rows.
-    """
-    pictures: list[list[np.ndarray]] = [[] for _ in segments]
-    with contextlib.suppress(DecodeError, OSError), open_video(path, index=index) as reader:
-        for kept, (start, end) in zip(pictures, segments, strict=True):
-            with contextlib.suppress(DecodeError, OSError):
-                for number in _shown(reader, start, end):
-                    kept.append(_shrunk(reader.frames([number])[0]).numpy())
-    return [np.stack(kept) if kept else np.empty((0, 1, 1, 3), np.uint8) for kept in pictures]
-
-
-def _shown(reader: VideoReader, start: float | None, end: float | None) -> list[int]:
-    """The first, the middle and the last frame of a segment."""
-    try:
-        span = segment_span(reader.num_frames, reader.fps, start, end, reader.times)
-    except InputError:
-        span = whole_video(reader.num_frames, reader.fps)
-    return sorted({span.first, span.first + span.count // 2, span.first + span.count - 1})
-
-
-def _shrunk(frame: torch.Tensor) -> torch.Tensor:
-    """The mean of each block of pixels: uint8 ``[H, W, 3]`` -> ``[h, w, 3]``."""
-    factor = min(math.ceil(frame.shape[0] / _STILL_HEIGHT), frame.shape[1])
-    small = torch.nn.functional.avg_pool2d(frame.permute(2, 0, 1).float(), factor)
-    return small.round().to(torch.uint8).permute(1, 2, 0)

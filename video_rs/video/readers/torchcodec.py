@@ -12,13 +12,13 @@ import torch
 import torchcodec
 from torchcodec.decoders import VideoDecoder
 
-from video_rs.video.complaints import Complaints
-from video_rs.video.heard import HeardReader
-from video_rs.video.index import FrameIndex
+from video_rs.video.errors import DecodeError, PresentationMismatch
+from video_rs.video.index.frame_index import FrameIndex
 from video_rs.video.location import Location
 from video_rs.video.orientation import Orientation
-from video_rs.video.pyav import PyAVReader
-from video_rs.video.reader import DecodeError, ShownOtherwise
+from video_rs.video.readers.ffmpeg_log import ErrorCounter
+from video_rs.video.readers.pyav import PyAVReader
+from video_rs.video.readers.pyav_fallback import FallbackReader
 
 
 def _require_ffmpeg() -> None:
@@ -36,11 +36,11 @@ _require_ffmpeg()
 
 
 @cache
-def _complaints() -> Complaints:
-    return Complaints(ctypes.CDLL(torchcodec.core_library_path))
+def _complaints() -> ErrorCounter:
+    return ErrorCounter(ctypes.CDLL(torchcodec.core_library_path))
 
 
-class TorchCodecReader(HeardReader):
+class TorchCodecReader(FallbackReader):
     """A :class:`VideoReader` for files whose index is ``addressable``; one decoding thread.
 
     Where TorchCodec fails, PyAV goes on.
@@ -60,7 +60,7 @@ class TorchCodecReader(HeardReader):
             self._check_orientation(index)
 
     def _check_orientation(self, index: FrameIndex) -> None:
-        """ShownOtherwise if TorchCodec turns frames otherwise than PyAV does, or into other colours.
+        """PresentationMismatch if TorchCodec turns frames otherwise than PyAV does, or into other colours.
 
         It rounds each angle to quarter turns, knows no mirroring, and turns pictures after it has made them RGB, which
         moves the chroma of more than 8 bits.
@@ -68,9 +68,11 @@ class TorchCodecReader(HeardReader):
         turned = _quarter_turns(self._decoder.metadata.rotation)
         with PyAVReader(self._path, index) as shown:
             if shown.orientation != Orientation(turned):
-                raise ShownOtherwise(self._path, "torchcodec turns it otherwise; use pyav")
+                raise PresentationMismatch(self._path, "torchcodec turns it otherwise; use pyav")
             if turned and shown.bits > 8:
-                raise ShownOtherwise(self._path, f"torchcodec turns {shown.bits} bits into other colours; use pyav")
+                raise PresentationMismatch(
+                    self._path, f"torchcodec turns {shown.bits} bits into other colours; use pyav"
+                )
 
     def _read(self, indices: np.ndarray) -> torch.Tensor | None:
         try:
@@ -128,7 +130,7 @@ def _opened(path: str, index: FrameIndex, device: str) -> VideoDecoder:
 
 def _decoder(path: str, index: FrameIndex, device: str, **seeking: str) -> VideoDecoder:
     settings = {"dimension_order": "NHWC", "num_ffmpeg_threads": 1, "device": device}
-    return VideoDecoder(Location.of(path).url(), stream_index=index.stream, **settings, **seeking)
+    return VideoDecoder(Location.parse(path).url(), stream_index=index.stream, **settings, **seeking)
 
 
 def _reason(error: Exception) -> str:

@@ -10,7 +10,7 @@ import av
 import numpy as np
 from av.video.frame import PictureType
 
-from video_rs.video.index import FrameIndex
+from video_rs.video.index.frame_index import FrameIndex
 
 _OWN = "its data is damaged"
 
@@ -23,7 +23,7 @@ class _Damage(NamedTuple):
     reason: str
 
 
-class DamageTrail:
+class DamageTracker:
     """The first damage since the last key frame, and the frames that it spoils: those decoded after it.
 
     Packets come in the order of decoding, frames in that of showing: a B-frame comes before frames that it is decoded

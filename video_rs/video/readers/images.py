@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torchvision.io import ImageReadMode, decode_image
 
+from video_rs.video.errors import DecodeError, system_reason
 from video_rs.video.location import IMAGE_ENDINGS
-from video_rs.video.reader import DecodeError, VideoReader, check_indices, system_reason
+from video_rs.video.reader import VideoReader, check_indices
 
-FRAMES_PER_SECOND = 30.0  # a folder says nothing of time; segments in seconds are reckoned with this
+DEFAULT_FPS = 30.0  # a folder says nothing of time; segments in seconds are reckoned with this
 _RGB = "img_#"
 _FLOW = frozenset(("flow_x_#", "flow_y_#", "flow_u_#", "flow_v_#", "flow_#", "x_#", "y_#"))
 _NUMBER = re.compile(r"(\d+)")
@@ -71,7 +72,7 @@ class ImageFolderReader(VideoReader):
             raise DecodeError(path, system_reason(error)) from error
         if not self._names:
             raise DecodeError(path, f"a folder without frames ({', '.join(IMAGE_ENDINGS)})", "empty")
-        self.num_frames, self.fps = len(self._names), FRAMES_PER_SECOND
+        self.num_frames, self.fps = len(self._names), DEFAULT_FPS
         self.height, self.width = self._picture(0).shape[:2]
 
     def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:

@@ -9,8 +9,8 @@ from fractions import Fraction
 from typing import Self
 
 from video_rs.runtime.wording import counted
-from video_rs.video.index import Note
-from video_rs.video.packet_table import UNKNOWN, PacketTable
+from video_rs.video.index.frame_index import Note
+from video_rs.video.index.packet_table import UNKNOWN, PacketTable
 
 
 @dataclass(frozen=True)

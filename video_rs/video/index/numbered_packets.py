@@ -10,9 +10,9 @@ from itertools import chain
 import av
 import numpy as np
 
-from video_rs.video.container import open_container, packets_of, stream_of
-from video_rs.video.index import Entry, FrameIndex
-from video_rs.video.packet_table import UNKNOWN
+from video_rs.video.container import open_container, read_packets, single_threaded_stream
+from video_rs.video.index.frame_index import Entry, FrameIndex
+from video_rs.video.index.packet_table import UNKNOWN
 
 # In these, a packet is found by its byte: they have no index, and their times are reckoned from what was read before.
 _READ_BY_POSITION = ("mpegts", "mpeg", "h264", "hevc", "m4v", "mpegvideo")
@@ -23,7 +23,7 @@ NO_FRAME = -1
 """The frame of a packet that shows nothing."""
 
 
-class FramePlaces:
+class FrameNumbering:
     """Which frame of the video a packet makes."""
 
     def __init__(self, index: FrameIndex):
@@ -69,7 +69,7 @@ class NumberedPackets:
         """Stand before packet 0 of the file opened afresh: some containers cannot seek even there."""
         self.close()
         self._container = open_container(self._path)
-        self._stream = stream_of(self._container, self._number)
+        self._stream = single_threaded_stream(self._container, self._number)
         if self._skip_filters:
             self._stream.codec_context.options = {"skip_loop_filter": "all", "skip_idct": "all"}
         # Now, while no frame is to be left out: dav1d asks for that only here, and would leave out frames for good.
@@ -158,7 +158,7 @@ class NumberedPackets:
     def _begin(self) -> None:
         """Demux from where the container stands."""
         self._end_demuxer()
-        self._demuxer = packets_of(self._container, self._stream)
+        self._demuxer = read_packets(self._container, self._stream)
         self._packets: Iterator[av.Packet] = self._demuxer
         self._next = 0
         self._ended = False

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from video_rs.video.complaints import Complaints
-from video_rs.video.index import FrameIndex
-from video_rs.video.pyav import PyAVReader
+from video_rs.video.index.frame_index import FrameIndex
 from video_rs.video.reader import VideoReader, check_indices
+from video_rs.video.readers.ffmpeg_log import ErrorCounter
+from video_rs.video.readers.pyav import PyAVReader
 
 
-class HeardReader(VideoReader):
+class FallbackReader(VideoReader):
     """A :class:`VideoReader` that hands its file to PyAV for good when its decoder has complained or failed.
 
     PyAV then names the damaged frame, or finds that the frames asked for are sound. So all decoders refuse the same
     frames.
     """
 
-    def __init__(self, path: str, index: FrameIndex, complaints: Complaints):
+    def __init__(self, path: str, index: FrameIndex, complaints: ErrorCounter):
         self._path, self._index = path, index
         self.num_frames, self.fps, self.times = len(index.pts), index.fps, index.times
         self._complaints, self._complaints_before = complaints, complaints.count

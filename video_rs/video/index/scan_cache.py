@@ -3,9 +3,9 @@
 import time
 from collections import OrderedDict
 
-from video_rs.video.index import FrameIndex
+from video_rs.video.index.frame_index import FrameIndex
+from video_rs.video.index.packet_scan import scan
 from video_rs.video.location import Stamp
-from video_rs.video.packets import scan
 
 _LONG = 0.02  # seconds; an ordinary file of ten seconds is scanned in two milliseconds
 _MOST_FRAMES = 4_000_000  # of all that are kept: about 100 MB
@@ -13,12 +13,12 @@ _MOST_FRAMES = 4_000_000  # of all that are kept: about 100 MB
 _kept: OrderedDict[str, tuple[Stamp, FrameIndex]] = OrderedDict()
 
 
-def scan_once(path: str) -> FrameIndex:
-    """Return :func:`video_rs.video.packets.scan` of a file, from memory if that took long and nothing changed.
+def cached_scan(path: str) -> FrameIndex:
+    """Return the frame index of a file, from memory if the scan took long and the file has not changed.
 
     The oldest indexes are forgotten where there are too many. DecodeError as of ``scan``.
     """
-    stamp = Stamp.of(path)
+    stamp = Stamp.of_file(path)
     kept_stamp, index = _kept.get(path, (None, None))
     if index is not None and stamp == kept_stamp:
         return index

@@ -8,10 +8,10 @@ import torch
 from video_rs.runtime.errors import InputError
 from video_rs.video.reader import VideoReader, check_indices
 
-FRAMES_PER_SECOND = 30.0  # frames say nothing of time
+DEFAULT_FPS = 30.0  # frames say nothing of time
 
 
-class FramesReader(VideoReader):
+class InMemoryReader(VideoReader):
     """A :class:`VideoReader` over frames.
 
     Args:
@@ -22,7 +22,7 @@ class FramesReader(VideoReader):
         InputError: another dtype or shape, or no frame.
     """
 
-    def __init__(self, frames: np.ndarray | torch.Tensor, fps: float = FRAMES_PER_SECOND):
+    def __init__(self, frames: np.ndarray | torch.Tensor, fps: float = DEFAULT_FPS):
         self._frames = checked_frames(frames)
         if not fps > 0:
             raise InputError(f"fps: got {fps}, allowed: above 0 (frames per second)")

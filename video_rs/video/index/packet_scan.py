@@ -8,12 +8,12 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from video_rs.video.container import open_container, packets_of, video_streams
-from video_rs.video.counting import DecodedFrames, before_packet, decode_all, last_packet_is_whole
-from video_rs.video.index import FrameIndex, Note
-from video_rs.video.location import Location
-from video_rs.video.orientation import states_orientation
-from video_rs.video.packet_table import (
+from video_rs.video.container import open_container, read_packets, video_streams
+from video_rs.video.errors import DecodeError
+from video_rs.video.index.container_size import size_in_header
+from video_rs.video.index.frame_index import FrameIndex, Note
+from video_rs.video.index.full_decode import DecodedFrames, before_packet, decode_all, last_packet_is_whole
+from video_rs.video.index.packet_table import (
     UNKNOWN,
     PacketTable,
     average_fps,
@@ -21,10 +21,10 @@ from video_rs.video.packet_table import (
     is_hidden_packet,
     usable_rate,
 )
-from video_rs.video.picture_sizes import PictureSizes
-from video_rs.video.reader import DecodeError
-from video_rs.video.stated_size import stated_size
-from video_rs.video.streams import Film, StreamFacts, choose
+from video_rs.video.index.picture_sizes import PictureSizes
+from video_rs.video.index.stream_choice import Film, StreamFacts, choose
+from video_rs.video.location import Location
+from video_rs.video.orientation import states_orientation
 
 # These containers store no presentation times of their own: the library reckons them from the decoding order, and
 # differently after a seek. With B-frames they name the wrong frames.
@@ -175,7 +175,7 @@ def _refuse_truncated(path: str, container: str, streams: list) -> None:
     """
     if not container.startswith("mov"):
         return
-    size = Location.of(path).bytes()
+    size = Location.parse(path).bytes()
     missing = total = 0
     for stream in streams:
         total += len(stream.index_entries)
@@ -187,7 +187,7 @@ def _refuse_truncated(path: str, container: str, streams: list) -> None:
 
 def _cut_short(path: str) -> str:
     """How a file of a kind that states its own size (AVI, Matroska, WebM) ends before it; "" where it does not."""
-    stated, size = stated_size(path), Location.of(path).bytes()
+    stated, size = size_in_header(path), Location.parse(path).bytes()
     return f"{size} of {stated} bytes are there" if stated is not None and stated > size else ""
 
 
@@ -195,7 +195,7 @@ def _read_packets(container, streams: list) -> list[PacketTable]:
     """Every packet of these streams, read once. Of a file cut short, packets cut in two at its end do not count."""
     readers = {stream.index: _TableReader(stream.codec_context) for stream in streams}
     try:
-        for packet in packets_of(container, streams):
+        for packet in read_packets(container, streams):
             readers[packet.stream_index].add(packet)
     except av.FFmpegError:
         pass  # the container is damaged from here on

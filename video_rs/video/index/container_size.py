@@ -8,13 +8,13 @@ _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
 _UNFINISHED = (0, 0xFFFFFFFF)  # what recorders write in the place of a RIFF size that they do not know yet
 
 
-def stated_size(path: str) -> int | None:
+def size_in_header(path: str) -> int | None:
     """Bytes that the file at ``path``, or its part, should have; None: another format, or one that does not say.
 
     Matroska and WebM by RFC 8794 and RFC 9559; AVI by the size of its RIFF chunk. An AVI of more than a gigabyte has
     several of these, of which the first is asked.
     """
-    location = Location.of(path)
+    location = Location.parse(path)
     with open(location.file, "rb") as file:
         file.seek(location.start)
         if file.read(4) == b"RIFF":

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import av
 
 
-class Filters:
+class FilterGraph:
     """A chain of filters for one frame after the other, in one thread.
 
     Args:

@@ -1,0 +1,1 @@
+"""What there is to know of a file before training: its probe, its fingerprint, stills, and a cache of all probes."""
