@@ -33,8 +33,8 @@ REACHES = {
     "DATA.DECODER": ("pyav", lambda run: run.loader.read.source.decoder == "pyav"),
     "DATA.NUM_WORKERS": ("3", lambda run: run.loader.workers.processes == 3),
     "DATA.PATH_HANDLERS": (
-        "test_locations:Attic,",
-        lambda run: run.loader.read.source.path_handlers == ("test_locations:Attic",),
+        "helpers.attic:Attic,",
+        lambda run: run.loader.read.source.path_handlers == ("helpers.attic:Attic",),
     ),
     "DATA.CACHE": (None, None),  # below
     "DATA.TIME_LIMIT": ("7", lambda run: run.loader.workers.time_limit == 7),

@@ -492,7 +492,7 @@ def test_a_handler_of_ones_own_fetches_for_the_check(videos, tmp_path, monkeypat
     (tmp_path / "list.csv").write_text("path,label\nattic://0.mp4,x\nattic://gone.mp4,x\n")
     told = tool(
         "check_dataset", tmp_path / "list.csv", "--out", tmp_path, "--processes", 1, "--path-handlers",
-        " test_locations:Attic,",
+        " helpers.attic:Attic,",
     )  # fmt: skip
     assert told.code == 1
     assert [r["path"] for r in table(tmp_path / "clean.csv")] == ["attic://0.mp4"]

@@ -294,7 +294,7 @@ def test_a_list_of_all_kinds(pack, data_set, tmp_path):
 def test_a_list_behind_a_handler_of_ones_own_is_packed(pack, data_set, tmp_path, monkeypatch):
     monkeypatch.setenv("ATTIC", str(data_set))
     options = ("--out", tmp_path / "out", "--root", data_set)
-    told = pack("attic://list.csv", *options, "--path-handlers", "test_locations:Attic")
+    told = pack("attic://list.csv", *options, "--path-handlers", "helpers.attic:Attic")
     assert told.code == 2
     assert told.out.startswith("3 files packed, 0 skipped (packed before), 4 failed; ")
 

@@ -627,13 +627,13 @@ def test_a_handler_of_ones_own_fetches_what_is_prepared(prepare, tmp_path, monke
     film(tmp_path / "a.mp4", numbered(5))
     source, out = tmp_path / "list.csv", tmp_path / "out"
     source.write_text("path,label\nattic://a.mp4,0\n")
-    told = prepare(source, "--out", out, "--short-side", 24, "--path-handlers", "test_locations:Attic")
+    told = prepare(source, "--out", out, "--short-side", 24, "--path-handlers", "helpers.attic:Attic")
     assert (told.code, told.err) == (0, "")
     assert (out / "list.csv").read_text() == "path,label,id\noutside/attic/a.mp4,0,attic://a.mp4\n"
     assert numbers(shown(out / "outside" / "attic" / "a.mp4")[1]) == list(range(5))
-    told = prepare(source, "--out", out, "--path-handlers", "test_locations:Nothing")
+    told = prepare(source, "--out", out, "--path-handlers", "helpers.attic:Nothing")
     assert told.code == 2
-    assert told.err.startswith("error: path handler 'test_locations:Nothing' cannot be made (module 'test_locations' ")
+    assert told.err.startswith("error: path handler 'helpers.attic:Nothing' cannot be made (module 'helpers.attic' ")
 
 
 def test_two_runs_do_not_share_a_folder(prepare, data_set, tmp_path):

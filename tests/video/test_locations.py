@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from iopath.common.file_io import PathHandler
 from PIL import Image
 
 from helpers.videos import moving_square
@@ -209,23 +208,11 @@ def test_a_shard_behind_a_url_is_fetched_once(folder, server, monkeypatch):
         open_video(f"{server}/shard.tar#1000+99999999")
 
 
-class Attic(PathHandler):
-    """``attic://name`` is a file in the folder that the environment names."""
-
-    def _get_supported_prefixes(self):
-        return ["attic://"]
-
-    def _get_local_path(self, path, **_):
-        import os
-
-        return os.path.join(os.environ["ATTIC"], path.removeprefix("attic://"))
-
-
 def test_a_handler_of_ones_own_works_in_worker_processes(folder, monkeypatch):
     monkeypatch.setenv("ATTIC", str(folder))
     record = VideoRecord("attic://a.mp4", (0,), None, None, "a")
     read = ClipReader(
-        ClipSpec(4, 2), TrainTransform(crop_size=16), VideoSource(path_handlers=(f"{__name__}:Attic",)), 0
+        ClipSpec(4, 2), TrainTransform(crop_size=16), VideoSource(path_handlers=("helpers.attic:Attic",)), 0
     )
     [[far]] = in_processes(read, [(record, 0, 0)], processes=1, time_limit=30, ahead=1)
     [near] = read(VideoRecord(str(folder / "a.mp4"), (0,), None, None, "a"), 0, 0)
