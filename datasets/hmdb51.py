@@ -8,8 +8,6 @@ from video_rs.runtime import start
 
 start.take_interrupts()
 
-from pathlib import Path
-
 from video_rs.runtime import cli
 
 EXAMPLES = (
@@ -34,13 +32,12 @@ def main() -> list[str]:
     args = parser.parse_args()
 
     from video_rs.lists.sources import hmdb51
-    from video_rs.lists.sources.prepare import class_count_note, prepare, train_command
+    from video_rs.lists.sources.options import SplitOptions
 
-    listed, names = hmdb51.read_lists(args.lists, args.split)
-    path = Path(args.out) / f"hmdb51_split{args.split}.csv"
-    lines = prepare(listed, names, args.videos, path, args.missing, loose=True)
-    note = class_count_note(len(names), 51, "HMDB51")
-    return [*lines, *note, *train_command("finetune/image_weights.yaml", path)]
+    options = SplitOptions(
+        videos=args.videos, lists=args.lists, output=args.out, split=args.split, missing=args.missing
+    )
+    return hmdb51.make_list(options)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ from video_rs.runtime import start
 
 start.take_interrupts()
 
-from pathlib import Path
-
 from video_rs.runtime import cli
 
 EXAMPLES = (
@@ -39,16 +37,17 @@ def main() -> list[str]:
     args = parser.parse_args()
 
     from video_rs.lists.sources import kinetics
-    from video_rs.lists.sources.prepare import class_count_note, prepare, train_command
+    from video_rs.lists.sources.options import KineticsOptions
 
-    name = f"kinetics{args.classes}"
-    segments = kinetics.read_segments(args.csv)
-    names = kinetics.class_names(segments, args.classes)
-    listed = kinetics.listed_segments(segments, names, args.classes, args.untrimmed)
-    path = Path(args.out or f"data/{name}") / f"{name}.csv"
-    lines = prepare(listed, names, args.videos, path, args.missing)
-    note = class_count_note(len(names), args.classes, f"Kinetics-{args.classes}")
-    return [*lines, *note, *train_command("kinetics_rs.yaml", path, f"MODEL.NUM_CLASSES {len(names)}")]
+    options = KineticsOptions(
+        videos=args.videos,
+        csv_files=tuple(args.csv),
+        num_classes=args.classes,
+        output=args.out or "",
+        untrimmed=args.untrimmed,
+        missing=args.missing,
+    )
+    return kinetics.make_list(options)
 
 
 if __name__ == "__main__":

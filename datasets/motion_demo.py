@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="another one makes other clips (default: 0)")
     args = parser.parse_args()
 
-    from video_rs.curation.motion_demo import make_motion_demo
+    from video_rs.curation.motion_demo.data_set import make_motion_demo
     from video_rs.runtime.wording import counted
 
     # What is not given is make_motion_demo's own.

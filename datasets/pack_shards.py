@@ -46,24 +46,25 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    from video_rs.curation.packing import run_packing
+    from video_rs.curation.shards.options import PackOptions
+    from video_rs.curation.shards.packing import run_packing
     from video_rs.runtime.errors import InputError
     from video_rs.runtime.wording import counted
     from video_rs.video.fetching import handler_names
 
-    outcome = run_packing(
-        args.list,
-        args.out,
+    options = PackOptions(
+        source=args.list,
+        output=args.out,
         root=args.root,
         shard_size=args.shard_size,
         seed=args.seed,
         overwrite=args.overwrite,
         path_handlers=handler_names(args.path_handlers),
     )
-    if outcome.failed:
-        total = outcome.done + outcome.skipped + outcome.failed
+    files = run_packing(options)
+    if files.failed:
         raise InputError(
-            f"{outcome.failed} of {counted(total, 'file')} could not be packed; {args.out}/failures.csv says why"
+            f"{files.failed} of {counted(files.total, 'file')} could not be packed; {args.out}/failures.csv says why"
         )
 
 

@@ -68,15 +68,16 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    from video_rs.curation.preparing import run_preparation
+    from video_rs.curation.prepare.options import PrepareOptions
+    from video_rs.curation.prepare.preparation import run_preparation
     from video_rs.runtime.errors import InputError
     from video_rs.runtime.processes import usable_cores
     from video_rs.runtime.wording import counted
     from video_rs.video.fetching import handler_names
 
-    outcome = run_preparation(
-        args.list,
-        args.out,
+    options = PrepareOptions(
+        source=args.list,
+        output=args.out,
         root=args.root,
         short_side=args.short_side,
         keyframe_interval=args.keyframe_interval,
@@ -87,10 +88,10 @@ def main() -> None:
         overwrite=args.overwrite,
         path_handlers=handler_names(args.path_handlers),
     )
-    if outcome.failed:
-        total = outcome.done + outcome.skipped + outcome.failed
+    files = run_preparation(options)
+    if files.failed:
         raise InputError(
-            f"{outcome.failed} of {counted(total, 'file')} could not be prepared; {args.out}/failures.csv says why"
+            f"{files.failed} of {counted(files.total, 'file')} could not be prepared; {args.out}/failures.csv says why"
         )
 
 

@@ -9,8 +9,6 @@ from video_rs.runtime import start
 
 start.take_interrupts()
 
-from pathlib import Path
-
 from video_rs.runtime import cli
 
 EXAMPLES = (
@@ -18,18 +16,6 @@ EXAMPLES = (
     "python datasets/ssv2.py 20bn-something-something-v2 --labels labels --missing missing.txt",
 )
 CODES = {0: "the files are written, or stand there already", 2: "the input was refused: one line says why"}
-COMMENT = """\
-R3D-RS-50 on Something-Something v2. Written by datasets/ssv2.py.
-
-Command:   python tools/train_net.py --cfg {path}
-Hardware:  as kinetics_rs.yaml: its batch of 1024 clips wants about 32 large GPUs, or TRAIN.ACCUMULATION_STEPS. With a
-           smaller TRAIN.BATCH_SIZE, lower SOLVER.BASE_LR in proportion.
-Time:      not measured.
-Expected:  not measured.
-
-RANDOM_FLIP must be false: mirrored, "from left to right" shows "from right to left".
-SAMPLING_RATE is 1: the videos have 12 frames a second and last about four seconds.
-"""
 
 
 def main() -> list[str]:
@@ -47,36 +33,18 @@ def main() -> list[str]:
     )
     args = parser.parse_args()
 
-    from video_rs.lists.sources import ssv2
-    from video_rs.lists.sources.prepare import class_count_note, prepare, train_command
-
-    names = ssv2.read_classes(args.labels)
-    path = Path(args.out) / "ssv2.csv"
-    lines = prepare(ssv2.read_lists(args.labels, names), names, args.videos, path, args.missing)
-    lines.append(write_config(path, len(names)))
-    config = path.with_suffix(".yaml")
-    return [
-        *lines,
-        *class_count_note(len(names), 174, "Something-Something v2"),
-        "DATA.RANDOM_FLIP must be false here, as some classes differ in left and right only; the config has it so",
-        *train_command(str(config)),
-    ]
-
-
-def write_config(list_path: Path, num_classes: int) -> str:
-    """Write the config beside the list; return the line that says so."""
     from video_rs.config import find_config
-    from video_rs.lists.sources.writing import config_text, write_text
+    from video_rs.lists.sources import ssv2
+    from video_rs.lists.sources.options import Ssv2Options
 
-    path = list_path.with_suffix(".yaml")
-    where = str(list_path.resolve())
-    data = {"TRAIN_LIST": where, "VAL_LIST": where, "LABEL_MAP": str(list_path.resolve().with_name("labels.txt"))}
-    values = {
-        "OUTPUT_DIR": "runs/ssv2",
-        "MODEL": {"NUM_CLASSES": num_classes},
-        "DATA": {**data, "SAMPLING_RATE": 1, "RANDOM_FLIP": False},
-    }
-    return write_text(path, config_text(COMMENT.format(path=path).splitlines(), find_config("kinetics_rs"), values))
+    options = Ssv2Options(
+        videos=args.videos,
+        labels=args.labels,
+        base_config=find_config("kinetics_rs"),
+        output=args.out,
+        missing=args.missing,
+    )
+    return ssv2.make_list(options)
 
 
 if __name__ == "__main__":

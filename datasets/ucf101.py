@@ -8,8 +8,6 @@ from video_rs.runtime import start
 
 start.take_interrupts()
 
-from pathlib import Path
-
 from video_rs.runtime import cli
 
 EXAMPLES = (
@@ -34,14 +32,12 @@ def main() -> list[str]:
     args = parser.parse_args()
 
     from video_rs.lists.sources import ucf101
-    from video_rs.lists.sources.prepare import class_count_note, prepare, train_command
+    from video_rs.lists.sources.options import SplitOptions
 
-    names = ucf101.read_classes(args.lists)
-    path = Path(args.out) / f"ucf101_split{args.split}.csv"
-    listed = ucf101.read_lists(args.lists, args.split, names)
-    lines = prepare(listed, names, args.videos, path, args.missing, loose=True)
-    note = class_count_note(len(names), 101, "UCF101")
-    return [*lines, *note, *train_command("finetune/image_weights.yaml", path)]
+    options = SplitOptions(
+        videos=args.videos, lists=args.lists, output=args.out, split=args.split, missing=args.missing
+    )
+    return ucf101.make_list(options)
 
 
 if __name__ == "__main__":

@@ -75,23 +75,25 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    from video_rs.curation.checking import run_check
+    from video_rs.curation.doctor.check import run_check
+    from video_rs.curation.doctor.options import CheckOptions
     from video_rs.runtime.processes import usable_cores
     from video_rs.video.fetching import handler_names
 
-    diagnosis = run_check(
-        args.lists,
-        args.out,
+    options = CheckOptions(
+        lists=tuple(args.lists),
+        output=args.out,
         root=args.root,
         label_map=args.label_map,
         cache=args.cache,
         depth="all" if args.all_frames else "ends",
-        processes=usable_cores() if args.processes is None else args.processes,
-        time_limit=args.time_limit,
         clip_reach=args.min_frames,
         target_fps=args.target_fps,
+        processes=usable_cores() if args.processes is None else args.processes,
+        time_limit=args.time_limit,
         path_handlers=handler_names(args.path_handlers),
     )
+    diagnosis = run_check(options)
     if not diagnosis.clean:
         sys.exit(1)
 

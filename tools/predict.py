@@ -30,7 +30,7 @@ def main() -> None:
 
     from video_rs.data.loader import Workers
     from video_rs.inference import Predictor
-    from video_rs.lists.trees import videos_at
+    from video_rs.lists.video_search import videos_at
     from video_rs.runtime.errors import InputError
     from video_rs.runtime.processes import check_limits, usable_cores
     from video_rs.runtime.wording import counted

@@ -202,7 +202,7 @@ def test_preprocessing_survives_its_plain_form():
 
 
 def test_missing_demo_clips_are_written_and_announced_once(tmp_path, monkeypatch):
-    from video_rs.curation import motion_demo as motion
+    from video_rs.curation.motion_demo import data_set
 
     made = []
 
@@ -212,7 +212,7 @@ def test_missing_demo_clips_are_written_and_announced_once(tmp_path, monkeypatch
         (folder / "motion_demo.json").write_text("{}")
         return folder / "motion_demo.csv"
 
-    monkeypatch.setattr(motion, "make_motion_demo", small_demo)
+    monkeypatch.setattr(data_set, "make_motion_demo", small_demo)
     config = load_config("", {"DATA.DEMO": "motion", "DATA.TRAIN_LIST": str(tmp_path / "demo/motion_demo.csv")})
     said = []
     builders.ensure_demo_clips(config, said.append)

@@ -24,9 +24,12 @@ from helpers.runs import tiny_run
 from helpers.tools import ROOT
 from helpers.videos import make_videos, moving_square
 from video_rs.config import load_config
-from video_rs.curation import checking
-from video_rs.curation.checking import probe_all, run_check
-from video_rs.curation.several_lists import read_rows, split_of
+from video_rs.curation import file_workers
+from video_rs.curation.doctor.check import run_check
+from video_rs.curation.doctor.data_set import read_data_set, split_in_name
+from video_rs.curation.doctor.options import CheckOptions
+from video_rs.curation.doctor.probing import probe_all
+from video_rs.curation.file_workers import FileWorkers
 from video_rs.lists.records import read_records
 from video_rs.runs.train import run_training
 from video_rs.runtime.errors import InputError
@@ -37,6 +40,7 @@ from video_rs.video.probing.probe import probe
 from video_rs.video.probing.stills import stills
 from video_rs.video.readers.images import ImageFolderReader, numbering_gap
 
+ONE = FileWorkers(processes=1, time_limit=30.0)
 EDGE = Path(__file__).parents[3] / "shared" / "videos"
 
 
@@ -153,7 +157,8 @@ def test_a_clean_data_set_exits_0_and_needs_no_second_probe(tool, videos, tmp_pa
 
 def test_training_takes_the_cache(videos, tmp_path, monkeypatch):
     """With the cache, training scans nothing: the scan is taken away."""
-    run_check([str(videos)], str(tmp_path))
+    run_check(CheckOptions((str(videos),), str(tmp_path)))
+    monkeypatch.setattr("video_rs.video.index.scan_cache.scan", None)
     monkeypatch.setattr("video_rs.video.index.packet_scan.scan", None)
     keys = tiny_run(videos, tmp_path / "run", DATA__CACHE=tmp_path / "probes.sqlite", DATA__VAL_LIST="")
     run_training(load_config("", keys))
@@ -198,7 +203,7 @@ def test_a_name_that_tells_no_split_is_refused(tool, videos, tmp_path, name):
         f"error: list {other} has rows without a split, and its name does not tell one; give it a split column, or a "
         "name with one of the words train, val and test, such as videos_train.csv\n"
     )
-    assert read_rows([str(other)], "", "")[0][0].split == ""  # a list alone needs none
+    assert read_data_set([str(other)], "", "").rows[0].split == ""  # a list alone needs none
 
 
 def test_train_rows_name_the_classes_in_any_order_of_lists(tmp_path):
@@ -209,14 +214,12 @@ def test_train_rows_name_the_classes_in_any_order_of_lists(tmp_path):
     (tmp_path / "train2.csv").write_text("path,label\na.mp4,ant\n")
     lists = [str(tmp_path / name) for name in ("test.txt", "val.csv", "train.csv", "train2.csv")]
     for given in (lists, lists[::-1]):
-        rows, names, _ = read_rows(given, "", "")
-        assert names == ("ant", "cat", "dog")
-        assert list(dict.fromkeys(row.split for row in rows)) == list(
-            dict.fromkeys(split_of(source) for source in given)
+        data_set = read_data_set(given, "", "")
+        assert data_set.names == ("ant", "cat", "dog")
+        assert list(dict.fromkeys(row.split for row in data_set.rows)) == list(
+            dict.fromkeys(split_in_name(source) for source in given)
         )
-        told = {
-            (row.split, row.label or ";".join(names[i] for i in row.record.labels), bool(row.fault)) for row in rows
-        }
+        told = {(row.split, data_set.label_of(row, ";"), bool(row.fault)) for row in data_set.rows}
         assert told == {
             ("test", "", False),
             ("val", "dog", False),
@@ -225,16 +228,20 @@ def test_train_rows_name_the_classes_in_any_order_of_lists(tmp_path):
             ("train", "cat", False),
             ("train", "ant", False),
         }
-    assert read_rows(lists[:2], "", "")[1] == ("cow", "dog")  # no train rows at all
-    assert read_rows(lists[:1], "", "")[1] == ()
+    assert read_data_set(lists[:2], "", "").names == ("cow", "dog")  # no train rows at all
+    assert read_data_set(lists[:1], "", "").names == ()
 
 
 def test_class_ids_are_named_by_their_digits(tmp_path):
     (tmp_path / "val.txt").write_text("b.mp4 12\n")
     (tmp_path / "train.txt").write_text("a.mp4 11\na.mp4 2\n")
-    rows, names, _ = read_rows([str(tmp_path / "val.txt"), str(tmp_path / "train.txt")], "", "")
-    assert names == tuple(map(str, range(12)))
-    assert [(row.record.labels, bool(row.fault)) for row in rows] == [((), True), ((11,), False), ((2,), False)]
+    data_set = read_data_set([str(tmp_path / "val.txt"), str(tmp_path / "train.txt")], "", "")
+    assert data_set.names == tuple(map(str, range(12)))
+    assert [(row.record.labels, bool(row.fault)) for row in data_set.rows] == [
+        ((), True),
+        ((11,), False),
+        ((2,), False),
+    ]
 
 
 def refused(*_, **__):
@@ -247,28 +254,28 @@ def ffmpeg_refused(*_, **__):
 
 def test_what_the_system_refuses_is_a_verdict_and_not_kept(videos, tmp_path, monkeypatch):
     """Permissions change without the stamp. The worker processes are taken away: they would not see the patch."""
-    monkeypatch.setattr(checking, "in_processes", lambda work, tasks, **_: (work(*task) for task in tasks))
+    monkeypatch.setattr(file_workers, "in_processes", lambda work, tasks, **_: (work(*task) for task in tasks))
     path = str(videos.parent / "train" / "dark" / "0.mp4")
     with ProbeCache(tmp_path / "probes.sqlite") as cache:
         with monkeypatch.context() as patch:
             patch.setattr("video_rs.video.probing.fingerprint.open", refused, raising=False)
-            probes, _, fresh = probe_all([path], cache, "ends", 1, 30.0)
+            probes, _, fresh = probe_all([path], cache, "ends", ONE)
         assert (probes[path].kind, probes[path].reason, fresh) == ("unreadable", "permission denied", 1)
         with monkeypatch.context() as patch:
             patch.setattr("av.open", ffmpeg_refused)
-            probes, _, fresh = probe_all([path], cache, "ends", 1, 30.0)
+            probes, _, fresh = probe_all([path], cache, "ends", ONE)
         assert (probes[path].kind, probes[path].reason, fresh) == ("unreadable", "permission denied", 1)
-        probes, _, fresh = probe_all([path], cache, "ends", 1, 30.0)
+        probes, _, fresh = probe_all([path], cache, "ends", ONE)
         assert (probes[path].kind, fresh) == ("ok", 1)
         with monkeypatch.context() as patch:
             patch.setattr(os, "stat", refused)
-            assert probe_all([path], cache, "ends", 1, 30.0)[0][path].reason == "permission denied"
-        assert probe_all([path], cache, "ends", 1, 30.0)[2] == 0
+            assert probe_all([path], cache, "ends", ONE)[0][path].reason == "permission denied"
+        assert probe_all([path], cache, "ends", ONE)[2] == 0
 
 
 def test_a_disk_that_fails_inside_a_file_is_a_verdict_and_not_kept(videos, tmp_path, monkeypatch):
     """FFmpeg takes what it could not read for the end of the file, and calls the file damaged."""
-    monkeypatch.setattr(checking, "in_processes", lambda work, tasks, **_: (work(*task) for task in tasks))
+    monkeypatch.setattr(file_workers, "in_processes", lambda work, tasks, **_: (work(*task) for task in tasks))
     path = tmp_path / "cut.mp4"
     path.write_bytes((videos.parent / "train" / "dark" / "0.mp4").read_bytes()[:-300])
     read = builtins.open
@@ -281,9 +288,9 @@ def test_a_disk_that_fails_inside_a_file_is_a_verdict_and_not_kept(videos, tmp_p
     with ProbeCache(tmp_path / "probes.sqlite") as cache:
         with monkeypatch.context() as patch:
             patch.setattr("video_rs.video.probing.fingerprint.open", failing, raising=False)
-            probes, _, _ = probe_all([str(path)], cache, "ends", 1, 30.0)
+            probes, _, _ = probe_all([str(path)], cache, "ends", ONE)
         assert (probes[str(path)].kind, probes[str(path)].reason) == ("unreadable", "input/output error")
-        assert [probe_all([str(path)], cache, "ends", 1, 30.0)[2] for _ in range(2)] == [1, 0]
+        assert [probe_all([str(path)], cache, "ends", ONE)[2] for _ in range(2)] == [1, 0]
 
 
 def frame_folder(folder):
@@ -310,10 +317,10 @@ def test_frame_folders_are_probed_each_time(tmp_path):
     """A picture written over changes nothing that a stamp of its folder shows."""
     path = frame_folder(tmp_path / "frames")
     with ProbeCache(tmp_path / "probes.sqlite") as cache:
-        probes, _, _ = probe_all([path], cache, "all", 1, 30.0)
+        probes, _, _ = probe_all([path], cache, "all", ONE)
         assert (probes[path].kind, probes[path].frames) == ("ok", 3)
         (tmp_path / "frames" / "2.png").write_text("no picture")
-        probes, _, fresh = probe_all([path], cache, "all", 1, 30.0)
+        probes, _, fresh = probe_all([path], cache, "all", ONE)
         assert (probes[path].kind, fresh) == ("damaged", 1)
 
 
@@ -457,8 +464,8 @@ def test_pictures_are_taken_ahead_for_every_process(videos, tmp_path, monkeypatc
         asked.append((work.args[-1], processes, ahead))
         return (work(*task) for task in tasks)
 
-    monkeypatch.setattr(checking, "in_processes", here)
-    run_check([str(videos)], str(tmp_path), processes=20)
+    monkeypatch.setattr(file_workers, "in_processes", here)
+    run_check(CheckOptions((str(videos),), str(tmp_path), processes=20))
     assert (stills_with_cache, 20, 20) in asked
 
 
@@ -540,7 +547,7 @@ def test_bad_input_is_one_line(tool, videos, tmp_path):
     assert told.code == 2
     assert told.err == f"error: cannot write to {tmp_path}/file/out: Not a directory; name another with --out\n"
     with pytest.raises(InputError, match=r"^depth: got 'some', allowed: ends, all$"):
-        run_check([str(videos)], str(tmp_path), depth="some")
+        run_check(CheckOptions((str(videos),), str(tmp_path), depth="some"))
 
 
 @pytest.mark.parametrize(
@@ -564,7 +571,7 @@ def test_values_out_of_range_are_one_line(tool, videos, tmp_path, arguments, mes
 @pytest.mark.skipif(not (EDGE / "edge.csv").exists(), reason="the edge files are not there")
 def test_agreement_with_the_edge_files(tmp_path):
     """Against what ffprobe counted: status, frames, and the traits that its table names."""
-    run_check([str(EDGE / "edge.csv")], str(tmp_path), depth="all", processes=2)
+    run_check(CheckOptions((str(EDGE / "edge.csv"),), str(tmp_path), depth="all", processes=2))
     files = json.loads((tmp_path / "check.json").read_text())["files"]
     rows = {str(EDGE / r["file"]): r for r in table(EDGE / "edge.csv")}
     assert set(rows) == set(files)

@@ -4,7 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from video_rs.curation.doctor import NOTES, PROBLEMS, Finding, Row, diagnose
+from video_rs.curation.doctor.data_set import DataSet, DataSetRow
+from video_rs.curation.doctor.diagnosis import diagnose
+from video_rs.curation.doctor.file_findings import ClipReach
+from video_rs.curation.doctor.findings import NOTES, PROBLEMS, Finding
+from video_rs.curation.doctor.probing import ProbedFiles
 from video_rs.lists.records import VideoRecord
 from video_rs.video.probing.probe import Probe
 
@@ -14,12 +18,12 @@ NAMES = ("cat", "dog", "Dog ")
 
 def row(path, label=0, split="train", start=None, end=None):
     labels = (label,) if isinstance(label, int) else label
-    return Row(split, VideoRecord(path, labels, start, end, path))
+    return DataSetRow(split, VideoRecord(path, labels, start, end, path))
 
 
 def findings(rows, clip_reach=1, target_fps=0.0, **probes):
     everything = {r.record.path: replace(SOUND, fingerprint=r.record.path) for r in rows} | probes
-    return diagnose(rows, everything, NAMES, clip_reach, target_fps=target_fps)
+    return diagnose(DataSet(rows, NAMES), ProbedFiles(everything, {}, 0), ClipReach(clip_reach, target_fps))
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "truncated", "unreadable", "damaged", "hung", "crashed"])

@@ -8,7 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from video_rs.curation.motion_demo import LABELS, make_motion_demo, motion_clip, motion_path
+from video_rs.curation.motion_demo.clips import LABELS, motion_clip, motion_path
+from video_rs.curation.motion_demo.data_set import make_motion_demo
 from video_rs.runtime.errors import InputError
 
 SCRIPT = Path(__file__).parents[2] / "datasets" / "motion_demo.py"

@@ -19,8 +19,11 @@ import torch
 
 from helpers.tools import ROOT, ToolResult
 from helpers.videos import make_videos, moving_square
-from video_rs.curation.checking import run_check
-from video_rs.curation.packing import run_packing
+from video_rs.curation.doctor.check import run_check
+from video_rs.curation.doctor.options import CheckOptions
+from video_rs.curation.shards import archive
+from video_rs.curation.shards.options import PackOptions
+from video_rs.curation.shards.packing import run_packing
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
 from video_rs.data.loader import ClipLoader, ViewLoader, Workers
 from video_rs.data.order import ClipOrder, Share, permutation
@@ -56,7 +59,7 @@ def pack(monkeypatch, capfd):
 def packed(videos, tmp_path_factory):
     """The folder of the 8 training and 4 validation clips, packed."""
     out = tmp_path_factory.mktemp("packed") / "out"
-    assert run_packing(str(videos), str(out), shard_size=SMALL).done == 12
+    assert run_packing(PackOptions(str(videos), str(out), shard_size=SMALL)).done == 12
     return out
 
 
@@ -152,7 +155,7 @@ def test_clips_and_views_are_those_of_the_loose_files(videos, packed):
 
 
 def test_the_doctor_accepts_the_list(packed, tmp_path, capfd):
-    diagnosis = run_check([str(packed / "list.csv")], str(tmp_path), depth="all")
+    diagnosis = run_check(CheckOptions((str(packed / "list.csv"),), str(tmp_path), depth="all"))
     assert diagnosis.clean
     assert not diagnosis.kinds()
     assert f"clean: 12 rows in {tmp_path}/clean.csv, 0 in" in capfd.readouterr().out
@@ -317,7 +320,7 @@ def test_class_folders_and_lists_without_labels(pack, videos, tmp_path):
 
 
 def test_shards_can_be_packed_again(videos, packed, tmp_path):
-    run_packing(str(packed / "list.csv"), str(tmp_path / "again"), shard_size=SMALL)
+    run_packing(PackOptions(str(packed / "list.csv"), str(tmp_path / "again"), shard_size=SMALL))
     for shard in packed.glob("*.tar"):
         assert (tmp_path / "again" / shard.name).read_bytes() == shard.read_bytes()
     assert (tmp_path / "again" / "list.csv").read_bytes() == (packed / "list.csv").read_bytes()
@@ -350,7 +353,7 @@ def test_names_that_are_no_text(tmp_path):
     folder.mkdir(parents=True)
     write_video(folder / "a.mp4", moving_square(0), fps=10)
     os.rename(folder / "a.mp4", os.fsencode(folder) + b"/\xff.mp4")
-    assert run_packing(str(tmp_path / "mine"), str(tmp_path / "out")).done == 1
+    assert run_packing(PackOptions(str(tmp_path / "mine"), str(tmp_path / "out"))).done == 1
     [sample] = samples(tmp_path / "out" / "all-000000.tar")
     assert json.loads(sample["json"])["id"] == "cat/\udcff.mp4"
     [record] = records(tmp_path / "out" / "list.csv")
@@ -378,7 +381,7 @@ def test_seeds_differ_in_order_alone(videos, packed, tmp_path):
     def keys(folder):
         return [sample["__key__"] for sample in samples(*sorted(folder.glob("train-*.tar")))]
 
-    run_packing(str(videos), str(tmp_path), shard_size=SMALL, seed=1)
+    run_packing(PackOptions(str(videos), str(tmp_path), shard_size=SMALL, seed=1))
     assert keys(tmp_path) != keys(packed)
     assert sorted(keys(tmp_path)) == sorted(keys(packed))
 
@@ -417,9 +420,9 @@ def test_another_plan_is_refused_and_overwritten_when_asked(pack, tmp_path):
 
 def test_a_moved_data_set_is_the_same_plan(tmp_path):
     source = make_videos(tmp_path / "here", per_class=1)
-    run_packing(str(source), str(tmp_path / "out"))
+    run_packing(PackOptions(str(source), str(tmp_path / "out")))
     (tmp_path / "here").rename(tmp_path / "there")
-    assert run_packing(str(tmp_path / "there" / "list.csv"), str(tmp_path / "out")).skipped == 6
+    assert run_packing(PackOptions(str(tmp_path / "there" / "list.csv"), str(tmp_path / "out"))).skipped == 6
 
 
 @pytest.mark.parametrize(
@@ -428,7 +431,7 @@ def test_a_moved_data_set_is_the_same_plan(tmp_path):
 def test_a_plan_that_is_none(videos, tmp_path, text):
     (tmp_path / "shards.json").write_text(text)
     with pytest.raises(InputError) as caught:
-        run_packing(str(videos), str(tmp_path))
+        run_packing(PackOptions(str(videos), str(tmp_path)))
     assert str(caught.value).startswith(f"{tmp_path}/shards.json does not hold a plan of shards (")
     assert str(caught.value).endswith("); choose another folder")
 
@@ -497,14 +500,14 @@ def script(folder, code, *arguments):
 @pytest.mark.parametrize("moment", ["within a shard", "before its rename"])
 def test_a_killed_run_is_gone_on_with(pack, videos, packed, tmp_path, moment):
     """Killed in the third shard, at its second file; the reference is a run that nothing stopped."""
-    code = "import time, video_rs.curation.packing as p\n"
+    code = "import time, video_rs.curation.shards.archive as p\n"
     if moment == "within a shard":
-        code += "read, seen = p._content, []\n"
+        code += "read, seen = p._read, []\n"
         code += "def slow(file):\n"
         code += "    seen.append(file)\n"
         code += "    time.sleep(100 * (len(seen) == 6))\n"
         code += "    return read(file)\n"
-        code += "p._content = slow\n"
+        code += "p._read = slow\n"
     else:
         code += "rename = p.os.replace\n"
         code += "def slow(old, new):\n"
@@ -533,7 +536,7 @@ def test_a_killed_run_is_gone_on_with(pack, videos, packed, tmp_path, moment):
 
 @pytest.mark.parametrize("damage", ["cut", "other", "gone"])
 def test_a_shard_that_is_not_whole_is_packed_anew(videos, packed, tmp_path, damage):
-    run_packing(str(videos), str(tmp_path), shard_size=SMALL)
+    run_packing(PackOptions(str(videos), str(tmp_path), shard_size=SMALL))
     shard = tmp_path / "train-000001.tar"
     if damage == "cut":
         shard.write_bytes(shard.read_bytes()[:9000])
@@ -541,28 +544,26 @@ def test_a_shard_that_is_not_whole_is_packed_anew(videos, packed, tmp_path, dama
         shard.write_bytes((tmp_path / "train-000000.tar").read_bytes())
     else:
         shard.unlink()
-    outcome = run_packing(str(videos), str(tmp_path), shard_size=SMALL)
+    outcome = run_packing(PackOptions(str(videos), str(tmp_path), shard_size=SMALL))
     assert (outcome.done, outcome.skipped) == (2, 10)
     assert contents(tmp_path) == contents(packed)
 
 
 def test_a_file_that_cannot_be_read_is_left_out_for_good(videos, tmp_path, monkeypatch):
     """One vanishes, and one changes its size, between the plan and their shards; a later run still knows why."""
-    from video_rs.curation import packing
-
-    read = packing._content
+    read = archive._read
 
     def trouble(file):
         if file.path.endswith("dark/0.mp4"):
             return read(file._replace(path="/gone.mp4"))
         return read(file._replace(size=file.size - file.path.endswith("val/light/1.mp4")))
 
-    monkeypatch.setattr(packing, "_content", trouble)
-    outcome = run_packing(str(videos), str(tmp_path), shard_size=SMALL)
+    monkeypatch.setattr(archive, "_read", trouble)
+    outcome = run_packing(PackOptions(str(videos), str(tmp_path), shard_size=SMALL))
     assert (outcome.done, outcome.failed) == (9, 3)
     first = contents(tmp_path)
     monkeypatch.undo()
-    outcome = run_packing(str(videos), str(tmp_path), shard_size=SMALL)
+    outcome = run_packing(PackOptions(str(videos), str(tmp_path), shard_size=SMALL))
     assert (outcome.skipped, outcome.failed) == (9, 3)
     assert contents(tmp_path) == first
     assert [(row["path"], row["reason"]) for row in table(tmp_path / "failures.csv")] == [
@@ -571,14 +572,14 @@ def test_a_file_that_cannot_be_read_is_left_out_for_good(videos, tmp_path, monke
         (f"{videos.parent}/val/light/1.mp4", "changed while it was packed"),
     ]
     assert len(records(tmp_path / "list.csv")) == 9
-    assert run_packing(str(videos), str(tmp_path), shard_size=SMALL, overwrite=True).done == 12
+    assert run_packing(PackOptions(str(videos), str(tmp_path), shard_size=SMALL, overwrite=True)).done == 12
 
 
 def test_a_file_that_a_shard_cannot_hold(tmp_path):
     with open(tmp_path / "huge.mp4", "wb") as file:
         file.truncate(8 * 2**30)  # a hole: it takes no room
     (tmp_path / "list.csv").write_text("path,label\nhuge.mp4,a\n")
-    assert run_packing(str(tmp_path / "list.csv"), str(tmp_path / "out")).failed == 1
+    assert run_packing(PackOptions(str(tmp_path / "list.csv"), str(tmp_path / "out"))).failed == 1
     [row] = table(tmp_path / "out" / "failures.csv")
     assert row["reason"] == "larger than the 8 GiB that a shard can hold of one file"
 
@@ -587,7 +588,7 @@ def test_a_full_disk_ends_the_run(pack, videos, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("video_rs.curation.packing.os.fsync", full)
+    monkeypatch.setattr("video_rs.curation.shards.archive.os.fsync", full)
     told = pack(videos, "--out", tmp_path)
     assert told.code == 2
     assert told.err == f"error: cannot write to {tmp_path} (No space left on device); mend that and run again\n"

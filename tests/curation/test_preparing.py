@@ -25,8 +25,9 @@ from PIL import Image
 from helpers.numbered_videos import numbered, numbers
 from helpers.programs import PROGRAMS
 from helpers.tools import ROOT, ToolResult
-from video_rs.curation.preparing import _is_time, _place
-from video_rs.curation.reencoding import reencode, shrunk
+from video_rs.curation.prepare.copy_plan import shrunk
+from video_rs.curation.prepare.places import is_same_time, place_of
+from video_rs.curation.prepare.reencoding import reencode
 from video_rs.lists.records import read_records
 from video_rs.runtime.errors import InputError
 from video_rs.video import DecodeError, open_video
@@ -474,7 +475,7 @@ def test_an_older_source_is_a_changed_one(prepare, data_set, tmp_path):
     ],
 )
 def test_file_systems_round_times(kept, same):
-    assert _is_time(kept, 1_700_000_000_123_456_789) is same
+    assert is_same_time(kept, 1_700_000_000_123_456_789) is same
 
 
 def test_a_name_with_a_null_byte(prepare, data_set, tmp_path):
@@ -609,7 +610,7 @@ def test_urls_are_fetched_and_prepared(prepare, tmp_path, server):
     ],
 )
 def test_places_inside_the_folder(path, root, place):
-    assert _place(path, root) == place
+    assert place_of(path, root) == place
 
 
 def test_a_list_may_be_a_url(prepare, tmp_path, server):
@@ -681,7 +682,7 @@ def test_a_copy_with_other_frames_is_no_copy(tmp_path, monkeypatch, pts, message
         film(path, numbered(len(pts)), pts)
 
     film(tmp_path / "a.mp4", numbered(10))
-    monkeypatch.setattr("video_rs.curation.reencoding._encode_again", other)
+    monkeypatch.setattr("video_rs.curation.prepare.reencoding.encode_with_pyav", other)
     with pytest.raises(InputError, match=message):
         reencode(tmp_path / "a.mp4", tmp_path / "copy.mp4", short_side=24)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
@@ -729,9 +730,9 @@ def test_what_hangs_or_crashes_costs_one_file(data_set, tmp_path):
 def test_a_killed_run_is_gone_on_with(prepare, videos, tmp_path, moment, program):
     code = "import time\n"
     if moment == "writing":  # two files stay unfinished
-        code += "import video_rs.curation.reencoding as e\ncheck = e._compare_times\n"
+        code += "import video_rs.curation.prepare.reencoding as e\ncheck = e.compare_times\n"
         code += "def slow(plan, *a):\n    check(plan, *a)\n    time.sleep(60 * plan.source.endswith('light/0.mp4'))\n"
-        code += "e._compare_times = slow\n"
+        code += "e.compare_times = slow\n"
     out = tmp_path / "out"
     arguments = (videos, "--out", out, "--short-side", 24, "--processes", 2, "--program", program)
     process = script(tmp_path, code, *arguments)
@@ -774,9 +775,9 @@ def test_an_ffmpeg_that_hangs_ends_with_its_worker(prepare, videos, tmp_path, mo
 
 def test_a_full_disk_ends_the_run(videos, tmp_path):
     code = (
-        "import video_rs.curation.reencoding as e\n"
+        "import video_rs.curation.prepare.reencoding as e\n"
         "def full(*_): raise OSError(28, 'No space left on device')\n"
-        "e._compare_times = full\n"
+        "e.compare_times = full\n"
     )
     process = script(tmp_path, code, videos, "--out", tmp_path / "out", "--short-side", 24)
     _, errors = process.communicate(timeout=120)

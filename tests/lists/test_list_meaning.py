@@ -3,17 +3,20 @@
 import os
 import re
 import unicodedata
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from helpers.tools import ROOT
-from video_rs.curation.several_lists import read_rows
-from video_rs.lists.classes import alike_names_notes, empty_classes_note
+from video_rs.curation.doctor.data_set import read_data_set
+from video_rs.lists.class_notes import alike_names_notes, empty_classes_note
 from video_rs.lists.columns import NAMES
-from video_rs.lists.records import read_label_map, read_records
+from video_rs.lists.label_map import read_label_map
+from video_rs.lists.records import read_records
 from video_rs.lists.sources.folder import read_folder
-from video_rs.lists.sources.names import VideoIndex
+from video_rs.lists.sources.options import FolderOptions
+from video_rs.lists.sources.video_index import VideoIndex
 from video_rs.runs.notes import DOUBTS
 from video_rs.runs.notes import _of_alike_names as of_alike_names
 from video_rs.runtime.errors import InputError
@@ -145,7 +148,7 @@ def test_a_mistyped_id_is_refused(write):
     )
     assert refusal(source) == told
     with pytest.raises(InputError) as refused:
-        read_rows([source], "", "")
+        read_data_set([source], "", "")
     assert str(refused.value) == told
     assert len(read_records(source, num_classes=1001).label_names) == 1001
 
@@ -401,10 +404,10 @@ def test_blanks_at_the_ends_of_a_path_are_a_names_own_only_where_a_file_has_them
 
 def test_the_doctor_reads_several_lists_with_the_notes_of_each(write, tmp_path):
     lists = [write(f"video,label\n{name}.mp4,x\n", f"{name}.csv") for name in ("train", "val")]
-    rows, names, notes = read_rows(lists, "", "")
-    assert [row.split for row in rows] == ["train", "val"]
-    assert names == ("x",)
-    assert notes == [f"{source}: columns taken: video as path" for source in lists]
+    data_set = read_data_set(lists, "", "")
+    assert [row.split for row in data_set.rows] == ["train", "val"]
+    assert data_set.names == ("x",)
+    assert list(data_set.notes) == [f"{source}: columns taken: video as path" for source in lists]
 
 
 def test_the_readme_names_the_columns():
@@ -422,7 +425,7 @@ def test_folders_of_one_name_in_two_spellings_make_one_class(tmp_path):
     for name in (COMPOSED, DECOMPOSED, "tea", "tea "):
         (tmp_path / name).mkdir()
         (tmp_path / name / f"{len(name)}.mp4").touch()
-    found = read_folder(str(tmp_path), val_share=0.5, seed=0)
+    found = read_folder(FolderOptions(str(tmp_path), Path(), val_share=0.5))
     assert found.names == [COMPOSED, "tea"]
     assert sorted(row.label for row in found.rows) == [COMPOSED, COMPOSED, "tea", "tea"]
     assert all((tmp_path / row.path).is_file() for row in found.rows)
@@ -430,7 +433,7 @@ def test_folders_of_one_name_in_two_spellings_make_one_class(tmp_path):
 
 def test_official_names_find_files_in_the_other_form():
     index = VideoIndex([f"{DECOMPOSED}/v_{DECOMPOSED}_g01.avi"])
-    assert index.named(f"v_{COMPOSED}_g01") == index.like(f"V {COMPOSED} g01") == index.paths
+    assert index.named(f"v_{COMPOSED}_g01") == index.named_alike(f"V {COMPOSED} g01") == index.paths
 
 
 def test_a_run_points_out_names_that_look_alike():

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from video_rs.lists.records import VideoRecord, read_label_map, read_records
+from video_rs.lists.label_map import read_label_map
+from video_rs.lists.records import VideoRecord, read_records
 from video_rs.runtime.errors import InputError
 
 

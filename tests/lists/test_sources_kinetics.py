@@ -3,8 +3,9 @@
 import pytest
 
 from helpers.source_trees import accepted, refused, snapshot, touch, write
-from video_rs.lists.records import VideoRecord, read_label_map, read_records
-from video_rs.lists.sources.kinetics import class_names, listed_segments, read_segments
+from video_rs.lists.label_map import read_label_map
+from video_rs.lists.records import VideoRecord, read_records
+from video_rs.lists.sources.kinetics import class_names, listed_videos, read_segments
 from video_rs.runtime.errors import InputError
 
 HEADER = "label,youtube_id,time_start,time_end,split,is_cc"
@@ -127,7 +128,7 @@ def test_600_and_700_names_come_from_the_train_rows(tmp_path):
     segments = read_segments([csv])
     names = class_names(segments, 600)
     assert names == ["Yoga", "passing American football", "zumba"]
-    listed = listed_segments(segments, names, 600, untrimmed=False)
+    listed = listed_videos(segments, names, 600, untrimmed=False)
     assert (listed[3].label, listed[3].split) == ("passing American football", "test")
     assert listed[3].stems == ("d_000001_000011", "d_1_11", "d")
     lines = prepare(touch(tmp_path / "v", "a.mp4"), [csv], tmp_path / "out", classes=700)

@@ -3,7 +3,8 @@
 import pytest
 
 from helpers.source_trees import accepted, refused, snapshot, touch, write
-from video_rs.lists.records import VideoRecord, read_label_map, read_records
+from video_rs.lists.label_map import read_label_map
+from video_rs.lists.records import VideoRecord, read_records
 
 CLASSES = "1 ApplyEyeMakeup", "2 HandstandPushups"
 TRAIN = "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1", "HandstandPushups/v_HandStandPushups_g08_c01.avi 2"

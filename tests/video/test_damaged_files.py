@@ -15,7 +15,8 @@ from helpers.damage import WAYS, write_damaged
 from helpers.runs import tiny_run
 from helpers.tools import ROOT
 from helpers.videos import make_videos, moving_square
-from video_rs.curation.checking import run_check
+from video_rs.curation.doctor.check import run_check
+from video_rs.curation.doctor.options import CheckOptions
 from video_rs.data.dataset import ClipReader, VideoSource
 from video_rs.data.loader import ClipLoader, Workers
 from video_rs.data.order import ClipOrder, Share, permutation
@@ -63,7 +64,7 @@ def test_every_damaged_file_is_read_or_named_with_a_reason(damaged):
 
 
 def test_the_doctor_finds_what_a_full_decode_finds(damaged, tmp_path):
-    found = run_check([str(damaged)], str(tmp_path), depth="all", processes=2, time_limit=10)
+    found = run_check(CheckOptions((str(damaged),), str(tmp_path), depth="all", processes=2, time_limit=10))
     kinds = Counter(finding.kind for finding in found.quarantined.values())
     assert set(kinds) <= {"truncated", "unreadable", "damaged", "empty", "conflict"}
     data = json.loads((tmp_path / "check.json").read_text())

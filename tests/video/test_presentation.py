@@ -9,7 +9,7 @@ import torch
 
 from helpers.numbered_videos import importable
 from helpers.programs import PROGRAMS
-from video_rs.curation.reencoding import reencode
+from video_rs.curation.prepare.reencoding import reencode
 from video_rs.video import DecodeError, open_video
 from video_rs.video.orientation import states_orientation
 from video_rs.video.probing.probe import probe

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 from helpers.videos import moving_square
-from video_rs.curation.reencoding import reencode
+from video_rs.curation.prepare.reencoding import reencode
 from video_rs.data.dataset import VideoSource, ViewReader
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.transforms import EvalTransform
 from video_rs.lists.records import VideoRecord
-from video_rs.lists.trees import find_videos
+from video_rs.lists.video_search import find_videos
 from video_rs.video import DecodeError, open_video
 from video_rs.video.location import Location
 from video_rs.video.probing.probe import probe

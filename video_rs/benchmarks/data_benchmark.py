@@ -9,8 +9,10 @@ from typing import Any
 from video_rs.benchmarks.benchmark import spread
 from video_rs.benchmarks.data_subjects import DataSubject, data_subjects
 from video_rs.benchmarks.process import started
-from video_rs.curation.checking import probe_all
-from video_rs.curation.preparing import run_preparation
+from video_rs.curation.doctor.probing import probe_all
+from video_rs.curation.file_workers import FileWorkers
+from video_rs.curation.prepare.options import PrepareOptions
+from video_rs.curation.prepare.preparation import run_preparation
 from video_rs.lists.records import read_records
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.processes import usable_cores
@@ -24,7 +26,8 @@ def data_files(source: str, folder: Path, short_side: int) -> dict[str, dict[str
         InputError: the list cannot be read, or not one of its files.
     """
     originals = [record.path for record in read_records(source, require_labels=False).records]
-    done = run_preparation(source, str(folder), short_side=short_side, processes=usable_cores())
+    options = PrepareOptions(source, str(folder), short_side=short_side, processes=usable_cores())
+    done = run_preparation(options)
     if not done.done + done.skipped:
         raise InputError(f"none of {done.failed} files of {source} can be read: {folder / 'failures.csv'} says why")
     prepared = [record.path for record in read_records(folder / "list.csv", require_labels=False).records]
@@ -36,8 +39,8 @@ def data_files(source: str, folder: Path, short_side: int) -> dict[str, dict[str
 
 def _sound(paths: Sequence[str], cache: Path) -> list[str]:
     with ProbeCache(cache) as known:
-        probes, _, _ = probe_all(paths, known, "ends", usable_cores(), 60.0)
-    return [path for path in paths if probes[path].kind == "ok"]
+        found = probe_all(paths, known, "ends", FileWorkers(usable_cores(), time_limit=60.0))
+    return [path for path in paths if found.probes[path].kind == "ok"]
 
 
 def measure_data(

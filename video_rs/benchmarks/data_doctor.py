@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from video_rs.benchmarks.benchmark import spread
-from video_rs.curation.checking import probe_all
+from video_rs.curation.doctor.probing import probe_all
+from video_rs.curation.file_workers import FileWorkers
 from video_rs.video.probing.cache import ProbeCache
 
 PROCESSES = (1, 2, 4)
@@ -29,8 +30,8 @@ def probing_rates(videos: Sequence[str], rounds: int, say: Callable[[str], None]
         for processes, measured in rates.items():
             with tempfile.TemporaryDirectory() as folder, ProbeCache(Path(folder, "probes.sqlite")) as empty:
                 started = time.perf_counter()
-                _, _, probed = probe_all(videos, empty, "ends", processes, TIME_LIMIT)
-                measured.append(probed / (time.perf_counter() - started))
+                found = probe_all(videos, empty, "ends", FileWorkers(processes, TIME_LIMIT))
+                measured.append(found.fresh / (time.perf_counter() - started))
     return [
         {
             "processes": processes,

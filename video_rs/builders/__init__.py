@@ -27,7 +27,8 @@ from video_rs.engine.batch_norm import synchronize
 from video_rs.engine.ema import Ema
 from video_rs.engine.losses import SigmoidLoss, SoftmaxLoss, class_weights, positive_weights
 from video_rs.engine.trainer import TrainSettings
-from video_rs.lists.records import RecordList, read_label_map, read_records
+from video_rs.lists.label_map import read_label_map
+from video_rs.lists.records import RecordList, read_records
 from video_rs.models import Architecture, VideoClassifier, architecture, freeze_stages
 from video_rs.models.resnet3d import FEATURES
 from video_rs.models.weights.pretrained import Weights, load_pretrained
@@ -405,7 +406,7 @@ def ensure_demo_clips(config: Config, announce: Callable[[str], None]) -> None:
     train_list = Path(config.DATA.TRAIN_LIST)
     if config.DATA.DEMO != "motion" or (train_list.parent / "motion_demo.json").is_file():
         return
-    from video_rs.curation.motion_demo import make_motion_demo
+    from video_rs.curation.motion_demo.data_set import make_motion_demo
 
     announce(f"the demo clips are missing and are written to {train_list.parent}: about half a minute")
     make_motion_demo(train_list.parent)

@@ -1,10 +1,9 @@
-"""List files: what to read, how long, and which classes. No video is opened here.
+"""Records: what to read of which video, and its classes. No video is opened here.
 
-The forms of a list are read in listing.py; all of them give the same :class:`RecordList`.
+:mod:`video_rs.lists.reading` reads the rows of a list; whichever form it has, the rows become one :class:`RecordList`.
 """
 
 import gc
-import io
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -13,47 +12,78 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from video_rs.lists.classes import Classes
-from video_rs.lists.listed_paths import PathFinder
-from video_rs.lists.listing import HOW_TO, Listing, Row, read_listing, read_text, short
+from video_rs.lists.reading import HOW_TO, read_listing
+from video_rs.lists.rows import Listing, ListRow, shortened
+from video_rs.lists.video_paths import PathResolver
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.wording import canonical
 
 
 @dataclass(frozen=True, slots=True)
 class VideoRecord:
-    """One video, or the segment ``[start, end)`` seconds of it."""
+    """One video, or the segment ``[start, end)`` of it.
 
-    path: str  # resolved: absolute, or a URL that iopath opens
-    labels: tuple[int, ...]  # class ids; several for multi-label, none where labels were not asked for
-    start: float | None  # seconds; None: from the beginning
-    end: float | None  # seconds; None: to the end
-    id: str  # for reports and predictions: the list's id column, else the path as listed and the segment
+    Attributes:
+        path: absolute, or a URL that iopath opens.
+        labels: class ids; several for a video of several classes, none where labels were not required.
+        start: of the segment, in seconds; None: the segment begins with the video.
+        end: of the segment, in seconds; None: the segment ends with the video.
+        id: for reports and predictions: the list's id column, else the path as listed and the segment.
+    """
+
+    path: str
+    labels: tuple[int, ...]
+    start: float | None
+    end: float | None
+    id: str
 
 
 @dataclass(frozen=True)
 class RecordList:
-    """The rows of one list or split, in the list's order, and what their class ids mean."""
+    """The records of one list or split, in the list's order, and what their class ids mean.
+
+    Attributes:
+        records: one for each row.
+        label_names: ``label_names[i]`` names class i; integer labels are named by their digits.
+        source: the list, for messages.
+        notes: sentences on how columns, paths and labels have been read.
+        has_splits: whether the list has splits; a list without gives all its rows for any split.
+    """
 
     records: tuple[VideoRecord, ...]
-    label_names: tuple[str, ...]  # label_names[i] names class i; integer labels are named by their digits
+    label_names: tuple[str, ...]
     source: str
-    notes: tuple[str, ...] = ()  # sentences on how columns, paths and labels have been read
-    has_splits: bool = False  # whether the list has; one without gives all its rows for any split
+    notes: tuple[str, ...] = ()
+    has_splits: bool = False
 
     def __len__(self) -> int:
         return len(self.records)
 
 
-class Fault(NamedTuple):
-    """A row that cannot be used, as written, and why: its label, its path or its times."""
+class RowFault(NamedTuple):
+    """A row whose label, path or times cannot be used, and the reason."""
 
-    row: Row
+    row: ListRow
     reason: str
+
+
+class SplitRecords(NamedTuple):
+    """The records of one split, and the rows of the split that cannot be used."""
+
+    found: RecordList
+    faults: list[RowFault]
+
+
+class _LabelRules(NamedTuple):
+    """How labels are read: the names and the number of classes, where they are given, and whether rows need a label."""
+
+    names: Sequence[str] | None = None
+    num_classes: int | None = None
+    required: bool = False
 
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Nothing read here is cyclic; walking the growing lists again and again would take 40 % of the time."""
+    """Pause Python's collector of cycles: it would walk the growing lists again and again, for 40 % of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -75,121 +105,131 @@ def read_records(
 ) -> RecordList:
     """Read a list file or a folder of class folders.
 
-    ``split`` keeps the rows of that split where the list has splits. ``root`` is what a list's relative paths are
-    relative to (default: the list's own folder; a folder of class folders does not use it). Labels are names or class
-    ids, several joined by ``;``. Labels that are all integers are ids, unless some are names in ``label_names``.
-    Names get their ids from ``label_names``, else from sorting the names of the train rows (of all rows, where there
-    are none): pass a train list's ``label_names`` to read its validation list. ``num_classes`` bounds the ids.
-    ``require_labels=False`` also takes rows, or a list, without labels. Raises InputError, with the line number.
+    Labels are names or class ids, several joined by ``;``. Labels that are all integers are ids, unless some of them
+    are names in ``label_names``. Names get their ids from ``label_names``, else from sorting the names of the train
+    rows (of all rows, where there are no train rows): pass a train list's ``label_names`` to read its validation list.
+
+    Args:
+        source: the list.
+        split: keeps the rows of that split, where the list has splits.
+        root: what a list's relative paths start from; empty: the list's own folder. A folder of class folders does not
+            use it.
+        label_names: names of the classes, in the order of their ids.
+        num_classes: number of classes, which bounds the ids.
+        require_labels: False also takes rows, or a list, without labels.
+
+    Raises:
+        InputError: the list cannot be read or a row cannot be used; the message has the line number.
     """
     source = os.fspath(source)
     listing = read_listing(source, root, require_labels)
-    return _read(listing, source, split, label_names, num_classes, require_labels)
+    labels = _LabelRules(label_names, num_classes, require_labels)
+    return _to_records(listing, source, split, labels)
 
 
 @_collector_paused()
-def records_of(listing: Listing, source: str) -> RecordList:
-    """The records of all rows of a list that has been read; labels may be missing. InputError as read_records."""
-    return _read(listing, source, None, None, None, require_labels=False)
+def records_of_rows(listing: Listing, source: str) -> RecordList:
+    """Return the records of all rows of a list that has been read; labels may be missing.
 
-
-@_collector_paused()
-def splits_of(
-    listing: Listing, source: str, label_names: Sequence[str] | None = None
-) -> dict[str, tuple[RecordList, list[Fault]]]:
-    """Every split of a list by its name, and what cannot be used of it; a list without splits has one, called "".
-
-    Errors as for :func:`read_records`, but that a row's own fault refuses that row alone, and labels may be missing.
+    Raises:
+        InputError: a row cannot be used.
     """
-    splits = sorted({row.split for row in listing.rows}) if listing.has_splits else [None]
+    return _to_records(listing, source, None, _LabelRules())
+
+
+@_collector_paused()
+def records_by_split(
+    listing: Listing, source: str, label_names: Sequence[str] | None = None
+) -> dict[str, SplitRecords]:
+    """Return the records of every split of a list by its name; a list without splits has one split, called "".
+
+    Labels may be missing. A row that cannot be used is returned as a fault of its split.
+
+    Args:
+        listing: the list's rows.
+        source: the list, for messages.
+        label_names: names of the classes, in the order of their ids; None: the list names them.
+
+    Raises:
+        InputError: the list as a whole cannot be used.
+    """
+    splits: list[str | None] = [None]
+    if listing.has_splits:
+        splits = sorted({row.split for row in listing.rows})
+
     found = {}
     for split in splits:
-        faults: list[Fault] = []
-        found[split or ""] = _read(listing, source, split, label_names, None, False, faults), faults
+        faults: list[RowFault] = []
+        records = _to_records(listing, source, split, _LabelRules(label_names), faults)
+        found[split or ""] = SplitRecords(records, faults)
     return found
 
 
-def names_in(rows: Sequence[Row], source: str) -> tuple[str, ...]:
-    """The class names that the rows of a list, or of several, give by themselves; see :func:`read_records`."""
+def class_names_of_rows(rows: Sequence[ListRow], source: str) -> tuple[str, ...]:
+    """Return the class names that the rows of a list, or of several, give by themselves; see :func:`read_records`."""
     return Classes.of(rows, rows, None, None, source).names
 
 
-def _read(
-    listing: Listing,
-    source: str,
-    split: str | None,
-    label_names: Sequence[str] | None,
-    num_classes: int | None,
-    require_labels: bool,
-    faults: list[Fault] | None = None,
+def _to_records(
+    listing: Listing, source: str, split: str | None, labels: _LabelRules, faults: list[RowFault] | None = None
 ) -> RecordList:
-    """Where ``faults`` are collected, a row with one is left out instead of refusing the list."""
+    """Return the records of a split. Where ``faults`` are collected, a row with a fault does not refuse the list."""
     rows = _rows_of_split(listing, split, source)
-    classes = Classes.of(listing.rows, rows, label_names, num_classes, source)
-    paths = PathFinder(listing.root, source)
-    cache: dict[str, tuple[int, ...]] = {}
+    classes = Classes.of(listing.rows, rows, labels.names, labels.num_classes, source)
+    paths = PathResolver(listing.root, source)
+
+    ids_of_label: dict[str, tuple[int, ...]] = {}  # most rows have a label that an earlier row had
     records = []
     for row in rows:
         try:
-            if (labels := cache.get(row.label)) is None:
-                labels = cache[row.label] = classes.ids(row, require_labels)
-            path = paths.find(row)
+            class_ids = ids_of_label.get(row.label)
+            if class_ids is None:
+                class_ids = classes.ids(row, labels.required)
+                ids_of_label[row.label] = class_ids
+            path = paths.resolve(row)
             start, end = _segment(row, source)
         except InputError as error:
             if faults is None:
                 raise
-            faults.append(Fault(row, str(error)))
+            faults.append(RowFault(row, str(error)))
             continue
-        records.append(VideoRecord(path, labels, start, end, row.id or _default_id(row)))
-    notes = filter(None, (*listing.notes, *paths.notes(), classes.order_note(rows)))
+        records.append(VideoRecord(path, class_ids, start, end, row.id or _default_id(row)))
+
+    notes = [*listing.notes, *paths.notes()]
+    order_note = classes.order_note(rows)
+    if order_note:
+        notes.append(order_note)
     return RecordList(tuple(records), classes.names, source, tuple(notes), listing.has_splits)
 
 
-def read_label_map(path: str) -> tuple[str, ...]:
-    """Return class names, one a line: the first is class 0. Blank lines at the end are nothing.
-
-    Raises:
-        InputError: an empty line between two names, or a name that stands there twice.
-    """
-    text = read_text(
-        os.fspath(path), "label map", "give a text file with one class name a line, or none (DATA.LABEL_MAP '')"
-    )
-    first_line: dict[str, int] = {}
-    # Editors end a file with blank lines; between two names one would be a class without a name.
-    for number, name in enumerate(map(canonical, io.StringIO(text.rstrip())), 1):
-        if not name:
-            raise InputError(f"{path}, line {number}: empty; write one class name a line, with no gaps")
-        if name in first_line:
-            raise InputError(f"{path}, line {number}: {name!r} stands on line {first_line[name]} too; remove one")
-        first_line[name] = number
-    if not first_line:
-        raise InputError(f"label map {path} is empty; write one class name a line")
-    return tuple(first_line)
-
-
-def _rows_of_split(listing: Listing, split: str | None, source: str) -> list[Row]:
-    chosen = listing.rows
-    if split is not None and listing.has_splits:
-        chosen = [row for row in listing.rows if row.split == split]
+def _rows_of_split(listing: Listing, split: str | None, source: str) -> list[ListRow]:
+    """Return the rows of a split; all rows where no split is asked for or the list has none."""
     if not listing.rows:
         raise InputError(f"list {source} has a header but no rows; {HOW_TO}")
-    if not chosen:
-        splits = sorted({row.split for row in listing.rows})
-        test_rows = split == "val" and "test" in splits
-        raise InputError(
-            f"{source} has no rows of the split {split!r}, only of {', '.join(map(repr, splits))}; correct its split "
-            "column (train, val, test)" + (", or test on them: tools/test_net.py --split test" if test_rows else "")
-        )
-    return chosen
+    if split is None or not listing.has_splits:
+        return listing.rows
+
+    chosen = [row for row in listing.rows if row.split == split]
+    if chosen:
+        return chosen
+
+    splits = sorted({row.split for row in listing.rows})
+    hint = ""
+    if split == "val" and "test" in splits:
+        hint = ", or test on them: tools/test_net.py --split test"
+    raise InputError(
+        f"{source} has no rows of the split {split!r}, only of {', '.join(map(repr, splits))}; correct its split "
+        f"column (train, val, test){hint}"
+    )
 
 
-# One row's times
-
-
-def _segment(row: Row, source: str) -> tuple[float | None, float | None]:
+def _segment(row: ListRow, source: str) -> tuple[float | None, float | None]:
+    """Return start and end of a row's segment in seconds, None where the row does not say."""
     if not row.start and not row.end:
         return None, None
-    start, end = (_seconds(row, name, source) for name in ("start", "end"))
+
+    start = _seconds(row, "start", row.start, source)
+    end = _seconds(row, "end", row.end, source)
     if end is not None and end <= (start or 0.0):
         raise InputError(
             f"{row.where(source)}: end {row.end} is not after start {row.start or 0}; give both in seconds"
@@ -197,21 +237,25 @@ def _segment(row: Row, source: str) -> tuple[float | None, float | None]:
     return start, end
 
 
-def _seconds(row: Row, name: str, source: str) -> float | None:
-    text = getattr(row, name)
+def _seconds(row: ListRow, column: str, text: str, source: str) -> float | None:
+    """Return the seconds that a cell states, None where it is empty."""
     if not text:
         return None
+
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not (math.isfinite(value) and value >= 0):
+    if not math.isfinite(value) or value < 0:
         raise InputError(
-            f"{row.where(source)}: {name} {short(text)!r}, expected seconds from 0; correct it, "
+            f"{row.where(source)}: {column} {shortened(text)!r}, expected seconds from 0; correct it, "
             "or rename the column if it is no segment"
         )
     return value
 
 
-def _default_id(row: Row) -> str:
-    return f"{row.path}:{row.start or 0}-{row.end or 'end'}" if row.start or row.end else row.path
+def _default_id(row: ListRow) -> str:
+    """Return the id of a row that states none: two segments of one video differ."""
+    if row.start or row.end:
+        return f"{row.path}:{row.start or 0}-{row.end or 'end'}"
+    return row.path

@@ -13,9 +13,10 @@ from torch import Tensor
 from video_rs import builders
 from video_rs.config import Config, config_from_text
 from video_rs.video.fetching import handler_names, register_handlers
-from video_rs.lists.listing import read_listing
+from video_rs.lists.label_map import read_label_map
+from video_rs.lists.reading import read_listing
 from video_rs.data.preprocessing import Preprocessing
-from video_rs.lists.records import RecordList, read_label_map, read_records
+from video_rs.lists.records import RecordList, read_records
 from video_rs.runtime import distributed
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.convolution_check import require_right_convolutions

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from video_rs.lists.classes import alike_names_notes, empty_classes_note
+from video_rs.lists.class_notes import alike_names_notes, empty_classes_note
 from video_rs.lists.sources.folder import mirrored_names
 from video_rs.runtime import distributed
 from video_rs.runtime.progress import say

@@ -1,4 +1,4 @@
-"""Writing videos from frames in memory; :mod:`video_rs.curation.reencoding` writes a file's own frames again."""
+"""Writing videos from frames in memory; :mod:`video_rs.curation.prepare` writes a file's own frames again."""
 
 import os
 import platform

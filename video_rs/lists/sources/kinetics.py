@@ -2,12 +2,17 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from video_rs.lists.listing import SPLIT_WORDS, read_text, short
-from video_rs.lists.sources.coverage import Listed
-from video_rs.lists.sources.names import normalised
+from video_rs.lists.rows import SPLIT_WORDS, shortened
+from video_rs.lists.sources.matching import ListedVideo
+from video_rs.lists.sources.official import OfficialList, class_count_note, write_found
+from video_rs.lists.sources.options import KineticsOptions
+from video_rs.lists.sources.output import train_command
+from video_rs.lists.sources.video_index import normalised
+from video_rs.lists.text_files import read_text
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import nearest
 
@@ -17,7 +22,15 @@ _HOW_TO = "give an official CSV (label,youtube_id,time_start,time_end,split)"
 
 
 class Segment(NamedTuple):
-    """One row of an official CSV; ``where`` it stands is for messages, times are whole seconds."""
+    """One row of an official CSV.
+
+    Attributes:
+        where: place of the row, for messages.
+        label: class name; "" where the row has none.
+        youtube_id: of the video.
+        start, end: whole seconds.
+        split: ``train``, ``val`` or ``test``.
+    """
 
     where: str
     label: str
@@ -27,29 +40,67 @@ class Segment(NamedTuple):
     split: str
 
 
+def make_list(options: KineticsOptions) -> list[str]:
+    """Write ``kinetics400.csv`` (``600``, ``700``) and ``labels.txt``; return the lines of the report.
+
+    Raises:
+        InputError: an official CSV cannot be read, no listed video is there, or a file cannot be written.
+    """
+    version = options.num_classes
+    segments = read_segments(options.csv_files)
+    names = class_names(segments, version)
+    videos = listed_videos(segments, names, version, options.untrimmed)
+    official = OfficialList(f"Kinetics-{version}", videos, names, num_classes=version)
+
+    folder = options.output or f"data/kinetics{version}"
+    path = Path(folder) / f"kinetics{version}.csv"
+    lines = write_found(official, options.videos, path, options.missing)
+    command = train_command("kinetics_rs.yaml", path, f"MODEL.NUM_CLASSES {len(names)}")
+    return [*lines, *class_count_note(official), *command]
+
+
 def read_segments(paths: Sequence[str]) -> list[Segment]:
-    """The rows of all CSVs, in their order. Raises InputError, with the line number."""
-    return [segment for path in paths for segment in _read(path)]
+    """Return the rows of all CSVs, in their order.
+
+    Raises:
+        InputError: a CSV or a row cannot be read; the message has the line number.
+    """
+    segments = []
+    for path in paths:
+        segments += _read_csv(path)
+    return segments
 
 
 def class_names(segments: Sequence[Segment], version: int) -> list[str]:
-    """The classes in the order of their numbers.
+    """Return the classes in the order of their ids.
 
     Kinetics-400 has the names that its published checkpoints have (torchvision's); for the others the names of the
-    train rows are sorted. Raises InputError where there are no train rows to take names from.
+    train rows are sorted.
+
+    Raises:
+        InputError: there are no train rows to take names from.
     """
     if version == 400:
-        from torchvision.models.video import R3D_18_Weights  # seconds to import: only where it is needed
+        # Importing torchvision takes seconds, and the other versions do not need it.
+        from torchvision.models.video import R3D_18_Weights
 
         return list(R3D_18_Weights.KINETICS400_V1.meta["categories"])
+
     names = sorted({segment.label for segment in segments if segment.split == "train" and segment.label})
     if not names:
         raise InputError(f"the classes of Kinetics-{version} are named by its train rows; give the train CSV too")
-    return sorted({normalised(name): name for name in reversed(names)}.values())
+
+    # CSVs spell some names in two ways; the first spelling in the alphabet stands for both.
+    first_spelling: dict[str, str] = {}
+    for name in names:
+        first_spelling.setdefault(normalised(name), name)
+    return sorted(first_spelling.values())
 
 
-def listed_segments(segments: Sequence[Segment], names: Sequence[str], version: int, untrimmed: bool) -> list[Listed]:
-    """What to look for: ``ID_000010_000020`` (as CVDF names them), ``ID_10_20``, or ``ID`` alone.
+def listed_videos(
+    segments: Sequence[Segment], names: Sequence[str], version: int, untrimmed: bool
+) -> list[ListedVideo]:
+    """Return the videos to look for: ``ID_000010_000020`` (as CVDF names them), ``ID_10_20``, or ``ID`` alone.
 
     Args:
         segments: of the official CSVs.
@@ -58,66 +109,79 @@ def listed_segments(segments: Sequence[Segment], names: Sequence[str], version: 
         untrimmed: a file named by its id alone is the whole video, of which the row's seconds count; else it is cut.
 
     Raises:
-        InputError: a label that is no class.
+        InputError: a label is no class.
     """
     by_letters = {normalised(name): name for name in names}
-    return list(dict.fromkeys(_listed(segment, by_letters, version, untrimmed) for segment in segments))
+    videos = [_listed_video(segment, by_letters, version, untrimmed) for segment in segments]
+    return list(dict.fromkeys(videos))
 
 
-def _listed(segment: Segment, by_letters: dict[str, str], version: int, untrimmed: bool) -> Listed:
+def _listed_video(segment: Segment, by_letters: Mapping[str, str], version: int, untrimmed: bool) -> ListedVideo:
+    """Return what to look for of one row."""
     label = by_letters.get(normalised(segment.label), "")
     if segment.label and not label:
         _refuse_label(segment, list(by_letters.values()), version)
-    name, start, end = segment.youtube_id, segment.start, segment.end
-    clip = f"{name}_{start:06d}_{end:06d}"
-    stems = (clip, f"{name}_{start}_{end}")
-    if untrimmed:
-        return Listed(clip, label, segment.split, stems, uncut=name, start=str(start), end=str(end))
-    return Listed(clip, label, segment.split, (*stems, name))
+
+    name = segment.youtube_id
+    clip = f"{name}_{segment.start:06d}_{segment.end:06d}"
+    stems = (clip, f"{name}_{segment.start}_{segment.end}")
+    if not untrimmed:
+        return ListedVideo(clip, label, segment.split, (*stems, name))
+    return ListedVideo(clip, label, segment.split, stems, uncut=name, start=str(segment.start), end=str(segment.end))
 
 
 def _refuse_label(segment: Segment, names: list[str], version: int) -> None:
+    """Raise InputError for a label that is no class."""
     near = nearest(segment.label, names)
     hint = f", nearest {near!r}" if near else ""
     raise InputError(
-        f"{segment.where}: label {short(segment.label)!r} is none of the {len(names)} classes of Kinetics-{version}"
-        f"{hint}; give the CSVs of one version, and that version as --classes"
+        f"{segment.where}: label {shortened(segment.label)!r} is none of the {len(names)} classes of "
+        f"Kinetics-{version}{hint}; give the CSVs of one version, and that version as --classes"
     )
 
 
-def _read(path: str) -> Iterator[Segment]:
-    reader = csv.DictReader(io.StringIO(read_text(path, "Kinetics CSV", _HOW_TO), newline=""), skipinitialspace=True)
-    absent = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
-    if absent:
-        raise InputError(
-            f"{path}: no column {absent[0]!r} in the header {','.join(reader.fieldnames or ())}; {_HOW_TO}"
-        )
+def _read_csv(path: str) -> list[Segment]:
+    """Return the rows of one CSV."""
+    text = read_text(path, "Kinetics CSV", _HOW_TO)
+    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+    header = reader.fieldnames or ()
+    for column in _COLUMNS:
+        if column not in header:
+            raise InputError(f"{path}: no column {column!r} in the header {','.join(header)}; {_HOW_TO}")
+
+    segments = []
     try:
         for row in reader:
-            yield _segment(row, f"{path}, line {reader.line_num}")
+            segments.append(_segment(row, f"{path}, line {reader.line_num}"))
     except csv.Error as error:
-        # The inner reader's number: the outer one's is that of the last good row.
+        # The inner reader counts the line that failed, the outer reader the last good one.
         raise InputError(f"{path}, line {reader.reader.line_num}: {error}; correct the line") from error
+    return segments
 
 
-def _segment(row: dict[str, str | None], where: str) -> Segment:
-    values = {name: (row[name] or "").strip() for name in _COLUMNS}
-    if not values["youtube_id"]:
+def _segment(row: Mapping[str, str | None], where: str) -> Segment:
+    """Return one row, checked."""
+    # A row that is too short has None in its last columns.
+    cells = {column: (text or "").strip() for column, text in row.items() if column in (*_COLUMNS, "label")}
+    youtube_id = cells["youtube_id"]
+    if not youtube_id:
         raise InputError(f"{where}: no youtube_id; fill it in or remove the line")
-    if values["split"] not in SPLIT_WORDS:
-        raise InputError(f"{where}: split {values['split']!r}, allowed: {', '.join(SPLIT_WORDS)}; correct it")
-    start, end = (_seconds(values[name], name, where) for name in ("time_start", "time_end"))
+    if cells["split"] not in SPLIT_WORDS:
+        raise InputError(f"{where}: split {cells['split']!r}, allowed: {', '.join(SPLIT_WORDS)}; correct it")
+
+    start = _seconds(cells["time_start"], "time_start", where)
+    end = _seconds(cells["time_end"], "time_end", where)
     if end <= start:
         raise InputError(f"{where}: time_end {end} is not after time_start {start}; correct the line")
-    label = (row.get("label") or "").strip()
-    return Segment(where, label, values["youtube_id"], start, end, SPLIT_WORDS[values["split"]])
+    return Segment(where, cells.get("label", ""), youtube_id, start, end, SPLIT_WORDS[cells["split"]])
 
 
-def _seconds(text: str, name: str, where: str) -> int:
+def _seconds(text: str, column: str, where: str) -> int:
+    """Return the whole seconds that a cell states."""
     try:
         value = int(float(text))
     except (ValueError, OverflowError):
         value = -1
     if value < 0:
-        raise InputError(f"{where}: {name} {short(text)!r}, expected seconds from 0; correct it")
+        raise InputError(f"{where}: {column} {shortened(text)!r}, expected seconds from 0; correct it")
     return value

@@ -3,93 +3,192 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from video_rs.lists.listing import read_text, short
-from video_rs.lists.sources.coverage import Listed
+from video_rs.lists.rows import shortened
+from video_rs.lists.sources.matching import ListedVideo
+from video_rs.lists.sources.official import OfficialList, class_count_note, write_found
+from video_rs.lists.sources.options import Ssv2Options
+from video_rs.lists.sources.output import save_config, train_command
+from video_rs.lists.text_files import read_text
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import nearest
 
 _PREFIX = "something-something-v2-"  # of the first release's files
 _HOW_TO = "give the folder of the labels, with labels.json, train.json and validation.json"
+_COMMENT = """\
+R3D-RS-50 on Something-Something v2. Written by datasets/ssv2.py.
+
+Command:   python tools/train_net.py --cfg {path}
+Hardware:  as kinetics_rs.yaml: its batch of 1024 clips wants about 32 large GPUs, or TRAIN.ACCUMULATION_STEPS. With a
+           smaller TRAIN.BATCH_SIZE, lower SOLVER.BASE_LR in proportion.
+Time:      not measured.
+Expected:  not measured.
+
+RANDOM_FLIP must be false: mirrored, "from left to right" shows "from right to left".
+SAMPLING_RATE is 1: the videos have 12 frames a second and last about four seconds.
+"""
+
+
+def make_list(options: Ssv2Options) -> list[str]:
+    """Write ``ssv2.csv``, ``labels.txt`` and the config ``ssv2.yaml``; return the lines of the report.
+
+    Raises:
+        InputError: an official file cannot be read, no listed video is there, or a file cannot be written.
+    """
+    names = read_classes(options.labels)
+    videos = read_lists(options.labels, names)
+    official = OfficialList("Something-Something v2", videos, names, num_classes=174)
+
+    list_path = Path(options.output) / "ssv2.csv"
+    config_path = list_path.with_suffix(".yaml")
+    lines = write_found(official, options.videos, list_path, options.missing)
+    lines.append(_save_config(config_path, list_path, options.base_config, len(names)))
+    lines += class_count_note(official)
+    lines.append(
+        "DATA.RANDOM_FLIP must be false here, as some classes differ in left and right only; the config has it so"
+    )
+    return [*lines, *train_command(str(config_path))]
+
+
+def _save_config(path: Path, list_path: Path, base: Path, num_classes: int) -> str:
+    """Write the config beside the list; return the line of the report about it."""
+    listed = list_path.resolve()
+    values = {
+        "OUTPUT_DIR": "runs/ssv2",
+        "MODEL": {"NUM_CLASSES": num_classes},
+        "DATA": {
+            "TRAIN_LIST": str(listed),
+            "VAL_LIST": str(listed),
+            "LABEL_MAP": str(listed.with_name("labels.txt")),
+            "SAMPLING_RATE": 1,
+            "RANDOM_FLIP": False,
+        },
+    }
+    return save_config(path, _COMMENT.format(path=path), base, values)
 
 
 def read_classes(folder: str) -> list[str]:
-    """The class names in the order of ``labels.json`` (``{"Opening something": "46"}``). Raises InputError."""
-    path = _file(folder, "labels.json")
-    numbers = _json(path, dict)
-    by_number = {str(number): _plain(name) for name, number in numbers.items()}
-    wanted = [str(i) for i in range(len(numbers))]
-    if not numbers or set(by_number) != set(wanted):
-        raise InputError(f"{path}: the class numbers are not 0 to {len(numbers) - 1}, each once; {_HOW_TO}")
-    return [by_number[number] for number in wanted]
+    """Return the class names in the order of ``labels.json`` (``{"Opening something": "46"}``).
 
-
-def read_lists(folder: str, names: Sequence[str]) -> list[Listed]:
-    """The videos of train, validation (``val``) and, where there, test, whose labels ``test-answers.csv`` may tell.
-
-    A label is the template without its brackets. Raises InputError.
+    Raises:
+        InputError: the file cannot be read, or its numbers do not count from 0.
     """
-    known, listed = dict.fromkeys(names), []
-    for part, split in (("train", "train"), ("validation", "val")):
-        path = _file(folder, f"{part}.json")
-        listed += [_listed(entry, f"{path}, entry {i}", split, known) for i, entry in enumerate(_json(path, list), 1)]
-    return listed + list(_test(folder, known))
+    path = _file(folder, "labels.json")
+    numbers = _read_json(path, dict)
+    by_number = {str(number): _label(name) for name, number in numbers.items()}
+    expected = [str(index) for index in range(len(numbers))]
+    if not numbers or set(by_number) != set(expected):
+        raise InputError(f"{path}: the class numbers are not 0 to {len(numbers) - 1}, each once; {_HOW_TO}")
+    return [by_number[number] for number in expected]
 
 
-def _test(folder: str, known: dict[str, None]) -> Iterator[Listed]:
+def read_lists(folder: str, names: Sequence[str]) -> list[ListedVideo]:
+    """Return the videos of train, validation (``val``) and, where there, test.
+
+    A label is the template without its brackets. ``test-answers.csv`` tells the labels of test where it is there.
+
+    Raises:
+        InputError: a file cannot be read, or an entry of it.
+    """
+    known = dict.fromkeys(names)  # quick to look up, and in order
+    videos = []
+    for official_name, split in (("train", "train"), ("validation", "val")):
+        path = _file(folder, f"{official_name}.json")
+        for number, entry in enumerate(_read_json(path, list), 1):
+            where = f"{path}, entry {number}"
+            _require(entry, ("id", "template"), where)
+            label = _known_label(str(entry["template"]), where, known)
+            videos.append(_video(entry, label, split))
+    return videos + _read_test(folder, known)
+
+
+def _read_test(folder: str, known: Collection[str]) -> list[ListedVideo]:
+    """Return the videos of test, which have labels where there are answers."""
     path = _file(folder, "test.json")
     if not path.is_file():
-        return
-    answers = _answers(_file(folder, "test-answers.csv"))
-    for i, entry in enumerate(_json(path, list), 1):
-        item = _listed(entry, f"{path}, entry {i}", "test", known, labelled=False)
-        label = answers.get(item.id, "")
-        yield item._replace(label=_known(label, f"test-answers.csv, {item.id}", known) if label else "")
+        return []
+
+    answers = _read_answers(_file(folder, "test-answers.csv"))
+    videos = []
+    for number, entry in enumerate(_read_json(path, list), 1):
+        _require(entry, ("id",), f"{path}, entry {number}")
+        video = _video(entry, "", "test")
+        answer = answers.get(video.id, "")
+        if answer:
+            label = _known_label(answer, f"test-answers.csv, {video.id}", known)
+            video = video._replace(label=label)
+        videos.append(video)
+    return videos
 
 
-def _answers(path: Path) -> dict[str, str]:
-    """``ID;template`` lines, without a header."""
+def _read_answers(path: Path) -> dict[str, str]:
+    """Return id -> template of the lines ``ID;template``, which have no header."""
     if not path.is_file():
         return {}
-    rows = csv.reader(io.StringIO(read_text(str(path), "answers", _HOW_TO), newline=""), delimiter=";")
-    return {row[0].strip(): row[1].strip() for row in rows if len(row) > 1}
+
+    text = read_text(str(path), "answers", _HOW_TO)
+    answers = {}
+    for row in csv.reader(io.StringIO(text, newline=""), delimiter=";"):
+        if len(row) > 1:
+            answers[row[0].strip()] = row[1].strip()
+    return answers
 
 
-def _listed(entry: Any, where: str, split: str, known: dict[str, None], labelled: bool = True) -> Listed:
-    wanted = {"id", "template"} if labelled else {"id"}
-    if not isinstance(entry, dict) or not wanted <= set(entry):
-        raise InputError(f"{where}: got {short(json.dumps(entry))}, expected {' and '.join(sorted(wanted))}; {_HOW_TO}")
+def _require(entry: Any, keys: Sequence[str], where: str) -> None:
+    """Raise InputError for an entry that does not have all ``keys``."""
+    if not isinstance(entry, dict) or not set(keys) <= set(entry):
+        got = shortened(json.dumps(entry))
+        raise InputError(f"{where}: got {got}, expected {' and '.join(keys)}; {_HOW_TO}")
+
+
+def _video(entry: dict, label: str, split: str) -> ListedVideo:
+    """Return the video of an entry, whose file is named by its id."""
     name = str(entry["id"])
-    return Listed(name, _known(str(entry["template"]), where, known) if labelled else "", split, (name,))
+    return ListedVideo(name, label, split, (name,))
 
 
-def _known(template: str, where: str, known: dict[str, None]) -> str:
-    label = _plain(template)
+def _known_label(template: str, where: str, known: Collection[str]) -> str:
+    """Return the label of a template.
+
+    Raises:
+        InputError: the label is no class.
+    """
+    label = _label(template)
     if label not in known:
         near = nearest(label, known)
         hint = f", nearest {near!r}" if near else ""
         raise InputError(
-            f"{where}: template {short(template)!r} is none of the {len(known)} of labels.json{hint}; "
+            f"{where}: template {shortened(template)!r} is none of the {len(known)} of labels.json{hint}; "
             "take all files from one release"
         )
     return label
 
 
-def _plain(template: str) -> str:
+def _label(template: str) -> str:
+    """Return a template without its brackets: ``Opening [something]`` is ``Opening something``."""
     return template.replace("[", "").replace("]", "").strip()
 
 
 def _file(folder: str, name: str) -> Path:
+    """Return the path of an official file, as the first release or a later one calls it."""
     first_release = Path(folder, _PREFIX + name)
-    return first_release if first_release.is_file() else Path(folder, name)
+    if first_release.is_file():
+        return first_release
+    return Path(folder, name)
 
 
-def _json(path: Path, kind: type) -> Any:
+def _read_json(path: Path, kind: type) -> Any:
+    """Return the value in a JSON file.
+
+    Raises:
+        InputError: the file cannot be read, or its value is not of that ``kind``.
+    """
+    text = read_text(str(path), "Something-Something file", _HOW_TO)
     try:
-        value = json.loads(read_text(str(path), "Something-Something file", _HOW_TO))
+        value = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: {error.msg}; download it again") from error
     if not isinstance(value, kind):

@@ -1,0 +1,53 @@
+"""What the doctor's page shows of a check."""
+
+from collections.abc import Mapping, Sequence
+
+from video_rs.curation.doctor.findings import NOTES, PROBLEMS
+from video_rs.curation.doctor.output import CheckResult, class_counts
+from video_rs.reports.check_page import CheckPage, FindingKind, Picture, Spread
+from video_rs.video.probing.probe import Probe
+
+
+def check_page(title: str, result: CheckResult, pictures: Mapping[str, Sequence[Picture]]) -> CheckPage:
+    """Return the content of the page.
+
+    Args:
+        title: headline.
+        result: of the check.
+        pictures: kind of finding -> pictures of a few rows; "" for rows without a finding.
+    """
+    classes = {}
+    if result.data_set.names:
+        classes = class_counts(result)
+    return CheckPage(
+        title=title,
+        clean=result.diagnosis.clean,
+        rows=len(result.data_set.rows),
+        quarantined=len(result.diagnosis.quarantined),
+        problems=_kinds(PROBLEMS, result, pictures),
+        notes=_kinds(NOTES, result, pictures),
+        class_notes=result.diagnosis.class_notes,
+        rate_note=result.diagnosis.rate_note,
+        classes=classes,
+        spreads=_spreads([probe for probe in result.probes.values() if probe.kind == "ok"]),
+        sound=pictures.get("", []),
+    )
+
+
+def _kinds(
+    meanings: Mapping[str, str], result: CheckResult, pictures: Mapping[str, Sequence[Picture]]
+) -> list[FindingKind]:
+    """Return each kind of finding with its number of rows."""
+    counts = result.diagnosis.kinds()
+    return [FindingKind(kind, meaning, counts[kind], pictures.get(kind, [])) for kind, meaning in meanings.items()]
+
+
+def _spreads(sound: Sequence[Probe]) -> list[Spread]:
+    """Return the numbers of the videos that can be read, for histograms."""
+    return [
+        Spread("Length", "seconds", [probe.frames / probe.fps for probe in sound]),
+        Spread("Frames", "frames", [probe.frames for probe in sound]),
+        Spread("Rate", "frames per second", [round(probe.fps, 2) for probe in sound]),
+        Spread("Size", "short side in pixels", [min(probe.height, probe.width) for probe in sound]),
+        Spread("Longest way between key frames", "frames", [probe.key_interval for probe in sound]),
+    ]

@@ -1,0 +1,58 @@
+"""Sentences on what is doubtful about the classes of a data set."""
+
+from collections.abc import Collection, Sequence
+
+from video_rs.lists.classes import NAMED
+
+
+def empty_classes_note(present: Collection[int], names: Sequence[str], what: str) -> str:
+    """Return a sentence on the classes that have no ``what``, and what to do; nothing where all have some.
+
+    Args:
+        present: ids of the classes that have some.
+        names: of all classes.
+        what: such as "training rows".
+    """
+    absent = [index for index in range(len(names)) if index not in present]
+    if not absent or not present:
+        return ""
+
+    digits = [str(index) for index in range(len(names))]
+    are_numbers = list(names) == digits
+    some = [names[index] if are_numbers else repr(names[index]) for index in absent]
+    if len(absent) == 1:
+        found = f"class {some[0]} has no {what}"
+    else:
+        found = f"{len(absent)} of {len(names)} classes have no {what}: {_first_of(some)}"
+    if not are_numbers:
+        return f"{found}; add some, or take it out of what names it, the label map or rows"
+
+    used = [names[index] for index in sorted(present)]
+    remedy = f"number them from 0 without gaps, or give a label map (DATA.LABEL_MAP) with the lines {_first_of(used)}"
+    if absent == [0]:
+        return f"{found}; do your labels start at 1? Then {remedy}"
+    return f"{found}; if these numbers are no class ids from 0 on, {remedy}"
+
+
+def alike_names_notes(names: Sequence[str]) -> list[str]:
+    """Return a sentence on each group of names that differ in capitals, blanks, signs or invisible letters alone."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        letters = "".join(filter(str.isalnum, name.casefold()))
+        # Names that are made of signs, such as emoji, do not look alike.
+        if letters:
+            groups.setdefault(letters, []).append(name)
+
+    notes = []
+    for group in groups.values():
+        if len(group) > 1:
+            notes.append(f"class names look alike: {', '.join(map(repr, group))}")
+    return notes
+
+
+def _first_of(names: Sequence[str]) -> str:
+    """Return the first names with commas between them, and a sign where there are more."""
+    text = ", ".join(names[:NAMED])
+    if len(names) > NAMED:
+        text += ", …"
+    return text
