@@ -33,12 +33,12 @@ def main() -> None:
     args = parser.parse_args()
 
     from video_rs.curation.motion_demo.data_set import make_motion_demo
-    from video_rs.runtime.wording import counted
+    from video_rs.runtime.wording import pluralize
 
     # What is not given is make_motion_demo's own.
     given = {name: value for name, value in vars(args).items() if value is not None}
     path = make_motion_demo(**given)
-    clips = counted(len(path.read_text().splitlines()) - 1, "clip")
+    clips = pluralize(len(path.read_text().splitlines()) - 1, "clip")
     print(f"motion demo: {clips}, listed in {path}")
 
 

@@ -49,7 +49,7 @@ def main() -> None:
     from video_rs.curation.shards.options import PackOptions
     from video_rs.curation.shards.packing import run_packing
     from video_rs.runtime.errors import InputError
-    from video_rs.runtime.wording import counted
+    from video_rs.runtime.wording import pluralize
     from video_rs.video.fetching import handler_names
 
     options = PackOptions(
@@ -64,7 +64,7 @@ def main() -> None:
     files = run_packing(options)
     if files.failed:
         raise InputError(
-            f"{files.failed} of {counted(files.total, 'file')} could not be packed; {args.out}/failures.csv says why"
+            f"{files.failed} of {pluralize(files.total, 'file')} could not be packed; {args.out}/failures.csv says why"
         )
 
 

@@ -71,8 +71,8 @@ def main() -> None:
     from video_rs.curation.prepare.options import PrepareOptions
     from video_rs.curation.prepare.preparation import run_preparation
     from video_rs.runtime.errors import InputError
-    from video_rs.runtime.processes import usable_cores
-    from video_rs.runtime.wording import counted
+    from video_rs.runtime.wording import pluralize
+    from video_rs.runtime.workers import usable_cores
     from video_rs.video.fetching import handler_names
 
     options = PrepareOptions(
@@ -91,7 +91,8 @@ def main() -> None:
     files = run_preparation(options)
     if files.failed:
         raise InputError(
-            f"{files.failed} of {counted(files.total, 'file')} could not be prepared; {args.out}/failures.csv says why"
+            f"{files.failed} of {pluralize(files.total, 'file')} could not be prepared; "
+            f"{args.out}/failures.csv says why"
         )
 
 

@@ -21,11 +21,11 @@ from video_rs.engine.convolution_check import (
     Layer,
     cudnn_version,
     disagreement,
-    doubtful_cudnn,
     largest_layers,
     require_right_convolutions,
 )
 from video_rs.models.convolution import Conv3d
+from video_rs.runtime.devices import doubtful_cudnn
 from video_rs.runtime.errors import InputError
 
 GPU = torch.device("cuda")

@@ -99,7 +99,7 @@ def loops(args: argparse.Namespace) -> tuple[dict, str]:
     from video_rs.benchmarks.loop_subjects import loop_ratios, loop_subjects, loop_table, measure_loops
     from video_rs.lists.records import read_records
     from video_rs.runtime.errors import InputError
-    from video_rs.runtime.processes import usable_cores
+    from video_rs.runtime.workers import usable_cores
 
     if args.plot:
         raise InputError("--plot is for model and train without --list; leave it out")

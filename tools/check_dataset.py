@@ -77,7 +77,7 @@ def main() -> None:
 
     from video_rs.curation.doctor.check import run_check
     from video_rs.curation.doctor.options import CheckOptions
-    from video_rs.runtime.processes import usable_cores
+    from video_rs.runtime.workers import usable_cores
     from video_rs.video.fetching import handler_names
 
     options = CheckOptions(

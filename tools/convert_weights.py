@@ -20,7 +20,7 @@ from typing import Any
 
 from video_rs.runtime import cli
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.wording import counted
+from video_rs.runtime.wording import pluralize
 
 EXAMPLES = (
     "python tools/convert_weights.py --source model_garden ckpt-73682 --arch r3d_rs_50 --output r3d_rs_50.pth",
@@ -81,7 +81,7 @@ def main() -> None:
         "preprocessing": preprocessing,
     }
     save_checkpoint(Path(args.output), result, then="convert again")
-    print(f"wrote {args.output}: {args.arch}, {counted(model.num_classes, 'class', 'classes')}")
+    print(f"wrote {args.output}: {args.arch}, {pluralize(model.num_classes, 'class', 'classes')}")
 
 
 def convert_model_garden(args: argparse.Namespace, fields: dict[str, Any]):

@@ -32,8 +32,8 @@ def main() -> None:
     from video_rs.inference import Predictor
     from video_rs.lists.video_search import videos_at
     from video_rs.runtime.errors import InputError
-    from video_rs.runtime.processes import check_limits, usable_cores
-    from video_rs.runtime.wording import counted
+    from video_rs.runtime.wording import pluralize
+    from video_rs.runtime.workers import check_limits, usable_cores
 
     videos = [video for path in args.videos for video in videos_at(path)]
     # A process of their own costs seconds, which a single video is not worth.
@@ -52,7 +52,7 @@ def main() -> None:
             failed += answer.error is not None
     if failed:
         raise InputError(
-            f"{failed} of {counted(len(videos), 'video')} could not be read; each is named above with its reason"
+            f"{failed} of {pluralize(len(videos), 'video')} could not be read; each is named above with its reason"
         )
 
 

@@ -254,7 +254,7 @@ def ffmpeg_refused(*_, **__):
 
 def test_what_the_system_refuses_is_a_verdict_and_not_kept(videos, tmp_path, monkeypatch):
     """Permissions change without the stamp. The worker processes are taken away: they would not see the patch."""
-    monkeypatch.setattr(file_workers, "in_processes", lambda work, tasks, **_: (work(*task) for task in tasks))
+    monkeypatch.setattr(file_workers, "in_workers", lambda work, tasks, **_: (work(*task) for task in tasks))
     path = str(videos.parent / "train" / "dark" / "0.mp4")
     with ProbeCache(tmp_path / "probes.sqlite") as cache:
         with monkeypatch.context() as patch:
@@ -275,7 +275,7 @@ def test_what_the_system_refuses_is_a_verdict_and_not_kept(videos, tmp_path, mon
 
 def test_a_disk_that_fails_inside_a_file_is_a_verdict_and_not_kept(videos, tmp_path, monkeypatch):
     """FFmpeg takes what it could not read for the end of the file, and calls the file damaged."""
-    monkeypatch.setattr(file_workers, "in_processes", lambda work, tasks, **_: (work(*task) for task in tasks))
+    monkeypatch.setattr(file_workers, "in_workers", lambda work, tasks, **_: (work(*task) for task in tasks))
     path = tmp_path / "cut.mp4"
     path.write_bytes((videos.parent / "train" / "dark" / "0.mp4").read_bytes()[:-300])
     read = builtins.open
@@ -464,7 +464,7 @@ def test_pictures_are_taken_ahead_for_every_process(videos, tmp_path, monkeypatc
         asked.append((work.args[-1], processes, ahead))
         return (work(*task) for task in tasks)
 
-    monkeypatch.setattr(file_workers, "in_processes", here)
+    monkeypatch.setattr(file_workers, "in_workers", here)
     run_check(CheckOptions((str(videos),), str(tmp_path), processes=20))
     assert (stills_with_cache, 20, 20) in asked
 

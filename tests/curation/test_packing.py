@@ -26,7 +26,7 @@ from video_rs.curation.shards.options import PackOptions
 from video_rs.curation.shards.packing import run_packing
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
 from video_rs.data.loader import ClipLoader, ViewLoader, Workers
-from video_rs.data.order import ClipOrder, Share, permutation
+from video_rs.data.order import ClipOrder, Partition, permutation
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.transforms import EvalTransform, TrainTransform
 from video_rs.lists.records import read_records
@@ -171,7 +171,7 @@ def test_ranks_and_workers_take_each_video_once_an_epoch(videos, packed, workers
     loose, inside = records(videos, "train"), records(packed / "list.csv", "train")
     taken = Counter()
     for rank in range(2):
-        order = ClipOrder(partial(permutation, seed=0, num_samples=8), 8, 4, 1, Share(rank, 2), 0, 4)
+        order = ClipOrder(partial(permutation, seed=0, num_samples=8), 8, 4, 1, Partition(rank, 2), 0, 4)
         taken.update((epoch, inside[pick].path) for micro in order for epoch, pick in micro)
         expected = ClipLoader(loose, read, order, Workers(0))
         for a, b in zip(expected, ClipLoader(inside, read, order, Workers(workers)), strict=True):
@@ -184,7 +184,7 @@ def test_ranks_and_workers_take_each_video_once_an_epoch(videos, packed, workers
 def test_ranks_share_out_the_test_videos(packed):
     read = ViewReader(PREPROCESSING, VideoSource())
     listed = records(packed / "list.csv", "val")
-    seen = [views for rank in range(2) for views in ViewLoader(listed, read, Share(rank, 2), Workers(2))]
+    seen = [views for rank in range(2) for views in ViewLoader(listed, read, Partition(rank, 2), Workers(2))]
     assert all(views.error is None for views in seen)
     assert sorted(views.id for views in seen) == sorted(record.id for record in listed)
 

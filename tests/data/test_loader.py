@@ -11,7 +11,7 @@ import torch
 
 from video_rs.data.dataset import ClipReader, VideoSource, VideoViews, ViewReader
 from video_rs.data.loader import ClipLoader, ViewLoader, Workers
-from video_rs.data.order import ClipOrder, Share, permutation
+from video_rs.data.order import ClipOrder, Partition, permutation
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.transforms import EvalTransform, TrainTransform
 from video_rs.lists.records import VideoRecord
@@ -35,7 +35,7 @@ def records(tmp_path_factory):
 
 def order(batch, accumulation=1, seed=0, first=0, last=3, clips=1):
     epoch_order = partial(permutation, seed=seed, num_samples=6)
-    return ClipOrder(epoch_order, 6, batch, accumulation, Share(), first, last, clips)
+    return ClipOrder(epoch_order, 6, batch, accumulation, Partition(), first, last, clips)
 
 
 def clip_reader(seed=0, clips=1):
@@ -158,13 +158,13 @@ def test_a_hung_decoder_costs_its_slots_and_nothing_else(records):
 def test_what_hung_on_a_url_may_have_been_the_fetch(url, more):
     record = VideoRecord(url, (0,), None, None, "a")
     view_reader = ViewReader(preprocessing(), VideoSource())
-    [item] = ViewLoader([record], Hanging(view_reader, url), Share(), Workers(1, time_limit=3))
+    [item] = ViewLoader([record], Hanging(view_reader, url), Partition(), Workers(1, time_limit=3))
     assert item.error == HUNG + more
 
 
 def test_a_hung_decoder_is_a_failed_test_video(records):
     read = Hanging(ViewReader(preprocessing(), VideoSource()), records[4].path)
-    items = list(ViewLoader(records, read, Share(), Workers(1, time_limit=3)))
+    items = list(ViewLoader(records, read, Partition(), Workers(1, time_limit=3)))
     assert [item.index for item in items] == list(range(6))
     assert [item.error is None for item in items] == [True, True, False, True, False, True]
     assert (items[4].id, items[4].video, items[4].labels, items[4].error) == (
@@ -185,7 +185,7 @@ def test_global_generators_are_left_alone(records):
     for workers in (0, 1):
         assert len(list(ClipLoader(records, clip_reader(), order(2, last=2), Workers(workers)))) == 2
         assert (
-            len(list(ViewLoader(records, ViewReader(preprocessing(), VideoSource()), Share(), Workers(workers)))) == 6
+            len(list(ViewLoader(records, ViewReader(preprocessing(), VideoSource()), Partition(), Workers(workers)))) == 6
         )
     assert torch.equal(torch.get_rng_state(), before)
     assert (random.getstate(), np.random.get_state()[1].tolist()) == others
@@ -200,7 +200,7 @@ def number(record, index):
 @pytest.mark.parametrize("count", [0, 1, 5, 6, 17])
 def test_views_are_shared_out_without_duplicates_or_drops(world, count):
     names = [str(i) for i in range(count)]
-    loaders = [ViewLoader(names, number, Share(rank, world), Workers()) for rank in range(world)]
+    loaders = [ViewLoader(names, number, Partition(rank, world), Workers()) for rank in range(world)]
     shares = [[item.index for item in loader] for loader in loaders]
     assert [len(loader) for loader in loaders] == [len(share) for share in shares]
     assert sorted(index for share in shares for index in share) == list(range(count))
@@ -211,7 +211,7 @@ def test_views_are_shared_out_without_duplicates_or_drops(world, count):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_views_arrive_in_order_as_their_reader_made_them(records, workers):
     read = ViewReader(preprocessing(), VideoSource())
-    items = list(ViewLoader(records, read, Share(), Workers(workers)))
+    items = list(ViewLoader(records, read, Partition(), Workers(workers)))
     assert [item.index for item in items] == list(range(6))
     assert [item.error is None for item in items] == [True, True, False, True, True, True]
     for item in items:

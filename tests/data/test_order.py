@@ -6,13 +6,13 @@ from functools import partial
 import numpy as np
 import pytest
 
-from video_rs.data.order import ClipOrder, Share, balanced, permutation
+from video_rs.data.order import ClipOrder, Partition, balanced, permutation
 from video_rs.runtime.errors import InputError
 
 
 def order(num_samples=10, batch=4, accumulation=1, rank=0, world=1, seed=0, first=0, last=20, clips=1):
     epoch_order = partial(permutation, seed=seed, num_samples=num_samples)
-    return ClipOrder(epoch_order, num_samples, batch, accumulation, Share(rank, world), first, last, clips)
+    return ClipOrder(epoch_order, num_samples, batch, accumulation, Partition(rank, world), first, last, clips)
 
 
 def global_stream(world, accumulation, **settings):
@@ -155,7 +155,7 @@ def test_classes_are_mixed_over_the_epoch():
 def test_balanced_classes_are_shared_out_like_any_order(world):
     def part(rank):
         epoch_order = partial(balanced, seed=0, labels=LABELS, balance=1.0)
-        return ClipOrder(epoch_order, 100, 20, 1, Share(rank, world), 0, 5)
+        return ClipOrder(epoch_order, 100, 20, 1, Partition(rank, world), 0, 5)
 
     stream = [key for micro in zip(*map(part, range(world)), strict=True) for share in micro for key in share]
     assert stream == [(0, pick) for pick in balanced(0, seed=0, labels=LABELS, balance=1.0)]

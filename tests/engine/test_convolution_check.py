@@ -11,12 +11,12 @@ from video_rs.engine.convolution_check import (
     Layer,
     cudnn_version,
     disagreement,
-    doubtful_cudnn,
     largest_layers,
     require_right_convolutions,
 )
 from video_rs.models.convolution import Conv3d
-from video_rs.runtime import distributed
+from video_rs.runtime import devices
+from video_rs.runtime.devices import doubtful_cudnn
 
 CPU = torch.device("cpu")
 KINDS = {
@@ -166,5 +166,5 @@ def test_a_known_version_is_warned_of_where_cuda_is_picked(monkeypatch, caplog):
     for number, told in ((91002, [doubtful_cudnn(91002)]), (92400, [])):
         caplog.clear()
         monkeypatch.setattr(torch.backends.cudnn, "version", lambda number=number: number)
-        assert distributed.pick_device("auto") == torch.device("cuda", 0)
+        assert devices.pick_device("auto") == torch.device("cuda", 0)
         assert caplog.messages == told

@@ -17,7 +17,7 @@ from video_rs.engine.batch_norm import SyncBatchNorm3d, is_synchronized, synchro
 from video_rs.engine.evaluator import evaluate, gather_results
 from video_rs.engine.precise_bn import recompute_statistics
 from video_rs.models.checkpointing import recomputed
-from video_rs.runtime import distributed
+from video_rs.runtime import devices, distributed
 from video_rs.runtime.errors import InputError
 
 # One after the other: a job of several processes takes the cores of the machine as if it were alone.
@@ -105,7 +105,7 @@ def work(rank, port, folder):
     environment = {"RANK": rank, "WORLD_SIZE": WORLD, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1"}
     os.environ.update({key: str(value) for key, value in environment.items()}, MASTER_PORT=str(port))
     torch.set_num_threads(1)
-    distributed.start(torch.device("cpu"))
+    distributed.join_process_group(torch.device("cpu"))
     means = [torch.tensor([[1.0, 2.0]]) * (rank + 1), torch.full((3,), float(rank))]
     distributed.mean_over_ranks(means)
     found = {
@@ -122,7 +122,7 @@ def work(rank, port, folder):
         "scores": scores(rank, WORLD),
     }
     distributed.barrier()
-    distributed.stop()
+    distributed.leave_process_group()
     found["after"] = (distributed.rank(), distributed.world_size())
     torch.save(found, folder / f"{rank}.pth")
 
@@ -149,7 +149,7 @@ def test_collectives(found):
 
 def test_a_single_process_needs_no_group(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    distributed.start(torch.device("cpu"))
+    distributed.join_process_group(torch.device("cpu"))
     assert not torch.distributed.is_initialized()
     assert (distributed.rank(), distributed.world_size()) == (0, 1)
     values = torch.tensor([3.0, 4.0])
@@ -159,35 +159,35 @@ def test_a_single_process_needs_no_group(monkeypatch):
     assert distributed.stack_over_ranks(values).tolist() == [[3.0, 4.0]]
     assert distributed.gather("x") == ["x"]
     distributed.barrier()
-    distributed.stop()
+    distributed.leave_process_group()
 
 
 def test_pick_device_by_name():
-    assert distributed.pick_device("cpu") == torch.device("cpu")
+    assert devices.pick_device("cpu") == torch.device("cpu")
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match=r"^device 'cuda' is not there; this machine has cpu"):
-            distributed.pick_device("cuda")
+            devices.pick_device("cuda")
 
 
 def test_a_device_that_convolves_wrongly_is_refused(monkeypatch, caplog):
     """There is no MPS here: what it would say is put in its place."""
-    assert distributed.convolves_rightly(torch.device("cpu"))
+    assert devices.convolutions_agree(torch.device("cpu"))
     right = torch.nn.Conv3d.forward
     monkeypatch.setattr(torch.nn.Conv3d, "to", lambda self, _: lambda clips: right(self, clips) * 1.01)
-    assert not distributed.convolves_rightly(torch.device("cpu"))
+    assert not devices.convolutions_agree(torch.device("cpu"))
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    monkeypatch.setattr(distributed, "convolves_rightly", lambda device: device.type != "mps")
+    monkeypatch.setattr(devices, "convolutions_agree", lambda device: device.type != "mps")
     with pytest.raises(InputError) as caught:
-        distributed.pick_device("mps")
+        devices.pick_device("mps")
     assert str(caught.value) == (
         "Conv3d on this machine's MPS gives other numbers than on its CPU (pytorch/pytorch#197114); take another "
         "PyTorch, or set DEVICE cpu (predict: --device cpu)"
     )
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert distributed.pick_device("auto") == torch.device("cpu")
+    assert devices.pick_device("auto") == torch.device("cpu")
     assert "(pytorch/pytorch#197114); DEVICE auto takes the CPU" in caplog.text
-    monkeypatch.setattr(distributed, "convolves_rightly", lambda device: True)
-    assert distributed.pick_device("auto") == distributed.pick_device("mps") == torch.device("mps")
+    monkeypatch.setattr(devices, "convolutions_agree", lambda device: True)
+    assert devices.pick_device("auto") == devices.pick_device("mps") == torch.device("mps")
 
 
 def test_two_processes_take_the_steps_of_one(found):

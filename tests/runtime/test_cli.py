@@ -332,7 +332,7 @@ def test_processes_that_are_just_starting_leave_signals_to_the_one_that_asked_fo
     """Whatever a terminal or a scheduler sends to all processes comes while the workers' starter imports."""
     code = """
         import os, signal, subprocess, sys, time
-        from video_rs.runtime.processes import in_processes
+        from video_rs.runtime.workers import in_workers
         for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(kind, lambda *_: None)
         print("ready", flush=True)
@@ -343,7 +343,7 @@ def test_processes_that_are_just_starting_leave_signals_to_the_one_that_asked_fo
                 os.kill(process.pid, kind)
             return process
         subprocess.Popen = and_signal
-        print(list(in_processes(abs, [(-1,), (-2,)], processes=1, time_limit=60, ahead=2)))
+        print(list(in_workers(abs, [(-1,), (-2,)], processes=1, time_limit=60, ahead=2)))
     """
     process = start(code)
     out, err = process.communicate(timeout=120)

@@ -18,8 +18,9 @@ import pytest
 import torch
 
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.processes import Lost, in_processes, starter
+from video_rs.runtime.processes import starter
 from video_rs.runtime.processes.wire import packed, receive, send
+from video_rs.runtime.workers import Lost, in_workers
 
 HERE = Path(__file__).parent
 
@@ -47,7 +48,7 @@ def trouble(what):
 
 
 def results(function, tasks, processes=2, time_limit=20.0, ahead=6):
-    return in_processes(function, ((t,) for t in tasks), processes=processes, time_limit=time_limit, ahead=ahead)
+    return in_workers(function, ((t,) for t in tasks), processes=processes, time_limit=time_limit, ahead=ahead)
 
 
 def exists(process):

@@ -19,7 +19,7 @@ from video_rs.curation.doctor.check import run_check
 from video_rs.curation.doctor.options import CheckOptions
 from video_rs.data.dataset import ClipReader, VideoSource
 from video_rs.data.loader import ClipLoader, Workers
-from video_rs.data.order import ClipOrder, Share, permutation
+from video_rs.data.order import ClipOrder, Partition, permutation
 from video_rs.data.preprocessing import ClipSpec
 from video_rs.data.transforms import TrainTransform
 from video_rs.lists.records import read_records
@@ -49,7 +49,7 @@ def test_the_same_seed_damages_alike(damaged, tmp_path):
 def test_every_damaged_file_is_read_or_named_with_a_reason(damaged):
     records = read_records(damaged).records
     read = ClipReader(ClipSpec(8, 2), TrainTransform(crop_size=16), VideoSource(), 0)
-    order = ClipOrder(partial(permutation, seed=0, num_samples=60), 60, 4, 1, Share(), 0, 15)
+    order = ClipOrder(partial(permutation, seed=0, num_samples=60), 60, 4, 1, Partition(), 0, 15)
     batches = list(ClipLoader(records, read, order, Workers(2, time_limit=10)))
     failures = dict(failure for batch in batches for failure in batch.failures)
     assert sum(batch.size for batch in batches) == 60

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from helpers.numbered_videos import COUNT, decoded_in_order, numbered, numbers
+from video_rs.data.counted_videos import note_counted_videos
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
 from video_rs.data.loader import ClipLoader, Workers
-from video_rs.data.order import ClipOrder, Share
+from video_rs.data.order import ClipOrder, Partition
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.transforms import EvalTransform, TrainTransform
 from video_rs.lists.records import VideoRecord
-from video_rs.runtime.progress import telling_counts
 from video_rs.video import DecodeError, open_video
 from video_rs.video.container import open_container
 from video_rs.video.encoding import write_video
@@ -349,8 +349,8 @@ def test_a_run_is_told_once_that_videos_are_counted(files, tmp_path, capsys):
     records = [VideoRecord(str(files(name)), (0,), None, None, name) for name in ("closed.mp4", "reordered.avi")]
     counted = str(files("reordered.avi"))
     read = ClipReader(ClipSpec(4, 2), TrainTransform(crop_size=16), VideoSource(), 0)
-    loader = ClipLoader(records, read, ClipOrder(lambda epoch: [0, 1], 2, 2, 1, Share(), 0, 3), Workers())
-    assert [batch.counted_videos for batch in telling_counts(loader)] == [[counted]] * 3
+    loader = ClipLoader(records, read, ClipOrder(lambda epoch: [0, 1], 2, 2, 1, Partition(), 0, 3), Workers())
+    assert [batch.counted_videos for batch in note_counted_videos(loader)] == [[counted]] * 3
     assert capsys.readouterr().out == (
         f"note: {counted} does not say which frames it shows and was decoded once to count them, as each worker does "
         "with videos of its kind; tools/check_dataset.py LIST counts them once for all (set DATA.CACHE to its "
@@ -364,7 +364,7 @@ def test_a_run_is_told_once_that_videos_are_counted(files, tmp_path, capsys):
     assert known(records[1], 0).counted_videos == [counted]
     from_cache = replace(known, source=VideoSource(cache=cache))
     assert from_cache(records[1], 0).counted_videos == []
-    list(telling_counts([from_cache(records[1], 0)]))
+    list(note_counted_videos([from_cache(records[1], 0)]))
     assert capsys.readouterr().out == ""
 
 

@@ -20,7 +20,7 @@ from video_rs.data.preprocessing import ClipSpec
 from video_rs.data.transforms import TrainTransform
 from video_rs.lists.records import VideoRecord, read_records
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.processes import in_processes
+from video_rs.runtime.workers import in_workers
 from video_rs.video import DecodeError, open_video
 from video_rs.video.encoding import write_video
 from video_rs.video.fetching import local_copy, register_handlers
@@ -214,7 +214,7 @@ def test_a_handler_of_ones_own_works_in_worker_processes(folder, monkeypatch):
     read = ClipReader(
         ClipSpec(4, 2), TrainTransform(crop_size=16), VideoSource(path_handlers=("helpers.attic:Attic",)), 0
     )
-    [[far]] = in_processes(read, [(record, 0, 0)], processes=1, time_limit=30, ahead=1)
+    [[far]] = in_workers(read, [(record, 0, 0)], processes=1, time_limit=30, ahead=1)
     [near] = read(VideoRecord(str(folder / "a.mp4"), (0,), None, None, "a"), 0, 0)
     assert far.error is None
     assert torch.equal(far.clip, near.clip)

@@ -15,7 +15,7 @@ from video_rs.curation.prepare.options import PrepareOptions
 from video_rs.curation.prepare.preparation import run_preparation
 from video_rs.lists.records import read_records
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.processes import usable_cores
+from video_rs.runtime.workers import usable_cores
 from video_rs.video.probing.cache import ProbeCache
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from video_rs.benchmarks.data_subjects import SAMPLING_RATE, DataSubject
 from video_rs.data.dataset import ClipReader, ClipSample, VideoSource
 from video_rs.data.loader import ClipLoader, Workers
-from video_rs.data.order import ClipOrder, Share, permutation
+from video_rs.data.order import ClipOrder, Partition, permutation
 from video_rs.data.preprocessing import ClipSpec
 from video_rs.data.transforms import TrainTransform
 from video_rs.lists.records import VideoRecord
@@ -142,7 +142,7 @@ def loader_of(subject: DataSubject, batch: int = BATCH, workers: int = 1) -> Cli
     clip, source = ClipSpec(subject.frames, SAMPLING_RATE), VideoSource(decoder, subject.cache)
     read = ClipReader(clip, TrainTransform(crop_size=subject.size), source, 0, clips)
     order = ClipOrder(
-        partial(permutation, seed=0, num_samples=len(records)), len(records), batch, 1, Share(), 0, _EPOCHS, clips
+        partial(permutation, seed=0, num_samples=len(records)), len(records), batch, 1, Partition(), 0, _EPOCHS, clips
     )
     return ClipLoader(records, read, order, Workers(workers))
 

@@ -10,7 +10,7 @@ from video_rs.benchmarks.data_subjects import SAMPLING_RATE
 from video_rs.benchmarks.worker import descendants, family_memory_mb
 from video_rs.data.dataset import ClipReader, VideoSource
 from video_rs.data.loader import ClipLoader, Workers
-from video_rs.data.order import ClipOrder, Share, permutation
+from video_rs.data.order import ClipOrder, Partition, permutation
 from video_rs.data.preprocessing import ClipSpec
 from video_rs.data.transforms import TrainTransform
 from video_rs.lists.records import VideoRecord
@@ -31,7 +31,7 @@ def endure(
     records = [VideoRecord(video, (0,), None, None, video) for video in videos]
     read = ClipReader(ClipSpec(frames, SAMPLING_RATE), TrainTransform(crop_size=size), VideoSource(cache=cache), 0)
     epoch = partial(permutation, seed=0, num_samples=len(records))
-    order = ClipOrder(epoch, len(records), BATCH, 1, Share(), 0, -(-clips // BATCH))
+    order = ClipOrder(epoch, len(records), BATCH, 1, Partition(), 0, -(-clips // BATCH))
     started, taken, settled, samples = time.perf_counter(), 0, 0.0, []
     for batch in ClipLoader(records, read, order, Workers(WORKERS)):
         before, taken = taken, taken + batch.size

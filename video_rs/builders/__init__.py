@@ -19,7 +19,7 @@ from video_rs.config import Config, config_from_text, flat, load_config
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
 from video_rs.data.loader import ClipLoader, ViewLoader, Workers
 from video_rs.data.mixing import Mixing
-from video_rs.data.order import ClipOrder, Share, balanced, permutation
+from video_rs.data.order import ClipOrder, Partition, balanced, permutation
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.transforms import EvalTransform, TrainTransform
 from video_rs.engine import optim
@@ -34,8 +34,8 @@ from video_rs.models.resnet3d import FEATURES
 from video_rs.models.weights.pretrained import Weights, load_pretrained
 from video_rs.runtime import distributed
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.processes import usable_cores
-from video_rs.runtime.wording import counted
+from video_rs.runtime.wording import pluralize
+from video_rs.runtime.workers import usable_cores
 from video_rs.video.fetching import absolute_path, handler_names, is_url, register_handlers
 from video_rs.video.location import Location
 from video_rs.video.probing.cache import ProbeCache
@@ -136,7 +136,7 @@ def require_files(records: RecordList) -> None:
     some = records.records[:: max(1, len(records) // 20)]
     if not any(is_url(r.path) or os.path.exists(Location.parse(r.path).file) for r in some):
         raise InputError(
-            f"{records.source}: none of {counted(len(some), 'file')} looked at is there, such as {some[0].path}; "
+            f"{records.source}: none of {pluralize(len(some), 'file')} looked at is there, such as {some[0].path}; "
             "give the folder that relative paths start from as DATA.ROOT, or correct the list"
         )
 
@@ -318,9 +318,9 @@ def build_workers(config: Config, clips: int = 1) -> Workers:
     return Workers(count, config.DATA.TIME_LIMIT * clips)
 
 
-def share() -> Share:
+def partition() -> Partition:
     """This process's part."""
-    return Share(distributed.rank(), distributed.world_size())
+    return Partition(distributed.rank(), distributed.world_size())
 
 
 def build_epoch_order(config: Config, records: RecordList) -> Callable[[int], list[int]]:
@@ -359,7 +359,7 @@ def build_train_loader(
         len(records),
         settings.batch_size,
         settings.accumulation,
-        share(),
+        partition(),
         first_step,
         settings.total_steps if last_step is None else last_step,
         data.CLIPS_PER_VIDEO,
@@ -371,7 +371,7 @@ def build_train_loader(
 def build_view_loader(config: Config, records: RecordList, preprocessing: Preprocessing) -> ViewLoader:
     """Test videos of this process."""
     read = ViewReader(preprocessing, build_source(config))
-    return ViewLoader(records.records, read, share(), build_workers(config, preprocessing.num_clips))
+    return ViewLoader(records.records, read, partition(), build_workers(config, preprocessing.num_clips))
 
 
 def build_source(config: Config) -> VideoSource:

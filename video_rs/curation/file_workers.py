@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from video_rs.runtime.processes import check_limits, in_processes
+from video_rs.runtime.workers import check_limits, in_workers
 from video_rs.video.fetching import register_handlers, with_handlers
 
 
@@ -49,6 +49,6 @@ class FileWorkers:
             ahead: how many tasks may be taken before their results are asked for.
         """
         work = partial(with_handlers, self.path_handlers, function)
-        stream = in_processes(work, tasks, processes=self.processes, time_limit=self.time_limit, ahead=ahead)
+        stream = in_workers(work, tasks, processes=self.processes, time_limit=self.time_limit, ahead=ahead)
         with closing(stream) as results:
             yield results

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from video_rs.data.dataset import ClipReader, ClipSample, VideoViews, ViewReader
-from video_rs.data.order import ClipOrder, Share
+from video_rs.data.order import ClipOrder, Partition
 from video_rs.lists.records import VideoRecord
-from video_rs.runtime.processes import Lost, in_processes
+from video_rs.runtime.workers import Lost, in_workers
 from video_rs.video.fetching import can_resume, is_url
 
 
@@ -36,7 +36,7 @@ class Workers:
         if self.processes == 0:
             return starmap(read, tasks)
         ahead = max(ahead, 2 * self.processes)
-        return in_processes(read, tasks, processes=self.processes, time_limit=self.time_limit, ahead=ahead)
+        return in_workers(read, tasks, processes=self.processes, time_limit=self.time_limit, ahead=ahead)
 
 
 @dataclass(frozen=True)
@@ -136,13 +136,13 @@ class ViewLoader:
     Attributes:
         records: labels may be missing.
         read: makes the views of one record.
-        share: this process.
+        partition: of this process.
         workers: who reads.
     """
 
     records: Sequence[VideoRecord]
     read: ViewReader
-    share: Share
+    partition: Partition
     workers: Workers
 
     def __len__(self) -> int:
@@ -157,4 +157,4 @@ class ViewLoader:
             yield self.read.failed(record, index, _why(record, result)) if isinstance(result, Lost) else result
 
     def _indices(self) -> range:
-        return range(self.share.rank, len(self.records), self.share.world_size)
+        return range(self.partition.rank, len(self.records), self.partition.world_size)

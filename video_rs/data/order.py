@@ -15,14 +15,14 @@ import torch
 
 from video_rs.data.dataset import sample_generator
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.wording import counted
+from video_rs.runtime.wording import pluralize
 
 # The pick that no sample has: keeps an order's stream apart from theirs.
 ORDER = -1
 
 
 @dataclass(frozen=True)
-class Share:
+class Partition:
     """This process's part of the work."""
 
     rank: int = 0
@@ -37,7 +37,7 @@ class ClipOrder:
         num_samples: records.
         batch_size: clips per optimizer step, over all processes and accumulation.
         accumulation: micro-batches per step.
-        share: this process.
+        partition: of this process.
         first_step, last_step: half-open range of steps.
         clips_per_video: clips that one pick gives, all of them in one micro-batch.
 
@@ -54,33 +54,33 @@ class ClipOrder:
         num_samples: int,
         batch_size: int,
         accumulation: int,
-        share: Share,
+        partition: Partition,
         first_step: int,
         last_step: int,
         clips_per_video: int = 1,
     ):
-        multiple = share.world_size * accumulation * clips_per_video
+        multiple = partition.world_size * accumulation * clips_per_video
         if batch_size % multiple:
             clips = f" x {clips_per_video} clips of a video" if clips_per_video > 1 else ""
-            processes = counted(share.world_size, "process", "processes")
+            processes = pluralize(partition.world_size, "process", "processes")
             raise InputError(
                 f"TRAIN.BATCH_SIZE {batch_size} does not divide into {processes} x "
-                f"{counted(accumulation, 'accumulation step')}{clips}; take a multiple of {multiple}"
+                f"{pluralize(accumulation, 'accumulation step')}{clips}; take a multiple of {multiple}"
             )
         self.epoch_order, self.num_samples = epoch_order, num_samples
         self.videos = batch_size // multiple
-        self.accumulation, self.share = accumulation, share
+        self.accumulation, self.partition = accumulation, partition
         self.steps = range(first_step, last_step)
 
     def __len__(self) -> int:
         return len(self.steps) * self.accumulation
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        parts = self.share.world_size * self.accumulation
+        parts = self.partition.world_size * self.accumulation
         epoch, order = -1, []
         for step in self.steps:
             for micro in range(self.accumulation):
-                first = (step * parts + micro * self.share.world_size + self.share.rank) * self.videos
+                first = (step * parts + micro * self.partition.world_size + self.partition.rank) * self.videos
                 keys = []
                 for position in range(first, first + self.videos):
                     if position // self.num_samples != epoch:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.torch_files import check_sums, checkpoint_in, read_torch_file
+from video_rs.runtime.torch_files import find_checkpoint, read_torch_file, verify_checksums
 
 FORMAT = 1
 REQUIRED = ("format", "model", "ema", "architecture", "num_classes", "label_names", "preprocessing", "config", "step")
@@ -84,11 +84,11 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: no such file, not a checkpoint, or not one of this project.
     """
-    path = checkpoint_in(path)
+    path = find_checkpoint(path)
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}; train first, or give the path of a .pth file")
     checkpoint = read_torch_file(path)
-    check_sums(path)
+    verify_checksums(path)
     if not isinstance(checkpoint, dict):
         raise InputError(f"{path} is not a checkpoint of this project: it holds a {type(checkpoint).__name__}")
     # Before the keys: another format may well have others.

@@ -194,14 +194,3 @@ def cudnn_version() -> str:
         return ""
     major, rest = divmod(number, 10_000 if number >= 90_000 else 1000)
     return f"{major}.{rest // 100}.{rest % 100}"
-
-
-def doubtful_cudnn(number: int | None) -> str:
-    """Return a sentence on a version of cuDNN (91002 is 9.10.2) known to compute 3D convolutions wrongly, else ""."""
-    if number is None or not 90_800 <= number < 91_500:
-        return ""
-    return (
-        f"cuDNN {number // 10_000}.{number % 10_000 // 100}.{number % 100} computes some large 3D convolutions in half "
-        "precision wrongly (9.8 to 9.14 do, pytorch/pytorch#163539), and PyTorch 2.9 goes around it with several times "
-        "the memory; install cuDNN 9.15 or newer (nvidia-cudnn-cu12 or -cu13), or a newer PyTorch"
-    )

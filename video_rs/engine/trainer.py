@@ -18,7 +18,7 @@ from video_rs.engine.losses import SigmoidLoss, SoftmaxLoss
 from video_rs.engine.optim import learning_rate, set_learning_rate
 from video_rs.runtime import distributed
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.wording import counted
+from video_rs.runtime.wording import pluralize
 
 # Float clips [B,3,T,H,W], float targets [B,K] and a CPU generator -> both mixed.
 Mix = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
@@ -275,7 +275,7 @@ class Trainer:
         share = self.failed / max(1, self.seen)
         if judged and share > self.settings.max_failed_share:
             raise TooManyFailed(
-                f"{self.failed} of {counted(self.seen, 'training sample')} could not be read ({share:.1%}), allowed: "
+                f"{self.failed} of {pluralize(self.seen, 'training sample')} could not be read ({share:.1%}), allowed: "
                 f"{self.settings.max_failed_share:.1%} (DATA.MAX_FAILED_SHARE)"
             )
         self.accepted |= judged

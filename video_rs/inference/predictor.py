@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from video_rs.data.dataset import VideoSource, ViewReader
 from video_rs.data.loader import ViewLoader, Workers
-from video_rs.data.order import Share
+from video_rs.data.order import Partition
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.convolution_check import require_right_convolutions
@@ -21,8 +21,8 @@ from video_rs.engine.metrics import VideoResult, top_labels
 from video_rs.lists.records import VideoRecord
 from video_rs.models import Architecture, VideoClassifier
 from video_rs.models.weights.pretrained import load_strictly
-from video_rs.runtime.distributed import pick_device
-from video_rs.runtime.wording import counted
+from video_rs.runtime.devices import pick_device
+from video_rs.runtime.wording import pluralize
 from video_rs.video import DecodeError, VideoReader
 from video_rs.video.readers.in_memory import DEFAULT_FPS, InMemoryReader
 
@@ -121,12 +121,12 @@ class Predictor:
         """
         records = [VideoRecord(os.fspath(video), (), None, None, os.fspath(video)) for video in videos]
         read = ViewReader(self.preprocessing, VideoSource(self.decoder))
-        items = ViewLoader(records, read, Share(), workers or Workers())
+        items = ViewLoader(records, read, Partition(), workers or Workers())
         for result in evaluate(self.model, items, self.prepare, self.batch, self.multi_label):
             yield self._prediction(result)
 
     def _predict_frames(self, frames: InMemoryReader) -> Prediction:
-        name = counted(frames.num_frames, "frame")
+        name = pluralize(frames.num_frames, "frame")
         read = ViewReader(self.preprocessing, _Frames(frames))
         item = read(VideoRecord(name, (), None, None, name), 0)
         (result,) = evaluate(self.model, [item], self.prepare, self.batch, self.multi_label)

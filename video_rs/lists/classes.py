@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from video_rs.lists.rows import ListRow, shortened
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.wording import canonical, counted, nearest
+from video_rs.runtime.wording import canonical, nearest, pluralize
 
 # What stands for no label, as pandas and str() write it. No other capitals: "none" is a usual class of gestures.
 MISSING = frozenset(("", "nan", "NaN", "None", "<NA>"))
@@ -74,9 +74,9 @@ class Classes:
 
         if num_classes is not None and len(names) > num_classes:
             raise InputError(
-                f"{source}: {counted(len(names), 'class name')} for "
-                f"{counted(num_classes, 'class', 'classes')}; give the number of classes as "
-                f"{len(names)}, or a label map with {counted(num_classes, 'name')}"
+                f"{source}: {pluralize(len(names), 'class name')} for "
+                f"{pluralize(num_classes, 'class', 'classes')}; give the number of classes as "
+                f"{len(names)}, or a label map with {pluralize(num_classes, 'name')}"
             )
 
         # What is a known name is a label, even if it looks like a missing one.

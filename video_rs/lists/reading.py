@@ -16,7 +16,7 @@ from video_rs.lists.rows import SPLIT_WORDS, Listing, ListRow, shortened
 from video_rs.lists.text_files import read_text
 from video_rs.lists.unicode_names import UnicodeNames
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.wording import counted
+from video_rs.runtime.wording import pluralize
 from video_rs.video.fetching import is_url, local_copy
 
 HOW_TO = "give a CSV with the columns path,label or a folder of class folders (datasets/README.md)"
@@ -145,5 +145,5 @@ def _refuse_width(header: list[str], cells: list[str], where: str) -> None:
     if len(cells) > len(header):
         hint = "put quotes around a path that has commas"
     raise InputError(
-        f"{where}: {counted(len(cells), 'column')}, but the header has {len(header)} ({','.join(header)}); {hint}"
+        f"{where}: {pluralize(len(cells), 'column')}, but the header has {len(header)} ({','.join(header)}); {hint}"
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.wording import counted, some
+from video_rs.runtime.wording import first_names, pluralize
 from video_rs.video.location import IMAGE_ENDINGS
 from video_rs.video.readers.webp import WEBP_ENDING, is_animated_webp
 
@@ -99,19 +99,19 @@ def left_out_notes(found: FoundVideos, class_depth: int = 0) -> list[str]:
     """
     notes = []
     if found.left_out:
-        files = counted(found.left_out.total(), "file")
+        files = pluralize(found.left_out.total(), "file")
         notes.append(f"left out: {files} without a video's ending ({_frequent_endings(found.left_out)})")
 
     empty = [path for path in found.empty if path.count("/") == class_depth]
     if empty:
-        notes.append(f"left out: {counted(len(empty), 'class folder')} without a video ({some(empty)})")
+        notes.append(f"left out: {pluralize(len(empty), 'class folder')} without a video ({first_names(empty)})")
     return notes
 
 
 def _frequent_endings(counts: Mapping[str, int]) -> str:
     """Return ``.txt 3, .srt 1``, the most frequent ending first."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return some([f"{ending or 'no ending'} {count}" for ending, count in ordered])
+    return first_names([f"{ending or 'no ending'} {count}" for ending, count in ordered])
 
 
 @dataclass

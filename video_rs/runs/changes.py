@@ -11,7 +11,7 @@ from video_rs.engine.checkpoint import changed_keys
 from video_rs.runtime.errors import InputError
 from video_rs.runs.run_folder import RunFolder
 from video_rs.models import Architecture
-from video_rs.runtime.wording import counted
+from video_rs.runtime.wording import pluralize
 
 
 def refuse_two_starts(config: Config, finetune: str) -> None:
@@ -71,7 +71,7 @@ def refuse_other_model(state: dict[str, Any], ours: dict[str, Any], folder: RunF
         )
     differences = model_differences(state, ours)
     if state["num_classes"] != ours["num_classes"]:
-        differences.append(f"{counted(state['num_classes'], 'class', 'classes')} -> {ours['num_classes']}")
+        differences.append(f"{pluralize(state['num_classes'], 'class', 'classes')} -> {ours['num_classes']}")
     if differences:
         raise InputError(
             f"{folder.last} holds another model ({'; '.join(differences)}); start a new run in another OUTPUT_DIR"

@@ -7,12 +7,13 @@ from video_rs import builders
 from video_rs.runtime.atomic import write_json
 from video_rs.config import Config
 from video_rs.runtime import distributed
+from video_rs.runtime.devices import pick_device
 from video_rs.engine.rate_finder import Suggestion, Sweep, growing_rates, risen_above, smooth, suggest, sweep
 from video_rs.engine.trainer import TooManyFailed
 from video_rs.runtime.errors import InputError
 from video_rs.runs.changes import refuse_two_starts
 from video_rs.runs.memory_fit import is_out_of_memory, no_memory
-from video_rs.runtime.progress import rates_with_progress, say
+from video_rs.runtime.progress import rates_with_progress, print_line
 from video_rs.runs.run_folder import RunFolder
 from video_rs.runs.train import Run, make_demo_clips, without_failures
 from video_rs.reports.plots import png
@@ -42,8 +43,8 @@ def find_rate(config: Config, *, finetune: str = "") -> dict[str, Any]:
     """
     refuse_two_starts(config, finetune)
     folder = RunFolder(Path(config.OUTPUT_DIR))
-    device = distributed.pick_device(config.DEVICE)
-    distributed.start(device)
+    device = pick_device(config.DEVICE)
+    distributed.join_process_group(device)
     config = make_demo_clips(config)
     run = Run(config, folder, device)
     if finetune:
@@ -57,20 +58,20 @@ def find_rate(config: Config, *, finetune: str = "") -> dict[str, Any]:
     found = _sweep(run, growing_rates())
     suggestion = suggest(found.rates, found.losses)
     result = _as_json(config, found, suggestion)
-    say(describe(result, config.SOLVER.LR_FOR_BATCH_SIZE))
+    print_line(describe(result, config.SOLVER.LR_FOR_BATCH_SIZE))
     if distributed.rank() == 0:
         write_json(folder.path / RESULTS, result)
         marks = (result["suggested"], result["unstable"])
         (folder.path / PICTURE).write_bytes(png(rate_plot(found.rates, found.losses, result["smoothed"], *marks)))
     distributed.barrier()
-    say(f"picture: {folder.path / PICTURE}  numbers: {folder.path / RESULTS}")
+    print_line(f"picture: {folder.path / PICTURE}  numbers: {folder.path / RESULTS}")
     return result
 
 
 def _sweep(run: Run, rates: list[float]) -> Sweep:
     """The steps; a run shorter than the sweep goes on into further epochs."""
     loader = run.loader_from(0, len(rates))
-    say(
+    print_line(
         f"trying {len(rates)} learning rates from {rates[0]:g} to {rates[-1]:g}, each for one step of "
         f"{run.settings.batch_size} clips on {distributed.world_size()} x {run.device.type}"
     )
@@ -78,7 +79,7 @@ def _sweep(run: Run, rates: list[float]) -> Sweep:
 
     def report_failure(video: str, reason: str) -> None:
         if video not in named:
-            say(f"cannot read {video}: {reason}")
+            print_line(f"cannot read {video}: {reason}")
         named.add(video)
 
     try:

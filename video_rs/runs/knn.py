@@ -18,6 +18,7 @@ from video_rs.lists.reading import read_listing
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.lists.records import RecordList, read_records
 from video_rs.runtime import distributed
+from video_rs.runtime.devices import pick_device
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.convolution_check import require_right_convolutions
 from video_rs.engine.evaluator import gather_results, over_videos
@@ -25,11 +26,11 @@ from video_rs.engine.metrics import VideoResult
 from video_rs.engine.neighbours import TEMPERATURE, VideoFeatures, view_features, vote
 from video_rs.runtime.errors import InputError
 from video_rs.inference.predictor import load_classifier
-from video_rs.runtime.progress import say, say_notes, videos_with_progress
+from video_rs.runtime.progress import print_line, print_notes, videos_with_progress
 from video_rs.runs.test import finish, folder_name, metrics_of, output_folder, records_to_test
 from video_rs.models import VideoClassifier
-from video_rs.runtime.torch_files import checkpoint_in
-from video_rs.runtime.wording import counted
+from video_rs.runtime.torch_files import find_checkpoint
+from video_rs.runtime.wording import pluralize
 
 # One centre view of each video: as published, and a training list with all of TEST's views would take days.
 ONE_VIEW = ("TEST.NUM_ENSEMBLE_VIEWS", "TEST.NUM_SPATIAL_CROPS")
@@ -61,14 +62,14 @@ def run_knn(
         InputError: bad input, ``k`` is more than there are neighbours, or no video of the memory, or of those to
             test, could be read.
     """
-    checkpoint_path = str(checkpoint_in(checkpoint_path))
+    checkpoint_path = str(find_checkpoint(checkpoint_path))
     checkpoint = load_checkpoint(checkpoint_path)
     _refuse(checkpoint_path, k, overrides)
     # Whatever the classifier was trained for, a neighbour's vote is for one class.
     config = config_from_text(checkpoint["config"], overrides)
     config = config_from_text(config.dump(), {"DATA.MULTI_LABEL": False})
-    device = distributed.pick_device(config.DEVICE)
-    distributed.start(device)
+    device = pick_device(config.DEVICE)
+    distributed.join_process_group(device)
     memory, records = _records(config, list_path, checkpoint["label_names"], overrides, split)
     own = _same_videos(memory, records)
     _require_neighbours(k, memory, own, range(len(memory)))
@@ -94,7 +95,7 @@ def run_knn(
     }
     notes = _notes(metrics, memory, own)
     for note in notes[1:]:
-        say(note)
+        print_line(note)
     finish(
         folder,
         config,
@@ -106,7 +107,7 @@ def run_knn(
         preprocessing,
         title=f"Test of the features of {checkpoint_path}",
         notes=notes,
-        how=f"{k} nearest of {counted(len(remembered), 'video')} of {memory.source}, one centre view each",
+        how=f"{k} nearest of {pluralize(len(remembered), 'video')} of {memory.source}, one centre view each",
         failures=[(video, f"of the memory: {reason}") for video, reason in failures],
     )
     return metrics
@@ -123,11 +124,11 @@ def _remember(
     found = gather_results(_features(config, model, memory, preprocessing, "memory"))
     failures = [(memory.records[v.index].path, v.error) for v in found if v.error is not None]
     for video, reason in failures:
-        say(f"cannot read {video} of the memory: {reason}")
+        print_line(f"cannot read {video} of the memory: {reason}")
     if len(failures) == len(found):
         video, reason = failures[0]
         raise InputError(
-            f"none of {counted(len(memory), 'video')} of the memory could be read; first: {video}: {reason}"
+            f"none of {pluralize(len(memory), 'video')} of the memory could be read; first: {video}: {reason}"
         )
     return [v for v in found if v.error is None], failures
 
@@ -174,7 +175,7 @@ def _records(
         raise InputError(
             f"{error} ({list_path} has no train rows, so that neighbours and classes are those of {source})"
         ) from error
-    say_notes((*memory.notes, *records.notes))
+    print_notes((*memory.notes, *records.notes))
     for part in (memory, records):
         builders.require_labels(part, multi_label=False, for_several="leave out --knn")
     return memory, records
@@ -212,7 +213,7 @@ def _require_neighbours(k: int, memory: RecordList, own: _SameVideos, readable: 
     unread = f" ({len(memory) - len(ids)} of them could not be read)" if len(ids) < len(memory) else ""
     itself = ", and a video to test that is among them does not count" if fewest < len(ids) else ""
     raise InputError(
-        f"--knn is {k}, but {memory.source} has {counted(len(memory), 'training video')}{unread}{itself}; "
+        f"--knn is {k}, but {memory.source} has {pluralize(len(memory), 'training video')}{unread}{itself}; "
         + (f"give at most {fewest}, or a longer list" if fewest else "give a longer list")
     )
 
@@ -275,13 +276,13 @@ def _without_luck(result: VideoResult) -> VideoResult:
 def _notes(metrics: dict[str, Any], memory: RecordList, own: _SameVideos) -> list[str]:
     """How it was done; then, where there are any, videos that vote less than one would think."""
     notes = [
-        f"no classifier: the {metrics['neighbours']} nearest of {counted(len(memory), 'video')} of {memory.source} "
+        f"no classifier: the {metrics['neighbours']} nearest of {pluralize(len(memory), 'video')} of {memory.source} "
         f"vote, by the cosine similarity s of the features of one centre view, with weight exp(s / {TEMPERATURE})"
     ]
     if itself := own.with_itself():
         notes.append(f"{itself} of {metrics['videos']} videos are in the memory too, and do not vote for themselves")
     if metrics["memory_failed"]:
         notes.append(
-            f"{metrics['memory_failed']} of {counted(len(memory), 'video')} of the memory could not be read: no votes"
+            f"{metrics['memory_failed']} of {pluralize(len(memory), 'video')} of the memory could not be read: no votes"
         )
     return notes

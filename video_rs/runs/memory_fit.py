@@ -10,7 +10,7 @@ from video_rs.runtime import distributed
 from video_rs.engine.memory import PROBED_CLIPS, RESERVE, StepMemory, free_memory, measure_step
 from video_rs.engine.trainer import Trainer
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.progress import say
+from video_rs.runtime.progress import print_line
 
 # Values of a clip from which a trial takes seconds on a CPU.
 SLOW = 10**6
@@ -37,7 +37,7 @@ def fitting_accumulation(config: Config, trainer: Trainer, resumed: bool = False
     if trainer.device.type == "cuda" and (resumed or not auto):
         return asked  # a GPU says when it is full, without having been asked
     if config.DATA.NUM_FRAMES * config.DATA.TRAIN_CROP_SIZE**2 >= SLOW:
-        say("trying whether a step fits into memory")
+        print_line("trying whether a step fits into memory")
     found = distributed.gather(_room(config, trainer, 1.0 if resumed else RESERVE))
     if failures := [text for text in found if isinstance(text, str)]:
         raise InputError(no_memory(config, failures[0]))
@@ -51,7 +51,7 @@ def fitting_accumulation(config: Config, trainer: Trainer, resumed: bool = False
     tightest, at_once = min(found), clips_at_once(config)
     if at_once <= tightest.clips:
         if auto:
-            say(f"TRAIN.AUTO_BATCH: {_counted(at_once)} at a time fit into {_gib(tightest.free)} of free memory")
+            print_line(f"TRAIN.AUTO_BATCH: {_counted(at_once)} at a time fit into {_gib(tightest.free)} of free memory")
         return asked
     whole = at_once * asked
     least = next((n for n in divisions(config) if n >= asked and whole // n <= tightest.clips), None)
@@ -64,7 +64,7 @@ def fitting_accumulation(config: Config, trainer: Trainer, resumed: bool = False
             f"this run was trained with {asked} micro-batches a step, for which there is too little memory now "
             f"({_gib(tightest.free)} free); free some, or add --allow-changes to go on with {least}"
         )
-    say(
+    print_line(
         f"TRAIN.AUTO_BATCH: {least} micro-batches of {_counted(whole // least)} a step, for {_gib(tightest.free)} of "
         "free memory; nothing but batch norm and mixing see the batch in parts"
     )

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from video_rs.lists.class_notes import alike_names_notes, empty_classes_note
 from video_rs.lists.sources.folder import mirrored_names
 from video_rs.runtime import distributed
-from video_rs.runtime.progress import say
-from video_rs.runtime.wording import counted
+from video_rs.runtime.progress import print_line
+from video_rs.runtime.wording import pluralize
 
 if TYPE_CHECKING:
     from video_rs.runs.train import Run
@@ -20,33 +20,33 @@ def announce(run: "Run") -> None:
     sizes = [(p.numel(), p.requires_grad) for p in run.trainer.model.parameters()]
     parameters, trained = sum(n for n, _ in sizes) / 1e6, sum(n for n, learns in sizes if learns) / 1e6
     frozen = f" ({trained:.2f} M of them trained)" if run.config.MODEL.FROZEN_STAGES else ""
-    steps = f"{counted(total, 'step')} of {counted(settings.batch_size, 'clip')} ({settings.epoch(total):.1f} epochs)"
-    classes = counted(len(run.names), "class", "classes")
-    say(
+    steps = f"{pluralize(total, 'step')} of {pluralize(settings.batch_size, 'clip')} ({settings.epoch(total):.1f} epochs)"
+    classes = pluralize(len(run.names), "class", "classes")
+    print_line(
         f"{run.config.MODEL.ARCH}, {parameters:.2f} M parameters{frozen}, {classes}; "
-        f"{counted(len(run.train_records), 'training video')}, {len(run.val_records or ())} for validation; {steps} on "
+        f"{pluralize(len(run.train_records), 'training video')}, {len(run.val_records or ())} for validation; {steps} on "
         f"{distributed.world_size()} x {run.device.type}, output in {run.folder.path}"
     )
     if (data := run.config.DATA).TARGET_FPS:
         seconds = data.NUM_FRAMES * data.SAMPLING_RATE / data.TARGET_FPS
-        say(
+        print_line(
             f"clips of {data.NUM_FRAMES} frames span {seconds:.3g} s of every video, whatever its rate "
             f"(DATA.TARGET_FPS {data.TARGET_FPS:g})"
         )
     if solver.LR_FOR_BATCH_SIZE:
-        say(
+        print_line(
             f"learning rate {solver.BASE_LR:.4g} x {settings.batch_size} / {solver.LR_FOR_BATCH_SIZE} clips = "
             f"{settings.base_lr:.4g} (SOLVER.LR_FOR_BATCH_SIZE)"
         )
     if solver.LAYER_DECAY != 1:
         rates = [f"{name} {solver.LAYER_DECAY**depth:.2g}" for depth, name in enumerate(("classifier", *PARTS))]
-        say(f"rates over the learning rate: {', '.join(rates)} (SOLVER.LAYER_DECAY)")
+        print_line(f"rates over the learning rate: {', '.join(rates)} (SOLVER.LAYER_DECAY)")
     if (weights := run.trainer.loss.weights) is not None:
         there = {label for r in run.train_records.records for label in r.labels}
         least, *_, most = sorted((float(weights[label]), run.names[label]) for label in (*there, *there))
-        say(f"weights in the loss: {least[0]:.2g} ({least[1]}) to {most[0]:.2g} ({most[1]}) (SOLVER.CLASS_WEIGHTS)")
+        print_line(f"weights in the loss: {least[0]:.2g} ({least[1]}) to {most[0]:.2g} ({most[1]}) (SOLVER.CLASS_WEIGHTS)")
     for note in filter(None, (doubt(run) for doubt in DOUBTS)):
-        say(f"note: {note}")
+        print_line(f"note: {note}")
 
 
 def _of_names(run: "Run") -> str:

@@ -10,7 +10,7 @@ from video_rs.engine.optim import learning_rate
 from video_rs.engine.trainer import TrainSettings
 from video_rs.runtime.errors import InputError
 from video_rs.runs.changes import model_differences
-from video_rs.runtime.progress import say
+from video_rs.runtime.progress import print_line
 from video_rs.models import VideoClassifier
 from video_rs.models.weights.inflate import image_preprocessing, is_image_state
 from video_rs.models.weights.strict import classifier_by_name, load_strictly
@@ -47,7 +47,7 @@ def start_from_run(path: str, model: VideoClassifier, identity: Mapping[str, Any
     weights, words = classifier_by_name(state["ema"] or state["model"], model, theirs, ours)
     load_strictly(model, weights, path)
 
-    say("; ".join(filter(None, (f"fine-tuning from {path}", words))))
+    print_line("; ".join(filter(None, (f"fine-tuning from {path}", words))))
     _say_other_preprocessing(state, config)
 
 
@@ -62,7 +62,7 @@ def start_from_weights(model: VideoClassifier, names: Sequence[str], config: Con
     if is_image_state(found.state) and "preprocessing" not in about:
         about = {"preprocessing": image_preprocessing(model.backbone.architecture)}
 
-    say("; ".join(filter(None, (f"starting from the weights of {config.MODEL.PRETRAINED}", words))))
+    print_line("; ".join(filter(None, (f"starting from the weights of {config.MODEL.PRETRAINED}", words))))
     _say_other_preprocessing(about, config)
 
 
@@ -75,7 +75,7 @@ def _say_other_preprocessing(about: Mapping[str, Any], config: Config) -> None:
         if ranges[0] != ranges[1]:
             others.append(f"so that pixels had values {ranges[0]}, here {ranges[1]}")
     if others:
-        say(f"note: these weights were trained with {'; '.join(others)}; set the same unless the difference is meant")
+        print_line(f"note: these weights were trained with {'; '.join(others)}; set the same unless the difference is meant")
 
 
 def trained_with(about: Mapping[str, Any]) -> dict[str, Any]:

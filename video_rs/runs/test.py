@@ -15,9 +15,11 @@ from video_rs import builders
 from video_rs.runtime.atomic import write_json
 from video_rs.config import Config, config_from_text
 from video_rs.video.fetching import absolute_path
+from video_rs.data.counted_videos import note_counted_videos
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.lists.records import RecordList, read_records
 from video_rs.runtime import distributed
+from video_rs.runtime.devices import pick_device
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.convolution_check import require_right_convolutions
 from video_rs.engine.evaluator import evaluate, gather_results
@@ -25,10 +27,10 @@ from video_rs.engine.metrics import VideoResult, probability_of_so_few, summariz
 from video_rs.runtime.errors import InputError
 from video_rs.inference.predictor import load_classifier
 from video_rs.runs.results import write_outcome_report, write_predictions
-from video_rs.runtime.progress import say, say_notes, telling_counts, videos_with_progress
+from video_rs.runtime.progress import print_line, print_notes, videos_with_progress
 from video_rs.runs.run_folder import RunFolder
-from video_rs.runtime.torch_files import checkpoint_in
-from video_rs.runtime.wording import counted
+from video_rs.runtime.torch_files import find_checkpoint
+from video_rs.runtime.wording import pluralize
 
 # Guessing gets so few right once in a thousand tests: less often is no bad luck.
 HARDLY_EVER = 0.001
@@ -54,16 +56,16 @@ def run_test(
     Raises:
         InputError: bad input, or not one video could be read.
     """
-    checkpoint_path = str(checkpoint_in(checkpoint_path))
+    checkpoint_path = str(find_checkpoint(checkpoint_path))
     checkpoint = load_checkpoint(checkpoint_path)
     config = config_from_text(checkpoint["config"], overrides)
     if changed := [key for key in overrides[::2] if key.startswith("MODEL.") or key in FIXED]:
         raise InputError(f"{changed[0]} is fixed by the checkpoint {checkpoint_path}; test without it, or train anew")
-    device = distributed.pick_device(config.DEVICE)
-    distributed.start(device)
+    device = pick_device(config.DEVICE)
+    distributed.join_process_group(device)
     names = checkpoint["label_names"]
     records = records_to_test(config, list_path, names, "DATA.ROOT" in overrides[::2], split)
-    say_notes(records.notes)
+    print_notes(records.notes)
     builders.require_labels(records, config.DATA.MULTI_LABEL)
     folder = output_folder(Path(checkpoint_path), config, overrides, folder_name("test", split), list_path)
     preprocessing = builders.build_preprocessing(config)
@@ -72,9 +74,9 @@ def run_test(
     results = score_videos(config, model, records, preprocessing, "test")
     metrics = metrics_of(config, results, len(names), preprocessing, checkpoint_path)
     metrics["list"] = absolute_path(records.source)
-    how = f"{counted(metrics['clips'], 'clip')} x {counted(metrics['crops'], 'crop')}"
+    how = f"{pluralize(metrics['clips'], 'clip')} x {pluralize(metrics['crops'], 'crop')}"
     doubts = list(filter(None, [] if config.DATA.MULTI_LABEL else [far_under_chance(metrics, names)]))
-    say_notes(doubts)
+    print_notes(doubts)
     finish(
         folder,
         config,
@@ -135,7 +137,7 @@ def score_videos(
     device = next(model.parameters()).device
     loader = builders.build_view_loader(config, records, preprocessing)
     prepare = partial(preprocessing.prepare, device=device)
-    results = evaluate(model, telling_counts(loader), prepare, config.TEST.BATCH_SIZE, config.DATA.MULTI_LABEL)
+    results = evaluate(model, note_counted_videos(loader), prepare, config.TEST.BATCH_SIZE, config.DATA.MULTI_LABEL)
     return gather_results(list(videos_with_progress(results, len(loader), name)))
 
 
@@ -247,10 +249,10 @@ def finish(
             notes=notes,
         )
     distributed.barrier()
-    say(f"{describe(metrics)}  ({how})")
-    say(f"results: {folder / 'metrics.json'}  {folder / 'predictions.jsonl'}  {folder / 'report.html'}")
+    print_line(f"{describe(metrics)}  ({how})")
+    print_line(f"results: {folder / 'metrics.json'}  {folder / 'predictions.jsonl'}  {folder / 'report.html'}")
     if metrics["failed"] == metrics["videos"]:
         raise InputError(
-            f"none of {counted(metrics['videos'], 'video')} could be read; first: {results[0].video}: "
+            f"none of {pluralize(metrics['videos'], 'video')} could be read; first: {results[0].video}: "
             f"{results[0].error}"
         )

@@ -16,8 +16,10 @@ from video_rs import builders
 from video_rs.runtime.atomic import write_json
 from video_rs.runtime.code_version import code_version
 from video_rs.config import Config, config_from_text
+from video_rs.data.counted_videos import note_counted_videos
 from video_rs.data.loader import ClipLoader
 from video_rs.runtime import distributed
+from video_rs.runtime.devices import pick_device
 from video_rs.engine.checkpoint import FORMAT, changed_keys, copy_checkpoint, load_checkpoint
 from video_rs.engine.checkpoint_writer import CheckpointWriter
 from video_rs.engine.convolution_check import require_right_convolutions
@@ -31,13 +33,13 @@ from video_rs.runs.changes import changed_settings, refuse_other_model, refuse_t
 from video_rs.runs.notes import announce
 from video_rs.runs.memory_fit import clips_at_once, divisions, fitting_accumulation, is_out_of_memory, no_memory
 from video_rs.runs.results import write_outcome_report, write_predictions
-from video_rs.runtime.progress import TrainProgress, say, say_notes, telling_counts
+from video_rs.runtime.progress import TrainProgress, print_line, print_notes
 from video_rs.runs.run_folder import REFUSED, RunFolder
 from video_rs.runs.start_weights import jump_of_rate, start_from_run, start_from_weights
 from video_rs.runs.test import describe, metrics_of, score_videos
 from video_rs.reports import RunLog, read_log
 from video_rs.runtime.signals import StopSignals
-from video_rs.runtime.wording import counted
+from video_rs.runtime.wording import pluralize
 
 # What of metrics.json is logged for each validation.
 LOGGED = ("map", "map_all", "top1", "topk", "k", "videos", "failed", "top1_all")
@@ -66,8 +68,8 @@ def run_training(
         folder.refuse_a_second_run()
     if not overwrite:
         folder.refuse_a_lost_checkpoint()
-    device = distributed.pick_device(config.DEVICE)
-    distributed.start(device)
+    device = pick_device(config.DEVICE)
+    distributed.join_process_group(device)
     if len(set(distributed.gather(resuming))) > 1:
         raise InputError(f"only some machines see {folder.last}; OUTPUT_DIR must be one folder that all of them share")
     config = make_demo_clips(config)
@@ -76,15 +78,15 @@ def run_training(
         run.resume(allow_changes)
         if run.trainer.step > run.settings.total_steps:
             raise InputError(
-                f"{folder.path} has {counted(run.trainer.step, 'step')} already, more than the "
+                f"{folder.path} has {pluralize(run.trainer.step, 'step')} already, more than the "
                 f"{run.settings.total_steps} asked for (SOLVER.MAX_STEPS, or SOLVER.MAX_EPOCH); ask for more, "
                 "or start a new run"
             )
         if run.trainer.step >= run.settings.total_steps and not run.validation_due():
-            say(f"{folder.path} is finished: {counted(run.trainer.step, 'step')}; nothing to do")
+            print_line(f"{folder.path} is finished: {pluralize(run.trainer.step, 'step')}; nothing to do")
             return run.metrics
         if finetune:
-            say(f"continuing the run in {folder.path}: --finetune {finetune} was for its start")
+            print_line(f"continuing the run in {folder.path}: --finetune {finetune} was for its start")
     elif finetune:
         run.start_from(finetune)
     elif config.MODEL.PRETRAINED:
@@ -117,9 +119,9 @@ def make_demo_clips(config: Config) -> Config:
 
     One process of each machine writes them: the clips may lie on its own disk.
     """
-    config = builders.without_demo(config, say)
+    config = builders.without_demo(config, print_line)
     if distributed.local_rank() == 0:
-        builders.ensure_demo_clips(config, say)
+        builders.ensure_demo_clips(config, print_line)
     distributed.barrier()
     return config
 
@@ -131,7 +133,7 @@ class Run:
         self.config, self.folder, self.device = config, folder, device
         arch = builders.build_architecture(config)
         self.train_records, self.val_records, self.names = builders.build_records(config)
-        say_notes(note for part in (self.train_records, self.val_records) if part for note in part.notes)
+        print_notes(note for part in (self.train_records, self.val_records) if part for note in part.notes)
         self.settings = builders.build_settings(config, len(self.train_records))
         self.preprocessing = builders.build_preprocessing(config)
         model = builders.build_model(config, arch, len(self.names), device)
@@ -163,7 +165,7 @@ class Run:
         self.signals = StopSignals()
         self.writer = CheckpointWriter(folder.last, config.TRAIN.KEEP_CHECKPOINTS)
         traced_steps = config.TRAIN.PROFILE_STEPS if distributed.rank() == 0 else 0
-        self.profiler = StepProfiler(traced_steps, folder.path / "profile", device, say)
+        self.profiler = StepProfiler(traced_steps, folder.path / "profile", device, print_line)
         # Built now, so that a bad crop or batch size is refused before anything is written.
         self.loader = self.loader_from(0)
 
@@ -191,13 +193,13 @@ class Run:
         self.failures = dict(state["failures"])
         self.loader = self.loader_from(self.trainer.step)
         if self.changes:
-            say(f"note: this run goes on with other settings ({'; '.join(self.changes)})")
+            print_line(f"note: this run goes on with other settings ({'; '.join(self.changes)})")
         known = {key: value for key, value in self.versions.items() if key in state["versions"]}
         changed = changed_keys(state["versions"], known, ignored=("commit",))
         if changed:
-            say(f"note: the code is not what the run was made with so far ({'; '.join(changed)})")
-        say_notes(filter(None, [jump_of_rate(state, self.settings)]))
-        say(f"resuming {self.folder.path} at step {self.trainer.step} of {self.settings.total_steps}")
+            print_line(f"note: the code is not what the run was made with so far ({'; '.join(changed)})")
+        print_notes(filter(None, [jump_of_rate(state, self.settings)]))
+        print_line(f"resuming {self.folder.path} at step {self.trainer.step} of {self.settings.total_steps}")
 
     def loader_from(self, step: int, last_step: int | None = None) -> ClipLoader:
         """Clips of the steps from ``step`` to before ``last_step``, by default to the run's end."""
@@ -275,7 +277,7 @@ class Run:
                 self._validate(self.trainer.step)
             fit(
                 self.trainer,
-                telling_counts(self.loader),
+                note_counted_videos(self.loader),
                 log=self._log,
                 report_failure=self._report_failure,
                 report_non_finite=self._report_non_finite,
@@ -306,7 +308,7 @@ class Run:
                     self._write_report(time.time() - started)
                 self.profiler.close()
         distributed.barrier()
-        say(f"checkpoint: {self.folder.last}  report: {self.folder.path / 'report.html'}")
+        print_line(f"checkpoint: {self.folder.last}  report: {self.folder.path / 'report.html'}")
         return self.metrics
 
     def _refused(self, text: str) -> InputError:
@@ -336,14 +338,14 @@ class Run:
         if video in self.failures:
             return
         self.failures[video] = reason
-        say(f"cannot read {video}: {reason}")
+        print_line(f"cannot read {video}: {reason}")
         if self.log is not None:
             self.log.event("failed_video", f"{video}: {reason}", video=video, reason=reason)
 
     def _report_non_finite(self, step: int, scalars: dict[str, float], videos: list[str]) -> None:
         """Keeps what is needed to look into it: where, how fast, and which clips."""
         text = f"step {step} is left out: loss {scalars['loss']:.4g}, gradient norm {scalars['grad_norm']:.4g}"
-        say(f"{text}, learning rate {scalars['lr']:.4g}")
+        print_line(f"{text}, learning rate {scalars['lr']:.4g}")
         if self.log is not None:
             self.log.event("non_finite", text, step=step, **scalars, videos=videos)
 
@@ -356,7 +358,7 @@ class Run:
             self._recompute_statistics(model)
         self.results = score_videos(self.config, model, self.val_records, preprocessing, "validation")
         self.metrics = metrics_of(self.config, self.results, len(self.names), preprocessing, str(self.folder.last))
-        say(f"validation at step {step}: {describe(self.metrics)}")
+        print_line(f"validation at step {step}: {describe(self.metrics)}")
         if self.log is not None:
             kept = {key: self.metrics[key] for key in LOGGED if key in self.metrics}
             loss = log_loss(self.results, self.config.DATA.MULTI_LABEL)
@@ -383,7 +385,7 @@ class Run:
         clips = recompute_statistics(model, self.loader_from(step, step + count), self.trainer.prepare)
         unread = count * self.settings.batch_size - clips
         lost = f"; {unread} more could not be read" if clips and unread else ""
-        say(f"batch-norm statistics of step {step} over {counted(clips, 'clip')} (BN.NUM_BATCHES_PRECISE){lost}")
+        print_line(f"batch-norm statistics of step {step} over {pluralize(clips, 'clip')} (BN.NUM_BATCHES_PRECISE){lost}")
         if self.trainer.ema is not None:
             for name, statistics in model.named_buffers():
                 self.trainer.ema.average[name].copy_(statistics)

@@ -66,7 +66,7 @@ def run(main: Callable[[], None]) -> None:
     if "torch" in sys.modules:
         from video_rs.runtime import distributed
 
-        distributed.stop()
+        distributed.leave_process_group()
     sys.exit(code)
 
 

@@ -1,6 +1,5 @@
 """One process or many: everything here is the identity in a single process."""
 
-import logging
 import os
 from datetime import timedelta
 from typing import Any
@@ -9,20 +8,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from video_rs.engine.convolution_check import doubtful_cudnn
-from video_rs.runtime.errors import InputError
 
-MPS_IS_WRONG = "Conv3d on this machine's MPS gives other numbers than on its CPU (pytorch/pytorch#197114)"
-
-
-def start(device: torch.device) -> None:
+def join_process_group(device: torch.device) -> None:
     """Joins the process group that torchrun describes in the environment, if there is one."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         # The slowest process of a long test may be hours behind the fastest, which waits for it in a collective.
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=6))
 
 
-def stop() -> None:
+def leave_process_group() -> None:
     """Leaves the process group."""
     if dist.is_initialized():
         dist.destroy_process_group()
@@ -78,48 +72,6 @@ def barrier() -> None:
     """Waits until every process is here."""
     if dist.is_initialized():
         dist.barrier()
-
-
-def pick_device(name: str) -> torch.device:
-    """The device behind "auto", "cpu", "cuda" or "mps"; under torchrun each process of a machine takes its own GPU.
-
-    Raises:
-        InputError: this machine does not have it, or its MPS computes convolutions wrongly.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
-        if name == "mps" and not convolves_rightly(torch.device("mps")):
-            logging.getLogger(__name__).warning("%s; DEVICE auto takes the CPU", MPS_IS_WRONG)
-            name = "cpu"
-    if not there[name]:
-        found = ", ".join(kind for kind, is_there in there.items() if is_there)
-        raise InputError(f"device {name!r} is not there; this machine has {found}: set DEVICE (predict: --device)")
-    if name == "mps" and not convolves_rightly(torch.device("mps")):
-        raise InputError(f"{MPS_IS_WRONG}; take another PyTorch, or set DEVICE cpu (predict: --device cpu)")
-    if name != "cuda":
-        return torch.device(name)
-    number, count = local_rank(), torch.cuda.device_count()
-    if number >= count:
-        raise InputError(
-            f"process {number} of this machine has no GPU of its own among {count}; start {count} processes"
-        )
-    torch.cuda.set_device(number)
-    if doubt := doubtful_cudnn(torch.backends.cudnn.version()):
-        logging.getLogger(__name__).warning(doubt)
-    return torch.device("cuda", number)
-
-
-def convolves_rightly(device: torch.device) -> bool:
-    """Whether ``device`` agrees with the CPU on a convolution: releases of PyTorch have not, without a word, on MPS."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        convolution, clips = torch.nn.Conv3d(16, 32, 3, padding=1), torch.rand(1, 16, 4, 8, 8)
-    clips = clips.to(memory_format=torch.channels_last_3d)
-    with torch.inference_mode():
-        expected = convolution(clips)
-        found = convolution.to(device)(clips.to(device)).cpu()
-    return torch.allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
 def local_rank() -> int:

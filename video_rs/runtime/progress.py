@@ -3,49 +3,29 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
 
 from tqdm import tqdm
 
 from video_rs.runtime import distributed
 
-T = TypeVar("T")
-
 # Seconds between lines about a long pass over videos where there is no terminal.
 QUIET_SECONDS = 30.0
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """Prints a line, once however many processes there are, without breaking a bar."""
     if distributed.rank() == 0:
         tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
 
 
-def say_notes(notes: Iterable[str]) -> None:
+def print_notes(notes: Iterable[str]) -> None:
     """Prints each note once, in a line of its own."""
     for note in dict.fromkeys(notes):
-        say(f"note: {note}")
+        print_line(f"note: {note}")
 
 
-def telling_counts(items: Iterable[T]) -> Iterator[T]:
-    """Pass items on; say once where a video had to be decoded as a whole before it could be read.
-
-    Each item has ``counted_videos``, the paths of such videos in it.
-    """
-    told = False
-    for item in items:
-        if item.counted_videos and not told:
-            told = True
-            say(
-                f"note: {item.counted_videos[0]} does not say which frames it shows and was decoded once to count "
-                "them, as each worker does with videos of its kind; tools/check_dataset.py LIST counts them once for "
-                "all (set DATA.CACHE to its probes.sqlite), and files of datasets/prepare_videos.py need no counting"
-            )
-        yield item
-
-
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """``1:02:03`` or ``2:03``."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -72,9 +52,9 @@ class TrainProgress:
             self.bar.update(step - self.bar.n)
             return
         per_step = (time.perf_counter() - self.started) / max(1, step - self.first_step)
-        left = duration(per_step * (self.total_steps - step))
+        left = format_duration(per_step * (self.total_steps - step))
         rate = scalars["clips_per_s"]
-        say(f"step {step}/{self.total_steps}  epoch {epoch:.1f}  {text}  {rate:.1f} clips/s  ETA {left}")
+        print_line(f"step {step}/{self.total_steps}  epoch {epoch:.1f}  {text}  {rate:.1f} clips/s  ETA {left}")
 
     def close(self) -> None:
         """Leaves the bar as it is."""
@@ -99,4 +79,4 @@ def _with_progress(items: Iterable, total: int, name: str, unit: str) -> Iterato
         now = time.perf_counter()
         if quiet and now - shown > QUIET_SECONDS and done < total:
             shown = now
-            say(f"{name} {done}/{total} {unit}s  ETA {duration((now - started) / done * (total - done))}")
+            print_line(f"{name} {done}/{total} {unit}s  ETA {format_duration((now - started) / done * (total - done))}")

@@ -13,7 +13,7 @@ from video_rs.runtime.errors import InputError
 ZIP = b"PK\x03\x04"  # how each file of torch.save begins, but for those of PyTorch before 1.6
 
 
-def checkpoint_in(path: str | Path) -> Path:
+def find_checkpoint(path: str | Path) -> Path:
     """Return the checkpoint that a path stands for: a file itself, of a run's folder its last one, else its best.
 
     Raises:
@@ -42,7 +42,7 @@ def read_torch_file(path: str | Path) -> Any:
         raise InputError(f"{path} {_why_unreadable(path, error)}") from error
 
 
-def check_sums(path: str | Path) -> None:
+def verify_checksums(path: str | Path) -> None:
     """Compares each part of a file with the checksum (CRC-32) that torch.save stored, which torch.load does not.
 
     Files of PyTorch before 1.6 have none.

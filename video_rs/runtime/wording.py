@@ -18,7 +18,7 @@ def canonical(name: str) -> str:
     return name.strip()
 
 
-def counted(count: int, thing: str, things: str = "") -> str:
+def pluralize(count: int, thing: str, things: str = "") -> str:
     """Return ``1 frame`` or ``12000 frames``; ``things`` is the plural where it is not ``thing`` with an s."""
     return f"{count} {thing if count == 1 else things or thing + 's'}"
 
@@ -30,7 +30,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return by_small[found[0]] if found else None
 
 
-def some(names: Iterable[str], most: int = 5) -> str:
+def first_names(names: Iterable[str], most: int = 5) -> str:
     """Return the first names with commas between them, and how many more there are."""
     names = list(names)
     more = f", and {len(names) - most} more" if len(names) > most else ""

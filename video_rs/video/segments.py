@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.wording import counted
+from video_rs.runtime.wording import pluralize
 
 TIME_NOISE = Fraction(1, 10**6)  # frames or seconds: times that are floats must not gain or lose a frame
 
@@ -82,7 +82,7 @@ def segment_span(
         stop = first + 1
     if stop <= first:
         segment = f"{start or 0}..{'end' if end is None else end} s"
-        video = f"{counted(num_frames, 'frame')} at {fps:g} per second, {length:.2f} s"
+        video = f"{pluralize(num_frames, 'frame')} at {fps:g} per second, {length:.2f} s"
         raise InputError(f"segment {segment} holds no frame: the video has {video}; correct the list's start and end")
 
     if times is None:

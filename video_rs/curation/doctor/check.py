@@ -16,8 +16,8 @@ from video_rs.curation.file_workers import FileWorkers
 from video_rs.reports.check_page import write_check_page
 from video_rs.runtime.atomic import write_json
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.progress import say
-from video_rs.runtime.wording import counted
+from video_rs.runtime.progress import print_line
+from video_rs.runtime.wording import pluralize
 from video_rs.video.probing.cache import ProbeCache
 from video_rs.video.probing.probe import DEPTHS
 
@@ -71,7 +71,7 @@ def _probe(data_set: DataSet, options: CheckOptions, workers: FileWorkers) -> Pr
         usable = [row.record.path for row in data_set.rows if not row.fault]
         files = probe_all(usable, cache, options.depth, workers)
         if not cache.is_kept:
-            say(
+            print_line(
                 f"note: {cache.path} cannot be written to; what was found now is in {Path(options.output)}, but not "
                 "kept there"
             )
@@ -80,7 +80,7 @@ def _probe(data_set: DataSet, options: CheckOptions, workers: FileWorkers) -> Pr
     rate = ", none of them anew"
     if files.fresh:
         rate = f", {files.fresh} of them now, {files.fresh / seconds:.1f} files/s"
-    say(f"{counted(len(data_set.rows), 'row')}, {counted(len(files.probes), 'file')}{rate}")
+    print_line(f"{pluralize(len(data_set.rows), 'row')}, {pluralize(len(files.probes), 'file')}{rate}")
     return files
 
 
@@ -91,16 +91,16 @@ def _summarize(result: CheckResult, folder: Path) -> None:
     for title, meanings in (("problems", PROBLEMS), ("notes", NOTES)):
         for kind, meaning in meanings.items():
             if kinds[kind]:
-                say(f"  {title}: {kinds[kind]:>7} {kind:<13} {meaning}")
+                print_line(f"  {title}: {kinds[kind]:>7} {kind:<13} {meaning}")
     if diagnosis.rate_note:
-        say(f"  rates: {diagnosis.rate_note}")
+        print_line(f"  rates: {diagnosis.rate_note}")
     for note in diagnosis.class_notes[:_CLASS_NOTES_SHOWN]:
-        say(f"  classes: {note}")
+        print_line(f"  classes: {note}")
 
     verdict = "clean" if diagnosis.clean else "not clean"
     bad = len(diagnosis.quarantined)
     good = len(result.data_set.rows) - bad
-    say(
-        f"{verdict}: {counted(good, 'row')} in {folder / 'clean.csv'}, {bad} in {folder / 'quarantine.csv'}; "
+    print_line(
+        f"{verdict}: {pluralize(good, 'row')} in {folder / 'clean.csv'}, {bad} in {folder / 'quarantine.csv'}; "
         f"page: {folder / 'check.html'}"
     )

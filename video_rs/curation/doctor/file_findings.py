@@ -9,7 +9,7 @@ import numpy as np
 from video_rs.curation.doctor.findings import Finding
 from video_rs.lists.records import VideoRecord
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.wording import counted
+from video_rs.runtime.wording import pluralize
 from video_rs.video.orientation import AS_STORED, Orientation
 from video_rs.video.probing.probe import Probe
 from video_rs.video.segments import Span, segment_span
@@ -41,7 +41,7 @@ class ClipReach(NamedTuple):
         rate = ""
         if self.target_fps:
             rate = f" at {self.target_fps:g} per second"
-        return f"{counted(self.frames_in(span), 'frame')}{rate}, a clip reaches over {self.frames}"
+        return f"{pluralize(self.frames_in(span), 'frame')}{rate}, a clip reaches over {self.frames}"
 
 
 def file_findings(

@@ -12,7 +12,7 @@ from video_rs.curation.doctor.output import CheckResult
 from video_rs.curation.file_workers import FileWorkers
 from video_rs.lists.records import VideoRecord
 from video_rs.reports.check_page import Picture
-from video_rs.runtime.processes import Lost
+from video_rs.runtime.workers import Lost
 from video_rs.video.probing.cache import stills_with_cache
 
 PER_KIND = 6

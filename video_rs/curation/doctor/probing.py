@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from video_rs.curation.file_workers import FileWorkers
-from video_rs.runtime.processes import Lost
 from video_rs.runtime.progress import videos_with_progress
+from video_rs.runtime.workers import Lost
 from video_rs.video.errors import DecodeError
 from video_rs.video.fetching import is_url
 from video_rs.video.location import Stamp, check_file

@@ -23,9 +23,9 @@ from video_rs.curation.prepare.places import (
 from video_rs.curation.prepare.reencoding import reencode
 from video_rs.curation.prepare.settings import SETTINGS, FolderSettings, settle_settings
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.processes import Lost
-from video_rs.runtime.progress import say, say_notes, videos_with_progress
-from video_rs.runtime.wording import counted
+from video_rs.runtime.progress import print_line, print_notes, videos_with_progress
+from video_rs.runtime.wording import pluralize
+from video_rs.runtime.workers import Lost
 from video_rs.video import DecodeError
 from video_rs.video.fetching import absolute_path
 from video_rs.video.location import Location
@@ -40,7 +40,7 @@ def run_preparation(options: PrepareOptions) -> FileCounts:
     """
     workers = _workers(options)
     source = read_source_list(options.source, options.root)
-    say_notes(source.notes)
+    print_notes(source.notes)
 
     settings = _settings(options, source)
     folder = Path(os.path.abspath(options.output))
@@ -185,13 +185,13 @@ def _summarize(counts: FileCounts, copied: Mapping[str, str], folder: Path, seco
 
     tried = counts.done + counts.failed
     rate = f", {tried / seconds:.2f} files/s" if tried else ""
-    say(
-        f"{counted(counts.done, 'file')} prepared, {counts.skipped} skipped (done before), {counts.failed} failed"
+    print_line(
+        f"{pluralize(counts.done, 'file')} prepared, {counts.skipped} skipped (done before), {counts.failed} failed"
         f"{rate}; {before / 1e6:.1f} MB are now {after / 1e6:.1f} MB"
     )
     if counts.failed:
-        say(f"failed, and left out of the list: {folder / FAILURES}")
-    say(f"list: {folder / LIST}")
+        print_line(f"failed, and left out of the list: {folder / FAILURES}")
+    print_line(f"list: {folder / LIST}")
 
 
 def _size(path: str) -> int:

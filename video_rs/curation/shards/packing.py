@@ -13,8 +13,8 @@ from video_rs.curation.shards.contents import Shard, ShardFile, choose_files, di
 from video_rs.curation.shards.options import PackOptions
 from video_rs.curation.shards.plan import PLAN, make_plan, settle_plan
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.progress import say, say_notes, videos_with_progress
-from video_rs.runtime.wording import counted
+from video_rs.runtime.progress import print_line, print_notes, videos_with_progress
+from video_rs.runtime.wording import pluralize
 from video_rs.video.fetching import register_handlers
 from video_rs.video.location import Location
 
@@ -31,7 +31,7 @@ def run_packing(options: PackOptions) -> FileCounts:
     register_handlers(options.path_handlers)
     source = read_source_list(options.source, options.root)
     refuse_split_names(options.source, source.rows)
-    say_notes(source.notes)
+    print_notes(source.notes)
 
     files, failures = choose_files(source)
     shards = divide(files, options.shard_size, options.seed)
@@ -80,9 +80,9 @@ def _count(packed: Sequence[PackedFile], failed: int) -> FileCounts:
 def _summarize(counts: FileCounts, folder: Path, shards: Sequence[Shard]) -> None:
     """Print how many files and shards there are."""
     size = sum(os.path.getsize(folder / shard.name) for shard in shards) / 1e6
-    say(
-        f"{counted(counts.done, 'file')} packed, {counts.skipped} skipped (packed before), {counts.failed} failed; "
-        f"{counted(len(shards), 'shard')}, {size:.1f} MB"
+    print_line(
+        f"{pluralize(counts.done, 'file')} packed, {counts.skipped} skipped (packed before), {counts.failed} failed; "
+        f"{pluralize(len(shards), 'shard')}, {size:.1f} MB"
     )
 
 
@@ -95,10 +95,12 @@ def _tell_next_steps(
         if len({row["split"] for row in file.rows}) > 1:
             in_several_splits += 1
     if in_several_splits:
-        say(f"files with rows in several splits: {in_several_splits}, each in the shards of its first row's split")
+        print_line(
+            f"files with rows in several splits: {in_several_splits}, each in the shards of its first row's split"
+        )
     if counts.failed:
-        say(f"failed, and left out of the list: {folder / FAILURES}; when mended, run again with --overwrite")
-    say(f"list: {folder / LIST}")
+        print_line(f"failed, and left out of the list: {folder / FAILURES}; when mended, run again with --overwrite")
+    print_line(f"list: {folder / LIST}")
 
     has_labels = any(row.label for row in source.rows)
     has_videos = counts.done + counts.skipped > 0
@@ -109,5 +111,5 @@ def _tell_next_steps(
     if any(shard.name.startswith("val-") for shard in shards):
         validation = f" DATA.VAL_LIST {listed}"
     # The config that came with the list may turn mirroring off, or name a label map: any config of ours would be wrong.
-    say("train with your config, or a first one such as small_scratch.yaml:")
-    say(f"  python tools/train_net.py --cfg CONFIG DATA.TRAIN_LIST {listed}{validation}")
+    print_line("train with your config, or a first one such as small_scratch.yaml:")
+    print_line(f"  python tools/train_net.py --cfg CONFIG DATA.TRAIN_LIST {listed}{validation}")

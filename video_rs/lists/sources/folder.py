@@ -13,7 +13,7 @@ from video_rs.lists.sources.output import save_config, save_label_map, save_list
 from video_rs.lists.sources.validation_split import choose_validation
 from video_rs.lists.video_search import left_out_notes, search_videos
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.wording import canonical, counted, some
+from video_rs.runtime.wording import canonical, first_names, pluralize
 
 _DIRECTIONS = {
     "left", "right", "leftward", "rightward", "leftwards", "rightwards", "clockwise", "counterclockwise",
@@ -118,7 +118,7 @@ def read_folder(options: FolderOptions) -> SplitFolder:
     notes = _count_notes(rows, names)
     outside = len(found.videos) - len(paths)
     if outside:
-        notes.append(f"left out: {counted(outside, 'video')} outside class folders")
+        notes.append(f"left out: {pluralize(outside, 'video')} outside class folders")
     if split_of_folder:
         notes.append("the split is that of the folders train and val")
     elif not options.group_by:
@@ -178,7 +178,7 @@ def _chosen_splits(paths: Sequence[str], labels: Sequence[str], options: FolderO
     chosen = choose_validation(labels, groups, options.val_share, options.seed)
     if not any(chosen):
         raise InputError(
-            f"no class has videos of two sources, so none is left to validate on ({counted(len(paths), 'video')} of "
+            f"no class has videos of two sources, so none is left to validate on ({pluralize(len(paths), 'video')} of "
             f"{len(set(groups))} sources); add videos, or correct --group-by"
         )
     return ["val" if is_chosen else "train" for is_chosen in chosen]
@@ -218,9 +218,9 @@ def _count_notes(rows: Sequence[ListRow], names: Sequence[str]) -> list[str]:
         counts[row.split][row.label] += 1
 
     used = [split for split in SPLITS if counts[split]]
-    notes = [", ".join(f"{counted(counts[split].total(), 'video')} {_PURPOSES[split]}" for split in used)]
+    notes = [", ".join(f"{pluralize(counts[split].total(), 'video')} {_PURPOSES[split]}" for split in used)]
     for split in ("train", "val"):
         empty = [name for name in names if not counts[split][name]]
         if empty:
-            notes.append(f"note: no {split} videos of {some(empty)}")
+            notes.append(f"note: no {split} videos of {first_names(empty)}")
     return notes

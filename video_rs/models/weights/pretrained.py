@@ -22,7 +22,7 @@ from video_rs.models.weights.strict import (
     warn,
 )
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.torch_files import checkpoint_in, first_sentence, read_torch_file
+from video_rs.runtime.torch_files import find_checkpoint, first_sentence, read_torch_file
 
 __all__ = ["find_weights", "load_pretrained", "load_strictly", "read_weights"]
 
@@ -128,7 +128,7 @@ def find_weights(source: str | Path, architecture: Architecture) -> Weights:
         InputError: there are none, or they cannot be read.
     """
     if str(source) != "timm":
-        return _read_file(checkpoint_in(source))
+        return _read_file(find_checkpoint(source))
     name = timm_name(architecture)
     about = {"preprocessing": image_preprocessing(architecture)}
     return Weights(_timm_weights(name), about, f"timm's {name}")
@@ -182,7 +182,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Raises:
         InputError: the file cannot be read, or holds something else.
     """
-    return _read_file(checkpoint_in(path)).state
+    return _read_file(find_checkpoint(path)).state
 
 
 def _read_file(path: Path) -> Weights:

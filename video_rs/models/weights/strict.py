@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from video_rs.models.architecture import STAGES
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.wording import canonical, some
+from video_rs.runtime.wording import canonical, first_names
 
 State = Mapping[str, Tensor]
 LISTED = 4
@@ -100,7 +100,7 @@ def classifier_by_name(
         return adapted, "the classes stand in another order there: the classifier is taken over by their names"
     fresh = [repr(name) for name in here if name not in places]
     taken = f"{len(known)} of {len(here)} classes are taken over by their names"
-    return adapted, f"other classes: {taken}, and start afresh: {some(fresh)}"
+    return adapted, f"other classes: {taken}, and start afresh: {first_names(fresh)}"
 
 
 def warn(note: str) -> None:

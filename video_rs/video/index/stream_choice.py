@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Self
 
-from video_rs.runtime.wording import counted
+from video_rs.runtime.wording import pluralize
 from video_rs.video.index.frame_index import Note
 from video_rs.video.index.packet_table import UNKNOWN, PacketTable
 
@@ -71,7 +71,7 @@ class Film:
         return float((int(times.max()) - int(times.min())) * self.facts.time_base) if len(times) else 0.0
 
     def __str__(self) -> str:
-        frames = counted(self.frames, "frame")
+        frames = pluralize(self.frames, "frame")
         return f"stream {self.facts.number} ({frames} of {self.facts.width}x{self.facts.height})"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from decord._ffi.base import _LIB, DECORDLimitReachedError
 
-from video_rs.runtime.wording import counted
+from video_rs.runtime.wording import pluralize
 from video_rs.video.errors import DecodeError
 from video_rs.video.index.frame_index import FrameIndex
 from video_rs.video.location import Location
@@ -60,7 +60,7 @@ class DecordReader(FallbackReader):
         """DecodeError unless decord lists as many frames as the index, at the same times."""
         listed = len(self._reader)
         if listed != self.num_frames:
-            raise DecodeError(self._path, f"decord lists {counted(listed, 'frame')} of {self.num_frames}; use pyav")
+            raise DecodeError(self._path, f"decord lists {pluralize(listed, 'frame')} of {self.num_frames}; use pyav")
         ours = (index.pts - index.pts[0]) * float(index.time_base)
         theirs = self._reader.get_frame_timestamp(range(listed))[:, 0]
         # decord keeps float32 seconds: 0.1 ms at half an hour; a quarter of a frame is the least that matters.
