@@ -17,14 +17,16 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from video_rs import create_model
-from video_rs.engine.convolution_check import (
+from video_rs.models.convolution import Conv3d
+from video_rs.models.convolution_check import (
     Layer,
     cudnn_version,
     disagreement,
     largest_layers,
     require_right_convolutions,
 )
-from video_rs.models.convolution import Conv3d
+from video_rs.models.fast import speed_up
+from video_rs.models.fast.convolution import FastConv3d
 from video_rs.runtime.devices import doubtful_cudnn
 from video_rs.runtime.errors import InputError
 
@@ -48,7 +50,7 @@ def networks() -> int:
     """Check each network in each precision, as a run does at its start."""
     wrong = 0
     for name, shape in NETWORKS.items():
-        model = create_model(name, 10).to(GPU, memory_format=torch.channels_last_3d)
+        model = speed_up(create_model(name, 10)).to(GPU, memory_format=torch.channels_last_3d)
         for words, precision in PRECISIONS.items():
             torch.cuda.synchronize()
             began = time.perf_counter()
@@ -66,7 +68,7 @@ def networks() -> int:
 
 def exact_float32() -> int:
     """Check float32 without TF32, whose errors have to be far below what TF32 is allowed."""
-    model = create_model("r3d_rs_50", 10).to(GPU, memory_format=torch.channels_last_3d)
+    model = speed_up(create_model("r3d_rs_50", 10)).to(GPU, memory_format=torch.channels_last_3d)
     torch.backends.cudnn.allow_tf32 = False
     found = [disagreement(layer, GPU, torch.float32) for layer in largest_layers(model, NETWORKS["r3d_rs_50"])]
     torch.backends.cudnn.allow_tf32 = True
@@ -82,7 +84,7 @@ def planted_fault() -> int:
         found[-1, :, -1, -found.shape[3] // 4 :] = 0
         return found
 
-    layer = Layer("planted", Conv3d(64, 64, (3, 1, 1)).to(GPU), (4, 64, 8, 56, 56))
+    layer = Layer("planted", FastConv3d(64, 64, (3, 1, 1)).to(GPU), (4, 64, 8, 56, 56))
     missed = sum(not disagreement(layer, GPU, precision, faulty).wrong for precision in PRECISIONS.values())
     print(f"a planted fault is found in {len(PRECISIONS) - missed} of {len(PRECISIONS)} precisions")
     return missed

@@ -202,7 +202,7 @@ def test_importing_the_networks_loads_nothing_else_and_draws_nothing():
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
     assert (answer.returncode, answer.stdout) == (
         0,
-        "[]\n['video_rs.runtime.errors', 'video_rs.runtime.torch_files', 'video_rs.runtime.wording']\n",
+        "[]\n['video_rs.runtime', 'video_rs.runtime.errors', 'video_rs.runtime.torch_files', 'video_rs.runtime.wording']\n",
     ), answer.stderr
 
 

@@ -170,8 +170,10 @@ def test_stochastic_depth_drops_whole_samples_and_keeps_the_expectation():
 
 def test_stochastic_depth_acts_before_the_shortcut_is_added():
     arch = architecture("r3d_rs_50", depths=(1, 1, 1, 1), stochastic_depth=0.5)
-    plan = BlockPlan(kernel=1, stride=(1, 2, 2), drop=0.5, gated=True, dilation=1)
-    block = Block(arch, 16, 8, plan).double().eval()
+    plan = BlockPlan(
+        in_channels=16, width=8, temporal_kernel=1, stride=(1, 2, 2), drop_rate=0.5, is_gated=True, dilation=1
+    )
+    block = Block(arch, plan).double().eval()
     maps = torch.randn(12, 16, 2, 6, 6, dtype=torch.float64)
     with torch.no_grad():
         shortcut = block.shortcut(maps)

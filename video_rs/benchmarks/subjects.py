@@ -11,7 +11,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from video_rs.inference.accelerate import ENGINES, missing
 from video_rs.models import architecture, create_model
-from video_rs.models.layout import plain_graph
 from video_rs.runtime.errors import InputError
 
 CLASSES = 400
@@ -35,8 +34,9 @@ class Subject:
         name: of the row.
         kind: "forward", "train" or "layers" (single convolutions at their best).
         network: a model of ours, or one of :data:`PEERS`.
-        how: for ours "eager", "plain" (default layout, the graph that compilers see), "compiled", "accelerate ENGINE"
-            or "checkpointed" (every stage is computed again in the backward pass); for peers "as shipped".
+        how: for ours "eager" (sped up), "plain" (default layout, the graph that compilers see), "compiled",
+            "accelerate ENGINE" or "checkpointed" (every stage is computed again in the backward pass); for peers "as
+            shipped".
         batch, frames, size: clips of ``[batch, 3, frames, size, size]``.
         device: "cpu" or "cuda".
         precision: "float32" or "bfloat16" (autocast).
@@ -134,11 +134,11 @@ def gflop_per_clip(subject: Subject) -> float | None:
 
 @functools.cache
 def forward_gflop(name: str, frames: int, size: int) -> float:
-    """Counted without memory, on the graph that compilers see: our faster ways to compute it add no work."""
+    """Counted without memory, on the plain network: our faster ways to compute it add no work."""
     try:
         with torch.device("meta"):
             network, clip = make_network(name).eval(), torch.empty(1, 3, frames, size, size)
-        with FlopCounterMode(display=False) as counter, torch.no_grad(), plain_graph():
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
             network(clip)
     except RuntimeError as error:
         raise InputError(

@@ -30,6 +30,7 @@ from video_rs.engine.trainer import TrainSettings
 from video_rs.lists.label_map import read_label_map
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models import Architecture, VideoClassifier, architecture, freeze_stages
+from video_rs.models.fast import speed_up
 from video_rs.models.resnet3d import FEATURES
 from video_rs.models.weights.pretrained import Weights, load_pretrained
 from video_rs.runtime import distributed
@@ -243,7 +244,7 @@ def build_model(config: Config, arch: Architecture, num_classes: int, device: to
     model.backbone.checkpoint_activations(FEATURES[: config.TRAIN.ACTIVATION_CHECKPOINTING])
     if config.TRAIN.SYNC_BATCH_NORM:
         synchronize(model)
-    return model.to(device, memory_format=torch.channels_last_3d)
+    return speed_up(model).to(device, memory_format=torch.channels_last_3d)
 
 
 def load_start_weights(config: Config, model: VideoClassifier, names: Sequence[str]) -> tuple[Weights, str]:

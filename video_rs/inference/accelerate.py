@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.backends import cuda, cudnn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from video_rs.models.fast import speed_up
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.torch_files import first_sentence
 
@@ -224,8 +225,8 @@ def fold_batch_norm(model: nn.Module) -> None:
 
 
 def eager(model: nn.Module, _clips: Tensor) -> Run:
-    """PyTorch as it is, in the layout that its convolutions are fastest in."""
-    return torch.no_grad()(model.to(memory_format=torch.channels_last_3d))
+    """PyTorch as it is, sped up and in the layout that its convolutions are fastest in."""
+    return torch.no_grad()(speed_up(model).to(memory_format=torch.channels_last_3d))
 
 
 def compiled(model: nn.Module, _clips: Tensor) -> Run:

@@ -15,11 +15,12 @@ from video_rs.data.loader import ViewLoader, Workers
 from video_rs.data.order import Partition
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.engine.checkpoint import load_checkpoint
-from video_rs.engine.convolution_check import require_right_convolutions
 from video_rs.engine.evaluator import evaluate
 from video_rs.engine.metrics import VideoResult, top_labels
 from video_rs.lists.records import VideoRecord
 from video_rs.models import Architecture, VideoClassifier
+from video_rs.models.convolution_check import require_right_convolutions
+from video_rs.models.fast import speed_up
 from video_rs.models.weights.pretrained import load_strictly
 from video_rs.runtime.devices import pick_device
 from video_rs.runtime.wording import pluralize
@@ -152,4 +153,4 @@ def load_classifier(checkpoint: dict[str, Any], device: torch.device) -> VideoCl
     """The checkpoint's network with its EMA weights (the raw ones where it kept no average), for evaluation."""
     model = VideoClassifier(Architecture(**checkpoint["architecture"]), checkpoint["num_classes"])
     load_strictly(model, checkpoint["ema"] or checkpoint["model"], "the checkpoint")
-    return model.to(device, memory_format=torch.channels_last_3d).eval()
+    return speed_up(model).to(device, memory_format=torch.channels_last_3d).eval()

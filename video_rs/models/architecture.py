@@ -157,6 +157,10 @@ class Architecture:
         """``base`` channels times the width factor, at least 1."""
         return max(1, round(base * self.width))
 
+    def stage_channels(self, index: int) -> int:
+        """Return the channels that stage ``index`` (0 to 3) puts out."""
+        return self.channels(STAGE_WIDTHS[index]) * self.expansion
+
     @property
     def expansion(self) -> int:
         """Output channels of a block over the stage's width."""

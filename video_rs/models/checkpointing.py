@@ -9,14 +9,19 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recomputed(module: nn.Module, part: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """``part(x)``, a step of ``module``; the backward pass keeps nothing of it but ``x`` and computes the rest again.
+    """Return ``part(x)``, of which the backward pass keeps nothing but ``x``, and computes the rest again.
 
     Random numbers are drawn the same again; batch norm takes in its statistics the first time only.
+
+    Args:
+        module: what ``part`` is a step of.
+        part: a submodule of ``module``, or a function that calls some of its submodules.
+        x: ``part``'s input.
     """
+    # A block's own batch norms are few, and a network's are many.
+    owner = part if isinstance(part, nn.Module) else module
 
-    owner = part if isinstance(part, nn.Module) else module  # a block's own batch norms are few, a network's are many
-
-    def contexts():
+    def contexts() -> tuple[contextlib.AbstractContextManager, contextlib.AbstractContextManager]:
         return contextlib.nullcontext(), _statistics_kept(owner)
 
     return checkpoint(part, x, use_reentrant=False, context_fn=contexts)
@@ -24,15 +29,20 @@ def recomputed(module: nn.Module, part: Callable[[Tensor], Tensor], x: Tensor) -
 
 @contextlib.contextmanager
 def _statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Batch norm in training takes nothing into its running statistics and does not count the batch."""
-    training = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.training]
-    norms = [(m, m.momentum) for m in training if m.num_batches_tracked is not None]  # others keep no statistics
-    counts = [norm.num_batches_tracked.clone() for norm, _ in norms]
-    for norm, _ in norms:
+    """Let batch norm in training take nothing into its running statistics, and not count the batch."""
+    norms = []
+    for norm in module.modules():
+        # A batch norm without a counter keeps no statistics at all.
+        if isinstance(norm, _BatchNorm) and norm.training and norm.num_batches_tracked is not None:
+            norms.append(norm)
+
+    momenta = [norm.momentum for norm in norms]
+    counts = [norm.num_batches_tracked.clone() for norm in norms]
+    for norm in norms:
         norm.momentum = 0.0
     try:
         yield
     finally:
-        for (norm, momentum), count in zip(norms, counts, strict=True):
+        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
             norm.momentum = momentum
             norm.num_batches_tracked.copy_(count)

@@ -6,13 +6,16 @@ arXiv 2103.07579 (``padding="symmetric"``, average-pool shortcut).
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from video_rs.models.convolution import Conv3d, Triple, matrix_of, same_pad_widths, symmetric_padding, truncated_normal
-from video_rs.models.layout import clips_of, frames_of, is_eager_channels_last
+from video_rs.models.convolution import Conv3d, Triple, same_pad_widths, symmetric_padding, truncated_normal
+from video_rs.models.frames import as_clips, as_images
+
+MakeNorm = Callable[[int], nn.Module]
 
 
 class MaxPool3d(nn.MaxPool3d):
@@ -23,25 +26,9 @@ class MaxPool3d(nn.MaxPool3d):
         super().__init__(kernel, stride, (0, 0, 0) if self.pads_ahead else symmetric_padding(kernel))
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.kernel_size[0] == self.stride[0] == 1 and is_eager_channels_last(x):
-            return self._frame_by_frame(x)
         if self.pads_ahead:
             x = functional.pad(x, same_pad_widths(x.shape[2:], self.kernel_size, self.stride), value=-math.inf)
         return super().forward(x)
-
-    def _frame_by_frame(self, x: Tensor) -> Tensor:
-        """The same maxima by the faster 2D operator, and TensorFlow's padding without a padded copy.
-
-        What TensorFlow pads in front is 0 or 1 by the parity of the size; behind, a last window may reach over the
-        border (``ceil_mode``), as its padding has it.
-        """
-        padding = self.padding[1:]
-        if self.pads_ahead:
-            left, _, top, _, _, _ = same_pad_widths(x.shape[2:], self.kernel_size, self.stride)
-            padding = (top, left)
-        kernel, stride = self.kernel_size[1:], self.stride[1:]
-        y = functional.max_pool2d(frames_of(x), kernel, stride, padding, ceil_mode=self.pads_ahead)
-        return clips_of(y, x)
 
 
 class SqueezeExcitation(nn.Module):
@@ -58,7 +45,8 @@ class SqueezeExcitation(nn.Module):
         self.expand = Conv3d(hidden, channels, bias=True)
 
     def forward(self, means: Tensor) -> Tensor:
-        return pointwise(self.expand, pointwise(self.reduce, means).relu()).sigmoid()
+        hidden = mix_channels(self.reduce, means).relu()
+        return mix_channels(self.expand, hidden).sigmoid()
 
 
 class SelfGating(nn.Module):
@@ -73,18 +61,30 @@ class SelfGating(nn.Module):
         truncated_normal(self.gate.weight, 0.01)
 
     def forward(self, means: Tensor) -> Tensor:
-        return pointwise(self.gate, means).sigmoid()
+        return mix_channels(self.gate, means).sigmoid()
 
 
-def pointwise(conv: Conv3d, means: Tensor) -> Tensor:
-    """What a 1 x 1 x 1 convolution makes of a map of one cell: ``[B, C] -> [B, C']``."""
-    return functional.linear(means, matrix_of(conv.weight), conv.bias)
+def mix_channels(conv: Conv3d, means: Tensor) -> Tensor:
+    """Return what a 1 x 1 x 1 convolution makes of a map of one cell: ``[B, C] -> [B, C']``."""
+    return functional.linear(means, as_matrix(conv.weight), conv.bias)
+
+
+def as_matrix(weight: Tensor) -> Tensor:
+    """Return ``[C', C, 1, 1, 1]`` as ``[C', C]``, a view whose gradient comes back with the weight's own strides.
+
+    Gradients of other views may have other strides where a size is 1, and DistributedDataParallel would copy each of
+    them into its buckets.
+    """
+    is_channels_last = weight.stride(-1) != 1
+    if is_channels_last:
+        weight = weight.permute(0, 2, 3, 4, 1)  # [C', C, 1, 1, 1] -> [C', 1, 1, 1, C]
+    return weight.flatten(1)
 
 
 class StochasticDepth(nn.Module):
-    """Drops a residual branch per sample with probability ``rate`` in training, and scales the kept ones by 1/keep.
+    """Drop a residual branch per clip with probability ``rate`` in training, and scale the kept ones by 1/(1 - rate).
 
-    ``forward``: ``[B, ...]``, the branch or its channel weights -> the same.
+    ``forward``: ``[B, ...]``, the branch or its channel weights -> the same shape.
     """
 
     def __init__(self, rate: float):
@@ -102,11 +102,6 @@ class StochasticDepth(nn.Module):
         return f"rate={self.rate:g}"
 
 
-def projection_shortcut(in_channels: int, out_channels: int, stride: Triple, norm) -> nn.Sequential:
-    """Strided 1x1x1 convolution and batch norm: the shortcut of Model Garden's 3D network."""
-    return nn.Sequential(Conv3d(in_channels, out_channels, (1, 1, 1), stride), norm(out_channels))
-
-
 class AveragePool3d(nn.AvgPool3d):
     """Mean over windows as wide as their stride; a border's window counts the cells that exist (timm's ResNet-D)."""
 
@@ -115,33 +110,44 @@ class AveragePool3d(nn.AvgPool3d):
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.jit.is_tracing():
-            return self._at_any_size(x)
-        # PyTorch refuses a map smaller than the window; the window of its cells alone has the same mean.
-        kernel = tuple(n if n < k else k for n, k in zip(x.shape[2:], self.kernel_size, strict=True))
-        how = (0, self.ceil_mode, self.count_include_pad)
-        if not is_eager_channels_last(x):
-            return functional.avg_pool3d(x, kernel, self.stride, *how)
-        if self.stride[0] == 1:
-            return clips_of(functional.avg_pool2d(frames_of(x), kernel[1:], self.stride[1:], *how), x)
-        # The 3D operator answers in the default layout, in which all that follows would stay.
-        return functional.avg_pool3d(x, kernel, self.stride, *how).contiguous(memory_format=torch.channels_last_3d)
+            return self._forward_of_any_size(x)
+        kernel = self.kernel_within(x)
+        return functional.avg_pool3d(x, kernel, self.stride, 0, self.ceil_mode, self.count_include_pad)
 
-    def _at_any_size(self, x: Tensor) -> Tensor:
-        """The same means without a branch on the size, which a trace would not hold; slower in the default layout.
+    def kernel_within(self, x: Tensor) -> Triple:
+        """Return the window, cut to the map ``x``.
 
-        The 2D operator takes maps smaller than the window. A mean of means is the mean: every frame of a window holds
-        as many cells.
+        PyTorch refuses a map smaller than the window; the window of the map's cells alone has the same mean.
         """
-        time, *space = self.stride
-        how = {"ceil_mode": True, "count_include_pad": False}
-        y = clips_of(functional.avg_pool2d(frames_of(x), space, space, **how), x)
+        # A plain comparison and not min(), which torch.export cannot record over symbolic sizes.
+        return tuple(size if size < k else k for size, k in zip(x.shape[2:], self.kernel_size, strict=True))
+
+    def _forward_of_any_size(self, x: Tensor) -> Tensor:
+        """Return the same means without a branch on the size, which a trace would not hold.
+
+        The 2D operator takes maps smaller than the window. A mean of means is the mean, because every frame of a
+        window holds as many cells.
+        """
+        time, height, width = self.stride
+        kinds = {"ceil_mode": True, "count_include_pad": False}
+        images = functional.avg_pool2d(as_images(x), (height, width), (height, width), **kinds)
+        y = as_clips(images, like=x)
         if time == 1:
             return y
-        return functional.avg_pool2d(y.flatten(3), (time, 1), (time, 1), **how).unflatten(3, y.shape[3:])
+
+        columns = y.flatten(3)  # [B, C, T, H, W] -> [B, C, T, H*W]
+        columns = functional.avg_pool2d(columns, (time, 1), (time, 1), **kinds)
+        return columns.unflatten(3, y.shape[3:])
 
 
-def average_pool_shortcut(in_channels: int, out_channels: int, stride: Triple, norm) -> nn.Sequential:
-    """ResNet-D: average-pool by the stride (1 needs none), then an unstrided 1x1x1 convolution and batch norm."""
+def projection_shortcut(in_channels: int, out_channels: int, stride: Triple, norm: MakeNorm) -> nn.Sequential:
+    """Return a strided 1 x 1 x 1 convolution and batch norm, the shortcut of Model Garden's 3D network."""
+    return nn.Sequential(Conv3d(in_channels, out_channels, (1, 1, 1), stride), norm(out_channels))
+
+
+def average_pool_shortcut(in_channels: int, out_channels: int, stride: Triple, norm: MakeNorm) -> nn.Sequential:
+    """Return ResNet-D's shortcut: an average pool by the stride, then an unstrided 1 x 1 x 1 convolution and norm."""
+    # The pool keeps its place where nothing strides, for the names of the weights behind it.
     pool = nn.Identity() if stride == (1, 1, 1) else AveragePool3d(stride)
     return nn.Sequential(pool, Conv3d(in_channels, out_channels), norm(out_channels))
 

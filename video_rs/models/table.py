@@ -4,7 +4,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from video_rs.models.classifier import VideoClassifier
-from video_rs.models.layout import plain_graph
 from video_rs.models.zoo import create_model, list_models
 
 
@@ -16,7 +15,7 @@ def parameters(model: VideoClassifier) -> int:
 def gmac(model: VideoClassifier, frames: int, size: int) -> float:
     """Multiply-adds of one clip's forward pass, in 10^9; ``model`` is on the meta device."""
     clip = torch.empty(1, model.backbone.architecture.in_channels, frames, size, size, device="meta")
-    with FlopCounterMode(display=False) as counter, torch.no_grad(), plain_graph():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.eval()(clip)
     return counter.get_total_flops() / 2e9
 

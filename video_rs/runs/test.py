@@ -21,7 +21,7 @@ from video_rs.lists.records import RecordList, read_records
 from video_rs.runtime import distributed
 from video_rs.runtime.devices import pick_device
 from video_rs.engine.checkpoint import load_checkpoint
-from video_rs.engine.convolution_check import require_right_convolutions
+from video_rs.models.convolution_check import require_right_convolutions
 from video_rs.engine.evaluator import evaluate, gather_results
 from video_rs.engine.metrics import VideoResult, probability_of_so_few, summarize
 from video_rs.runtime.errors import InputError

@@ -22,7 +22,7 @@ from video_rs.runtime import distributed
 from video_rs.runtime.devices import pick_device
 from video_rs.engine.checkpoint import FORMAT, changed_keys, copy_checkpoint, load_checkpoint
 from video_rs.engine.checkpoint_writer import CheckpointWriter
-from video_rs.engine.convolution_check import require_right_convolutions
+from video_rs.models.convolution_check import require_right_convolutions
 from video_rs.engine.loop import fit
 from video_rs.engine.metrics import VideoResult, log_loss
 from video_rs.engine.precise_bn import recompute_statistics

@@ -1,6 +1,6 @@
-"""What eager runs do faster: frames as images, windows as channels, own backward passes, initial weights at once.
+"""What ``speed_up`` computes faster: frames as images, windows as channels, own backward passes.
 
-The oracle is ``plain_graph``, the 3D operators that exporters see; test_models_reference.py checks those against FACTS.
+The oracle is the plain network of 3D operators; test_models_reference.py checks that against the published networks.
 """
 
 import copy
@@ -20,10 +20,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from helpers.networks import NARROW
 from helpers.reference_network import pad_symmetric, pad_tensorflow, shaken
 from video_rs import create_backbone, create_model
-from video_rs.models.convolution import Conv3d, ConvolutionOverTime, truncated_normal
-from video_rs.models.layers import AveragePool3d, MaxPool3d
-from video_rs.models.layout import is_captured, plain_graph
-from video_rs.models.residual import ScaledResidual, WithMeans
+from video_rs.models.convolution import Conv3d
+from video_rs.models.fast import FAST_CLASSES, make_plain, speed_up
+from video_rs.models.fast.block import ScaledResidual, WithMeans
+from video_rs.models.fast.convolution import ConvolutionOverTime, FastConv3d
+from video_rs.models.fast.pooling import FastAveragePool3d, FastMaxPool3d
+from video_rs.models.layers import AveragePool3d
 
 FEATURES = ("stem", "res2", "res3", "res4", "res5")
 LAYOUTS = {"channels last": torch.channels_last_3d, "default": torch.contiguous_format}
@@ -51,12 +53,12 @@ NETWORKS = {
 
 
 def make(network, seed=1, **overrides):
-    """A narrow network in float64 and evaluation, every weight and statistic away from 0 and 1."""
+    """A narrow network, sped up, in float64 and evaluation, every weight and statistic away from 0 and 1."""
     torch.manual_seed(seed)
     name, own = NETWORKS[network]
     model = create_model(name, 3, **{**NARROW, "stochastic_depth": 0.3, "norm_momentum": 0.1, **own, **overrides})
     model.backbone.out_features = FEATURES
-    return shaken(model, seed)
+    return speed_up(shaken(model, seed))
 
 
 def random_clips(model, *shape, batch=3):
@@ -79,8 +81,7 @@ def answers(model, clips):
 
 
 def plain_answers(model, clips):
-    with plain_graph():
-        return answers(model, clips)
+    return answers(make_plain(copy.deepcopy(model)), clips)
 
 
 def assert_same(actual, expected, tolerance, of_gradients):
@@ -143,18 +144,10 @@ def test_only_kernels_over_time_run_as_3d_convolutions():
     over_time = 2  # the first convolutions of res4 and res5, which have one block each
     assert (called.count("convolution 3d"), called.count("convolution 2d")) == (over_time, total - over_time)
     assert "constant_pad_nd" in called  # the strided convolutions
-    with plain_graph():
-        plain = operators(model, clips)
+    make_plain(model)
+    plain = operators(model, clips)
+    # Convolutions of gates and excitations, which have a bias, run as linear layers.
     assert (plain.count("convolution 3d"), plain.count("convolution 2d")) == (total, 0)
-    assert not is_captured()
-
-
-def test_plain_graph_ends_with_its_block_whatever_happens():
-    with plain_graph():
-        with pytest.raises(ZeroDivisionError), plain_graph():
-            raise ZeroDivisionError
-        assert is_captured()
-    assert not is_captured()
 
 
 # -- Parts on every small size
@@ -165,7 +158,10 @@ CELLS = list(itertools.product((1, 3), range(1, 10), range(1, 10)))
 
 @pytest.mark.parametrize("padding", ["same", "symmetric"])
 def test_max_pool_without_a_padded_copy_is_max_pool_of_one(padding):
-    pool, pad = MaxPool3d((1, 3, 3), (1, 2, 2), padding), {"same": pad_tensorflow, "symmetric": pad_symmetric}[padding]
+    pool, pad = (
+        FastMaxPool3d((1, 3, 3), (1, 2, 2), padding),
+        {"same": pad_tensorflow, "symmetric": pad_symmetric}[padding],
+    )
     for size in CELLS:
         maps = torch.randn(2, 3, *size).contiguous(memory_format=torch.channels_last_3d)
         expected = functional.max_pool3d(pad(maps, (1, 3, 3), (1, 2, 2), -math.inf), (1, 3, 3), (1, 2, 2))
@@ -185,7 +181,7 @@ def test_max_pool_without_a_padded_copy_is_max_pool_of_one(padding):
 def test_a_convolution_is_one_of_the_padded_map(padding, channels, kernel, stride):
     torch.manual_seed(0)
     pad = {"same": pad_tensorflow, "symmetric": pad_symmetric}[padding]
-    conv = Conv3d(channels, 2, kernel, stride, padding).double()
+    conv = FastConv3d(channels, 2, kernel, stride, padding).double()
     for size in CELLS:
         maps = torch.randn(2, channels, *size, dtype=torch.float64)
         expected = functional.conv3d(pad(maps, kernel, stride, 0.0), conv.weight, stride=stride)
@@ -197,11 +193,11 @@ def test_a_convolution_is_one_of_the_padded_map(padding, channels, kernel, strid
 
 def test_average_pool_of_frames_is_average_pool_of_clips():
     for size, time in itertools.product(CELLS, (1, 2)):
-        pool = AveragePool3d((time, 2, 2))
+        stride = (time, 2, 2)
         maps = torch.randn(2, 3, *size, dtype=torch.float64).contiguous(memory_format=torch.channels_last_3d)
-        with plain_graph():
-            expected = pool(maps)
-        torch.testing.assert_close(pool(maps), expected, rtol=0, atol=1e-15)
+        expected = AveragePool3d(stride)(maps)
+        # The mean of the same eight numbers at most, in another order.
+        torch.testing.assert_close(FastAveragePool3d(stride)(maps), expected, rtol=0, atol=1e-15)
 
 
 # -- Backward passes of our own
@@ -300,14 +296,14 @@ def test_gradients_where_few_are_needed(network, trained):
 
 def test_a_batch_norm_folded_into_its_convolution_is_not_lost():
     torch.manual_seed(0)
-    conv, norm = Conv3d(8, 4, (3, 1, 1)).eval(), nn.BatchNorm3d(4).eval()
+    conv, norm = FastConv3d(8, 4, (3, 1, 1)).eval(), nn.BatchNorm3d(4).eval()
     nn.init.normal_(norm.bias)
     maps = torch.randn(2, 8, 4, 5, 5).contiguous(memory_format=torch.channels_last_3d)
     folded = fuse_conv_bn_eval(conv, norm)
     torch.testing.assert_close(folded(maps), norm(conv(maps)), rtol=1e-5, atol=1e-5)
 
 
-def test_second_derivatives_need_a_plain_graph():
+def test_second_derivatives_need_a_plain_model():
     """As for functional transforms: our backward passes have no derivative of their own, and say so."""
     model = make("basic blocks")
     clips = random_clips(model, 2, 16, 16).requires_grad_()
@@ -318,11 +314,76 @@ def test_second_derivatives_need_a_plain_graph():
     loss = torch.func.grad(lambda values: functional_call(model, values, (clips,)).sum())
     with pytest.raises(RuntimeError, match="setup_context"):
         loss(parameters)
-    with plain_graph():
-        (gradient,) = torch.autograd.grad(model(clips).sum(), clips, create_graph=True)
-        gradient.square().sum().backward()
-        assert clips.grad.any()
-        assert loss(parameters)["fc.bias"].tolist() == [3.0] * 3
+    make_plain(model)
+    (gradient,) = torch.autograd.grad(model(clips).sum(), clips, create_graph=True)
+    gradient.square().sum().backward()
+    assert clips.grad.any()
+    assert loss(parameters)["fc.bias"].tolist() == [3.0] * 3
+
+
+# -- The switch
+
+
+def swapped(model):
+    """Names of the parts that are sped up, and of those that could be."""
+    fast = {name for name, module in model.named_modules() if type(module) in FAST_CLASSES.values()}
+    plain = {name for name, module in model.named_modules() if type(module) in FAST_CLASSES}
+    return fast, plain
+
+
+def test_one_call_changes_every_part_of_one_model_and_another_one_changes_it_back():
+    model = create_model("inflated_rs_50", 3, **NARROW)
+    bystander = create_model("inflated_rs_50", 3, **NARROW)
+    parts = dict(model.named_modules())
+    values = dict(model.state_dict(keep_vars=True))
+    _, could_be_fast = swapped(model)
+
+    assert speed_up(model) is model
+    assert swapped(model) == (could_be_fast, set())
+    assert swapped(bystander) == (set(), could_be_fast)
+    assert speed_up(speed_up(model)) is model
+
+    # The same objects under the same names: optimizers, hooks and averages notice nothing.
+    assert all(parts[name] is module for name, module in model.named_modules())
+    assert all(values[name] is value for name, value in model.state_dict(keep_vars=True).items())
+
+    assert make_plain(model) is model
+    assert swapped(model) == (set(), could_be_fast)
+
+
+def test_hooks_fire_as_before_whenever_the_model_is_sped_up():
+    model = create_model("r3d_rs_50", 3, **NARROW).eval()
+    clips = torch.rand(1, 3, 2, 32, 32)
+    called = []
+    for name, module in model.named_modules():
+        module.register_forward_hook(lambda module, inputs, output, name=name: called.append(name))
+    model(clips)
+    before = sorted(called)
+    assert "backbone.res5.0.se" in before
+    assert "backbone.res5.0.gating" in before
+
+    called.clear()
+    speed_up(model)(clips)
+    assert sorted(called) == before
+
+
+def test_parts_of_other_classes_stay_as_they_are():
+    class Own(Conv3d):
+        pass
+
+    model = nn.Sequential(Own(3, 4), nn.Conv3d(4, 4, 1), Conv3d(4, 4))
+    assert [type(module) for module in speed_up(model)] == [Own, nn.Conv3d, FastConv3d]
+    assert [type(module) for module in make_plain(model)] == [Own, nn.Conv3d, Conv3d]
+
+
+def test_what_is_recorded_is_the_plain_network():
+    model = make("published").float()
+    clips = random_clips(model, 4, 32, 32).float()
+    fast = torch.export.export(model, (clips,)).graph_module.code
+    plain = torch.export.export(make_plain(model), (clips,)).graph_module.code
+    assert fast == plain
+    assert "conv3d" in fast
+    assert "conv2d" not in fast
 
 
 # -- Modes, layouts and copies
@@ -379,7 +440,7 @@ def test_copies_and_names_are_those_of_a_network_that_never_ran():
 
 def test_hooks_on_blocks_see_gradients():
     """As Grad-CAM uses them."""
-    backbone = create_backbone("r3d_rs_tiny", width=0.125)
+    backbone = speed_up(create_backbone("r3d_rs_tiny", width=0.125))
     seen = []
     backbone.res5[-1].register_full_backward_hook(lambda module, of_input, of_output: seen.append(of_output[0]))
     clips = torch.rand(2, 3, 4, 32, 32)
@@ -388,54 +449,11 @@ def test_hooks_on_blocks_see_gradients():
     assert torch.equal(seen[0], weights)
 
 
-# -- Initial weights
-
-
-def normal_below(x):
-    return (1 + math.erf(x / math.sqrt(2))) / 2
-
-
-@pytest.mark.parametrize("std", [1.0, 0.01])
-def test_truncated_normal_has_its_distribution(std):
-    count = 1_000_000
-    torch.manual_seed(0)
-    drawn = torch.empty(count)
-    truncated_normal(drawn, std)
-    assert drawn.abs().max() <= 2 * std
-    inside = normal_below(2) - normal_below(-2)
-    points = [-1.99, -1.9, -1.5, -1.0, -0.5, -0.1, 0.0, 0.1, 0.5, 1.0, 1.5, 1.9, 1.99]
-    for x in points:
-        below = (normal_below(x) - normal_below(-2)) / inside
-        # Kolmogorov: the largest distance exceeds 1.95 / sqrt(n) in one of 1000 samples.
-        assert abs((drawn <= x * std).double().mean().item() - below) < 1.95 / count**0.5, x
-
-
-def test_truncated_normal_reaches_its_bounds_and_never_beyond():
-    for seed in range(20):
-        torch.manual_seed(seed)
-        for dtype in (torch.float32, torch.float64):
-            drawn = torch.empty(100_000, dtype=dtype)
-            truncated_normal(drawn, 0.5)
-            assert 0.999 < drawn.abs().max() <= 1
-            assert drawn.isfinite().all()
-
-
-def test_truncated_normal_depends_on_the_seed_alone():
-    def drawn(seed):
-        torch.manual_seed(seed)
-        weight = nn.Parameter(torch.empty(3, 4, 5))
-        truncated_normal(weight, 1.0)
-        return weight.detach()
-
-    assert torch.equal(drawn(1), drawn(1))
-    assert not torch.equal(drawn(1), drawn(2))
-
-
 def test_weights_of_a_kernel_over_time_get_their_gradient_in_half_precision_too():
     """PyTorch's own half-precision gradient is garbage for some shapes on some CPUs."""
     generator = torch.Generator().manual_seed(0)
     x, weight = (torch.randn(shape, generator=generator) for shape in ((3, 64, 4, 5, 5), (32, 64, 3, 1, 1)))
-    conv = Conv3d(64, 32, (3, 1, 1))
+    conv = FastConv3d(64, 32, (3, 1, 1))
     conv.weight.data.copy_(weight)
     with torch.autocast("cpu", torch.bfloat16):
         conv(x.contiguous(memory_format=torch.channels_last_3d)).float().sum().backward()

@@ -5,18 +5,16 @@ import torch
 
 from helpers.networks import NARROW, on_meta, refusal
 from video_rs import create_model
-from video_rs.engine import convolution_check
-from video_rs.engine.convolution_check import (
+from video_rs.models import convolution_check
+from video_rs.models.convolution import Conv3d
+from video_rs.models.convolution_check import (
     Disagreement,
     Layer,
-    cudnn_version,
     disagreement,
     largest_layers,
     require_right_convolutions,
 )
-from video_rs.models.convolution import Conv3d
-from video_rs.runtime import devices
-from video_rs.runtime.devices import doubtful_cudnn
+from video_rs.models.fast import speed_up
 
 CPU = torch.device("cpu")
 KINDS = {
@@ -87,7 +85,7 @@ def test_small_maps_pass_where_large_ones_are_wrong():
 
 def test_the_largest_layers_get_the_maps_of_a_micro_batch():
     """Of clips of 8 x 64 x 48: the D-stem's last layer; and res4's first, the stem's own runs frame by frame."""
-    model = on_meta("r3d_rs_50", 3, depths=(1, 1, 1, 1))
+    model = speed_up(on_meta("r3d_rs_50", 3, depths=(1, 1, 1, 1)))
     frames, over_time = largest_layers(model, (4, 3, 8, 64, 48))
     assert (frames.name, frames.shape) == ("backbone.stem.6", (4, 32, 4, 32, 24))
     assert frames.convolution is model.get_submodule("backbone.stem.6")
@@ -120,7 +118,8 @@ def test_a_wrong_device_is_refused(monkeypatch):
 
     monkeypatch.setattr(convolution_check, "disagreement", wrong)
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
-    model = on_meta("r3d_rs_50", 3, depths=(1, 1, 1, 1))  # a device without memory stands for one that computes wrongly
+    # A device without memory stands for one that computes wrongly.
+    model = speed_up(on_meta("r3d_rs_50", 3, depths=(1, 1, 1, 1)))
     told = refusal(require_right_convolutions, model, (4, 3, 8, 64, 48), torch.bfloat16, "set TRAIN.PRECISION float32")
     assert told == (
         "meta computes the convolution backbone.res4.0.branch.0 (3 x 1 x 1 on 4 x 512 x 4 x 8 x 6, bfloat16) wrongly: "
@@ -138,33 +137,17 @@ def test_without_memory_the_network_itself_will_tell(monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(convolution_check, "disagreement", full)
-    require_right_convolutions(on_meta("r3d_rs_tiny", 3, **NARROW), (4, 3, 8, 64, 48))
+    require_right_convolutions(speed_up(on_meta("r3d_rs_tiny", 3, **NARROW)), (4, 3, 8, 64, 48))
     assert asked == ["backbone.stem.0", "backbone.res2.0.branch.0"]
 
 
-def test_versions_of_cudnn_that_are_known_to_be_wrong_are_told():
-    assert [bool(doubtful_cudnn(number)) for number in (None, 8902, 90701, 90800, 91002, 91400, 91500, 92400)] == [
-        False, False, False, True, True, True, False, False,
-    ]  # fmt: skip
-    assert doubtful_cudnn(91002) == (
-        "cuDNN 9.10.2 computes some large 3D convolutions in half precision wrongly (9.8 to 9.14 do, "
-        "pytorch/pytorch#163539), and PyTorch 2.9 goes around it with several times the memory; install cuDNN 9.15 or "
-        "newer (nvidia-cudnn-cu12 or -cu13), or a newer PyTorch"
-    )
+def test_every_convolution_of_a_plain_network_runs_in_3d():
+    model = on_meta("r3d_rs_50", 3, depths=(1, 1, 1, 1))
+    (largest,) = largest_layers(model, (4, 3, 8, 64, 48))
+    assert largest.name == "backbone.stem.6"
 
 
 @pytest.mark.parametrize(("number", "version"), [(91002, "9.10.2"), (92400, "9.24.0"), (8902, "8.9.2"), (None, "")])
 def test_the_version_of_cudnn_in_words(monkeypatch, number, version):
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: number)
     assert cudnn_version() == version
-
-
-def test_a_known_version_is_warned_of_where_cuda_is_picked(monkeypatch, caplog):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "set_device", lambda number: None)
-    for number, told in ((91002, [doubtful_cudnn(91002)]), (92400, [])):
-        caplog.clear()
-        monkeypatch.setattr(torch.backends.cudnn, "version", lambda number=number: number)
-        assert devices.pick_device("auto") == torch.device("cuda", 0)
-        assert caplog.messages == told

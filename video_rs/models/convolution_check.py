@@ -1,8 +1,9 @@
 """Whether a device computes a network's convolutions rightly: its largest layers, against sums on the CPU.
 
 Libraries have been wrong without a word: cuDNN 9.8 to 9.14 on 3D convolutions of half-precision maps that are large
-(pytorch/pytorch#163539), where small maps came out right; MPS on others (pytorch/pytorch#197114). So the layers are run
-as the network will run them: with its weights, precision and layout, on maps of the size of its micro-batches.
+(pytorch/pytorch#163539), where small maps came out right; MPS on others (pytorch/pytorch#197114). The layers are
+therefore run as the network will run them: with its weights, precision and layout, on maps of the size of its
+micro-batches.
 """
 
 import copy
@@ -12,7 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from video_rs.models.convolution import FEW_CHANNELS, Conv3d
+from video_rs.models.convolution import Conv3d
+from video_rs.models.fast.convolution import runs_in_3d
 from video_rs.runtime.errors import InputError
 
 # Values of a layer's map that are computed again. What is wrong in a share s of the map is missed with (1 - s)**4096.
@@ -26,7 +28,13 @@ TF32 = 2.0**-10
 
 
 class Layer(NamedTuple):
-    """A convolution of a network, with the shape ``[B, C, T, H, W]`` of the maps that it gets."""
+    """A convolution of a network.
+
+    Attributes:
+        name: of the module in the network.
+        convolution: the module.
+        shape: ``[B, C, T, H, W]`` of the maps that it gets.
+    """
 
     name: str
     convolution: Conv3d
@@ -34,7 +42,13 @@ class Layer(NamedTuple):
 
 
 class Disagreement(NamedTuple):
-    """A layer differs from its sums: at ``wrong`` of ``checked`` places, by up to ``worst`` times what rounding can."""
+    """How a layer differs from its sums on the CPU.
+
+    Attributes:
+        wrong: places of the map that are off by more than rounding explains.
+        checked: places that were compared.
+        worst: the largest difference, over what rounding can explain.
+    """
 
     wrong: int
     checked: int
@@ -60,49 +74,58 @@ def require_right_convolutions(
         return
     if device.type == "mps":
         precision = torch.float32  # how exact its sums of half precision are is written nowhere
+
     for layer in largest_layers(model, clip_shape):
         try:
             found = disagreement(layer, device, precision)
         except torch.OutOfMemoryError:
-            continue  # the network itself will not fit either, which is told where it runs
+            # The network itself will not fit either, and says so where it runs.
+            continue
         if found.wrong:
-            raise InputError(_told(layer, device, precision, found, advice))
+            raise InputError(_refusal(layer, device, precision, found, advice))
 
 
 def largest_layers(model: nn.Module, clip_shape: Sequence[int]) -> list[Layer]:
     """Return the convolution with the largest maps, and the one of those that run as 3D convolutions."""
+    layers = _layers(model, clip_shape)
+    largest = [max(layers, key=_values)]
+    in_3d = [layer for layer in layers if runs_in_3d(layer.convolution)]
+    if in_3d:
+        largest.append(max(in_3d, key=_values))
+
+    # The two may be one. The shapes were found on a copy: the layers to return are the model's own.
+    shapes = {layer.name: layer.shape for layer in largest}
+    return [Layer(name, model.get_submodule(name), shape) for name, shape in shapes.items()]
+
+
+def _layers(model: nn.Module, clip_shape: Sequence[int]) -> list[Layer]:
+    """Return all convolutions of a copy of the model without memory, with the shapes of their maps."""
     layers: list[Layer] = []
-    twin = copy.deepcopy(model).to("meta").eval()
+    shadow = copy.deepcopy(model).to("meta").eval()
 
-    def note(name: str) -> Callable:
-        return lambda module, inputs, _: layers.append(Layer(name, module, tuple(inputs[0].shape)))
+    def recorder(name: str) -> Callable:
+        def record(module: Conv3d, inputs: tuple[Tensor], _: Tensor) -> None:
+            layers.append(Layer(name, module, tuple(inputs[0].shape)))
 
-    for name, module in twin.named_modules():
+        return record
+
+    for name, module in shadow.named_modules():
         if isinstance(module, Conv3d):
-            module.register_forward_hook(note(name))
+            module.register_forward_hook(recorder(name))
     clips = torch.empty(tuple(clip_shape), device="meta").to(memory_format=torch.channels_last_3d)
     with torch.no_grad():
-        twin(clips)
-
-    largest = [max(layers, key=_values)]
-    over_time = [layer for layer in layers if _runs_over_time(layer.convolution)]
-    if over_time:
-        largest.append(max(over_time, key=_values))
-    return [Layer(name, model.get_submodule(name), shape) for name, _, shape in dict.fromkeys(largest)]
-
-
-def _runs_over_time(convolution: Conv3d) -> bool:
-    """Return whether it is a 3D convolution for the library, too: our fast paths run the others as 2D ones."""
-    reaches = convolution.kernel_size[0] > 1 or convolution.stride[0] > 1
-    return reaches and convolution.in_channels > FEW_CHANNELS
+        shadow(clips)
+    return layers
 
 
 def _values(layer: Layer) -> int:
     """Return how many values the maps have that the layer gets and gives."""
-    convolution, (batch, _, *size) = layer.convolution, layer.shape
-    strides = convolution.stride[0] * convolution.stride[1] * convolution.stride[2]
-    cells = batch * size[0] * size[1] * size[2]
-    return cells * convolution.in_channels + cells // strides * convolution.out_channels
+    convolution = layer.convolution
+    batch, _, frames, height, width = layer.shape
+    cells = batch * frames * height * width
+    temporal_stride, vertical_stride, horizontal_stride = convolution.stride
+    cells_out = cells // (temporal_stride * vertical_stride * horizontal_stride)
+    return cells * convolution.in_channels + cells_out * convolution.out_channels
 
 
 @torch.no_grad()
@@ -121,8 +144,9 @@ def disagreement(
     maps = torch.empty(layer.shape, dtype=precision, device=device, memory_format=torch.channels_last_3d)
     maps.normal_(generator=generator)
     convolution = layer.convolution
+    run = run or nn.Module.__call__
     with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-        found = (run or nn.Module.__call__)(convolution, maps)
+        found = run(convolution, maps)
 
     places = _places(found.shape)
     batch, time, height, width = places.to(device).unbind(1)
@@ -139,44 +163,48 @@ def disagreement(
     # A result is rounded to the dtype; where a library keeps partial sums in it, too, those are about as large as sums
     # of as many products of random signs.
     terms = weight.shape[1]
-    of_rounding = 2 * ROUNDING[precision] * (expected.abs() + sizes / terms**0.5)
-    of_sums = ADDING * terms
+    from_rounding = 2 * ROUNDING[precision] * (expected.abs() + sizes / terms**0.5)
+    from_adding = ADDING * terms
     if precision == torch.float32 and device.type == "cuda":
-        of_sums += TF32  # cuDNN's default; without it the sums are only better
-    excess = ((found - expected).abs() / (of_rounding + of_sums * sizes)).nan_to_num(torch.inf)
+        from_adding += TF32  # cuDNN's default; without it the sums are only better
+    excess = ((found - expected).abs() / (from_rounding + from_adding * sizes)).nan_to_num(torch.inf)
     return Disagreement(int((excess > 1).any(1).sum()), len(places), float(excess.max()))
 
 
 def _places(shape: Sequence[int]) -> Tensor:
     """Return int64 ``[N, 4]``: random (b, t, h, w) of a map ``[B, C, T, H, W]``, the first and the last among them."""
-    batch, _, *size = shape
-    cells = batch * size[0] * size[1] * size[2]
+    batch, _, frames, height, width = shape
+    cells = batch * frames * height * width
     flat = torch.randint(cells, (CHECKED,), generator=torch.Generator().manual_seed(0))
-    flat[0], flat[-1] = 0, cells - 1
-    return torch.stack(torch.unravel_index(flat, (batch, *size)), 1)
+    flat[0] = 0
+    flat[-1] = cells - 1
+    return torch.stack(torch.unravel_index(flat, (batch, frames, height, width)), 1)
 
 
 def _windows(convolution: Conv3d, maps: Tensor, places: Tensor) -> Tensor:
     """Return ``[N, C * t * h * w]``: what the kernel sees at each of ``places``; 0 outside the map."""
-    kernel, stride, dilation = convolution.kernel_size, convolution.stride, convolution.dilation
     before = convolution.padding_before(maps.shape[2:])
     batch, *cells = places.unbind(1)
-    steps = torch.cartesian_prod(*(torch.arange(size) for size in kernel)).unbind(1)
-    inside, index = None, []
+    steps = torch.cartesian_prod(*(torch.arange(size) for size in convolution.kernel_size)).unbind(1)
+
+    inside = torch.ones(len(places), len(steps[0]), dtype=torch.bool)
+    index = []
     for axis, (cell, step) in enumerate(zip(cells, steps, strict=True)):
-        at = cell[:, None] * stride[axis] + step * dilation[axis] - before[axis]
+        first = cell[:, None] * convolution.stride[axis] - before[axis]
+        position = first + step * convolution.dilation[axis]  # [N, t * h * w]
         length = maps.shape[2 + axis]
-        there = (at >= 0) & (at < length)
-        inside = there if inside is None else inside & there
-        index.append(at.clamp(0, length - 1).to(maps.device))
-    seen = maps.permute(0, 2, 3, 4, 1)[batch[:, None].to(maps.device), *index]
+        inside &= (position >= 0) & (position < length)
+        index.append(position.clamp(0, length - 1).to(maps.device))
+
+    cells_last = maps.permute(0, 2, 3, 4, 1)  # [B, C, T, H, W] -> [B, T, H, W, C]
+    seen = cells_last[batch[:, None].to(maps.device), *index]  # [N, t * h * w, C]
     seen = seen * inside[..., None].to(maps.device)
     return seen.transpose(1, 2).flatten(1)
 
 
-def _told(layer: Layer, device: torch.device, precision: torch.dtype, found: Disagreement, advice: str) -> str:
-    convolution = layer.convolution
-    kernel = " x ".join(map(str, convolution.kernel_size))
+def _refusal(layer: Layer, device: torch.device, precision: torch.dtype, found: Disagreement, advice: str) -> str:
+    """Return the line that names the layer, how wrong it is, and what to do."""
+    kernel = " x ".join(map(str, layer.convolution.kernel_size))
     shape = " x ".join(map(str, layer.shape))
     name = str(precision).removeprefix("torch.")
     library = "MPS" if device.type == "mps" else f"cuDNN {cudnn_version() or 'unknown'}"
