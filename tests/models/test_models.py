@@ -11,9 +11,9 @@ from torch import nn
 from helpers.networks import NARROW, on_meta
 from video_rs import create_model
 from video_rs.models import architecture
+from video_rs.models.block import Block, BlockPlan
 from video_rs.models.convolution import same_pad_widths
 from video_rs.models.layers import AveragePool3d, MaxPool3d, SqueezeExcitation, StochasticDepth
-from video_rs.models.resnet3d import Block, BlockPlan
 
 
 def size(model):
