@@ -10,6 +10,7 @@ from video_rs.models.convolution import Conv3d
 from video_rs.models.convolution_check import (
     Disagreement,
     Layer,
+    cudnn_version,
     disagreement,
     largest_layers,
     require_right_convolutions,
