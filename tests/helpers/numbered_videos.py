@@ -7,6 +7,7 @@ import sys
 import av
 import numpy as np
 import torch
+from PIL import Image
 
 from video_rs.video.encoding import write_video
 
@@ -72,3 +73,11 @@ def decoded_in_order(path, **options) -> list[int]:
             if packet.size or packet.dts is None:
                 shown += stream.decode(packet if packet.size else None)
     return [numbers(torch.from_numpy(frame.to_ndarray(format="rgb24")[None]))[0] for frame in shown]
+
+
+def picture_folder(folder, count, **size):
+    """Write ``img_1.png`` to ``img_COUNT.png`` with their numbers on them; return the folder."""
+    folder.mkdir(parents=True)
+    for number, picture in enumerate(numbered(count, **size)):
+        Image.fromarray(picture).save(folder / f"img_{number + 1}.png")
+    return folder
