@@ -68,6 +68,8 @@ def write_copied_list(folder: Path, source: SourceList, places: Mapping[str, str
         place = places.get(absolute_path(record.path))
         if place is not None:
             copied.append(row._replace(path=place, id=record.id))
+
+    # The columns are those of the source, also where all rows that fill one in have failed.
     write_list(folder / LIST, copied, columns_in_use(source.rows, always=("id",)))
 
     failed = [(path, failures[path]) for path in source.paths if path in failures]

@@ -30,6 +30,7 @@ def read_class_folders(source: str) -> ClassFolders:
     """
     found = search_videos(source)
     paths = [path.split("/") for path in found.videos]
+
     splits = split_folders(source, [parts[:-1] for parts in paths])
     if not splits:
         rows = _rows_of_classes(paths, class_depth=0, split="")
@@ -55,7 +56,9 @@ def _rows_of_classes(paths: Sequence[list[str]], class_depth: int, split: str) -
         is_in_class_folder = len(parts) > class_depth + 1
         if is_in_class_folder:
             labelled.append((parts[class_depth], parts))
-    return [ListRow(0, "/".join(parts), label, split) for label, parts in sorted(labelled)]
+    labelled.sort()
+
+    return [ListRow(0, "/".join(parts), label, split) for label, parts in labelled]
 
 
 def split_folders(source: str, folders: Sequence[Sequence[str]]) -> dict[str, str]:
@@ -71,20 +74,26 @@ def split_folders(source: str, folders: Sequence[Sequence[str]]) -> dict[str, st
     Raises:
         InputError: a folder may be a split or a class.
     """
-    tops = {parts[0] for parts in folders if parts}
-    tops_with_folders = {parts[0] for parts in folders if len(parts) > 1}
-    named_like_splits = {top for top in tops if top.lower() in SPLIT_WORDS}
-    others = sorted(tops - named_like_splits)
+    # A video that lies in the top folder itself has "" for its class folder.
+    class_folders: dict[str, set[str]] = {}
+    for parts in folders:
+        if parts:
+            inside = parts[1] if len(parts) > 1 else ""
+            class_folders.setdefault(parts[0], set()).add(inside)
 
     splits = {}
-    for top in sorted(named_like_splits & tops_with_folders):
-        splits[top] = SPLIT_WORDS[top.lower()]
+    others = []
+    for top, inside in sorted(class_folders.items()):
+        if top.lower() not in SPLIT_WORDS:
+            others.append(top)
+        elif inside != {""}:
+            splits[top] = SPLIT_WORDS[top.lower()]
     if len(set(splits.values())) > 1 or not others:
         return splits
 
+    # Beside other folders, a folder called like a split is a class if it holds one folder or videos of its own.
     for top in splits:
-        inside = {parts[1] if len(parts) > 1 else "" for parts in folders if parts and parts[0] == top}
-        # One folder, or videos beside it, make a class that is called like a split.
+        inside = class_folders[top]
         if len(inside) > 1 and "" not in inside:
             raise InputError(
                 f"{source}: {top} with the folders {', '.join(sorted(inside)[:3])} may be a split or a class, for "

@@ -13,13 +13,17 @@ def empty_classes_note(present: Collection[int], names: Sequence[str], what: str
         names: of all classes.
         what: such as "training rows".
     """
-    absent = [index for index in range(len(names)) if index not in present]
+    absent = sorted(set(range(len(names))) - set(present))
     if not absent or not present:
         return ""
 
-    digits = [str(index) for index in range(len(names))]
+    # Class ids are named by their digits, and need no quotes.
+    digits = list(map(str, range(len(names))))
     are_numbers = list(names) == digits
-    some = [names[index] if are_numbers else repr(names[index]) for index in absent]
+    some = [names[index] for index in absent]
+    if not are_numbers:
+        some = list(map(repr, some))
+
     if len(absent) == 1:
         found = f"class {some[0]} has no {what}"
     else:
@@ -27,6 +31,7 @@ def empty_classes_note(present: Collection[int], names: Sequence[str], what: str
     if not are_numbers:
         return f"{found}; add some, or take it out of what names it, the label map or rows"
 
+    # Numbers that leave classes out are often no class ids, or count from 1.
     used = [names[index] for index in sorted(present)]
     remedy = f"number them from 0 without gaps, or give a label map (DATA.LABEL_MAP) with the lines {_first_of(used)}"
     if absent == [0]:

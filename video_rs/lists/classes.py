@@ -56,9 +56,13 @@ class Classes:
         Raises:
             InputError: names and ids are mixed, or there are too many of them.
         """
+        # All rows count, not only those of the split: both splits must agree on what their labels mean.
         missing = _missing_labels(all_rows)
         labels = _distinct_labels(all_rows, missing)
-        integers = {label for label in labels if class_id(label) is not None}
+        integers = set()
+        for label in labels:
+            if class_id(label) is not None:
+                integers.add(label)
 
         if names is not None:
             known = _ids_by_name(names, source)
@@ -93,10 +97,12 @@ class Classes:
             self._refuse_missing(row, labels, required)
             return ()
 
+        find = self._id_of_name
         if self.ids_by_name is None:
-            ids = [self._checked_id(label, row) for label in labels]
-        else:
-            ids = [self._id_of_name(label, row) for label in labels]
+            find = self._checked_id
+        ids = [find(label, row) for label in labels]
+
+        # A dict keeps the order of the list and drops what comes twice.
         return tuple(dict.fromkeys(ids))
 
     def order_note(self, rows: Iterable[ListRow]) -> str:
@@ -105,6 +111,7 @@ class Classes:
         if self.ids_by_name is not None or self.names == digits or not _distinct_labels(rows, self.missing):
             return ""
 
+        # Of many classes the sentence names the first ones and the last one.
         order = [f"{index} {name}" for index, name in enumerate(self.names)]
         if len(order) > NAMED + 1:
             order[NAMED:-1] = ["…"]
@@ -112,6 +119,7 @@ class Classes:
 
     def _refuse_missing(self, row: ListRow, labels: Sequence[str], required: bool) -> None:
         """Raise InputError, unless the row has no label at all and needs none."""
+        # A missing label beside others is a mistake even where rows need no label.
         has_others = len(labels) > 1
         if not has_others and not required:
             return
@@ -198,7 +206,11 @@ def _ids_by_name(names: Sequence[str], source: str) -> dict[str, int]:
 
 def _renumbers(known: Mapping[str, int], integers: set[str]) -> bool:
     """Return whether some integers name classes with other ids than their own number, and so cannot be class ids."""
-    spelt = integers | {str(class_id(label)) for label in integers}
+    # 3.0 may be the class that is called 3.
+    spelt = set(integers)
+    for label in integers:
+        spelt.add(str(class_id(label)))
+
     for name, index in known.items():
         if name in spelt and class_id(name) != index:
             return True
@@ -221,9 +233,13 @@ def _names_of_ids(rows: Sequence[ListRow], integers: set[str], num_classes: int 
         InputError: the highest id makes many more classes than rows name.
     """
     if num_classes is None:
-        numbers = {class_id(label) for label in integers}
+        # Negative ids are refused later, with the row that has them.
+        numbers = set(map(class_id, integers))
         named = sorted(number for number in numbers if number >= 0)
-        num_classes = named[-1] + 1 if named else 0
+
+        num_classes = 0
+        if named:
+            num_classes = named[-1] + 1
         if num_classes > MOST_CLASSES_FOR_ONE * len(named):
             _refuse_gaps(rows, named, source)
     return tuple(map(str, range(num_classes)))
@@ -232,9 +248,10 @@ def _names_of_ids(rows: Sequence[ListRow], integers: set[str], num_classes: int 
 def _refuse_gaps(rows: Sequence[ListRow], named: Sequence[int], source: str) -> None:
     """Raise InputError for the row with the highest of the class ids ``named``."""
     highest = named[-1]
-    some = [str(number) for number in named]
+    some = list(map(str, named))
     if len(named) > NAMED:
         some[NAMED - 1 : -1] = ["…"]
+
     for row in rows:
         if highest in map(class_id, split_labels(row.label)):
             raise InputError(

@@ -52,8 +52,10 @@ def find_columns(header: Sequence[str], source: str, require_labels: bool) -> Co
     Raises:
         InputError: a column stands there twice, or there are no labels although they are required.
     """
-    names = [_normalised(name) for name in header]
+    names = list(map(_normalised, header))
     taken = {meaning: _first_of(known, names) for meaning, known in NAMES.items()}
+
+    # Two columns of one name may differ, and nothing says which to read.
     for name in taken.values():
         if name and names.count(name) > 1:
             raise InputError(f"{source}: the header has the column {name!r} twice; rename or remove one")
@@ -64,6 +66,7 @@ def find_columns(header: Sequence[str], source: str, require_labels: bool) -> Co
     for meaning, name in taken.items():
         if name:
             places[meaning] = names.index(name)
+
     notes = [*_renamed_notes(taken, source), *_unread_notes(names, taken, source)]
     return Columns(places, tuple(notes))
 

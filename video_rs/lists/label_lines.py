@@ -3,6 +3,7 @@
 import io
 import os
 import re
+from collections.abc import Callable, Iterable
 
 from video_rs.lists.rows import ListRow, shortened
 from video_rs.lists.video_search import is_video
@@ -35,6 +36,7 @@ def read_label_lines(text: str, root: str, source: str, require_labels: bool) ->
             rows.append(ListRow(number, path, match[2]))
         elif line.strip():
             rows.append(_row_without_label(number, line.strip(), source, require_labels))
+
     return _without_frame_counts(rows, root)
 
 
@@ -67,11 +69,19 @@ def _without_frame_counts(rows: list[ListRow], root: str) -> list[ListRow]:
 
     # Some rows stand for all: a look at each folder of a large list takes minutes on a network disk.
     step = max(1, len(rows) // _SAMPLES)
-    written = [os.path.join(root, row.path) for row in rows[::step]]
-    if any(map(os.path.exists, written)):
+    written = [row.path for row in rows[::step]]
+    if _any_exists(root, written):
         return rows
-    folders = [os.path.join(root, match[1]) for match in matches[::step]]
-    if not any(map(os.path.isdir, folders)):
+    folders = [match[1] for match in matches[::step]]
+    if not _any_exists(root, folders, os.path.isdir):
         return rows
 
-    return [row._replace(path=match[1]) for row, match in zip(rows, matches, strict=True)]
+    shorter = []
+    for row, match in zip(rows, matches, strict=True):
+        shorter.append(row._replace(path=match[1]))
+    return shorter
+
+
+def _any_exists(root: str, paths: Iterable[str], exists: Callable[[str], bool] = os.path.exists) -> bool:
+    """Return whether one of the relative paths is there."""
+    return any(exists(os.path.join(root, path)) for path in paths)

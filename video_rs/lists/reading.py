@@ -43,6 +43,7 @@ def read_listing(source: str, root: str, require_labels: bool) -> Listing:
         raise InputError(f"list {source} is empty; {HOW_TO}")
     root = _absolute(root or os.path.dirname(source))
 
+    # An official Kinetics CSV looks like a list, but names no files.
     first_line = text.lstrip().splitlines()[0]
     first_row = next(csv.reader(io.StringIO(text.lstrip())))
     header = [name.strip().lower() for name in first_row]

@@ -153,6 +153,7 @@ def records_by_split(
     Raises:
         InputError: the list as a whole cannot be used.
     """
+    # None stands for all rows.
     splits: list[str | None] = [None]
     if listing.has_splits:
         splits = sorted({row.split for row in listing.rows})
@@ -178,7 +179,8 @@ def _to_records(
     classes = Classes.of(listing.rows, rows, labels.names, labels.num_classes, source)
     paths = PathResolver(listing.root, source)
 
-    ids_of_label: dict[str, tuple[int, ...]] = {}  # most rows have a label that an earlier row had
+    # Most rows have a label that an earlier row had.
+    ids_of_label: dict[str, tuple[int, ...]] = {}
     records = []
     for row in rows:
         try:
@@ -193,6 +195,7 @@ def _to_records(
                 raise
             faults.append(RowFault(row, str(error)))
             continue
+
         records.append(VideoRecord(path, class_ids, start, end, row.id or _default_id(row)))
 
     notes = [*listing.notes, *paths.notes()]
@@ -242,6 +245,7 @@ def _seconds(row: ListRow, column: str, text: str, source: str) -> float | None:
     if not text:
         return None
 
+    # float() reads "nan" and "inf" too, which are no times.
     try:
         value = float(text)
     except ValueError:

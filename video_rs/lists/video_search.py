@@ -148,6 +148,7 @@ def _walk(root: str, inside: str, beside_video: bool, around: frozenset[tuple[in
 
     folders, names = _entries(here)
     videos = {name for name in names if is_video(name)} | _animations(here, names)
+
     found = _Below()
     for name in names:
         if name in videos:
@@ -155,6 +156,7 @@ def _walk(root: str, inside: str, beside_video: bool, around: frozenset[tuple[in
         else:
             found.left_out[_ending(name)] += 1
 
+    # At the top, videos lie beside each other for other reasons.
     if inside and found.files:
         beside_video = True
     for name in folders:
@@ -189,7 +191,10 @@ def _entries(folder: str) -> tuple[list[str], list[str]]:
 
 def _animations(folder: str, names: Sequence[str]) -> set[str]:
     """Return the names of animated WebPs; where the first ``.webp`` is a picture, all are taken for frames."""
-    pictures = sorted(name for name in names if _ending(name) == WEBP_ENDING)
+    pictures = [name for name in names if _ending(name) == WEBP_ENDING]
+    pictures.sort()
+
+    # One look is enough for a folder of thousands of frames.
     if not pictures or not is_animated_webp(os.path.join(folder, pictures[0])):
         return set()
     return {name for name in pictures if is_animated_webp(os.path.join(folder, name))}
@@ -200,6 +205,7 @@ def _drop_flow(found: _Below, inside: str, folders: Sequence[str]) -> None:
     has_frames_beside = not _RGB_FOLDERS.isdisjoint(map(str.lower, folders))
     if not has_frames_beside:
         return
+
     flow = {inside + name for name in folders if name.lower() in _FLOW_FOLDERS}
     found.frame_folders = [path for path in found.frame_folders if path not in flow]
 

@@ -20,6 +20,8 @@ def columns_in_use(rows: Iterable[ListRow], always: Collection[str]) -> list[str
         for column in COLUMNS:
             if getattr(row, column):
                 used.add(column)
+
+    # A set has no order, and a list's columns do.
     return [column for column in COLUMNS if column in used]
 
 
@@ -47,6 +49,8 @@ def write_list(
     table = []
     for number, row in enumerate(rows):
         cells = [getattr(row, column) for column in columns]
-        cells += [texts[number] for texts in remarks.values()]
+        for texts in remarks.values():
+            cells.append(texts[number])
         table.append(cells)
+
     return write_text(path, csv_text([*columns, *remarks], table))

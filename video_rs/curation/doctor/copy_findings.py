@@ -45,10 +45,13 @@ def _finding(index: int, row: DataSetRow, others: Sequence[DataSetRow]) -> Itera
         if _contradict(other, row):
             yield Finding("conflict", index, f"as {other.record.path}")
             return
+
+    # Two segments of one video that overlap share frames, and that is enough for a leak.
     for other in others:
         if _leaks(row.split, other.split) and _overlap(other, row):
             yield Finding("leak", index, f"as {other.record.path} in {other.split}")
             return
+
     for other in same_segment:
         if other.split == row.split:
             yield Finding("duplicate", index, f"as {other.record.path}")

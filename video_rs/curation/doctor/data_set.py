@@ -65,12 +65,15 @@ def read_data_set(lists: Sequence[str], root: str, label_map: str) -> DataSet:
         InputError: a list cannot be read, or its name tells no split.
     """
     listings = {source: read_listing(source, root, require_labels=False) for source in lists}
+
+    # A list alone needs no split. Of several lists, a list without would hide the leaks between them.
     split_of_list: dict[str, str] = {}
     for source, listing in listings.items():
         is_split = all(row.split for row in listing.rows)
         if len(lists) > 1 and not is_split:
             split_of_list[source] = split_in_name(source)
 
+    # All lists have the same classes, whichever list names them.
     if label_map:
         names = read_label_map(label_map)
     else:
@@ -114,6 +117,7 @@ def _class_names(listings: Mapping[str, Listing], split_of_list: Mapping[str, st
         if any(row.split == "train" for row in rows):
             training.append(source)
 
+    # A validation list must not add classes that training does not know.
     chosen = training or list(listings)
     rows = []
     for source in chosen:

@@ -59,6 +59,7 @@ def file_findings(
     if probe.kind != "ok":
         yield Finding(probe.kind, index, probe.reason)
         return
+
     try:
         span = segment_span(probe.frames, probe.fps, record.start, record.end, times)
     except InputError as error:
@@ -68,12 +69,15 @@ def file_findings(
     seconds = probe.frames / probe.fps
     if times is not None:
         seconds = float(times[-1]) + 1 / probe.fps
+    # Times in a list are often rounded: a segment that ends a little after its video is as good as any.
     if record.end is not None and record.end > seconds + 1:
         yield Finding("past_end", index, f"to {record.end:g} s, the video is {seconds:.2f} s long")
     if reach.is_short(span):
         yield Finding("short", index, reach.in_words(span))
 
     yield from _presentation_findings(index, probe)
+
+    # A header that states no number of frames states 0.
     if probe.variable_rate:
         yield Finding("variable_rate", index, f"{probe.fps:.3g} frames per second on average")
     if probe.header_frames not in (0, probe.frames):

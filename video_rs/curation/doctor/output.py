@@ -33,22 +33,29 @@ def write_lists(folder: Path, result: CheckResult) -> None:
     Raises:
         OSError: a file cannot be written.
     """
+    # Both files have the same columns, also those that only rows of the other file fill in.
     rows = [_written_row(row, result.data_set) for row in result.data_set.rows]
     always = ["id"]
     if result.data_set.names:
         always.append("label")
     columns = columns_in_use(rows, always)
 
-    quarantined = result.diagnosis.quarantined
-    clean = [row for index, row in enumerate(rows) if index not in quarantined]
+    problems = result.diagnosis.quarantined
+    clean = []
+    quarantined = []
+    for index, row in enumerate(rows):
+        if index in problems:
+            quarantined.append(row)
+        else:
+            clean.append(row)
     write_list(folder / "clean.csv", clean, columns)
 
-    problems = quarantined.values()
+    # The problems are in the order of the rows, too.
     remarks = {
-        "problem": [problem.kind for problem in problems],
-        "reason": [problem.detail for problem in problems],
+        "problem": [problem.kind for problem in problems.values()],
+        "reason": [problem.detail for problem in problems.values()],
     }
-    write_list(folder / "quarantine.csv", [rows[index] for index in quarantined], columns, remarks)
+    write_list(folder / "quarantine.csv", quarantined, columns, remarks)
 
 
 def _written_row(row: DataSetRow, data_set: DataSet) -> ListRow:
@@ -62,10 +69,17 @@ def _written_row(row: DataSetRow, data_set: DataSet) -> ListRow:
         path=record.path,
         label=label,
         split=row.split,
-        start="" if record.start is None else repr(record.start),
-        end="" if record.end is None else repr(record.end),
+        start=_seconds_text(record.start),
+        end=_seconds_text(record.end),
         id=record.id,
     )
+
+
+def _seconds_text(seconds: float | None) -> str:
+    """Return seconds as a list writes them, with all digits that make the same number again."""
+    if seconds is None:
+        return ""
+    return repr(seconds)
 
 
 def check_data(result: CheckResult) -> dict[str, Any]:

@@ -16,9 +16,12 @@ def check_page(title: str, result: CheckResult, pictures: Mapping[str, Sequence[
         result: of the check.
         pictures: kind of finding -> pictures of a few rows; "" for rows without a finding.
     """
+    # A data set without labels has counts too, but no classes to count.
     classes = {}
     if result.data_set.names:
         classes = class_counts(result)
+    sound = [probe for probe in result.probes.values() if probe.kind == "ok"]
+
     return CheckPage(
         title=title,
         clean=result.diagnosis.clean,
@@ -29,7 +32,7 @@ def check_page(title: str, result: CheckResult, pictures: Mapping[str, Sequence[
         class_notes=result.diagnosis.class_notes,
         rate_note=result.diagnosis.rate_note,
         classes=classes,
-        spreads=_spreads([probe for probe in result.probes.values() if probe.kind == "ok"]),
+        spreads=_spreads(sound),
         sound=pictures.get("", []),
     )
 
@@ -39,7 +42,10 @@ def _kinds(
 ) -> list[FindingKind]:
     """Return each kind of finding with its number of rows."""
     counts = result.diagnosis.kinds()
-    return [FindingKind(kind, meaning, counts[kind], pictures.get(kind, [])) for kind, meaning in meanings.items()]
+    kinds = []
+    for kind, meaning in meanings.items():
+        kinds.append(FindingKind(kind, meaning, counts[kind], pictures.get(kind, [])))
+    return kinds
 
 
 def _spreads(sound: Sequence[Probe]) -> list[Spread]:

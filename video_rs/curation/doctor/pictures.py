@@ -39,6 +39,7 @@ def take_pictures(result: CheckResult, cache: str, workers: FileWorkers) -> dict
     """
     rows = result.data_set.rows
     choices = _choose(result)
+
     usable = [rows[choice.row].record for choice in choices if not rows[choice.row].fault]
     stills = _stills_of(usable, cache, workers)
 
@@ -61,6 +62,7 @@ def _choose(result: CheckResult) -> list[_Choice]:
         for finding in of_kind[:PER_KIND]:
             choices.append(_Choice(kind, finding.row, finding.detail))
 
+    # The seed is fixed: a second look at the page shows the same rows.
     with_finding = {finding.row for finding in findings}
     without = [index for index in range(len(result.data_set.rows)) if index not in with_finding]
     count = min(len(without), _WITHOUT_FINDING)
@@ -79,6 +81,7 @@ def _stills_of(records: Sequence[VideoRecord], cache: str, workers: FileWorkers)
     # A task takes as long as its file has segments.
     most_segments = max(map(len, segments.values()), default=1)
     workers = replace(workers, time_limit=workers.time_limit * most_segments)
+
     stills = {}
     with workers.results(stills_with_cache, tasks, ahead=max(8, workers.processes)) as results:
         for (path, parts, _), frames in zip(tasks, results, strict=True):

@@ -55,6 +55,8 @@ def probe_all(paths: Iterable[str], cache: ProbeCache, depth: str, workers: File
         if stamp is None:
             probes[path] = _probe_of_absent(path, depth)
             continue
+
+        # A probe that decoded less than is asked for now does not count.
         known = cache.find(path, stamp)
         if known is None or DEPTHS.index(known.probe.depth) < DEPTHS.index(depth):
             unknown[path] = stamp

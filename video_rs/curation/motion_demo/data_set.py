@@ -90,6 +90,8 @@ def _clips_of_split(split: str, count: int, seed: int) -> list[_Clip]:
     for index in range(count):
         label = LABELS[index % len(LABELS)]
         number = index // len(LABELS) + 1
+
+        # A seed of its own for each clip: the number of clips does not change their pixels.
         sequence = np.random.SeedSequence([seed, _SPLITS.index(split), index])
         clip_seed = int(sequence.generate_state(1, np.uint64)[0])
         row = ListRow(0, f"{split}/{label}/{label}_{number:04d}.mp4", label, split)
@@ -104,6 +106,7 @@ def _claim(folder: Path, settings: Mapping[str, Any]) -> None:
         InputError: the folder has other settings, finished or not.
     """
     folder.mkdir(parents=True, exist_ok=True)
+
     for file in (folder / SETTINGS, folder / _UNFINISHED):
         if file.exists():
             _require_same(folder, json.loads(file.read_text()), settings)

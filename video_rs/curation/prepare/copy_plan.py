@@ -75,6 +75,7 @@ def plan_copy(source: str, short_side: int) -> CopyPlan:
         has_matrix = orientation != AS_STORED or reader.other_angle != 0
         height, width = shrunk(reader.height, reader.width, short_side)
 
+    # The aspect of pixels that a video is shown with; a turn makes wide pixels high.
     with open_container(source) as container:
         aspect = single_threaded_stream(container, index.stream).sample_aspect_ratio or Fraction(1)
     if orientation.swaps_sides:

@@ -31,8 +31,11 @@ def encode_with_ffmpeg(plan: CopyPlan, path: Path, keyframe_interval: int, crf: 
         DecodeError: the first frame cannot be decoded.
         InputError: the program fails.
     """
+    # One stream alone, as it is stored; any error ends the program.
     command = [*_QUIET, "-xerror", "-threads", "1", "-noautorotate", "-i", f"file:{plan.source}"]
     command += ["-map", f"0:{plan.index.stream}", "-an", "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1"]
+
+    # Passthrough keeps each frame at its time; without it the program may drop frames and repeat others.
     command += ["-vf", _filters(plan), "-fps_mode", "passthrough", "-enc_time_base", str(plan.time_base)]
     command += ["-c:v", "libx264", "-g", str(keyframe_interval), "-threads", "1"]
     for name, value in quick_to_read(crf).items():
@@ -46,6 +49,7 @@ def encode_with_ffmpeg(plan: CopyPlan, path: Path, keyframe_interval: int, crf: 
 
 def check_ffmpeg() -> None:
     """Raise InputError unless the program is there, is new enough for us and can encode H.264."""
+    # A tenth of a second of a colour, with the options that old versions do not know.
     command = [*_QUIET, "-f", "lavfi", "-i", "color=size=32x32:duration=0.1"]
     command += ["-fps_mode", "passthrough", "-c:v", "libx264", "-f", "null", "-"]
     try:

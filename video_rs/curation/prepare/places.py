@@ -27,6 +27,7 @@ def choose_targets(paths: Iterable[str], root: str, folder: Path) -> dict[str, s
     """
     targets: dict[str, str] = {}
     source_of_target: dict[str, str] = {}
+
     for path in paths:
         target = str(folder / place_of(path, root))
         other = source_of_target.setdefault(target, path)
@@ -66,8 +67,10 @@ def is_up_to_date(path: str, target: str) -> bool:
         copy = os.stat(target)
     except (OSError, ValueError):  # ValueError: a null byte in the name
         return False
+    # Some file systems leave an empty file behind after the machine has crashed.
     if copy.st_size == 0:
         return False
+
     changed = time_of_change(path)
     return changed is None or is_same_time(copy.st_mtime_ns, changed)
 

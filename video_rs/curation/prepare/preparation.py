@@ -42,6 +42,7 @@ def run_preparation(options: PrepareOptions) -> FileCounts:
     source = read_source_list(options.source, options.root)
     print_notes(source.notes)
 
+    # What is written must not lie among what is read, nor over what somebody else has written.
     settings = _settings(options, source)
     folder = Path(os.path.abspath(options.output))
     _refuse_inside(folder, options.source)
@@ -100,6 +101,7 @@ def _prepare(
 ) -> dict[str, str]:
     """Prepare all files; return path -> reason of those that could not be prepared."""
     work = partial(prepare_file, unfinished=str(folder / UNFINISHED), settings=settings)
+
     failures = {}
     with workers.results(work, targets.items(), ahead=64 * workers.processes) as results:
         shown = videos_with_progress(results, len(targets), "preparing")
@@ -143,6 +145,7 @@ def prepare_file(source: str, target: str, unfinished: str, settings: FolderSett
     except InputError as error:
         return str(error)
 
+    # The copy has its source's time before it appears: it is never taken for up to date by chance.
     try:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if changed is not None:
@@ -176,6 +179,7 @@ def _summarize(counts: FileCounts, copied: Mapping[str, str], folder: Path, seco
         folder: that was prepared.
         seconds: that the run took.
     """
+    # Originals may be gone, and then there is nothing to compare a copy with.
     before = 0
     after = 0
     for path, target in copied.items():

@@ -56,6 +56,7 @@ def _read_settings(folder: Path) -> dict[str, Any] | None:
     path = folder / SETTINGS
     if not path.exists():
         return None
+
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
@@ -68,6 +69,7 @@ def _refuse_other_settings(folder: Path, before: Mapping[str, Any], now: Mapping
     for name, value in now.items():
         if before.get(name) != value:
             changed.append(f"{name} {before.get(name)}, now {value}")
+
     if changed:
         raise InputError(
             f"{folder} was prepared with {'; '.join(changed)}: give what it was, another folder, or --overwrite to "

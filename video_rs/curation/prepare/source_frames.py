@@ -28,6 +28,7 @@ def scaled_frames(plan: CopyPlan) -> Iterator[av.VideoFrame]:
     Raises:
         DecodeError: a frame is damaged, or does not come.
     """
+    # The filters depend on a frame's format, which may change inside a video.
     filters = FilterGraph(lambda frame: [*plan.orientation.filters(), scale_filter(plan, frame), "format=yuv420p"])
     for frame in source_frames(plan):
         yield filters(frame)
@@ -54,6 +55,8 @@ def _decoded(plan: CopyPlan) -> Iterator[av.VideoFrame]:
     total = len(plan.times)
     done = 0
     reason = "the decoder does not give it"
+
+    # Each frame is told by its packet: a decoder may drop frames, or give them in another order.
     places = FrameNumbering(plan.index)
     packets = NumberedPackets(plan.source, plan.index.stream)
     try:

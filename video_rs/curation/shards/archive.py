@@ -67,6 +67,7 @@ def pack_shards(
         path = folder / shard.name
         members = _members(path)
         unreadable = {file.path: known[file.path] for file in shard.files if file.path in known}
+
         is_fresh = not _is_whole(shard, members, unreadable)
         if is_fresh:
             unreadable = _write_shard(shard, folder, writer, failures)
@@ -96,8 +97,12 @@ def _is_whole(shard: Shard, members: Mapping[str, Member], unreadable: Mapping[s
     if not kept:
         return False
 
+    # A shard of an earlier list may hold other files, and then its sizes differ.
+    sizes = {}
+    for name, member in members.items():
+        if not name.endswith(".json"):
+            sizes[name] = member.size
     expected = {file.video_name: file.size for file in kept}
-    sizes = {name: member.size for name, member in members.items() if not name.endswith(".json")}
     return sizes == expected and all(file.json_name in members for file in kept)
 
 

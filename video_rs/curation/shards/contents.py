@@ -87,6 +87,7 @@ def choose_files(source: SourceList) -> tuple[list[ShardFile], dict[str, str]]:
         about = {"label": row.label, "split": row.split, "start": record.start, "end": record.end, "id": record.id}
         rows_of_file[absolute_path(record.path)].append(about)
 
+    # Files that cannot be packed have numbers too: a file's key stays when another file is mended.
     files = []
     failures = {}
     for number, (path, rows) in enumerate(rows_of_file.items()):
@@ -121,6 +122,7 @@ def divide(files: Iterable[ShardFile], shard_size: float, seed: int) -> list[Sha
         shard_size: in MB.
         seed: of the order.
     """
+    # Sorting by hashes is a shuffle that is the same on every machine.
     shuffled = sorted(files, key=lambda file: stable_hash([seed, file.key]))
     files_of_split = defaultdict(list)
     for file in shuffled:

@@ -36,6 +36,8 @@ def run_packing(options: PackOptions) -> FileCounts:
     files, failures = choose_files(source)
     shards = divide(files, options.shard_size, options.seed)
     plan = make_plan(options, source, shards)
+
+    # What is written must not lie among what is read, nor over what somebody else has written.
     folder = Path(os.path.abspath(options.output))
     written = [LIST, FAILURES, *(shard.name for shard in shards)]
     refuse_foreign(folder, written, PLAN, [plan.list, *(Location.parse(file.path).file for file in files)])

@@ -77,6 +77,7 @@ def _read_plan(folder: Path) -> ShardPlan | None:
     path = folder / PLAN
     if not path.exists():
         return None
+
     try:
         plan = ShardPlan(**json.loads(path.read_text(encoding="utf-8")))
         list(_shard_names(plan.shards))  # fails for what is no mapping to numbers
@@ -103,6 +104,7 @@ def _refuse_other_plan(folder: Path, before: ShardPlan, now: ShardPlan) -> None:
         changed.append(f"other rows, of {before.list}")
     elif before.files != now.files:
         changed.append("files that have changed, come or gone since")
+
     if changed:
         raise InputError(
             f"{folder} was packed with {'; '.join(changed)}: give what it was, another folder, or --overwrite to pack "

@@ -97,6 +97,8 @@ def read_folder(options: FolderOptions) -> SplitFolder:
 
     folder = options.videos
     found = search_videos(folder)
+
+    # Folders train and val with class folders in them are a split that somebody has made.
     split_of_folder = _given_splits(found.videos, folder)
     class_depth = 1 if split_of_folder else 0
     paths = []
@@ -105,6 +107,7 @@ def read_folder(options: FolderOptions) -> SplitFolder:
         if is_in_class_folder and (not split_of_folder or _top_folder(path) in split_of_folder):
             paths.append(path)
 
+    # A class may be spelt in two Unicode forms, by two machines.
     labels = [canonical(path.split("/")[class_depth]) for path in paths]
     names = _sorted_names(set(labels))
     _require_classes(names, folder)
@@ -172,6 +175,7 @@ def _require_classes(names: Sequence[str], folder: str) -> None:
 
 def _chosen_splits(paths: Sequence[str], labels: Sequence[str], options: FolderOptions) -> list[str]:
     """Return ``train`` or ``val`` for each video."""
+    # Without an expression each video is a group of its own.
     groups = paths
     if options.group_by:
         groups = _groups(paths, options.group_by)
@@ -217,8 +221,12 @@ def _count_notes(rows: Sequence[ListRow], names: Sequence[str]) -> list[str]:
     for row in rows:
         counts[row.split][row.label] += 1
 
-    used = [split for split in SPLITS if counts[split]]
-    notes = [", ".join(f"{pluralize(counts[split].total(), 'video')} {_PURPOSES[split]}" for split in used)]
+    totals = []
+    for split in SPLITS:
+        if counts[split]:
+            totals.append(f"{pluralize(counts[split].total(), 'video')} {_PURPOSES[split]}")
+
+    notes = [", ".join(totals)]
     for split in ("train", "val"):
         empty = [name for name in names if not counts[split][name]]
         if empty:

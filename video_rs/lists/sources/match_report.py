@@ -15,6 +15,7 @@ def report_lines(matched: MatchedList) -> list[str]:
     """Return lines on what was found of each split, the classes that miss most, and the files that are left over."""
     total = Counter(video.split for video in matched.listed)
     found = Counter(row.split for row in matched.rows)
+
     lines = []
     for split in SPLITS:
         if total[split]:
@@ -42,8 +43,14 @@ def _percent(found: int, total: int) -> str:
 
 def _incomplete_classes(matched: MatchedList) -> list[str]:
     """Return a line on the classes of which the largest shares are missing, if some are."""
-    total = Counter(video.label for video in matched.listed if video.split and video.label)
-    missing = Counter(video.label for video in matched.missing if video.label)
+    total: Counter[str] = Counter()
+    for video in matched.listed:
+        if video.split:
+            total[video.label] += 1
+    missing = Counter(video.label for video in matched.missing)
+    del missing[""]  # videos without a label
+
+    # Of classes that miss equal shares, the first in the alphabet comes first.
     worst = sorted(missing, key=lambda label: (-missing[label] / total[label], label))
     if not worst:
         return []

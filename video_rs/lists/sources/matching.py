@@ -71,10 +71,13 @@ def match_files(listed: Sequence[ListedVideo], index: VideoIndex, similar_names:
             exactly the name of another video.
     """
     matches = [_exact_match(video, index) for video in listed]
-    known = {path for match in matches for path in match.paths}
+    known = _paths_of(matches)
     if similar_names:
-        matches = [match if match.paths else _similar_match(match.video, index, known) for match in matches]
-        known.update(path for match in matches for path in match.paths)
+        # Only now is it known which names are exactly those of other videos.
+        for number, match in enumerate(matches):
+            if not match.paths:
+                matches[number] = _similar_match(match.video, index, known)
+        known |= _paths_of(matches)
 
     chosen = [_best_path(match) for match in matches]
     # Several videos may be cut from one uncut file; any other file belongs to one video.
@@ -99,6 +102,14 @@ def match_files(listed: Sequence[ListedVideo], index: VideoIndex, similar_names:
     used = set(filter(None, chosen))
     unlisted = [path for path in index.paths if path not in known]
     return MatchedList(listed, rows, missing, unlisted, copies=len(known - used), shared=shared)
+
+
+def _paths_of(matches: Sequence[_Match]) -> set[str]:
+    """Return all files that may be a listed video."""
+    paths: set[str] = set()
+    for match in matches:
+        paths.update(match.paths)
+    return paths
 
 
 def _exact_match(video: ListedVideo, index: VideoIndex) -> _Match:

@@ -47,6 +47,7 @@ def write_found(official: OfficialList, videos: str, list_path: Path, missing: s
         InputError: no listed video is there, or a file cannot be written.
     """
     found = search_videos(videos)
+
     index = VideoIndex(found.videos)
     matched = match_files(official.videos, index, official.similar_names)
     if not matched.rows:

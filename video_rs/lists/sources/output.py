@@ -63,6 +63,7 @@ def save_list(path: Path, rows: Iterable[ListRow], root: str) -> str:
     Raises:
         InputError: a list file cannot hold a path, or the file cannot be written.
     """
+    # All paths are checked before a file is touched.
     prefix = _prefix(root, path.parent)
     moved = []
     for row in rows:
@@ -91,6 +92,8 @@ def save_config(path: Path, comment: str, base: Path, values: Mapping[str, Any])
         InputError: the file cannot be written.
     """
     lines = [f"# {line}".rstrip() for line in comment.splitlines()]
+
+    # A wide line keeps PyYAML from breaking paths, which then could not be copied from the file.
     tree = {"_BASE_": str(base.resolve()), **values}
     body = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=1000)
     return save_text(path, "\n".join(lines) + "\n" + body)
@@ -130,6 +133,8 @@ def _prefix(root: str, list_folder: Path) -> str:
     beside = os.path.abspath(list_folder)
     if root == beside:
         return ""
+
+    # A list and the videos below its folder can be moved together.
     if root.startswith(beside.rstrip("/") + "/"):
         return os.path.relpath(root, beside)
     return root

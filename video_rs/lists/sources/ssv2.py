@@ -79,7 +79,8 @@ def read_classes(folder: str) -> list[str]:
     path = _file(folder, "labels.json")
     numbers = _read_json(path, dict)
     by_number = {str(number): _label(name) for name, number in numbers.items()}
-    expected = [str(index) for index in range(len(numbers))]
+
+    expected = list(map(str, range(len(numbers))))
     if not numbers or set(by_number) != set(expected):
         raise InputError(f"{path}: the class numbers are not 0 to {len(numbers) - 1}, each once; {_HOW_TO}")
     return [by_number[number] for number in expected]
@@ -102,6 +103,8 @@ def read_lists(folder: str, names: Sequence[str]) -> list[ListedVideo]:
             _require(entry, ("id", "template"), where)
             label = _known_label(str(entry["template"]), where, known)
             videos.append(_video(entry, label, split))
+
+    # The labels of test were not published at first: its entries have no template.
     return videos + _read_test(folder, known)
 
 
@@ -157,6 +160,7 @@ def _known_label(template: str, where: str, known: Collection[str]) -> str:
         InputError: the label is no class.
     """
     label = _label(template)
+
     if label not in known:
         near = nearest(label, known)
         hint = f", nearest {near!r}" if near else ""

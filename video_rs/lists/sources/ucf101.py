@@ -36,12 +36,14 @@ def read_classes(folder: str) -> list[str]:
         InputError: the file cannot be read, or its numbers do not count from 1.
     """
     path = Path(folder, "classInd.txt")
+
     names = []
     for where, line in _lines(path):
         number, _, name = line.partition(" ")
         if number != str(len(names) + 1) or not name.strip():
             raise InputError(f"{where}: got {shortened(line)!r}, expected '{len(names) + 1} NAME'; correct the line")
         names.append(name.strip())
+
     if not names:
         raise InputError(f"{path} is empty; {_HOW_TO}")
     return names

@@ -26,12 +26,15 @@ def choose_validation(labels: Sequence[str], groups: Sequence[str], share: float
         if split.may_take(group) and split.gain(group) > 0:
             split.take(group)
 
+    # A class of few large groups may have got nothing, as any group is more than it wants.
     for label in sorted(split.sizes):
         if split.taken_of[label]:
             continue
         candidates = [group for group in order if label in split.members[group] and split.may_take(group)]
         if candidates:
-            split.take(min(candidates, key=lambda group: split.members[group].total()))
+            smallest = min(candidates, key=lambda group: split.members[group].total())
+            split.take(smallest)
+
     return [group in split.taken for group in groups]
 
 
@@ -50,6 +53,7 @@ class _Split:
         self.members: dict[str, Counter[str]] = {}
         for label, group in zip(labels, groups, strict=True):
             self.members.setdefault(group, Counter())[label] += 1
+
         self.taken: set[str] = set()
         self.taken_of: Counter[str] = Counter()
         self._wanted = {label: _wanted(count, share) for label, count in self.sizes.items()}
@@ -63,6 +67,7 @@ class _Split:
         """Return whether every class keeps a video to train on without this group."""
         if group in self.taken:
             return False
+
         for label, count in self.members[group].items():
             if self.taken_of[label] + count >= self.sizes[label]:
                 return False
