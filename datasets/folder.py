@@ -8,6 +8,7 @@ from video_rs.runtime import start
 
 start.take_interrupts()
 
+from video_rs.lists.sources.options import FolderOptions
 from video_rs.runtime import cli
 
 EXAMPLES = (
@@ -27,11 +28,13 @@ def main() -> list[str]:
     parser.add_argument(
         "--val-share",
         type=float,
-        default=0.2,
+        default=FolderOptions.val_share,
         metavar="SHARE",
         help="of each class for validation, above 0 and below 1 (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="another one splits otherwise (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=FolderOptions.seed, help="another one splits otherwise (default: %(default)s)"
+    )
     parser.add_argument(
         "--group-by",
         metavar="REGEX",
@@ -43,7 +46,6 @@ def main() -> list[str]:
 
     from video_rs.config import find_config
     from video_rs.lists.sources import folder
-    from video_rs.lists.sources.options import FolderOptions
 
     options = FolderOptions(
         videos=args.videos,

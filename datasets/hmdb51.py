@@ -8,6 +8,7 @@ from video_rs.runtime import start
 
 start.take_interrupts()
 
+from video_rs.lists.sources.options import SplitOptions
 from video_rs.runtime import cli
 
 EXAMPLES = (
@@ -22,7 +23,9 @@ def main() -> list[str]:
     parser = cli.command_line(__doc__, EXAMPLES, CODES)
     parser.add_argument("videos", metavar="VIDEOS", help="folder of the videos, with or without class folders")
     parser.add_argument("--lists", required=True, metavar="FOLDER", help="the folder testTrainMulti_7030_splits")
-    parser.add_argument("--split", type=int, choices=(1, 2, 3), default=1, help="which split (default: %(default)s)")
+    parser.add_argument(
+        "--split", type=int, choices=(1, 2, 3), default=SplitOptions.split, help="which split (default: %(default)s)"
+    )
     parser.add_argument(
         "--out", default="data/hmdb51", metavar="FOLDER", help="for what is written (default: %(default)s)"
     )
@@ -32,7 +35,6 @@ def main() -> list[str]:
     args = parser.parse_args()
 
     from video_rs.lists.sources import hmdb51
-    from video_rs.lists.sources.options import SplitOptions
 
     options = SplitOptions(
         videos=args.videos, lists=args.lists, output=args.out, split=args.split, missing=args.missing

@@ -8,6 +8,7 @@ from video_rs.runtime import start
 
 start.take_interrupts()
 
+from video_rs.lists.sources.options import KineticsOptions
 from video_rs.runtime import cli
 
 EXAMPLES = (
@@ -37,7 +38,6 @@ def main() -> list[str]:
     args = parser.parse_args()
 
     from video_rs.lists.sources import kinetics
-    from video_rs.lists.sources.options import KineticsOptions
 
     options = KineticsOptions(
         videos=args.videos,

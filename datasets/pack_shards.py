@@ -9,6 +9,7 @@ from video_rs.runtime import start
 
 start.take_interrupts()
 
+from video_rs.curation.shards.options import PackOptions
 from video_rs.runtime import cli
 
 EXAMPLES = (
@@ -28,7 +29,11 @@ def main() -> None:
     parser.add_argument("list", metavar="LIST", help="list file, or folder of class folders")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="folder for what is written")
     parser.add_argument(
-        "--shard-size", type=float, default=1000.0, metavar="MB", help="of video in one archive (default: %(default)g)"
+        "--shard-size",
+        type=float,
+        default=PackOptions.shard_size,
+        metavar="MB",
+        help="of video in one archive (default: %(default)g)",
     )
     parser.add_argument(
         "--root",
@@ -36,7 +41,9 @@ def main() -> None:
         metavar="FOLDER",
         help="what relative paths start from (default: the list's own folder)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the order in the shards (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=PackOptions.seed, help="of the order in the shards (default: %(default)s)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="pack all files again")
     parser.add_argument(
         "--path-handlers",
@@ -46,7 +53,6 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    from video_rs.curation.shards.options import PackOptions
     from video_rs.curation.shards.packing import run_packing
     from video_rs.runtime.errors import InputError
     from video_rs.runtime.wording import pluralize

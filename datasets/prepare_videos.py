@@ -8,6 +8,9 @@ from video_rs.runtime import start
 
 start.take_interrupts()
 
+import argparse
+
+from video_rs.curation.prepare.options import PrepareOptions
 from video_rs.runtime import cli
 
 EXAMPLES = (
@@ -21,8 +24,8 @@ CODES = {
 }
 
 
-def main() -> None:
-    """Parse the command line and prepare."""
+def options_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = cli.command_line(__doc__, EXAMPLES, CODES)
     parser.add_argument("list", metavar="LIST", help="list file, or folder of class folders")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="folder for what is written")
@@ -35,29 +38,35 @@ def main() -> None:
     parser.add_argument(
         "--short-side",
         type=int,
-        default=320,
+        default=PrepareOptions.short_side,
         metavar="PIXELS",
         help="of the new files, an even number; none is enlarged (default: %(default)s)",
     )
     parser.add_argument(
         "--keyframe-interval",
         type=int,
-        default=12,
+        default=PrepareOptions.keyframe_interval,
         metavar="FRAMES",
         help="from one key frame to the next (default: %(default)s)",
     )
     parser.add_argument(
         "--crf",
         type=int,
-        default=18,
+        default=PrepareOptions.crf,
         help="of x264, 0 to 51: lower is better and larger (default: %(default)s)",
     )
     parser.add_argument(
-        "--program", default="pyav", help="what encodes: pyav, or ffmpeg if it is installed (default: %(default)s)"
+        "--program",
+        default=PrepareOptions.program,
+        help="what encodes: pyav, or ffmpeg if it is installed (default: %(default)s)",
     )
     parser.add_argument("--processes", type=int, help="files prepared at once (default: one on each core)")
     parser.add_argument(
-        "--time-limit", type=float, default=600.0, metavar="SECONDS", help="for one file (default: %(default)g)"
+        "--time-limit",
+        type=float,
+        default=PrepareOptions.time_limit,
+        metavar="SECONDS",
+        help="for one file (default: %(default)g)",
     )
     parser.add_argument("--overwrite", action="store_true", help="make all videos of FOLDER again")
     parser.add_argument(
@@ -66,9 +75,13 @@ def main() -> None:
         metavar="NAMES",
         help="iopath handlers of URLs, module:Class with commas between them, as DATA.PATH_HANDLERS (default: http)",
     )
-    args = parser.parse_args()
+    return parser
 
-    from video_rs.curation.prepare.options import PrepareOptions
+
+def main() -> None:
+    """Parse the command line and prepare."""
+    args = options_parser().parse_args()
+
     from video_rs.curation.prepare.preparation import run_preparation
     from video_rs.runtime.errors import InputError
     from video_rs.runtime.wording import pluralize

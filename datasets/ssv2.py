@@ -9,6 +9,7 @@ from video_rs.runtime import start
 
 start.take_interrupts()
 
+from video_rs.lists.sources.options import Ssv2Options
 from video_rs.runtime import cli
 
 EXAMPLES = (
@@ -26,7 +27,7 @@ def main() -> list[str]:
         "--labels", required=True, metavar="FOLDER", help="of labels.json, train.json and validation.json"
     )
     parser.add_argument(
-        "--out", default="data/ssv2", metavar="FOLDER", help="for what is written (default: %(default)s)"
+        "--out", default=Ssv2Options.output, metavar="FOLDER", help="for what is written (default: %(default)s)"
     )
     parser.add_argument(
         "--missing", metavar="FILE", default="", help="file for the ids that were not found, one a line (default: none)"
@@ -35,7 +36,6 @@ def main() -> list[str]:
 
     from video_rs.config import find_config
     from video_rs.lists.sources import ssv2
-    from video_rs.lists.sources.options import Ssv2Options
 
     options = Ssv2Options(
         videos=args.videos,

@@ -10,6 +10,7 @@ start.take_interrupts()
 
 import sys
 
+from video_rs.curation.doctor.options import CheckOptions
 from video_rs.runtime import cli
 
 EXAMPLES = (
@@ -51,7 +52,11 @@ def main() -> None:
     parser.add_argument("--all-frames", action="store_true", help="decode every frame, not only first and last")
     parser.add_argument("--processes", type=int, help="files probed at once (default: one on each core)")
     parser.add_argument(
-        "--time-limit", type=float, default=30.0, metavar="SECONDS", help="for one file (default: %(default)g)"
+        "--time-limit",
+        type=float,
+        default=CheckOptions.time_limit,
+        metavar="SECONDS",
+        help="for one file (default: %(default)g)",
     )
     parser.add_argument(
         "--min-frames",
@@ -63,7 +68,7 @@ def main() -> None:
     parser.add_argument(
         "--target-fps",
         type=float,
-        default=0.0,
+        default=CheckOptions.target_fps,
         metavar="RATE",
         help="frames per second that --min-frames counts in, as DATA.TARGET_FPS (default: each video's own)",
     )
@@ -76,7 +81,6 @@ def main() -> None:
     args = parser.parse_args()
 
     from video_rs.curation.doctor.check import run_check
-    from video_rs.curation.doctor.options import CheckOptions
     from video_rs.runtime.workers import usable_cores
     from video_rs.video.fetching import handler_names
 
