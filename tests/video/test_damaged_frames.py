@@ -167,19 +167,19 @@ LISTEN = """
 import ctypes, sys
 from video_rs.video import DecodeError, open_video
 from video_rs.video.readers import {name} as module
-complaints = module._complaints()
+counter = module._ffmpeg_errors()
 reader = open_video(sys.argv[1], "{name}")
 library = ctypes.CDLL({library})
 library.av_log(None, 24, b"a warning that nobody needs\\n")
 library.av_log(None, 32, b"an information\\n")
 reader.frames([3])
-assert complaints.count == 0, complaints.count
-assert reader._instead is None
+assert counter.count == 0, counter.count
+assert reader._fallback is None
 library.av_log(None, 32, b"concealing 1 DC, 1 AC, 1 MV errors in P frame\\n")
 library.av_log(None, 16, b"error while decoding MB 1 1\\n")
-assert complaints.count == 2, complaints.count
+assert counter.count == 2, counter.count
 sound = reader.frames([4])
-assert reader._instead is not None
+assert reader._fallback is not None
 assert (sound == open_video(sys.argv[1], "{name}").frames([4])).all()
 print("heard")
 """

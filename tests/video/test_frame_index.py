@@ -19,10 +19,10 @@ from video_rs.video.container import open_container
 from video_rs.video.encoding import write_video
 from video_rs.video.index import numbered_packets, packet_scan, scan_cache
 from video_rs.video.index.frame_index import Note
-from video_rs.video.index.full_decode import before_packet
 from video_rs.video.index.numbered_packets import NumberedPackets
 from video_rs.video.index.packet_scan import scan
 from video_rs.video.index.picture_sizes import PictureSizes
+from video_rs.video.index.truncation import shown_before
 from video_rs.video.location import Stamp
 from video_rs.video.probing.cache import ProbeCache, ProbedFile
 from video_rs.video.probing.probe import probe
@@ -180,11 +180,11 @@ def test_a_change_of_size_is_scaled_to_the_first_one_and_noted(tmp_path, decoder
 
 
 def test_a_recording_of_which_nothing_is_whole_is_damaged():
-    assert before_packet("a.ts", np.array([0, 2, 1, 3]), 3).tolist() == [0, 2, 1]
-    assert before_packet("a.ts", np.array([0, 2, 3, 1]), 3).tolist() == [0, 2]  # what is shown behind it goes too
-    assert before_packet("a.ts", np.array([0, 2, 1]), 3).tolist() == [0, 2, 1]
+    assert shown_before("a.ts", np.array([0, 2, 1, 3]), 3).tolist() == [0, 2, 1]
+    assert shown_before("a.ts", np.array([0, 2, 3, 1]), 3).tolist() == [0, 2]  # what is shown behind it goes too
+    assert shown_before("a.ts", np.array([0, 2, 1]), 3).tolist() == [0, 2, 1]
     with pytest.raises(DecodeError, match=r"a\.ts: no frame can be decoded without damage") as caught:
-        before_packet("a.ts", np.array([0]), 0)
+        shown_before("a.ts", np.array([0]), 0)
     assert caught.value.kind == "damaged"
 
 
@@ -321,7 +321,7 @@ def test_a_file_that_took_long_to_count_is_counted_once(files, tmp_path, monkeyp
     (tmp_path / "counted.avi").write_bytes(data)
     scans = []
     monkeypatch.setattr(scan_cache, "scan", lambda path: scans.append(path) or scan(path))
-    monkeypatch.setattr(scan_cache, "_LONG", 0.0)
+    monkeypatch.setattr(scan_cache, "_WORTH_KEEPING", 0.0)
     for _ in range(3):
         with open_video(path) as reader:
             assert numbers(reader.frames([40])) == [40]
@@ -336,7 +336,7 @@ def test_a_file_that_took_long_to_count_is_counted_once(files, tmp_path, monkeyp
 def test_indexes_are_forgotten_where_they_are_too_many(files, monkeypatch):
     scans = []
     monkeypatch.setattr(scan_cache, "scan", lambda path: scans.append(path) or scan(path))
-    monkeypatch.setattr(scan_cache, "_LONG", 0.0)
+    monkeypatch.setattr(scan_cache, "_WORTH_KEEPING", 0.0)
     monkeypatch.setattr(scan_cache, "_MOST_FRAMES", 2 * COUNT)
     monkeypatch.setattr(scan_cache, "_kept", type(scan_cache._kept)())
     paths = [str(files(name)) for name in ("closed.mp4", "closed.mkv", "closed.flv")]

@@ -11,7 +11,7 @@ from helpers.numbered_videos import importable
 from helpers.programs import PROGRAMS
 from video_rs.curation.prepare.reencoding import reencode
 from video_rs.video import DecodeError, open_video
-from video_rs.video.orientation import states_orientation
+from video_rs.video.index.bitstream import states_orientation
 from video_rs.video.probing.probe import probe
 
 HEIGHT, WIDTH, COUNT = 64, 96, 6  # decord refuses sides that are no multiples of 32

@@ -167,7 +167,7 @@ def stored(path, video, depth="ends"):
 
 
 def assert_same_index(one, other):
-    for name in ("pts", "packets", "key", "entries"):
+    for name in ("pts", "packets", "key", "key_packets"):
         ours, theirs = getattr(one, name), getattr(other, name)
         assert np.array_equal(ours, theirs), name
         assert ours.dtype == theirs.dtype, name
@@ -205,7 +205,7 @@ def test_an_index_of_uneven_times_and_negative_start_comes_back(tmp_path):
         pts=pts,
         packets=np.array([0, 3, 1, 2, 7]),
         key=np.array([1, 0, 0, 1, 0], bool),
-        entries=np.array([[0, -(2**40), UNKNOWN, UNKNOWN, 99, UNKNOWN, 0, 1], [2, 7, 5, 2**40, 1, 8, 2**30, 4]]),
+        key_packets=np.array([[0, -(2**40), UNKNOWN, UNKNOWN, 99, UNKNOWN, 0, 1], [2, 7, 5, 2**40, 1, 8, 2**30, 4]]),
         time_base=Fraction(1001, 30000),
         fps=29.97,
         stream=3,

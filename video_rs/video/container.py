@@ -1,4 +1,4 @@
-"""Opening a container with PyAV, and the video streams in it."""
+"""Containers as PyAV opens them, their video streams and their packets."""
 
 from collections.abc import Iterator
 
@@ -8,27 +8,29 @@ from av.stream import Disposition
 from video_rs.video.errors import DecodeError
 from video_rs.video.location import Location
 
-_INVALID_DATA = 1094995529  # AVERROR_INVALIDDATA, as PyAV counts it
+_INVALID_DATA = 1094995529  # FFmpeg's AVERROR_INVALIDDATA, without its sign
 
 
-def open_container(path: str):
-    """Return the open container. Its titles and comments may be bytes of any encoding: nobody reads them.
+def open_container(path: str) -> av.container.InputContainer:
+    """Return the open container of a file or of a part of a shard.
 
     Raises:
-        DecodeError: FFmpeg cannot open it.
+        DecodeError: FFmpeg cannot open the file.
     """
     try:
+        # Titles and comments may be bytes of any encoding; since nobody reads them, no file is refused for them.
         return av.open(Location.parse(path).url(), metadata_errors="replace")
-    except (av.FFmpegError, ValueError) as error:  # ValueError: a null byte in the name
+    except (av.FFmpegError, ValueError) as error:  # a ValueError says that there is a null byte in the name
         raise DecodeError(path, ffmpeg_reason(error)) from error
 
 
-def video_streams(container, path: str) -> list:
-    """Return the streams that may be the video, at least one. A cover picture is none.
+def video_streams(container: av.container.InputContainer, path: str) -> list[av.VideoStream]:
+    """Return the streams that may be the video, at least one.
 
     Raises:
-        DecodeError: there is no video stream, or none whose codec is known.
+        DecodeError: the container has no video stream, or none whose codec FFmpeg knows.
     """
+    # The cover picture of an audio file is a video stream to FFmpeg.
     videos = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not videos:
         raise DecodeError(path, "no video stream")
@@ -39,18 +41,23 @@ def video_streams(container, path: str) -> list:
     return known
 
 
-def single_threaded_stream(container, number: int):
-    """Return a stream by its number in the file, with one decoding thread: the readers' parallelism is processes."""
+def single_threaded_stream(container: av.container.InputContainer, number: int) -> av.VideoStream:
+    """Return the stream with this number in the file, set to one decoding thread.
+
+    Videos are read by several processes at once, so threads in each would only wait for one another.
+    """
     stream = container.streams[number]
     stream.codec_context.thread_count = 1
     return stream
 
 
-def read_packets(container, streams) -> Iterator[av.Packet]:
-    """Yield the packets of a stream, or of several, that hold data. Close the generator when it is left before its end.
+def read_packets(
+    container: av.container.InputContainer, streams: av.VideoStream | list[av.VideoStream]
+) -> Iterator[av.Packet]:
+    """Yield the packets of one or several streams that hold data, in the order of the file.
 
-    Empty packets (Theora's, for pictures that stay) are refused by decoders. PyAV's own generator frees its packet only
-    when it is closed; what it leaks splits the heap.
+    Close the generator where it is left before its end: PyAV's own generator, which it wraps, frees its packet only
+    when it is closed, and packets that are not freed fragment the heap.
 
     Raises:
         av.FFmpegError: the container is damaged from here on.
@@ -58,14 +65,18 @@ def read_packets(container, streams) -> Iterator[av.Packet]:
     demuxer = container.demux(streams)
     try:
         for packet in demuxer:
+            # Theora has empty packets for pictures that stay as they are, which its decoder refuses. PyAV ends each
+            # stream with an empty packet too.
             if packet.size:
                 yield packet
-    except IndexError as error:  # damage names a stream that PyAV does not know
+    except IndexError as error:
+        # In some damaged files a packet names a stream that was not there when the file was opened.
         raise av.InvalidDataError(_INVALID_DATA, "a packet belongs to no stream") from error
     finally:
         demuxer.close()
 
 
 def ffmpeg_reason(error: BaseException) -> str:
-    """Return FFmpeg's words for an error, without PyAV's number and file name."""
-    return str(getattr(error, "strerror", None) or error).lower()
+    """Return FFmpeg's words for an error, without the number and the file name that PyAV adds."""
+    ffmpeg_words = getattr(error, "strerror", None)
+    return str(ffmpeg_words or error).lower()

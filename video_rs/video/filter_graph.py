@@ -1,7 +1,8 @@
-"""FFmpeg's filters on decoded frames, which convert colours as its program does.
+"""FFmpeg's filters on decoded frames, which convert colours as FFmpeg's program does.
 
-PyAV's own conversion is another one where chroma has half of the lines: that of interlaced frames it takes field by
-field, and that of frames of more than 8 bits it places elsewhere. It differed from the program by 6 levels in the mean.
+PyAV's own conversion (``to_ndarray(format="rgb24")``) differs from the program where chroma has half of the lines: it
+takes the chroma of interlaced frames field by field, and it places the chroma of frames of more than 8 bits elsewhere.
+It differed from the program by 6 levels of 255 in the mean.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,39 +14,46 @@ class FilterGraph:
     """A chain of filters for one frame after the other, in one thread.
 
     Args:
-        chain_for: returns the filters of a frame, as the program takes them, such as ``transpose=clock``, the first one
-            first. It is asked again only for a frame of another kind: size, format, colour matrix, range.
+        filters_for: returns the filters of a frame in their order, written as the program takes them, such as
+            ``transpose=clock``. It is called again only for a frame of another kind: size, format, colour matrix or
+            range.
     """
 
-    def __init__(self, chain_for: Callable[[av.VideoFrame], Sequence[str]]):
-        self._chain_for = chain_for
-        self._graph = self._kind = None
+    def __init__(self, filters_for: Callable[[av.VideoFrame], Sequence[str]]):
+        self._filters_for = filters_for
+        self._graph: av.filter.Graph | None = None
+        self._kind: tuple | None = None
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Return the frame that comes out."""
+        """Return the frame that the filters make of a frame."""
         kind = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
         if kind != self._kind:
-            self._graph, self._kind = _graph(frame, self._chain_for(frame)), kind
+            self._graph = _build_graph(frame, self._filters_for(frame))
+            self._kind = kind
         self._graph.vpush(frame)
         return self._graph.vpull()
 
 
-def _graph(frame: av.VideoFrame, chain: Sequence[str]) -> av.filter.Graph:
-    """A graph that takes frames of this one's kind."""
+def _build_graph(frame: av.VideoFrame, filters: Sequence[str]) -> av.filter.Graph:
+    """Return a graph that takes frames of this one's kind."""
     graph = av.filter.Graph()
     graph.threads = 1
 
-    # Without the matrix, a filter that leaves it as it is would convert to BT.601.
-    kind = {
-        "video_size": f"{frame.width}x{frame.height}",
-        "pix_fmt": frame.format.name,
-        "colorspace": str(int(frame.colorspace)),
-        "range": str(int(frame.color_range)),
-        "time_base": "1/1",  # no filter here asks for it
-    }
-    nodes = [graph.add("buffer", **kind)]
-    for text in chain:
+    # The colour matrix has to be named: a filter that is to leave the colours alone would convert them to BT.601.
+    source = graph.add(
+        "buffer",
+        video_size=f"{frame.width}x{frame.height}",
+        pix_fmt=frame.format.name,
+        colorspace=str(int(frame.colorspace)),
+        range=str(int(frame.color_range)),
+        time_base="1/1",  # required, but no filter here looks at times
+    )
+
+    nodes = [source]
+    for text in filters:
         name, _, arguments = text.partition("=")
         nodes.append(graph.add(name, arguments or None))
-    graph.link_nodes(*nodes, graph.add("buffersink")).configure()
+    nodes.append(graph.add("buffersink"))
+
+    graph.link_nodes(*nodes).configure()
     return graph

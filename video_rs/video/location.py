@@ -1,4 +1,4 @@
-"""Where a video's bytes are: in a file, in a part of one, as in a shard (a tar archive), or in a folder of frames."""
+"""Where the bytes of a video are: in a file, in a part of a shard (a tar archive), or in a folder of pictures."""
 
 import os
 import re
@@ -7,69 +7,101 @@ from typing import NamedTuple
 
 from video_rs.video.errors import DecodeError, system_reason
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")  # of the frames in a folder
-_PART = re.compile(r"(.+\.tar)#(\d+)\+(\d+)")
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
+"""The endings of the pictures that a folder of frames may hold."""
+
+_PART_OF_SHARD = re.compile(r"(.+\.tar)#(\d+)\+(\d+)")
 
 
 class Location(NamedTuple):
-    """A file, or ``size`` bytes of it from ``start`` on: written ``shard.tar#start+size``."""
+    """The bytes of a video.
+
+    Attributes:
+        file: path of the file, or of the shard, that holds the bytes.
+        start: number of the first byte.
+        size: number of bytes; None where they go on to the end of the file.
+    """
 
     file: str
     start: int = 0
-    size: int | None = None  # None: to the end
+    size: int | None = None
 
     @classmethod
     def parse(cls, path: str) -> "Location":
-        """Any path; only one that ends like ``.tar#12+34`` is a part."""
-        part = _PART.fullmatch(path)
-        return cls(part[1], int(part[2]), int(part[3])) if part else cls(path)
+        """Return the location that a path names: ``shard.tar#start+size`` is a part of a shard, any other a file."""
+        part = _PART_OF_SHARD.fullmatch(path)
+        if part is None:
+            return cls(path)
+        file, start, size = part.groups()
+        return cls(file, int(start), int(size))
 
     def path(self) -> str:
-        """As a list writes it, and :meth:`parse` reads it."""
-        return f"{self.file}#{self.start}+{self.size}" if self.is_part else self.file
+        """Return the path that :meth:`parse` reads and lists hold."""
+        if not self.is_part:
+            return self.file
+        return f"{self.file}#{self.start}+{self.size}"
 
     @property
     def is_part(self) -> bool:
-        """Whether it is inside an archive."""
+        """Whether the video is a part of a shard."""
         return self.size is not None
 
     def url(self) -> str:
-        """For FFmpeg. ``file:`` keeps a colon in a name from being read as a protocol."""
+        """Return the URL by which FFmpeg opens these bytes."""
+        # The protocol is named so that FFmpeg does not take a colon in a file's name for the end of a protocol.
         if self.size is None:
             return f"file:{self.file}"
         return f"subfile,,start,{self.start},end,{self.start + self.size},,:{self.file}"
 
     def bytes(self) -> int:
-        """How many there are. OSError as of :func:`os.stat`."""
-        there = max(0, os.path.getsize(self.file) - self.start)
-        return there if self.size is None else min(self.size, there)
+        """Return how many bytes are there, which may be less than ``size``.
+
+        Raises:
+            OSError: there is no such file, or the system does not tell.
+        """
+        behind_start = max(0, os.path.getsize(self.file) - self.start)
+        if self.size is None:
+            return behind_start
+        return min(self.size, behind_start)
 
 
 class Stamp(NamedTuple):
-    """What tells that a file is still the one that was probed: its size in bytes and its time of change in ns."""
+    """What tells that a file is still the one that was probed.
+
+    Attributes:
+        size: bytes of the file.
+        changed: time of its last change, in nanoseconds since 1970.
+    """
 
     size: int
     changed: int
 
     @classmethod
     def of_file(cls, path: str) -> "Stamp | None":
-        """The stamp of a file now; None where there is none."""
+        """Return the stamp of a file now, of a part of a shard that of the whole shard; None where there is none."""
         try:
             status = os.stat(Location.parse(path).file)
-        except (OSError, ValueError):  # ValueError: a null byte in the name
+        except (OSError, ValueError):  # a ValueError says that there is a null byte in the name
             return None
         return cls(status.st_size, status.st_mtime_ns)
 
 
 def check_file(path: str) -> None:
-    """Raises DecodeError unless ``path`` is a readable regular file with something in it: no pipe may block us."""
+    """Check that a path leads to a readable regular file, or to a part of one, with something in it.
+
+    FFmpeg would wait for ever for a pipe that nobody writes to.
+
+    Raises:
+        DecodeError: the path does not.
+    """
     location = Location.parse(path)
     try:
         status = os.stat(location.file)
     except FileNotFoundError:
         raise DecodeError(path, "no such file", "missing") from None
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+    except (OSError, ValueError) as error:  # a ValueError says that there is a null byte in the name
         raise DecodeError(path, system_reason(error)) from error
+
     if not stat.S_ISREG(status.st_mode):
         raise DecodeError(path, "not a regular file")
     if status.st_size == 0 or location.size == 0:

@@ -10,28 +10,35 @@ from video_rs.video.location import check_file
 from video_rs.video.reader import VideoReader
 
 DECODERS = ("auto", "pyav", "decord", "torchcodec", "torchcodec_cuda")
-"""Names for ``open_video``. ``auto`` is PyAV: it read every sound file of our collection, it is a dependency of the
-package and so the same everywhere, and a random 32-frame, stride-2 clip of 340x256 H.264 takes it 0.5 to 0.9 of the
-time that TorchCodec 0.17 or decord 0.6 take, because it leaves out frames that nobody asked for or refers to.
-``torchcodec_cuda`` decodes on this rank's NVIDIA GPU, and gives frames in main memory like the others."""
+"""Names for :func:`open_video`.
+
+``auto`` is PyAV. It read every sound file of our collection, and it is a dependency of the package and so the same
+everywhere. A random clip of 32 frames and stride 2 of 340x256 H.264 takes it 0.5 to 0.9 of the time that TorchCodec
+0.17 or decord 0.6 take, because it leaves out frames that nobody asked for or refers to. ``torchcodec_cuda`` decodes on
+this rank's NVIDIA GPU, and gives frames in main memory like the others.
+"""
 
 
 def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex | None = None) -> VideoReader:
-    """Opens the video at ``path`` with one of ``DECODERS``.
+    """Open a video.
 
-    ``path`` is a regular file, a part of a shard (``x.tar#start+size``), a URL of either that iopath fetches, or
-    a folder of frames (``img_00001.jpg``, ...), which needs no decoder. An animated WebP is read through Pillow.
-
-    ``index`` is that of the file where it is known (:mod:`video_rs.video.probing.cache`) and spares a scan of packets.
-
-    ``torchcodec`` hands files in which it would not find the right frames (``FrameIndex.addressable``), or would show
-    other pictures of them, to PyAV; ``decord`` refuses them.
+    Args:
+        path: a regular file; a part of a shard (``x.tar#start+size``); a URL of either that iopath fetches; or a folder
+            of frames (``img_00001.jpg``, ...), which needs no decoder. An animated WebP is read through Pillow.
+        decoder: one of :data:`DECODERS`. ``torchcodec`` hands files in which it would not find the right frames
+            (:attr:`FrameIndex.addressable`), or of which it would show other pictures, to PyAV; ``decord`` refuses
+            them.
+        index: the frame index of the file, where it is known (:mod:`video_rs.video.probing.cache`): it spares a scan
+            of all packets.
 
     Raises:
         InputError: the decoder's name is unknown, or its package cannot be imported.
         DecodeError: the file cannot be read as a video by this decoder.
     """
-    reader_class(decoder)  # a decoder that cannot be had is refused before a file is looked for
+    # A decoder that cannot be had is refused before a file is looked for: it concerns all files.
+    reader_class(decoder)
+
+    # These import PyAV and torchvision, which importing the package must not: `--help` would wait for them.
     from video_rs.video.index.scan_cache import cached_scan
     from video_rs.video.readers.images import ImageFolderReader
     from video_rs.video.readers.webp import AnimatedWebpReader, is_animated_webp
@@ -43,34 +50,37 @@ def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex
     if is_animated_webp(path):
         return AnimatedWebpReader(path)
 
-    known = index is not None
-    index = index if known else cached_scan(path)
-    opened = _opened(decoder, path, index)
-    opened.counted = index.counted and not known
-    return opened
+    if index is not None:
+        return _open_file(decoder, path, index)
+    index = cached_scan(path)
+    reader = _open_file(decoder, path, index)
+    reader.counted = index.counted
+    return reader
 
 
-def _opened(decoder: str, path: str, index: FrameIndex) -> VideoReader:
-    """Open a file with the reader of this decoder, or with PyAV's in the place of TorchCodec's."""
+def _open_file(decoder: str, path: str, index: FrameIndex) -> VideoReader:
+    """Return a decoder's reader of a file, or PyAV's in the place of TorchCodec's."""
     reader = reader_class(decoder)
     if not decoder.startswith("torchcodec"):
         return reader(path, index)
-    try:
-        if index.addressable:
+
+    if index.addressable:
+        try:
             return reader(path, index)
-    except PresentationMismatch:
-        pass
+        except PresentationMismatch:
+            pass  # PyAV shows the file as it is meant
     return reader_class("pyav")(path, index)
 
 
-def reader_class(decoder: str) -> type:
-    """The reader behind a decoder's name; its package is imported here, and nowhere before.
+def reader_class(decoder: str) -> type[VideoReader]:
+    """Return the class of a decoder's readers. The decoder's package is imported here, and nowhere before.
 
     Raises:
         InputError: the name is unknown, the package is missing or cannot load its libraries, or there is no GPU.
     """
     if decoder not in DECODERS:
         raise InputError(f"unknown decoder {decoder!r}; allowed: {', '.join(DECODERS)}")
+
     try:
         if decoder == "torchcodec":
             from video_rs.video.readers.torchcodec import TorchCodecReader as Reader
@@ -80,8 +90,10 @@ def reader_class(decoder: str) -> type:
             from video_rs.video.readers.decord import DecordReader as Reader
         else:
             from video_rs.video.readers.pyav import PyAVReader as Reader
-    except (ImportError, OSError, RuntimeError) as error:  # torchcodec without FFmpeg's libraries: RuntimeError
-        raise InputError(_missing_package(decoder, error)) from error
+    except (ImportError, OSError, RuntimeError) as error:
+        # TorchCodec raises a RuntimeError where it finds no libraries of FFmpeg.
+        raise InputError(_import_failure(decoder, error)) from error
+
     if decoder == "torchcodec_cuda":
         _require_cuda(decoder)
     return Reader
@@ -96,12 +108,19 @@ def _require_cuda(decoder: str) -> None:
         )
 
 
-def _missing_package(decoder: str, error: Exception) -> str:
-    """One line: a missing package and a package that cannot load its libraries have different next steps."""
+def _import_failure(decoder: str, error: Exception) -> str:
+    """Return one line that says why a decoder's package cannot be imported.
+
+    A package that is missing and one that does not find its libraries call for different next steps.
+    """
     package = "av" if decoder in ("auto", "pyav") else decoder.removesuffix("_cuda")
+
     if isinstance(error, ModuleNotFoundError):
-        install = "pip install 'video_rs[torchcodec]'" if package == "torchcodec" else f"pip install {package}"
+        install = f"pip install {package}"
+        if package == "torchcodec":
+            install = "pip install 'video_rs[torchcodec]'"  # the version that fits our torch
         return f"decoder {decoder!r} needs the package {error.name!r}, which is not installed: {install}"
+
     first_line = str(error).strip().split("\n")[0]
-    broken = f"decoder {decoder!r}: {package} is installed but cannot be imported ({first_line})"
-    return f"{broken}; allowed: {', '.join(DECODERS)}"
+    failure = f"decoder {decoder!r}: {package} is installed but cannot be imported ({first_line})"
+    return f"{failure}; allowed: {', '.join(DECODERS)}"

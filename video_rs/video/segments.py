@@ -1,4 +1,4 @@
-"""The frames that clips are drawn from: all of a video, or those of a segment of it, and when each is on the screen."""
+"""The frames that clips are drawn from: those of a segment of a video, or all, and when each is on the screen."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from torch import Tensor
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
 
-TIME_NOISE = Fraction(1, 10**6)  # frames or seconds: times that are floats must not gain or lose a frame
+TIME_NOISE = Fraction(1, 10**6)
+"""Frames or seconds by which a time may be off: rounding of floats must not gain or lose a frame."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,10 @@ class Span:
 
     Attributes:
         first: number of the first of them in the video.
-        count: how many, at least 1.
+        count: number of them, at least 1.
         fps: average frames per second of the video.
         seconds: for how long they are shown, from the time of the first one on.
-        times: float64 ``[count]``, seconds of each from the first of them; None where the rate is even, i / fps.
+        times: float64 ``[count]``, seconds of each from the first of them; None where frame i is at i / fps.
     """
 
     first: int
@@ -37,17 +38,18 @@ class Span:
         return max(1, round(self.seconds * rate))
 
     def on_screen(self, seconds: Tensor) -> Tensor:
-        """Return the video's frames that are shown ``seconds`` after the first one: float64, any shape -> int64."""
+        """Return which frames of the video are shown ``seconds`` after the first one: float64 -> int64, same shape."""
         if self.times is None:
-            numbers = (seconds * self.fps).floor().long()
+            offsets = (seconds * self.fps).floor().long()
         else:
+            # The frame on the screen is the last of those that have begun.
             begun = np.searchsorted(self.times, seconds.numpy(), side="right")
-            numbers = torch.from_numpy(np.asarray(begun)) - 1
-        return self.first + numbers.clamp(0, self.count - 1)
+            offsets = torch.from_numpy(np.asarray(begun)) - 1
+        return self.first + offsets.clamp(0, self.count - 1)
 
 
 def whole_video(num_frames: int, fps: float, times: np.ndarray | None = None) -> Span:
-    """Return the span of all frames; arguments are as for :func:`segment_span`."""
+    """Return the span of all frames; the arguments are those of :func:`segment_span`."""
     return segment_span(num_frames, fps, None, None, times)
 
 
@@ -56,14 +58,14 @@ def segment_span(
 ) -> Span:
     """Return the frames whose time lies in ``[start, end)`` seconds, clamped to the video.
 
-    Segments that touch share no frame. In a segment between the times of two frames the earlier one is on the screen,
-    and is the segment's only frame.
+    Segments that touch share no frame. Where a segment lies between the times of two frames, the earlier one is on the
+    screen, and is the segment's only frame.
 
     Args:
         num_frames: of the video.
-        fps: its average frames per second.
+        fps: average frames per second of the video.
         start, end: seconds; None is the video's own start or end.
-        times: float64 ``[num_frames]``, seconds of its frames; None: ``i / fps``.
+        times: float64 ``[num_frames]``, seconds of its frames; None where frame i is at i / fps.
 
     Raises:
         InputError: the segment lies behind the video's end, or a number is out of range.
@@ -71,24 +73,32 @@ def segment_span(
     if isinstance(num_frames, bool) or not isinstance(num_frames, int) or num_frames < 1:
         raise InputError(f"num_frames: got {num_frames!r}, allowed: an integer of at least 1; correct the argument")
     check_fps(fps)
+
+    # The last frame is taken to be shown for as long as frames are on average.
     length = num_frames / fps if times is None else float(times[-1]) + 1 / fps
-    first = 0 if start is None else max(0, _frame_at(start, fps, times))
-    stop = num_frames if end is None else min(num_frames, _frame_at(end, fps, times))
+    first = 0
+    stop = num_frames
+    if start is not None:
+        first = max(0, _first_frame_from(start, fps, times))
+    if end is not None:
+        stop = min(num_frames, _first_frame_from(end, fps, times))
 
     shown_from = 0.0 if start is None else start
-    shown_to = length if end is None else min(end, length)
-    if stop <= first and shown_from < shown_to:
+    shown_until = length if end is None else min(end, length)
+    lies_between_frames = stop <= first and shown_from < shown_until
+    if lies_between_frames:
         first = max(0, first - 1)
         stop = first + 1
+
     if stop <= first:
         segment = f"{start or 0}..{'end' if end is None else end} s"
         video = f"{pluralize(num_frames, 'frame')} at {fps:g} per second, {length:.2f} s"
         raise InputError(f"segment {segment} holds no frame: the video has {video}; correct the list's start and end")
 
     if times is None:
-        return Span(first, stop - first, fps, shown_to - first / fps)
-    own = times[first:stop] - times[first]
-    return Span(first, stop - first, fps, shown_to - float(times[first]), own)
+        return Span(first, stop - first, fps, shown_until - first / fps)
+    own_times = times[first:stop] - times[first]
+    return Span(first, stop - first, fps, shown_until - float(times[first]), own_times)
 
 
 def frame_at(seconds: float | Fraction, fps: float) -> int:
@@ -96,13 +106,17 @@ def frame_at(seconds: float | Fraction, fps: float) -> int:
     return math.ceil(Fraction(seconds) * Fraction(fps) - TIME_NOISE)
 
 
-def _frame_at(seconds: float, fps: float, times: np.ndarray | None) -> int:
+def _first_frame_from(seconds: float, fps: float, times: np.ndarray | None) -> int:
     if times is None:
         return frame_at(seconds, fps)
     return int(np.searchsorted(times + float(TIME_NOISE), seconds))
 
 
 def check_fps(fps: float) -> None:
-    """Raise InputError unless ``fps`` is a rate."""
+    """Check that ``fps`` is a frame rate.
+
+    Raises:
+        InputError: it is not a finite number above 0.
+    """
     if not (math.isfinite(fps) and fps > 0):
         raise InputError(f"fps: got {fps}, allowed: a number above 0; check the video with the dataset doctor")

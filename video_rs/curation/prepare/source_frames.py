@@ -8,7 +8,8 @@ from video_rs.curation.prepare.copy_plan import CopyPlan
 from video_rs.video import DecodeError, open_video
 from video_rs.video.container import ffmpeg_reason
 from video_rs.video.filter_graph import FilterGraph
-from video_rs.video.index.numbered_packets import FrameNumbering, NumberedPackets
+from video_rs.video.index.frame_numbering import FrameNumbering
+from video_rs.video.index.numbered_packets import NumberedPackets
 
 
 def source_frames(plan: CopyPlan) -> Iterator[av.VideoFrame]:
@@ -57,11 +58,11 @@ def _decoded(plan: CopyPlan) -> Iterator[av.VideoFrame]:
     reason = "the decoder does not give it"
 
     # Each frame is told by its packet: a decoder may drop frames, or give them in another order.
-    places = FrameNumbering(plan.index)
+    numbering = FrameNumbering(plan.index)
     packets = NumberedPackets(plan.source, plan.index.stream)
     try:
         for _, packet in packets:
-            for number, frame in places.placed(packets.decode(packet)):
+            for number, frame in numbering.number(packets.decode(packet)):
                 if frame.is_corrupt:
                     reason = "its data is damaged"
                 if number != done or frame.is_corrupt:

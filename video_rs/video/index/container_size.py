@@ -1,18 +1,19 @@
-"""What AVI, Matroska and WebM files say of their own size: FFmpeg does not tell."""
+"""The size that AVI, Matroska and WebM files state of themselves, which FFmpeg does not tell."""
 
 from typing import BinaryIO
 
 from video_rs.video.location import Location
 
-_EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
+_EBML_HEADER = 0x1A45DFA3  # identifiers of elements, with their length markers: RFC 8794 and RFC 9559
+_SEGMENT = 0x18538067
 _UNFINISHED = (0, 0xFFFFFFFF)  # what recorders write in the place of a RIFF size that they do not know yet
 
 
 def size_in_header(path: str) -> int | None:
-    """Bytes that the file at ``path``, or its part, should have; None: another format, or one that does not say.
+    """Return the bytes that a file, or a part of a shard, says it has; None for other formats and where it is silent.
 
-    Matroska and WebM by RFC 8794 and RFC 9559; AVI by the size of its RIFF chunk. An AVI of more than a gigabyte has
-    several of these, of which the first is asked.
+    Matroska and WebM state the size of the segment that holds the video, AVI that of its RIFF chunk. An AVI of more
+    than a gigabyte has several chunks, of which the first one counts here.
     """
     location = Location.parse(path)
     with open(location.file, "rb") as file:
@@ -22,28 +23,40 @@ def size_in_header(path: str) -> int | None:
             return None if size in _UNFINISHED else 8 + size
 
         file.seek(location.start)
-        size = _matroska_end(file)
-        return None if size is None else size - location.start
+        end = _matroska_end(file)
+        return None if end is None else end - location.start
 
 
 def _matroska_end(file: BinaryIO) -> int | None:
-    """The byte behind the segment that holds the film."""
-    element, size = _number(file, keep_marker=True), _number(file)
-    if element != _EBML or size is None:
+    """Return the byte behind the segment of a Matroska file; None for another file, or a segment of unknown size."""
+    element = _read_number(file, keep_marker=True)
+    size = _read_number(file)
+    if element != _EBML_HEADER or size is None:
         return None
     file.seek(size, 1)
-    element, size = _number(file, keep_marker=True), _number(file)
-    return file.tell() + size if element == _SEGMENT and size is not None else None
+
+    element = _read_number(file, keep_marker=True)
+    size = _read_number(file)
+    if element != _SEGMENT or size is None:
+        return None
+    return file.tell() + size
 
 
-def _number(file: BinaryIO, keep_marker: bool = False) -> int | None:
-    """The next number of variable length: as many bytes as its first has leading zeros, and one. None: unknown."""
+def _read_number(file: BinaryIO, keep_marker: bool = False) -> int | None:
+    """Return the next number of variable length (RFC 8794, 4); None where its bits say "unknown", or at the end.
+
+    The first byte has as many leading zeros as bytes follow it; the first 1 behind them is a marker, which belongs to
+    identifiers (``keep_marker``) but not to sizes.
+    """
     first = file.read(1)
     if not first or not first[0]:
         return None
+
     length = 9 - first[0].bit_length()
     value = int.from_bytes(first + file.read(length - 1))
-    marker = 1 << 7 * length
     if keep_marker:
         return value
-    return None if value == 2 * marker - 1 else value - marker
+
+    marker = 1 << 7 * length
+    is_unknown = value == 2 * marker - 1  # all bits are 1
+    return None if is_unknown else value - marker

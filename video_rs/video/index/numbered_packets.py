@@ -1,103 +1,97 @@
-"""The packets of a video by their number, and frames by the number of their packet.
+"""The packets of a video by their number, from the start of the file or from a key packet on.
 
-What a container says of times may be missing, wrong or reckoned anew after a seek. A packet's number cannot be: the
-decoder is given it in the place of the packet's time, and hands it on to the frame that it makes of the packet.
+What a container says of times may be missing or wrong, and FFmpeg may make up other times after a seek than before. The
+number of a packet cannot be wrong. The decoder is therefore given the number in the place of the packet's time, and
+hands it on to the frame that it makes of the packet.
 """
 
 from collections.abc import Callable, Iterator
 from itertools import chain
 
 import av
-import numpy as np
 
 from video_rs.video.container import open_container, read_packets, single_threaded_stream
-from video_rs.video.index.frame_index import Entry, FrameIndex
+from video_rs.video.index.frame_index import KeyPacket
 from video_rs.video.index.packet_table import UNKNOWN
 
-# In these, a packet is found by its byte: they have no index, and their times are reckoned from what was read before.
+# In these containers a packet is found by its byte: they have no index, and FFmpeg makes up their times from what was
+# read before.
 _READ_BY_POSITION = ("mpegts", "mpeg", "h264", "hevc", "m4v", "mpegvideo")
-# Packets that are read in search of a key packet before a seek counts as failed: after a time, since containers go back
-# further than they were asked to; and what a parser may make of the bytes before the first whole packet.
-_FAR, _LOST = 2000, 4
-NO_FRAME = -1
-"""The frame of a packet that shows nothing."""
 
-
-class FrameNumbering:
-    """Which frame of the video a packet makes."""
-
-    def __init__(self, index: FrameIndex):
-        self._frames = np.full(index.packets.max() + 1, NO_FRAME)
-        # Assigned backwards: where a packet makes several frames, the first stays.
-        self._frames[index.packets[::-1]] = np.arange(len(index.packets))[::-1]
-        self.forget()
-
-    def forget(self) -> None:
-        """Forget the frames that came: decoding goes on elsewhere."""
-        self._latest, self._repeats = NO_FRAME, 0
-
-    def of_packet(self, number: int) -> int:
-        """Return the first frame of a packet, or ``NO_FRAME``."""
-        return int(self._frames[number]) if number < len(self._frames) else NO_FRAME
-
-    def placed(self, frames: list[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Yield each decoded frame with its index in the video; frames that the video does not show are left out."""
-        for frame in frames:
-            first = self.of_packet(frame.pts)
-            self._repeats = self._repeats + 1 if first == self._latest else 0
-            self._latest = first
-            if first != NO_FRAME:
-                yield first + self._repeats, frame
+# Packets that are read in search of a key packet before the seek counts as failed. By time, since containers go back
+# further than they were asked to:
+_AFTER_SEEK_BY_TIME = 2000
+# By position, beyond those that lie before the key packet: what a parser may make of the bytes before the first whole
+# packet.
+_AFTER_SEEK_BY_POSITION = 4
 
 
 class NumberedPackets:
-    """One stream of an open file; iterating gives (number, packet), and at the end (count, None), which is decoded too.
+    """One stream of an open file, as an iterator over (number, packet).
+
+    At the end comes (number of packets, None), which is to be decoded like a packet: it makes the decoder give the
+    frames that it has held back.
 
     Args:
-        path: a file or a part of one.
-        stream: its number in the file.
-        skip_filters: leave out deblocking and inverse transforms where the decoder can: for counting frames whose
-            pictures nobody looks at.
+        path: a file or a part of a shard.
+        stream: number of the stream in the file.
+        skip_filters: leave out deblocking and inverse transforms where the decoder can, to count frames at whose
+            pictures nobody looks.
     """
 
     def __init__(self, path: str, stream: int, skip_filters: bool = False):
-        self._path, self._number, self._skip_filters = path, stream, skip_filters
-        self._container = self._demuxer = None
+        self._path = path
+        self._stream_number = stream
+        self._skip_filters = skip_filters
+        self._container: av.container.InputContainer | None = None
+        self._demuxer: Iterator[av.Packet] | None = None
         self.restart()
 
     def restart(self) -> None:
-        """Stand before packet 0 of the file opened afresh: some containers cannot seek even there."""
+        """Go to before packet 0. The file is opened afresh, since some containers cannot seek even there."""
         self.close()
         self._container = open_container(self._path)
-        self._stream = single_threaded_stream(self._container, self._number)
+        self._stream = single_threaded_stream(self._container, self._stream_number)
+        context = self._stream.codec_context
         if self._skip_filters:
-            self._stream.codec_context.options = {"skip_loop_filter": "all", "skip_idct": "all"}
-        # Now, while no frame is to be left out: dav1d asks for that only here, and would leave out frames for good.
-        self._stream.codec_context.open(strict=False)
-        self._begin()
+            context.options = {"skip_loop_filter": "all", "skip_idct": "all"}
 
-    def seek(self, entry: Entry) -> bool:
-        """Stand before a key packet; False if it is not found."""
+        # The decoder is opened now, while no frame is to be left out: dav1d looks at that only when it is opened, and
+        # would leave out frames for good.
+        context.open(strict=False)
+        self._start_demuxing()
+
+    def seek(self, key_packet: KeyPacket) -> bool:
+        """Go to before a key packet; return False where it is not found."""
         if self._container.format.name in _READ_BY_POSITION:
-            return self._seek_by_position(entry)
+            return self._seek_by_position(key_packet)
 
-        times = dict.fromkeys(time for time in (entry.pts, entry.dts) if time != UNKNOWN)
-        return any(self._seek_by_time(entry, time) for time in times)
+        # Containers differ in which of the two times they look for.
+        times = [key_packet.pts]
+        if key_packet.dts != key_packet.pts:
+            times.append(key_packet.dts)
+        return any(time != UNKNOWN and self._seek_by_time(key_packet, time) for time in times)
 
     def decode(self, packet: av.Packet | None, skip_unreferenced: bool = False) -> list[av.VideoFrame]:
-        """Return the frames that the decoder has ready after this packet; ``pts`` of each is its packet's number.
+        """Return the frames that the decoder has ready after a packet; ``pts`` of each is the number of its packet.
 
-        ``skip_unreferenced`` lets it leave out the frame of this packet if no other refers to it, which changes no
-        other pixel.
+        Args:
+            packet: from this iterator; None for the end.
+            skip_unreferenced: let the decoder leave out the frame of this packet if no other frame refers to it, which
+                changes no pixel of another frame.
+
+        Raises:
+            av.FFmpegError: the decoder refuses the packet.
         """
         context = self._stream.codec_context
         context.skip_frame = "NONREF" if skip_unreferenced else "DEFAULT"
         frames = context.decode(packet)
-        return [frame for frame in frames if frame.pts is not None]  # made of no packet: repeats of a decoder's own
+        # A frame without a number is made of no packet: some decoders repeat frames on their own.
+        return [frame for frame in frames if frame.pts is not None]
 
     def close(self) -> None:
         """Free the file; a second call does nothing."""
-        self._end_demuxer()
+        self._stop_demuxing()
         if self._container is not None:
             self._container.close()
             self._container = None
@@ -110,73 +104,79 @@ class NumberedPackets:
             raise StopIteration
 
         packet = next(self._packets, None)
-        number = self._next
+        number = self._next_number
         if packet is None:
             self._ended = True
             return number, None
 
-        packet.pts, packet.dts = number, None
-        self._next += 1
+        packet.pts = number
+        packet.dts = None
+        self._next_number += 1
         return number, packet
 
-    def _seek_by_position(self, entry: Entry) -> bool:
-        """Read from the entry's byte on until it comes."""
+    def _seek_by_position(self, key_packet: KeyPacket) -> bool:
+        """Read from a byte before the key packet on until it comes."""
         try:
-            self._container.seek(entry.start, unsupported_byte_offset=True)
+            self._container.seek(key_packet.read_from, unsupported_byte_offset=True)
         except av.FFmpegError:
             return False
 
-        is_wanted = _is_at_position if entry.position != UNKNOWN else _is_alike
-        return self._read_to(entry, is_wanted, entry.ahead + _LOST)
+        is_wanted = _has_same_position
+        if key_packet.position == UNKNOWN:
+            is_wanted = _has_same_neighbour
+        return self._read_to(key_packet, is_wanted, key_packet.packets_ahead + _AFTER_SEEK_BY_POSITION)
 
-    def _seek_by_time(self, entry: Entry, time: int) -> bool:
-        """Read from a time on until the entry comes; a container may go back further than it was asked to."""
+    def _seek_by_time(self, key_packet: KeyPacket, time: int) -> bool:
+        """Let the container seek to a time, and read on until the key packet comes."""
         try:
             self._container.seek(time, stream=self._stream)
         except av.FFmpegError:
             return False
+        return self._read_to(key_packet, _has_same_time, _AFTER_SEEK_BY_TIME)
 
-        return self._read_to(entry, _is_at_time, _FAR)
-
-    def _read_to(self, entry: Entry, is_wanted: Callable[[av.Packet, int, Entry], bool], at_most: int) -> bool:
-        """Read packets from where the container stands until the entry comes; False where it does not."""
-        self._begin()
-        previous = 0
+    def _read_to(
+        self, key_packet: KeyPacket, is_wanted: Callable[[av.Packet, int, KeyPacket], bool], most_packets: int
+    ) -> bool:
+        """Read packets from where the container is until the key packet comes; return False where it does not."""
+        self._start_demuxing()
+        previous_size = 0
         try:
-            for read, packet in enumerate(self._packets):
-                if packet.is_keyframe and packet.size == entry.size and is_wanted(packet, previous, entry):
+            for number_read, packet in enumerate(self._packets):
+                may_be_wanted = packet.is_keyframe and packet.size == key_packet.size
+                if may_be_wanted and is_wanted(packet, previous_size, key_packet):
+                    # The packet was taken out of the demuxer to look at it, and has to come once more.
                     self._packets = chain([packet], self._packets)
-                    self._next = entry.number
+                    self._next_number = key_packet.number
                     return True
-                if read >= at_most:
+                if number_read >= most_packets:
                     return False
-                previous = packet.size
+                previous_size = packet.size
         except av.FFmpegError:
             pass  # the container is damaged on the way
         return False
 
-    def _begin(self) -> None:
-        """Demux from where the container stands."""
-        self._end_demuxer()
+    def _start_demuxing(self) -> None:
+        """Read packets from where the container is."""
+        self._stop_demuxing()
         self._demuxer = read_packets(self._container, self._stream)
-        self._packets: Iterator[av.Packet] = self._demuxer
-        self._next = 0
+        self._packets = self._demuxer
+        self._next_number = 0
         self._ended = False
 
-    def _end_demuxer(self) -> None:
+    def _stop_demuxing(self) -> None:
         if self._demuxer is not None:
             self._demuxer.close()
             self._demuxer = None
 
 
-def _is_at_position(packet: av.Packet, _previous: int, entry: Entry) -> bool:
-    return packet.pos == entry.position
+def _has_same_position(packet: av.Packet, _previous_size: int, key_packet: KeyPacket) -> bool:
+    return packet.pos == key_packet.position
 
 
-def _is_at_time(packet: av.Packet, _previous: int, entry: Entry) -> bool:
-    return packet.dts == entry.dts or packet.pts == entry.pts
+def _has_same_time(packet: av.Packet, _previous_size: int, key_packet: KeyPacket) -> bool:
+    return packet.dts == key_packet.dts or packet.pts == key_packet.pts
 
 
-def _is_alike(packet: av.Packet, previous: int, entry: Entry) -> bool:
-    """For packets that share a position with others (MPEG-PS): times are reckoned anew there, sizes are not."""
-    return previous == entry.previous or packet.dts == entry.dts
+def _has_same_neighbour(packet: av.Packet, previous_size: int, key_packet: KeyPacket) -> bool:
+    """Compare what is left in MPEG-PS, where several packets share a position and FFmpeg makes up other times."""
+    return previous_size == key_packet.previous_size or packet.dts == key_packet.dts

@@ -1,242 +1,233 @@
-"""The packet scan that every decoder relies on: which frames a video shows."""
+"""The scan of all packets of a file, which gives the frame index that every reader relies on."""
 
 import os
-from array import array
-from dataclasses import replace
+from dataclasses import dataclass
 from fractions import Fraction
 
-import av
 import numpy as np
 
-from video_rs.video.container import open_container, read_packets, video_streams
+from video_rs.video.container import open_container, video_streams
 from video_rs.video.errors import DecodeError
-from video_rs.video.index.container_size import size_in_header
-from video_rs.video.index.frame_index import FrameIndex, Note
-from video_rs.video.index.full_decode import DecodedFrames, before_packet, decode_all, last_packet_is_whole
-from video_rs.video.index.packet_table import (
-    UNKNOWN,
-    PacketTable,
-    average_fps,
-    has_idr_picture,
-    is_hidden_packet,
-    usable_rate,
+from video_rs.video.index.frame_index import FrameIndex, Note, average_fps, usable_rate
+from video_rs.video.index.full_decode import DecodedFrames, decode_all
+from video_rs.video.index.packet_reading import read_packet_tables
+from video_rs.video.index.packet_table import UNKNOWN, PacketTable
+from video_rs.video.index.stream_choice import ScannedStream, StreamFacts, choose_stream
+from video_rs.video.index.truncation import (
+    last_packet_is_whole,
+    may_end_in_damage,
+    missing_bytes,
+    refuse_truncated,
+    shown_before,
 )
-from video_rs.video.index.picture_sizes import PictureSizes
-from video_rs.video.index.stream_choice import Film, StreamFacts, choose
-from video_rs.video.location import Location
-from video_rs.video.orientation import states_orientation
 
-# These containers store no presentation times of their own: the library reckons them from the decoding order, and
-# differently after a seek. With B-frames they name the wrong frames.
+# These containers store no times at which frames are shown. FFmpeg makes them up from the order of decoding, and makes
+# up others after a seek. With B-frames, such times name the wrong frames.
 _WITHOUT_PTS = ("avi", "mpeg", "h264", "hevc", "m4v", "mpegvideo")
 
-# Of a recording in one of these that was cut, nothing says so but its last frame.
-_WITHOUT_END = ("mpegts", "flv", "asf", "ogg", "mpeg", "h264", "hevc", "m4v", "mpegvideo")
-
-# Containers in which TorchCodec and decord were measured to return the frames asked for; not so MPEG-TS and MPEG-PS.
+# Containers in which TorchCodec and decord were measured to return the frames asked for. In MPEG-TS and MPEG-PS they
+# do not.
 _ADDRESSABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "avi", "gif")
 
-# Codecs of which each FFmpeg brings a decoder of somebody else's: an older dav1d was seen to give frames without a word
-# that a newer one refuses as damaged. TorchCodec also counts the streams of animated AVIF otherwise.
-_DECODED_ELSEWHERE = ("av1",)
+# Codecs for which each FFmpeg brings a library of somebody else's (dav1d). An older one was seen to give frames without
+# a word that a newer one refuses as damaged. TorchCodec also counts the streams of animated AVIF otherwise.
+_OTHER_DECODERS_DIFFER = ("av1",)
+
+_LARGEST_DENOMINATOR = 1001  # of the usual frame rates, such as 30000/1001
+
+
+@dataclass(frozen=True)
+class _Scanned:
+    """A file whose packets have been read.
+
+    Attributes:
+        path: of the file.
+        stream: the stream that is read.
+        missing: how much of the file is there, where it states a larger size; else "".
+        notes: what was found so far.
+    """
+
+    path: str
+    stream: ScannedStream
+    missing: str
+    notes: tuple[Note, ...]
+
+    @property
+    def facts(self) -> StreamFacts:
+        """What the container says of the stream."""
+        return self.stream.facts
+
+    @property
+    def table(self) -> PacketTable:
+        """The packets of the stream."""
+        return self.stream.table
+
+    @property
+    def may_end_in_damage(self) -> bool:
+        """Whether the last frame has to be looked at."""
+        return may_end_in_damage(self.facts.container, self.missing)
 
 
 def scan(path: str | os.PathLike) -> FrameIndex:
-    """Return which frames the video at ``path`` shows, from its packets; by a full decode where those do not tell.
+    """Return which frames a video shows: by its packets, or by decoding it once where the packets do not tell.
+
+    Args:
+        path: a file or a part of a shard.
 
     Raises:
-        DecodeError: no video stream, no frames, a file that cannot be opened, or one (MP4, MOV) that ends before its
-            own index says.
+        DecodeError: the file cannot be opened, has no video stream or no frames, or ends before its own index says
+            (MP4, MOV).
     """
-    path = os.fspath(path)
+    scanned = _read_file(os.fspath(path))
+    if _packets_are_trusted(scanned.stream):
+        return _index_by_times(scanned)
+
+    decoded = decode_all(scanned.path, scanned.facts.number, scanned.table)
+
+    # Times that looked suspect may turn out right; they are worth keeping, since other decoders go by them.
+    stores_times = scanned.facts.container not in _WITHOUT_PTS and scanned.table.tells_frames
+    if stores_times and np.array_equal(decoded.packets, _packets_by_time(scanned.table)):
+        return _index_by_times(scanned, counted=True)
+    return _index_by_decoding(scanned, decoded)
+
+
+def _read_file(path: str) -> _Scanned:
+    """Read the packets of all video streams, and choose one of the streams."""
     with open_container(path) as container:
         streams = video_streams(container, path)
-        _refuse_truncated(path, container.format.name, streams)
-        facts = [StreamFacts.of(container, stream) for stream in streams]
-        tables = _read_packets(container, streams)
-    films = [Film(*pair) for pair in zip(facts, tables, strict=True) if len(pair[1])]
-    if not films:
+        refuse_truncated(path, container.format.name, streams)
+        facts = [StreamFacts.read(container, stream) for stream in streams]
+        tables = read_packet_tables(container, streams)
+
+    with_packets = []
+    for stream_facts, table in zip(facts, tables, strict=True):
+        if len(table):
+            with_packets.append(ScannedStream(stream_facts, table))
+    if not with_packets:
         raise DecodeError(path, "the video stream has no frames")
 
-    film, notes = choose(films)
-    cut = _cut_short(path)
-    if _packets_tell(film):
-        return _index_of_packets(path, film, cut, notes)
-
-    decoded = decode_all(path, film.facts.number, film.table)
-    stores_times = film.facts.container not in _WITHOUT_PTS and film.table.tells_frames
-    if stores_times and np.array_equal(decoded.packets, _in_order_of_time(film.table)):
-        return replace(_index_of_packets(path, film, cut, notes), counted=True)
-    return _index_by_decoding(path, film, decoded, cut, notes)
+    chosen, notes = choose_stream(with_packets)
+    return _Scanned(path, chosen, missing_bytes(path), notes)
 
 
-def _packets_tell(film: Film) -> bool:
-    """Whether the packets' times are known to tell the frames and their order."""
-    table, facts = film.table, film.facts
+def _packets_are_trusted(stream: ScannedStream) -> bool:
+    """Return whether the packets' times are known to tell the frames and their order."""
+    table, facts = stream.table, stream.facts
     if not table.tells_frames:
         return False
-    # With B-frames the decoder shows frames in another order than it decodes them. Times that do not are suspect: they
-    # may be those of decoding. Where the container stores none, the library has reckoned them.
-    reorders = facts.has_b_frames or table.is_reordered
-    return not reorders or (table.is_reordered and facts.container not in _WITHOUT_PTS)
+
+    may_reorder = facts.has_b_frames or table.is_reordered
+    if not may_reorder:
+        return True
+
+    # With B-frames, frames are shown in another order than they are decoded in. If the times do not say so, they may be
+    # the times of decoding. If the container stores no times, FFmpeg has made them up.
+    return table.is_reordered and facts.container not in _WITHOUT_PTS
 
 
-def _in_order_of_time(table: PacketTable) -> np.ndarray:
-    """Numbers of the packets that are shown, by the times that they state."""
+def _packets_by_time(table: PacketTable) -> np.ndarray:
+    """Return the numbers of the packets that are shown, in the order of the times that they state: int64 ``[N]``."""
     shown = np.flatnonzero(table.shown)
-    return shown[np.argsort(table.pts[shown], kind="stable")]
+    order = np.argsort(table.pts[shown], kind="stable")
+    return shown[order]
 
 
-def _index_of_packets(path: str, film: Film, cut: str, notes: tuple[Note, ...]) -> FrameIndex:
-    table, facts = film.table, film.facts
-    every = packets = _in_order_of_time(table)
-    if _may_end_in_damage(film, cut) and len(every) > 1 and not last_packet_is_whole(path, facts.number, table):
-        packets = before_packet(path, every, len(table) - 1)
+def _index_by_times(scanned: _Scanned, counted: bool = False) -> FrameIndex:
+    """Return the index of a file whose packets tell the frames by their times."""
+    table, facts = scanned.table, scanned.facts
 
-    notes_on_cut = _notes_on_cut(cut, len(packets) < len(every))
-    known_to_agree = facts.container in _ADDRESSABLE and facts.codec not in _DECODED_ELSEWHERE
-    told_otherwise = notes_on_cut or table.oriented or table.size_changes
-    addressable = bool(known_to_agree and table.has_closed_groups and not told_otherwise)
-    notes += notes_on_cut
-    return _index(film, packets, table.pts[packets], facts.time_base, addressable=addressable, notes=notes)
+    all_packets = packets = _packets_by_time(table)
+    must_look_at_last = scanned.may_end_in_damage and len(all_packets) > 1
+    if must_look_at_last and not last_packet_is_whole(scanned.path, facts.number, table):
+        packets = shown_before(scanned.path, all_packets, len(table) - 1)
+    notes_on_cut = _notes_on_cut(scanned, len(packets) < len(all_packets))
+
+    decoders_agree = facts.container in _ADDRESSABLE and facts.codec not in _OTHER_DECODERS_DIFFER
+    shown_differently = notes_on_cut or table.oriented or table.size_changes
+    return FrameIndex(
+        pts=table.pts[packets],
+        packets=packets,
+        key=table.key[packets],
+        key_packets=table.key_packets,
+        time_base=facts.time_base,
+        fps=average_fps(table.pts[packets], facts.time_base, facts.header_fps),
+        stream=facts.number,
+        addressable=bool(decoders_agree and table.has_closed_groups and not shown_differently),
+        counted=counted,
+        notes=scanned.notes + notes_on_cut,
+    )
 
 
-def _index_by_decoding(path: str, film: Film, decoded: DecodedFrames, cut: str, notes: tuple[Note, ...]) -> FrameIndex:
-    last = len(film.table) - 1
+def _index_by_decoding(scanned: _Scanned, decoded: DecodedFrames) -> FrameIndex:
+    """Return the index of a file whose frames the decoder has told."""
+    table, facts = scanned.table, scanned.facts
+
+    last = len(table) - 1
     packets = decoded.packets
-    if _may_end_in_damage(film, cut) and decoded.is_corrupt(last):
-        packets = before_packet(path, decoded.packets, last)
+    if scanned.may_end_in_damage and decoded.is_corrupt(last):
+        packets = shown_before(scanned.path, decoded.packets, last)
+    notes_on_cut = _notes_on_cut(scanned, len(packets) < len(decoded.packets))
 
-    notes += _notes_on_cut(cut, len(packets) < len(decoded.packets)) + _notes_on_counting(film, packets)
-    pts, time_base = _times(film, packets)
-    return _index(film, packets, pts, time_base, addressable=False, counted=True, notes=notes)
-
-
-def _may_end_in_damage(film: Film, cut: str) -> bool:
-    """Whether the file is known to be cut, or is of a kind of which only its last frame can tell."""
-    return bool(cut) or film.facts.container in _WITHOUT_END
-
-
-def _notes_on_cut(cut: str, left_out: bool) -> tuple[Note, ...]:
-    """How the file was cut: by its own size, or by the last frame."""
-    detail = cut or ("its last frame is damaged and left out" if left_out else "")
-    return (Note("cut", detail),) if detail else ()
-
-
-def _index(film: Film, packets: np.ndarray, pts: np.ndarray, time_base: Fraction, **rest) -> FrameIndex:
-    table, facts = film.table, film.facts
+    pts, time_base = _times_of_decoded(scanned.stream, packets)
     return FrameIndex(
         pts=pts,
         packets=packets,
         key=table.key[packets],
-        entries=table.entries,
+        key_packets=table.key_packets,
         time_base=time_base,
         fps=average_fps(pts, time_base, facts.header_fps),
         stream=facts.number,
-        **rest,
+        addressable=False,
+        counted=True,
+        notes=scanned.notes + notes_on_cut + (_reason_for_counting(scanned.stream, packets),),
     )
 
 
-def _times(film: Film, packets: np.ndarray) -> tuple[np.ndarray, Fraction]:
-    """When decoded frames are shown: the times of their packets in rising order, else evenly by the header's rate.
+def _times_of_decoded(stream: ScannedStream, packets: np.ndarray) -> tuple[np.ndarray, Fraction]:
+    """Return when the decoded frames are shown, and the unit of these times in seconds.
 
-    A stream whose times contradict the order of its frames states the times of decoding, which are as far apart.
+    They are the times of the frames' packets in rising order, or else even ones by the header's rate.
+
+    Args:
+        stream: the stream.
+        packets: int64 ``[N]``, the packets of the frames, in the order in which they are shown.
     """
-    table, facts = film.table, film.facts
+    table, facts = stream.table, stream.facts
+
+    # Times that contradict the order of the frames are those of decoding, which are as far apart as those of showing.
+    # In rising order, they are right.
     for stated in (table.pts[packets], table.dts[packets]):
         times = np.sort(stated)
-        if times[0] != UNKNOWN and (np.diff(times) > 0).all() and not table.is_spliced:
+        all_are_stated = times[0] != UNKNOWN
+        if all_are_stated and (np.diff(times) > 0).all() and not table.is_spliced:
             return times, facts.time_base
-    return np.arange(len(packets)), 1 / Fraction(usable_rate(facts.header_fps)).limit_denominator(1001)
+
+    rate = Fraction(usable_rate(facts.header_fps)).limit_denominator(_LARGEST_DENOMINATOR)
+    return np.arange(len(packets)), 1 / rate
 
 
-def _notes_on_counting(film: Film, packets: np.ndarray) -> tuple[Note, ...]:
-    """Why the file had to be decoded."""
-    table, facts = film.table, film.facts
+def _notes_on_cut(scanned: _Scanned, last_is_left_out: bool) -> tuple[Note, ...]:
+    """Return how the file was cut: as its own size says, or its last frame; nothing where it was not."""
+    if scanned.missing:
+        return (Note("cut", scanned.missing),)
+    if last_is_left_out:
+        return (Note("cut", "its last frame is damaged and left out"),)
+    return ()
+
+
+def _reason_for_counting(stream: ScannedStream, packets: np.ndarray) -> Note:
+    """Return why a file had to be decoded to learn its frames."""
+    table, facts = stream.table, stream.facts
     if table.is_spliced:
-        return (Note("counted", "several recordings, one behind the other: their times run backwards"),)
+        return Note("counted", "several recordings, one behind the other: their times run backwards")
     if not table.key[0]:
         before = f"its first {table.first_key} packets come before the first key frame"
-        return (Note("counted", f"{before} and give no picture"),)
+        return Note("counted", f"{before} and give no picture")
     if facts.container in _WITHOUT_PTS:
-        return (Note("counted", f"{facts.container} does not say when its frames are shown"),)
+        return Note("counted", f"{facts.container} does not say when its frames are shown")
 
     stated = table.pts[packets]
     known = stated[stated != UNKNOWN]
     if (np.diff(known) < 0).any():
-        return (Note("times", "its packets state the times of decoding; the order of its frames is the decoder's"),)
-    return (Note("counted", "its packets do not say which frames are shown"),)
-
-
-def _refuse_truncated(path: str, container: str, streams: list) -> None:
-    """Raises DecodeError where the index of an MP4 or MOV file goes past the file's end.
-
-    Its frames in front of the cut would read well, and pass half a video off as a whole one.
-    """
-    if not container.startswith("mov"):
-        return
-    size = Location.parse(path).bytes()
-    missing = total = 0
-    for stream in streams:
-        total += len(stream.index_entries)
-        missing += sum(entry.pos + entry.size > size for entry in stream.index_entries)
-    if missing:
-        reason = f"truncated: {missing} of {total} frames are behind the end of the file"
-        raise DecodeError(path, reason, "truncated")
-
-
-def _cut_short(path: str) -> str:
-    """How a file of a kind that states its own size (AVI, Matroska, WebM) ends before it; "" where it does not."""
-    stated, size = size_in_header(path), Location.parse(path).bytes()
-    return f"{size} of {stated} bytes are there" if stated is not None and stated > size else ""
-
-
-def _read_packets(container, streams: list) -> list[PacketTable]:
-    """Every packet of these streams, read once. Of a file cut short, packets cut in two at its end do not count."""
-    readers = {stream.index: _TableReader(stream.codec_context) for stream in streams}
-    try:
-        for packet in read_packets(container, streams):
-            readers[packet.stream_index].add(packet)
-    except av.FFmpegError:
-        pass  # the container is damaged from here on
-    return [readers[stream.index].table() for stream in streams]
-
-
-class _TableReader:
-    """Packets as they come, in flat arrays: a recording of a day has a million."""
-
-    def __init__(self, context: av.VideoCodecContext):
-        codec = context.codec.name
-        self._codec, self._corrupt_end, self._oriented = codec, 0, False
-        self._sizes = PictureSizes(codec, context.extradata)
-        self._numbers = {name: array("q") for name in ("pts", "dts", "position", "size")}
-        self._marks = {name: bytearray() for name in ("key", "shown", "clean")}
-        self._hides = codec in ("vp8", "vp9")
-        self._refreshes = codec == "h264"
-        self._add = (*(self._numbers[name].append for name in self._numbers), *(m.append for m in self._marks.values()))
-
-    def add(self, packet: av.Packet) -> None:
-        """Take over what is to know of a packet with data in it."""
-        add_pts, add_dts, add_position, add_size, add_key, add_shown, add_clean = self._add
-        pts, dts, position, key = packet.pts, packet.dts, packet.pos, packet.is_keyframe
-        if not self._marks["key"]:
-            self._oriented = states_orientation(self._codec, memoryview(packet))
-
-        add_pts(UNKNOWN if pts is None else pts)
-        add_dts(UNKNOWN if dts is None else dts)
-        add_position(UNKNOWN if position is None or position < 0 else position)
-        add_size(packet.size)
-        add_key(key)
-        if key:
-            self._sizes.add(packet)
-        hidden = packet.is_discard or (self._hides and is_hidden_packet(self._codec, memoryview(packet)))
-        add_shown(not hidden)
-        add_clean(not (key and self._refreshes) or has_idr_picture(memoryview(packet)))
-        self._corrupt_end = self._corrupt_end + 1 if packet.is_corrupt else 0
-
-    def table(self) -> PacketTable:
-        """The packets up to here."""
-        count = len(self._marks["key"]) - self._corrupt_end
-        numbers = {name: np.frombuffer(values, np.int64)[:count] for name, values in self._numbers.items()}
-        marks = {name: np.frombuffer(values, bool)[:count] for name, values in self._marks.items()}
-        return PacketTable(**numbers, **marks, oriented=self._oriented, size_changes=self._sizes.change)
+        return Note("times", "its packets state the times of decoding; the order of its frames is the decoder's")
+    return Note("counted", "its packets do not say which frames are shown")

@@ -1,12 +1,14 @@
-"""Which of several films in one file is the video.
+"""Which of several video streams in one file is read.
 
-Phones and drones put a still beside the film, action cameras a small copy of it. The rule: the film that moves (more
-than one frame), of those the one with the larger picture, then the one that lasts longer, then the first.
+Phones and drones put a still beside the film, action cameras a small copy of it. The rule: the stream that moves (has
+more than one frame), of those the one with the larger picture, then the one that lasts longer, then the first.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Self
+
+import av
 
 from video_rs.runtime.wording import pluralize
 from video_rs.video.index.frame_index import Note
@@ -15,7 +17,7 @@ from video_rs.video.index.packet_table import UNKNOWN, PacketTable
 
 @dataclass(frozen=True)
 class StreamFacts:
-    """What a closed container can no longer be asked for.
+    """What a container says of a video stream, for when the container is closed.
 
     Attributes:
         number: of the stream in the file.
@@ -23,7 +25,7 @@ class StreamFacts:
         header_fps: frames per second as its header says, or None.
         container: FFmpeg's name of the format.
         codec: FFmpeg's name of the codec, which may have several decoders.
-        has_b_frames: the decoder reorders frames.
+        has_b_frames: whether the decoder reorders frames.
         height, width: pixels of its pictures, before rotation.
     """
 
@@ -37,13 +39,16 @@ class StreamFacts:
     width: int
 
     @classmethod
-    def of(cls, container, stream) -> Self:
-        """Ask an open container."""
+    def read(cls, container: av.container.InputContainer, stream: av.VideoStream) -> Self:
+        """Return the facts of a stream of an open container."""
         context = stream.codec_context
+        header_fps = None
+        if stream.average_rate:
+            header_fps = float(stream.average_rate)
         return cls(
             number=stream.index,
             time_base=stream.time_base,
-            header_fps=float(stream.average_rate) if stream.average_rate else None,
+            header_fps=header_fps,
             container=container.format.name,
             codec=context.codec.canonical_name,
             has_b_frames=bool(context.has_b_frames),
@@ -53,37 +58,39 @@ class StreamFacts:
 
 
 @dataclass(frozen=True)
-class Film:
+class ScannedStream:
     """A video stream and its packets."""
 
     facts: StreamFacts
     table: PacketTable
 
     @property
-    def frames(self) -> int:
-        """How many packets show a frame."""
+    def num_frames(self) -> int:
+        """Number of packets that show a frame."""
         return int(self.table.shown.sum())
 
     @property
     def seconds(self) -> float:
-        """From the first to the last frame whose time is stated."""
+        """Seconds from the first to the last frame whose time is stated."""
         times = self.table.pts[self.table.pts != UNKNOWN]
-        return float((int(times.max()) - int(times.min())) * self.facts.time_base) if len(times) else 0.0
+        if not len(times):
+            return 0.0
+        return float((int(times.max()) - int(times.min())) * self.facts.time_base)
 
     def __str__(self) -> str:
-        frames = pluralize(self.frames, "frame")
+        frames = pluralize(self.num_frames, "frame")
         return f"stream {self.facts.number} ({frames} of {self.facts.width}x{self.facts.height})"
 
 
-def choose(films: list[Film]) -> tuple[Film, tuple[Note, ...]]:
-    """Return the film that is read, and a note that names the others where there are any."""
-
-    def rank(film: Film) -> tuple:
-        area = film.facts.height * film.facts.width
-        return film.frames > 1, area, film.seconds, -film.facts.number
-
-    best, *others = sorted(films, key=rank, reverse=True)
+def choose_stream(streams: list[ScannedStream]) -> tuple[ScannedStream, tuple[Note, ...]]:
+    """Return the stream that is read, and a note that names the others where there are any."""
+    best, *others = sorted(streams, key=_rank, reverse=True)
     if not others:
         return best, ()
-    left_out = ", ".join(map(str, others))
+    left_out = ", ".join(str(stream) for stream in others)
     return best, (Note("streams", f"{best} is read; beside it: {left_out}"),)
+
+
+def _rank(stream: ScannedStream) -> tuple:
+    area = stream.facts.height * stream.facts.width
+    return stream.num_frames > 1, area, stream.seconds, -stream.facts.number

@@ -12,71 +12,108 @@ from video_rs.video.errors import DecodeError, system_reason
 from video_rs.video.location import IMAGE_ENDINGS
 from video_rs.video.reader import VideoReader, check_indices
 
-DEFAULT_FPS = 30.0  # a folder says nothing of time; segments in seconds are reckoned with this
-_RGB = "img_#"
-_FLOW = frozenset(("flow_x_#", "flow_y_#", "flow_u_#", "flow_v_#", "flow_#", "x_#", "y_#"))
+DEFAULT_FPS = 30.0
+"""Frames per second of a folder, which says nothing of time; segments in seconds are reckoned with this rate."""
+
+# Names of series of pictures, with their numbers replaced by "#", as TSN and MMAction2 have them.
+_RGB_SERIES = "img_#"
+_OPTICAL_FLOW_SERIES = frozenset(("flow_x_#", "flow_y_#", "flow_u_#", "flow_v_#", "flow_#", "x_#", "y_#"))
+
 _NUMBER = re.compile(r"(\d+)")
 
 
 def frame_files(folder: str) -> list[str]:
-    """The pictures of a folder in the order of their numbers, "2" before "10".
+    """Return the names of the pictures in a folder in the order of their numbers, "2" before "10".
 
-    Of ``img_00001.jpg`` beside optical flow, ``flow_x_00001.jpg``, as TSN and MMAction2 have them, ``img_``.
+    Where optical flow (``flow_x_00001.jpg``) lies beside the pictures (``img_00001.jpg``), the flow is left out.
 
     Raises:
-        DecodeError: several series, and no such ones.
+        DecodeError: there are several series of pictures, and these are not pictures and their flow.
+        OSError: the folder cannot be read.
     """
     series: dict[str, list[str]] = {}
     for entry in os.scandir(folder):
-        if entry.name.lower().endswith(IMAGE_ENDINGS) and not entry.name.startswith("."):
-            series.setdefault(_series(entry.name), []).append(entry.name)
-    if _RGB in series:
-        series = {name: names for name, names in series.items() if name not in _FLOW}
+        is_hidden = entry.name.startswith(".")
+        if entry.name.lower().endswith(IMAGE_ENDINGS) and not is_hidden:
+            series.setdefault(_series_of(entry.name), []).append(entry.name)
+
+    if _RGB_SERIES in series:
+        for name in _OPTICAL_FLOW_SERIES:
+            series.pop(name, None)
     if len(series) > 1:
-        found = ", ".join(repr(names[0]) for names in list(series.values())[:3])
+        examples = [repr(names[0]) for names in series.values()]
+        found = ", ".join(examples[:3])
         raise DecodeError(
             folder,
             f"{len(series)} series of pictures ({found}); keep one: only flow_x_# and the like may lie beside img_#",
         )
-    return sorted(next(iter(series.values()), []), key=_natural)
+
+    names = next(iter(series.values()), [])
+    return sorted(names, key=_natural_order)
 
 
 def numbering_gap(names: Sequence[str]) -> int:
-    """How many numbers are left out in the names of one series; 0 where no single number counts."""
-    parts = [_NUMBER.findall(os.path.splitext(os.path.basename(name))[0]) for name in names]
-    counting = [set(column) for column in zip(*parts, strict=True) if len(set(column)) > 1]
-    if len(counting) != 1:
+    """Return how many numbers are left out in the names of one series of pictures; 0 where no single number counts.
+
+    In ``v1_001.jpg``, ``v1_003.jpg`` the second number counts, since only it differs; one number is left out.
+    """
+    numbers_in_names = []
+    for name in names:
+        stem = os.path.splitext(os.path.basename(name))[0]
+        numbers_in_names.append(_NUMBER.findall(stem))
+
+    # The columns of numbers in which the names differ.
+    differing = []
+    for column in zip(*numbers_in_names, strict=True):
+        if len(set(column)) > 1:
+            differing.append(set(column))
+    if len(differing) != 1:
         return 0
-    numbers = sorted(set(map(int, counting[0])))
-    return numbers[-1] - numbers[0] + 1 - len(numbers) if len(numbers) == len(names) else 0
+
+    numbers = sorted({int(text) for text in differing[0]})
+    if len(numbers) != len(names):
+        return 0
+    return numbers[-1] - numbers[0] + 1 - len(numbers)
 
 
-def _series(name: str) -> str:
-    """What names that differ in their numbers have in common; those without a number are one series."""
+def _series_of(name: str) -> str:
+    """Return what names have in common that differ only in their numbers; those without a number are one series."""
     stem = os.path.splitext(name)[0]
-    return _NUMBER.sub("#", stem).lower() if _NUMBER.search(stem) else ""
+    if not _NUMBER.search(stem):
+        return ""
+    return _NUMBER.sub("#", stem).lower()
 
 
-def _natural(name: str) -> list:
-    """Texts and numbers in turn, so that like is compared with like."""
-    return [int(part) if i % 2 else part for i, part in enumerate(_NUMBER.split(name))]
+def _natural_order(name: str) -> list[str | int]:
+    """Return a key to sort names by: texts and numbers in turn, so that like is compared with like."""
+    parts: list[str | int] = list(_NUMBER.split(name))
+    for place in range(1, len(parts), 2):
+        parts[place] = int(parts[place])
+    return parts
 
 
 class ImageFolderReader(VideoReader):
-    """A :class:`VideoReader` over a folder; all pictures are of the first one's size."""
+    """A :class:`VideoReader` over a folder of pictures, which all have to be of the first one's size.
+
+    Raises:
+        DecodeError: the folder cannot be read, holds no pictures or several series, or the first is no picture.
+    """
 
     def __init__(self, path: str):
+        self._path = path
         try:
-            self._path, self._names = path, frame_files(path)
+            self._names = frame_files(path)
         except OSError as error:
             raise DecodeError(path, system_reason(error)) from error
         if not self._names:
             raise DecodeError(path, f"a folder without frames ({', '.join(IMAGE_ENDINGS)})", "empty")
-        self.num_frames, self.fps = len(self._names), DEFAULT_FPS
+
+        self.num_frames = len(self._names)
+        self.fps = DEFAULT_FPS
         self.height, self.width = self._picture(0).shape[:2]
 
     def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
-        """See :meth:`VideoReader.frames`."""
+        """Return the frames; see :meth:`VideoReader.frames`."""
         indices = check_indices(indices, self.num_frames)
         out = torch.empty(len(indices), self.height, self.width, 3, dtype=torch.uint8)
         for slot, index in enumerate(indices.tolist()):
@@ -88,18 +125,19 @@ class ImageFolderReader(VideoReader):
         return out
 
     def paths(self) -> list[str]:
-        """Of the pictures, in their order."""
+        """Return the paths of the pictures, in their order."""
         return [os.path.join(self._path, name) for name in self._names]
 
     def close(self) -> None:
-        """Nothing is open between two frames."""
+        """Do nothing, since nothing is open between two frames."""
 
     def _picture(self, index: int) -> torch.Tensor:
-        """uint8 ``[H, W, 3]``."""
-        name = os.path.join(self._path, self._names[index])
+        """Return a picture: uint8 ``[H, W, 3]``."""
+        name = self._names[index]
         try:
-            data = torch.from_numpy(np.fromfile(name, np.uint8))
+            data = torch.from_numpy(np.fromfile(os.path.join(self._path, name), np.uint8))
             return decode_image(data, ImageReadMode.RGB).permute(1, 2, 0)
         except (OSError, RuntimeError, ValueError) as error:
-            reason = (getattr(error, "strerror", None) or str(error)).strip().split("\n")[0]
-            raise DecodeError(self._path, f"frame {self._names[index]}: {reason}", "damaged") from error
+            message = getattr(error, "strerror", None) or str(error)
+            first_line = message.strip().split("\n")[0]
+            raise DecodeError(self._path, f"frame {name}: {first_line}", "damaged") from error

@@ -1,4 +1,4 @@
-"""A reader whose decoder says nothing of damage: it is listened to, and PyAV reads what it complains of."""
+"""A reader whose decoder does not tell of damage: what it logs is counted, and PyAV goes on where it logged errors."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -13,50 +13,56 @@ from video_rs.video.readers.pyav import PyAVReader
 
 
 class FallbackReader(VideoReader):
-    """A :class:`VideoReader` that hands its file to PyAV for good when its decoder has complained or failed.
+    """A :class:`VideoReader` that hands its file to PyAV for good when its decoder has logged errors or failed.
 
-    PyAV then names the damaged frame, or finds that the frames asked for are sound. So all decoders refuse the same
-    frames.
+    PyAV then names the damaged frame, or finds that the frames asked for are sound. Therefore all decoders refuse the
+    same frames, for the same reasons.
+
+    Args:
+        path: a file or a part of a shard.
+        index: the frame index of the file.
+        errors: the counter of the decoder's FFmpeg.
     """
 
-    def __init__(self, path: str, index: FrameIndex, complaints: ErrorCounter):
-        self._path, self._index = path, index
-        self.num_frames, self.fps, self.times = len(index.pts), index.fps, index.times
-        self._complaints, self._complaints_before = complaints, complaints.count
-        self._instead: PyAVReader | None = None
+    def __init__(self, path: str, index: FrameIndex, errors: ErrorCounter):
+        self._path = path
+        self._index = index
+        self.num_frames = len(index.pts)
+        self.fps = index.fps
+        self.times = index.times
+        self._errors = errors
+        self._errors_before = errors.count
+        self._fallback: PyAVReader | None = None
 
     @property
-    def _complained(self) -> bool:
-        """Whether the decoder, or that of another reader in this process, complained since this one was opened."""
-        return self._complaints.count > self._complaints_before
+    def _has_logged_errors(self) -> bool:
+        """Whether this decoder, or that of another reader in this process, logged errors since this one was opened."""
+        return self._errors.count > self._errors_before
 
     @abstractmethod
     def _read(self, indices: np.ndarray) -> torch.Tensor | None:
-        """The frames at ``indices``, at least one, as :meth:`frames` gives them; None if this decoder has none."""
+        """Return the frames at ``indices``, at least one, as :meth:`frames` does; None where this decoder fails."""
 
     @abstractmethod
     def _release(self) -> None:
-        """Frees the decoder; a second call does nothing."""
+        """Free the decoder; a second call does nothing."""
 
     def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
-        """See :meth:`VideoReader.frames`."""
+        """Return the frames; see :meth:`VideoReader.frames`."""
         indices = check_indices(indices, self.num_frames)
         if not len(indices):
             return torch.empty(0, self.height, self.width, 3, dtype=torch.uint8)
-        if self._instead is None:
+
+        if self._fallback is None:
             frames = self._read(indices)
-            if frames is not None and not self._complained:
+            if frames is not None and not self._has_logged_errors:
                 return frames
             self._release()
-            self._instead = PyAVReader(self._path, self._index)
-        return self._instead.frames(indices)
+            self._fallback = PyAVReader(self._path, self._index)
+        return self._fallback.frames(indices)
 
     def close(self) -> None:
+        """Free the file; a second call does nothing."""
         self._release()
-        if self._instead is not None:
-            self._instead.close()
-
-
-def name_frames(indices: np.ndarray, num_frames: int) -> str:
-    """Say which frames were asked for, where no single one can be named."""
-    return f"frames {indices.min()} to {indices.max()} of {num_frames}"
+        if self._fallback is not None:
+            self._fallback.close()
