@@ -9,6 +9,15 @@ from video_rs.runtime.errors import InputError
 from video_rs.video.fetching import is_url, local_copy
 
 
+def is_utf8(text: str) -> bool:
+    """Return whether a text, such as a file name, is UTF-8: bytes that are not reach Python as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_text(path: str, what: str, how_to: str) -> str:
     """Read a UTF-8 file, which may be behind a URL.
 

@@ -52,7 +52,7 @@ class Spread(NamedTuple):
 
     title: str
     axis: str
-    values: Sequence[float]
+    values: list[float]
 
 
 @dataclass(frozen=True)

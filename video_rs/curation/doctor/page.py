@@ -50,10 +50,17 @@ def _kinds(
 
 def _spreads(sound: Sequence[Probe]) -> list[Spread]:
     """Return the numbers of the videos that can be read, for histograms."""
-    return [
-        Spread("Length", "seconds", [probe.frames / probe.fps for probe in sound]),
-        Spread("Frames", "frames", [probe.frames for probe in sound]),
-        Spread("Rate", "frames per second", [round(probe.fps, 2) for probe in sound]),
-        Spread("Size", "short side in pixels", [min(probe.height, probe.width) for probe in sound]),
-        Spread("Longest way between key frames", "frames", [probe.key_interval for probe in sound]),
-    ]
+    length = Spread("Length", "seconds", [])
+    frames = Spread("Frames", "frames", [])
+    rate = Spread("Rate", "frames per second", [])
+    size = Spread("Size", "short side in pixels", [])
+    interval = Spread("Longest way between key frames", "frames", [])
+
+    for probe in sound:
+        length.values.append(probe.frames / probe.fps)
+        frames.values.append(probe.frames)
+        # Rates that differ in a rounding of their fraction are one rate.
+        rate.values.append(round(probe.fps, 2))
+        size.values.append(min(probe.height, probe.width))
+        interval.values.append(probe.key_interval)
+    return [length, frames, rate, size, interval]

@@ -65,6 +65,8 @@ def make_motion_demo(
         "version": VERSION,
     }
     clips = [*_clips_of_split("train", train_clips, seed), *_clips_of_split("val", val_clips, seed)]
+
+    # The settings come last: a folder that has them is complete.
     try:
         _claim(folder, settings)
         _write_clips(folder, clips, workers, progress)
@@ -120,6 +122,7 @@ def _require_same(folder: Path, found: Mapping[str, Any], settings: Mapping[str,
     for name, value in settings.items():
         if found.get(name) != value:
             differences.append(f"{name} {found.get(name)} there, {value} asked for")
+
     if differences:
         raise InputError(
             f"{folder} holds a motion demo made with other settings ({'; '.join(differences)}); "
@@ -139,8 +142,10 @@ def _write_clips(
 
     def write(clip: _Clip) -> None:
         path = folder / clip.row.path
-        if path.exists():  # whole, as a file appears only when it is complete
+        # A file appears only when it is complete.
+        if path.exists():
             return
+
         path.parent.mkdir(parents=True, exist_ok=True)
         write_video(path, motion_clip(clip.row.label, clip.seed), fps=_FPS, crf=_CRF)
 

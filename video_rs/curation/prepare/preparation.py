@@ -22,6 +22,7 @@ from video_rs.curation.prepare.places import (
 )
 from video_rs.curation.prepare.reencoding import reencode
 from video_rs.curation.prepare.settings import SETTINGS, FolderSettings, settle_settings
+from video_rs.lists.text_files import is_utf8
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import print_line, print_notes, videos_with_progress
 from video_rs.runtime.wording import pluralize
@@ -125,7 +126,7 @@ def prepare_file(source: str, target: str, unfinished: str, settings: FolderSett
     Raises:
         OSError: the folder cannot be written.
     """
-    if not _is_utf8(target):
+    if not is_utf8(target):
         return "its path is not UTF-8 text, which a list has to be; rename it"
 
     # Asked before the source is read: the next run finds a change in between.
@@ -154,11 +155,6 @@ def prepare_file(source: str, target: str, unfinished: str, settings: FolderSett
     except OSError as error:  # such as a name that has become too long
         return f"cannot write {target}: {error.strerror}"
     return ""
-
-
-def _is_utf8(path: str) -> bool:
-    """Return whether a path is UTF-8: bytes that are not reach Python as lone surrogates."""
-    return path.encode("utf-8", "replace") == path.encode("utf-8", "surrogateescape")
 
 
 def _write_lists(folder: Path, source: SourceList, targets: Mapping[str, str], failures: Mapping[str, str]) -> None:

@@ -45,6 +45,7 @@ def scale_filter(plan: CopyPlan, frame: av.VideoFrame) -> str:
 
 def _pictures(plan: CopyPlan) -> Iterator[av.VideoFrame]:
     """Give the frames of a folder or of an animated WebP."""
+    # One after the other: all pictures at once may not fit into memory.
     with open_video(plan.source) as reader:
         for number in range(len(plan.times)):
             picture = reader.frames([number])[0].numpy()

@@ -96,6 +96,7 @@ def choose_files(source: SourceList) -> tuple[list[ShardFile], dict[str, str]]:
             failures[path] = reason
         else:
             files.append(ShardFile(f"{number:08}", path, Location.parse(path).bytes(), rows))
+
     return files, failures
 
 
@@ -105,10 +106,12 @@ def _why_not(path: str) -> str:
         return "a URL; datasets/prepare_videos.py makes it a file"
     if os.path.isdir(path):
         return "a folder of frames; datasets/prepare_videos.py makes it a file"
+
     try:
         check_file(path)
     except DecodeError as error:
         return error.reason
+
     if Location.parse(path).bytes() > _LARGEST:
         return "larger than the 8 GiB that a shard can hold of one file"
     return ""

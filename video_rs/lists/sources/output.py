@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from video_rs.lists.rows import ListRow, shortened
-from video_rs.lists.text_files import write_text
+from video_rs.lists.text_files import is_utf8, write_text
 from video_rs.lists.writing import columns_in_use, write_list
 from video_rs.runtime.errors import InputError
 
@@ -33,6 +33,7 @@ def save_text(path: Path, text: str) -> str:
         is_new = write_text(path, text)
     except OSError as error:
         raise _unwritable(path, error) from error
+
     return _report(path, is_new)
 
 
@@ -44,7 +45,7 @@ def save_label_map(path: Path, names: Sequence[str]) -> str:
     """
     for name in names:
         is_one_label = name and name == name.strip() and ";" not in name and "\n" not in name
-        if not is_one_label or not _is_utf8(name):
+        if not is_one_label or not is_utf8(name):
             raise InputError(
                 f"class name {shortened(name)!a}: allowed is UTF-8 text without ; or line breaks, with no space at its "
                 "ends; rename the class"
@@ -76,6 +77,7 @@ def save_list(path: Path, rows: Iterable[ListRow], root: str) -> str:
         is_new = write_list(path, moved, columns)
     except OSError as error:
         raise _unwritable(path, error) from error
+
     return _report(path, is_new)
 
 
@@ -142,17 +144,8 @@ def _prefix(root: str, list_folder: Path) -> str:
 
 def _refuse_unlistable(path: str) -> None:
     """Raise InputError for a path that a list file cannot hold."""
-    if not _is_utf8(path) or path != path.strip() or "://" in path:
+    if not is_utf8(path) or path != path.strip() or "://" in path:
         raise InputError(
             f"path {shortened(path)!a}: a list file holds UTF-8 text without :// and with no space at its ends; "
             "rename the file or folder"
         )
-
-
-def _is_utf8(name: str) -> bool:
-    """Return whether a name is UTF-8: bytes that are not reach Python as lone surrogates."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

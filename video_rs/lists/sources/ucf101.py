@@ -23,6 +23,7 @@ def make_list(options: SplitOptions) -> list[str]:
     """
     names = read_classes(options.lists)
     videos = read_lists(options.lists, options.split, names)
+
     official = OfficialList("UCF101", videos, names, num_classes=101, similar_names=True)
     path = Path(options.output) / f"ucf101_split{options.split}.csv"
     lines = write_found(official, options.videos, path, options.missing)
