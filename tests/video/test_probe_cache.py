@@ -20,7 +20,7 @@ from video_rs.runtime.errors import InputError
 from video_rs.video import open_video
 from video_rs.video.encoding import write_video
 from video_rs.video.errors import DecodeError
-from video_rs.video.index import packet_scan
+from video_rs.video.index import scan_cache
 from video_rs.video.index.frame_index import FrameIndex, Note
 from video_rs.video.index.packet_scan import scan
 from video_rs.video.index.packet_table import UNKNOWN
@@ -232,7 +232,7 @@ def test_a_known_file_is_read_without_a_scan_and_gives_the_same_pixels(video, tm
     transform = TrainTransform(crop_size=16)
     [clip] = ClipReader(ClipSpec(4, 3), transform, VideoSource(decoder), 0)(record, 0, 0)
     views = ViewReader(preprocessing, VideoSource(decoder))(record, 0)
-    monkeypatch.setattr("video_rs.video.index.packet_scan.scan", None)
+    monkeypatch.setattr(scan_cache, "scan", lambda _: pytest.fail("its index is known"))
     [known] = ClipReader(ClipSpec(4, 3), transform, VideoSource(decoder, path), 0)(record, 0, 0)
     assert torch.equal(known.clip, clip.clip)
     assert torch.equal(ViewReader(preprocessing, VideoSource(decoder, path))(record, 0).frames, views.frames)
@@ -292,7 +292,7 @@ def test_stills_of_many_segments_open_the_file_once_and_scan_nothing(video, tmp_
         wanted = [reader.frames(numbers).numpy() for numbers in ([0, 15, 29], [10, 15, 19], [29], [0, 15, 29])]
     opened = []
     monkeypatch.setattr(stills_module, "open_video", lambda *a, **k: opened.append(k["index"]) or open_video(*a, **k))
-    monkeypatch.setattr(packet_scan, "scan", lambda *_: pytest.fail("its index is known"))
+    monkeypatch.setattr(scan_cache, "scan", lambda _: pytest.fail("its index is known"))
     fps = index.fps
     segments = [(None, None), (10 / fps, 20 / fps), (29 / fps, None), (100.0, 200.0)]
     shown = stills_with_cache(video, segments, str(path))
