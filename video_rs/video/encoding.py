@@ -92,6 +92,8 @@ def atomic_file(path: Path, codec: str) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+
+    # An InputError is a ValueError, and says already what is wrong.
     except InputError:
         raise
     except OSError as error:

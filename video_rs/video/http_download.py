@@ -56,6 +56,8 @@ def _cached_file(url: str, cache: str) -> str:
     """Return the path in the cache of the file behind a URL: one for each URL, with the name and ending still in it."""
     address = urlsplit(url)
     stem, ending = os.path.splitext(os.path.basename(address.path))
+
+    # The whole URL counts, its server and its query included: files of two servers may have one name.
     digest = hashlib.sha256(url.encode()).hexdigest()[:32]
 
     # One folder with all videos of Kinetics in it is slow on network disks, so they are spread over 256 of them.
@@ -98,9 +100,11 @@ def _resume(url: str, part_file: str, version: str) -> bool:
         with urlopen(request, timeout=_SILENCE) as response:
             if not _is_rest(response, begun, version):
                 return False
+
             with open(part_file, "ab") as file:
                 _copy_body(response, file)
             return True
+
     except HTTPError as error:
         # A server says so also where nothing is left: the download stopped at the very end of the file.
         if error.code != _RANGE_NOT_SATISFIABLE:

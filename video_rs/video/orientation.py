@@ -99,6 +99,8 @@ def _display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
         if data.type.name == "DISPLAYMATRIX":
             values = np.frombuffer(data, np.int32, 9).reshape(3, 3)
             matrix = values[:2, :2].astype(np.float64)
+
+            # Some files hold nothing but zeros in their matrix, which would shrink every picture to a point.
             keeps_both_axes = matrix.any(axis=1).all()
             return matrix if keeps_both_axes else None
     return None

@@ -45,6 +45,7 @@ class Span:
             # The frame on the screen is the last of those that have begun.
             begun = np.searchsorted(self.times, seconds.numpy(), side="right")
             offsets = torch.from_numpy(np.asarray(begun)) - 1
+
         return self.first + offsets.clamp(0, self.count - 1)
 
 

@@ -46,6 +46,7 @@ def units(packet: memoryview) -> Iterator[memoryview]:
         unit = packet[at + 4 : at + 4 + size]
         if len(unit):
             yield unit
+
         at += 4 + size
 
 
@@ -90,6 +91,7 @@ def _message_types(messages: memoryview) -> list[int]:
         size, at = _message_number(messages, at)
         if message_type is None or size is None:
             break  # the unit ends inside a number
+
         types.append(message_type)
         at += size
     return types
@@ -137,8 +139,11 @@ def stated_picture_size(codec: str, packet: memoryview) -> bytes | None:
     if codec == "vp8" and len(packet) >= 10:
         # The two highest bits of each number only ask for enlargement.
         return bytes((packet[6], packet[7] & 0x3F, packet[8], packet[9] & 0x3F))
+
     if codec == "vp9":
         return _vp9_size(bytes(packet[:_VP9_HEADER]))
+
+    # The two numbers are 12 bits each, in the 3 bytes behind the start code of the header.
     if codec == "mpeg2video":
         _, _, behind = bytes(packet[:_MPEG2_SEARCHED]).partition(_MPEG2_SEQUENCE_HEADER)
         return behind[:3] or None
@@ -148,6 +153,7 @@ def stated_picture_size(codec: str, packet: memoryview) -> bytes | None:
 def _vp9_size(packet: bytes) -> bytes | None:
     """Return the 32 bits behind the colour description in the header of a VP9 key frame."""
     bits = "".join(f"{byte:08b}" for byte in packet)
+    # The two bits of the profile stand behind the marker, the lower one first.
     profile = int(bits[3] + bits[2], 2)
 
     at = 4  # behind the marker and the profile

@@ -86,6 +86,7 @@ class NumberedPackets:
         context = self._stream.codec_context
         context.skip_frame = "NONREF" if skip_unreferenced else "DEFAULT"
         frames = context.decode(packet)
+
         # A frame without a number is made of no packet: some decoders repeat frames on their own.
         return [frame for frame in frames if frame.pts is not None]
 
@@ -140,6 +141,7 @@ class NumberedPackets:
         """Read packets from where the container is until the key packet comes; return False where it does not."""
         self._start_demuxing()
         previous_size = 0
+
         try:
             for number_read, packet in enumerate(self._packets):
                 may_be_wanted = packet.is_keyframe and packet.size == key_packet.size
@@ -148,11 +150,13 @@ class NumberedPackets:
                     self._packets = chain([packet], self._packets)
                     self._next_number = key_packet.number
                     return True
+
                 if number_read >= most_packets:
                     return False
                 previous_size = packet.size
         except av.FFmpegError:
             pass  # the container is damaged on the way
+
         return False
 
     def _start_demuxing(self) -> None:

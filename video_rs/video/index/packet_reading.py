@@ -19,6 +19,7 @@ def read_packet_tables(container: av.container.InputContainer, streams: list[av.
             builders[packet.stream_index].add(packet)
     except av.FFmpegError:
         pass  # the container is damaged from here on; what came before counts
+
     return [builders[stream.index].table() for stream in streams]
 
 
@@ -46,6 +47,8 @@ class _TableBuilder:
         """Take over what is to know of a packet, which holds data."""
         pts, dts, position = packet.pts, packet.dts, packet.pos
         is_key = packet.is_keyframe
+
+        # An orientation holds for what follows, so the first packet tells it for all.
         if not self._key:
             self._oriented = states_orientation(self._codec, memoryview(packet))
 
@@ -73,6 +76,8 @@ class _TableBuilder:
     def table(self) -> PacketTable:
         """Return the packets that were added, without those that the end of a cut file has cut in two."""
         count = len(self._key) - self._corrupt_at_end
+
+        # The arrays are views of what was collected; nothing is copied.
         return PacketTable(
             pts=np.frombuffer(self._pts, np.int64)[:count],
             dts=np.frombuffer(self._dts, np.int64)[:count],

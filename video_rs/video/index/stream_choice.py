@@ -45,6 +45,7 @@ class StreamFacts:
         header_fps = None
         if stream.average_rate:
             header_fps = float(stream.average_rate)
+
         return cls(
             number=stream.index,
             time_base=stream.time_base,

@@ -116,7 +116,11 @@ def _undamaged_packets(source: NumberedPackets) -> set[int]:
                 frames = source.decode(packet)
             except av.FFmpegError:
                 continue
-            undamaged.update(frame.pts for frame in frames if not frame.is_corrupt)
+
+            for frame in frames:
+                if not frame.is_corrupt:
+                    undamaged.add(frame.pts)
     except av.FFmpegError:
         pass  # the container itself ends in damage
+
     return undamaged

@@ -72,6 +72,8 @@ class ProbeCache:
         """Open the database, and return the format of its rows; a new one is given our table."""
         mode = "ro" if read_only else "rwc"
         self._database = sqlite3.connect(f"file:{_uri_quoted(self.path)}?mode={mode}", uri=True, timeout=_WAIT)
+
+        # SQLite's own number for the users of a file; 0 is that of a new one.
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version == 0 and not read_only:
             self._database.execute(_TABLE)

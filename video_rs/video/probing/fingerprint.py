@@ -27,6 +27,7 @@ def fingerprint(path: str) -> str:
     try:
         size = location.bytes()
         digest = hashlib.blake2b(size.to_bytes(8, "little"), digest_size=_DIGEST)
+
         with open(location.file, "rb") as file:
             for start in (0, size // 2, max(0, size - _SAMPLE)):
                 file.seek(location.start + start)
@@ -63,10 +64,13 @@ def reading_error(path: str) -> str:
     the disk is well again.
     """
     location = Location.parse(path)
+
     try:
         left = min(location.bytes(), _READ_AGAIN)
+        # Without a buffer, which would read ahead of what is asked for.
         with open(location.file, "rb", buffering=0) as file:
             file.seek(location.start)
+
             while left > 0:
                 data = file.read(min(left, _READ_AT_ONCE))
                 if not data:

@@ -109,6 +109,7 @@ def _probe_video(path: str, facts: dict[str, Any]) -> FrameIndex:
     first_stream, header_facts = _read_header(path)
     facts |= header_facts
 
+    # Of several streams, the scan may have chosen another one than the first.
     index = scan(path)
     if index.stream != first_stream:
         _, header_facts = _read_header(path, index.stream)
@@ -162,6 +163,7 @@ def _failed_probe(path: str, facts: dict[str, Any], error: DecodeError) -> Probe
     facts["kind"] = error.kind
     facts["reason"] = error.reason
 
+    # What has no fingerprint is not kept in the cache, but probed again when the system may be well.
     if isinstance(error.__cause__, OSError):
         facts["fingerprint"] = ""
     elif "fingerprint" in facts:
@@ -177,6 +179,7 @@ def _read_header(path: str, number: int | None = None) -> tuple[int, dict[str, A
         stream = video_streams(container, path)[0]
         if number is not None:
             stream = container.streams[number]
+
         aspect = stream.sample_aspect_ratio
         return stream.index, {
             "codec": stream.codec_context.name,
@@ -190,10 +193,13 @@ def _read_header(path: str, number: int | None = None) -> tuple[int, dict[str, A
 def _timing(index: FrameIndex) -> dict[str, Any]:
     """Return the facts that the frame index tells."""
     num_frames = len(index.pts)
+
+    # From the last key frame on, the way goes to the end of the video.
     key_frames = np.flatnonzero(index.key)
     key_interval = num_frames
     if len(key_frames):
         key_interval = int(np.diff(key_frames, append=num_frames).max())
+
     return {
         "frames": num_frames,
         "fps": index.fps,

@@ -99,10 +99,11 @@ class DecordReader(FallbackReader):
             if pyav.bits > 8:
                 raise DecodeError(self._path, f"decord converts {pyav.bits} bits to other colours; use pyav")
 
+            # Pictures that are turned or mirrored otherwise may be alike in one frame.
             compared = [0]
             if pyav.orientation != AS_STORED:
-                # One frame alone may look the same when it is turned or mirrored otherwise.
                 compared = [0, self.num_frames // 2, self.num_frames - 1]
+
             difference = (self.frames(compared).float() - pyav.frames(compared).float()).abs().mean().item()
             if difference > _MOST_DIFFERENCE:
                 reason = f"decord shows other pictures, by {difference:.1f} of 255 levels on average"
@@ -114,6 +115,7 @@ class DecordReader(FallbackReader):
         except _DECORD_ERRORS as error:
             if self._has_logged_errors:
                 return None
+
             # FFmpeg has no objections, so this is a limit of decord's own, and no damage.
             frames = f"frames {indices.min()} to {indices.max()} of {self.num_frames}"
             raise DecodeError(self._path, f"{frames}: decord: {_reason(error)}; use pyav") from error

@@ -116,11 +116,13 @@ class ImageFolderReader(VideoReader):
         """Return the frames; see :meth:`VideoReader.frames`."""
         indices = check_indices(indices, self.num_frames)
         out = torch.empty(len(indices), self.height, self.width, 3, dtype=torch.uint8)
+
         for slot, index in enumerate(indices.tolist()):
             picture = self._picture(index)
             if picture.shape != out.shape[1:]:
                 size = f"{picture.shape[0]}x{picture.shape[1]}, not {self.height}x{self.width} as the first"
                 raise DecodeError(self._path, f"frame {self._names[index]} is {size}", "damaged")
+
             out[slot] = picture
         return out
 
@@ -134,6 +136,7 @@ class ImageFolderReader(VideoReader):
     def _picture(self, index: int) -> torch.Tensor:
         """Return a picture: uint8 ``[H, W, 3]``."""
         name = self._names[index]
+
         try:
             data = torch.from_numpy(np.fromfile(os.path.join(self._path, name), np.uint8))
             return decode_image(data, ImageReadMode.RGB).permute(1, 2, 0)

@@ -78,6 +78,8 @@ class PyAVReader(VideoReader):
         """Return the frames; see :meth:`VideoReader.frames`. Beside them, only a few are held inside the decoder."""
         indices = check_indices(indices, self.num_frames)
         out = torch.empty(len(indices), self.height, self.width, 3, dtype=torch.uint8)
+
+        # Frames are decoded in rising order, whatever the order of the indices, so that each is decoded once.
         needed = frozenset(indices.tolist())
         for target, slots in frames_with_slots(indices):
             picture = self._picture(self._frame(target, needed))
@@ -171,6 +173,7 @@ class PyAVReader(VideoReader):
         ahead: list[tuple[int, av.VideoFrame]] = []
         number = target
         last = self._damage.last_reference(target)
+
         while number < last and not self._damage.is_spoilt(target):
             number, frame = next(self._decode(needed), (last, None))
             if frame is None:
@@ -178,6 +181,7 @@ class PyAVReader(VideoReader):
             ahead.append((number, frame))
             if frame.is_corrupt:
                 self._damage.frame_decoded(number, frame)
+
         self._ready = ahead + self._ready
         return not self._damage.is_spoilt(target)
 

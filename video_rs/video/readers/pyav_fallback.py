@@ -30,6 +30,8 @@ class FallbackReader(VideoReader):
         self.num_frames = len(index.pts)
         self.fps = index.fps
         self.times = index.times
+
+        # Errors of readers that were open before are not this one's.
         self._errors = errors
         self._errors_before = errors.count
         self._fallback: PyAVReader | None = None

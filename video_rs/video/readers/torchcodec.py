@@ -81,9 +81,11 @@ class TorchCodecReader(FallbackReader):
             PresentationMismatch: TorchCodec does not.
         """
         turns = _quarter_turns(self._decoder.metadata.rotation)
+
         with PyAVReader(self._path, index) as pyav:
             if pyav.orientation != Orientation(turns):
                 raise PresentationMismatch(self._path, "torchcodec turns it otherwise; use pyav")
+
             if turns and pyav.bits > 8:
                 reason = f"torchcodec turns {pyav.bits} bits into other colours; use pyav"
                 raise PresentationMismatch(self._path, reason)

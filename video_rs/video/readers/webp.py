@@ -119,6 +119,8 @@ class AnimatedWebpReader(VideoReader):
         """Return the frames; see :meth:`VideoReader.frames`."""
         indices = check_indices(indices, self.num_frames)
         out = torch.empty(len(indices), self.height, self.width, 3, dtype=torch.uint8)
+
+        # In rising order, since each frame is drawn over those before it.
         for target, slots in frames_with_slots(indices):
             frame = torch.from_numpy(self._frame(target))
             for slot in slots:
