@@ -38,8 +38,12 @@ setup(
         "fvcore>=0.1.5.post20221221",
         "iopath>=0.1.9",
         "numpy",
+        # Reading processes with a time limit for each video, replaced one by one.
+        "pebble>=5.2",
         # Animated WebP; torchvision brings it, too.
         "pillow",
+        # Which cores, processes and memory there are, on every system.
+        "psutil>=5.9",
         "pyyaml",
         "tensorboard",
         "tqdm",

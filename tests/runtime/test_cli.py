@@ -328,28 +328,6 @@ def test_who_was_started_to_ignore_ctrl_c_ignores_it():
     assert process.returncode == 0
 
 
-def test_processes_that_are_just_starting_leave_signals_to_the_one_that_asked_for_them():
-    """Whatever a terminal or a scheduler sends to all processes comes while the workers' starter imports."""
-    code = """
-        import os, signal, subprocess, sys, time
-        from video_rs.runtime.workers import in_workers
-        for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(kind, lambda *_: None)
-        print("ready", flush=True)
-        popen = subprocess.Popen
-        def and_signal(*arguments, **more):
-            process = popen(*arguments, **more)
-            for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                os.kill(process.pid, kind)
-            return process
-        subprocess.Popen = and_signal
-        print(list(in_workers(abs, [(-1,), (-2,)], processes=1, time_limit=60, ahead=2)))
-    """
-    process = start(code)
-    out, err = process.communicate(timeout=120)
-    assert (process.returncode, out, err) == (0, "[1, 2]\n", "")
-
-
 def test_sighup_asks_for_a_stop_as_sigterm_does():
     process = start(BUSY)
     process.send_signal(signal.SIGHUP)

@@ -41,7 +41,7 @@ class FileWorkers:
         """Give an iterator over ``function(*task)`` of each task, in the order of the tasks.
 
         In place of the result of a task that hung or whose process died there is a
-        :class:`video_rs.runtime.processes.Lost`.
+        :class:`video_rs.runtime.workers.Lost`.
 
         Args:
             function: picklable.

@@ -88,6 +88,11 @@ class VideoSource:
     def __post_init__(self):
         reader_class(self.decoder)  # a decoder that is not installed is refused here, not by each video
 
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether videos are decoded by a GPU."""
+        return self.decoder == "torchcodec_cuda"
+
     def open(self, path: str) -> VideoReader:
         """An open reader; errors as of :func:`open_video`."""
         register_handlers(self.path_handlers)

@@ -1,6 +1,6 @@
 """Batches: which sample goes where, and who reads them.
 
-Samples are read by worker processes (:mod:`video_rs.runtime.processes`). A task carries its record, so that no worker
+Samples are read by worker processes (:mod:`video_rs.runtime.workers`). A task carries its record, so that no worker
 holds the list; a video on which its worker hangs or dies is one that could not be read, with that reason.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from video_rs.data.dataset import ClipReader, ClipSample, VideoViews, ViewReader
 from video_rs.data.order import ClipOrder, Partition
 from video_rs.lists.records import VideoRecord
-from video_rs.runtime.workers import Lost, in_workers
+from video_rs.runtime.workers import FORK, SPAWN, Lost, in_workers
 from video_rs.video.fetching import can_resume, is_url
 
 
@@ -35,8 +35,14 @@ class Workers:
         """``read(*task)`` of each task, in order; :class:`Lost` where its process was lost."""
         if self.processes == 0:
             return starmap(read, tasks)
-        ahead = max(ahead, 2 * self.processes)
-        return in_workers(read, tasks, processes=self.processes, time_limit=self.time_limit, ahead=ahead)
+        return in_workers(
+            read,
+            tasks,
+            processes=self.processes,
+            time_limit=self.time_limit,
+            ahead=max(ahead, 2 * self.processes),
+            start_method=SPAWN if read.source.needs_gpu else FORK,
+        )
 
 
 @dataclass(frozen=True)

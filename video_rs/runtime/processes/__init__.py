@@ -1,1 +1,0 @@
-"""The processes behind video_rs.runtime.workers."""
