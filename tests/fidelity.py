@@ -16,10 +16,10 @@ from torch import nn
 from video_rs import builders
 from video_rs.config import load_config
 from video_rs.data.transforms import random_box
-from video_rs.engine.ema import Ema
-from video_rs.engine.evaluator import view_probabilities
-from video_rs.engine.losses import cross_entropy
-from video_rs.engine.optim import learning_rate, parameter_groups, sgd
+from video_rs.engine.average import Ema
+from video_rs.engine.evaluation import view_probabilities
+from video_rs.engine.objectives.losses import cross_entropy
+from video_rs.engine.optimizer import parameter_groups, sgd
 from video_rs.models.layers import StochasticDepth
 from video_rs.video.segments import whole_video
 
@@ -165,14 +165,15 @@ def model(config) -> Iterator[Row]:
 
 def steps(config) -> Iterator[Row]:
     """Schedule, loss, optimizer, average."""
-    settings = builders.build_settings(config, VIDEOS)
+    plan = builders.build_plan(config, VIDEOS)
+    schedule = builders.build_schedule(config, plan)
     yield Row(
         "steps: all, warm-up, clips of each",
         [73682, 1050, 1024],
-        [settings.total_steps, settings.warmup_steps, settings.batch_size],
+        [plan.total_steps, schedule.warmup_steps, plan.batch_size],
     )
     at = [0, 1, 525, 1049, 1050, 1051, 36841, 60000, 73681]
-    ours = [learning_rate(step, settings.base_lr, settings.total_steps, settings.warmup_steps) for step in at]
+    ours = [schedule(step) for step in at]
     yield Row(f"learning rate at steps {', '.join(map(str, at))}", [published_rate(step) for step in at], ours, 1e-15)
     logits = torch.linspace(-3, 3, 400, dtype=torch.float64)
     losses = cross_entropy(logits.float().expand(2, 400), torch.tensor([0, 399]), config.SOLVER.LABEL_SMOOTHING)
@@ -182,7 +183,7 @@ def steps(config) -> Iterator[Row]:
         losses.tolist(),
         2e-6,
     )
-    yield Row("SGD: weight after 1, 2, 3 steps", *sgd_steps(config, settings), 1e-6)
+    yield Row("SGD: weight after 1, 2, 3 steps", *sgd_steps(config, schedule.base_lr), 1e-6)
     yield Row(
         "decay of the average after steps 1, 2, 100, 100,000",
         [2 / 11, 3 / 12, 101 / 110, 0.9999],
@@ -205,7 +206,7 @@ def published_loss(logits: torch.Tensor, label: int) -> float:
     return sum(-(0.1 / 400 + 0.9 * (i == label)) * (value - top) for i, value in enumerate(z))
 
 
-def sgd_steps(config, settings) -> tuple[list[float], list[float]]:
+def sgd_steps(config, base_lr) -> tuple[list[float], list[float]]:
     """Keras' Nesterov momentum (m' = 0.9 m - lr g; w' = w + 0.9 m' - lr g), g with the L2 term 4e-5 w, in float64."""
     gradients, w, m, published = [0.5, -0.25, 0.75], 1.5, 0.0, []
     parameter = nn.Parameter(torch.tensor([1.5]))
@@ -222,7 +223,7 @@ def sgd_steps(config, settings) -> tuple[list[float], list[float]]:
         published.append(w)
         parameter.grad = torch.tensor([gradient])
         for group in optimizer.param_groups:
-            group["lr"] = settings.base_lr
+            group["lr"] = base_lr
         optimizer.step()
         ours.append(float(parameter.detach()))
     return published, ours

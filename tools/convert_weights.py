@@ -172,11 +172,11 @@ def fields_of(overrides: Sequence[str]) -> dict[str, Any]:
 
 def value_of(name: str, text: str) -> Any:
     """What ``text`` means as a field's value, as a config reads it; names of no field are refused later."""
-    from video_rs.config import OPTIONS, flat, load_config
+    from video_rs.config import OPTIONS, load_config
 
     key = f"MODEL.{name.upper()}"
-    if key in {option.key for option in OPTIONS}:
-        return flat(load_config(overrides={key: text}))[key]
+    if any(option.key == key for option in OPTIONS):
+        return load_config(overrides={key: text}).flat()[key]
     return int(text) if text.isdecimal() else text  # in_channels, which no config has
 
 

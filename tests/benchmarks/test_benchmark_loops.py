@@ -53,9 +53,9 @@ def test_a_round_of_ours_takes_four_steps(folder, how):
     for taken in (4, 8):
         answer = call()
         assert len(answer["seconds"]) == loop_calls.ROUND_STEPS == 4
-        assert call.run.trainer.step == taken
+        assert call.run.step.number == taken
         assert 0 <= answer["data_wait"] <= 1
-    assert (call.run.trainer.ema is not None) == (how == OURS)
+    assert (call.run.step.average is not None) == (how == OURS)
 
 
 @pytest.mark.parametrize("how", [BARE, THEIRS])
@@ -85,7 +85,7 @@ def test_a_checkpoint_is_written_in_the_round_that_is_to_have_one():
     written = torch.load(call.run.writer.last, weights_only=True)
     assert written["step"] == 4
     assert set(written) == {"model", "ema", "optimizer", "scaler", "step"}
-    assert call.run.trainer.step == 8
+    assert call.run.step.number == 8
 
 
 ROWS = [

@@ -185,7 +185,8 @@ def test_global_generators_are_left_alone(records):
     for workers in (0, 1):
         assert len(list(ClipLoader(records, clip_reader(), order(2, last=2), Workers(workers)))) == 2
         assert (
-            len(list(ViewLoader(records, ViewReader(preprocessing(), VideoSource()), Partition(), Workers(workers)))) == 6
+            len(list(ViewLoader(records, ViewReader(preprocessing(), VideoSource()), Partition(), Workers(workers))))
+            == 6
         )
     assert torch.equal(torch.get_rng_state(), before)
     assert (random.getstate(), np.random.get_state()[1].tolist()) == others

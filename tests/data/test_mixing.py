@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from video_rs.data.mixing import Mixing, cutmix, mixup, random_cut, random_ring, random_share
-from video_rs.engine.losses import cross_entropy
+from video_rs.engine.objectives.losses import cross_entropy
 from video_rs.runtime.errors import InputError
 
 CLASSES = 5

@@ -251,8 +251,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
     with pytest.raises(InputError) as caught:
         save_checkpoint(tmp_path / "file" / "last.pth", state())
     assert str(caught.value) == (
-        f"cannot write {tmp_path}/file/last.pth: File exists; there is none from before; "
-        "make room there and go on with --resume"
+        f"cannot write {tmp_path}/file/last.pth: File exists; there is none from before; make room there and go on"
     )
 
 

@@ -82,8 +82,7 @@ def test_what_fails_is_kept_for_the_thread_that_trains(tmp_path):
     writer.write(state(2))
     writer.wait()
     assert str(writer.error) == (
-        f"cannot write {tmp_path}/last.pth: Is a directory; the one from before is whole; "
-        "make room there and go on with --resume"
+        f"cannot write {tmp_path}/last.pth: Is a directory; the one from before is whole; make room there and go on"
     )
     writer.write(state(3))  # nothing more is tried
     assert load_checkpoint(tmp_path / "last.pth")["step"] == 1

@@ -12,9 +12,10 @@ import torch.multiprocessing
 from torch import nn
 
 from helpers.results import Video, failed, same
-from helpers.training import Batch, assert_close, make_batch, make_trainer, norm_network, plain_network, prepare, split
+from helpers.training import Batch, assert_close, make_batch, make_step, norm_network, plain_network, prepare, split
 from video_rs.engine.batch_norm import SyncBatchNorm3d, is_synchronized, synchronize
-from video_rs.engine.evaluator import evaluate, gather_results
+from video_rs.engine.evaluation import evaluate, gather_results
+from video_rs.engine.memory import probe
 from video_rs.engine.precise_bn import recompute_statistics
 from video_rs.models.checkpointing import recomputed
 from video_rs.runtime import devices, distributed
@@ -75,17 +76,23 @@ class SyncedNetwork(nn.Module):
         return self.head(self.third(x).mean((2, 3, 4)))
 
 
-def train(trainer, rank):
-    trainer.model.train()
-    measured = [trainer.train_step(share[rank]) for share in steps()]
-    return {**trainer.state_dict(), "measured": measured, "seen": trainer.seen, "failed": trainer.failed}
+def measured_by(step, batches):
+    """A step's measurements as plain data, which crosses processes in a file of tensors."""
+    result = step(batches)
+    return {**vars(result), "ratios": {name: tuple(ratio) for name, ratio in result.ratios.items()}}
+
+
+def train(step, rank):
+    step.model.train()
+    measured = [measured_by(step, batches[rank]) for batches in steps()]
+    return {**step.state_dict(), "measured": measured}
 
 
 def statistics_after_a_step(rank):
-    trainer = make_trainer(norm_network(), label_smoothing=0.1)
-    trainer.model.train()
-    trainer.train_step([make_batch(10 + rank, 4)])
-    return trainer.state_dict()
+    step = make_step(norm_network(), label_smoothing=0.1)
+    step.model.train()
+    step([make_batch(10 + rank, 4)])
+    return step.state_dict()
 
 
 def precise(synced, rank=None):
@@ -115,9 +122,9 @@ def work(rank, port, folder):
         "stack": distributed.stack_over_ranks(torch.tensor([rank, 10])),
         "means": means,
         "gathered": distributed.gather({"rank": rank, "odd": [None] * rank}),
-        "train": train(make_trainer(plain_network()), rank),
+        "train": train(make_step(plain_network()), rank),
         "norm": statistics_after_a_step(rank),
-        "synced": train(make_trainer(sync_network(True)), rank),
+        "synced": train(make_step(sync_network(True)), rank),
         "precise": [precise(synced, rank) for synced in (False, True)],
         "scores": scores(rank, WORLD),
     }
@@ -192,22 +199,20 @@ def test_a_device_that_convolves_wrongly_is_refused(monkeypatch, caplog):
 
 def test_two_processes_take_the_steps_of_one(found):
     """With one process empty, with unequal counts and accumulation, and with no valid clip at all."""
-    alone = make_trainer(plain_network())
+    alone = make_step(plain_network())
     alone.model.train()
     for step, shares in enumerate(steps()):
         batches = [batch for share in shares for batch in share]
-        expected = alone.train_step(batches)
+        expected = measured_by(alone, batches)
         for each in found:
             measured = each["train"]["measured"][step]
-            assert {key: measured[key] for key in ("hits", "clips", "failed")} == {
-                key: expected[key] for key in ("hits", "clips", "failed")
-            }
+            for key in ("ratios", "clips", "failed"):
+                assert measured[key] == expected[key]
             # The same sums in another order: float32 rounding.
             assert measured["loss"] == pytest.approx(expected["loss"], rel=1e-5)
             assert measured["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-5)
     assert [e["clips"] for e in found[0]["train"]["measured"]] == [4, 3, 5, 0, 2, 3]
     for each in found:
-        assert (each["train"]["seen"], each["train"]["failed"]) == (alone.seen, alone.failed)
         for part in ("model", "ema"):
             for name, value in alone.state_dict()[part].items():
                 # Float32 rounding, carried through six steps.
@@ -246,13 +251,13 @@ def joined(shares):
 
 def test_synchronized_batch_norm_on_two_processes_is_batch_norm_on_one(found):
     """Also with a process without clips, and with none at all; the statistics of the frozen one stay."""
-    alone = make_trainer(sync_network(False))
+    alone = make_step(sync_network(False))
     alone.model.train()
     for step, shares in enumerate(steps()):
-        expected = alone.train_step(joined(shares))
+        expected = measured_by(alone, joined(shares))
         for each in found:
             measured = each["synced"]["measured"][step]
-            assert (measured["hits"], measured["clips"]) == (expected["hits"], expected["clips"])
+            assert (measured["ratios"], measured["clips"]) == (expected["ratios"], expected["clips"])
             # The same sums in another order: float32 rounding.
             assert measured["loss"] == pytest.approx(expected["loss"], rel=1e-5)
             assert measured["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-4)
@@ -269,13 +274,13 @@ def test_synchronized_batch_norm_on_two_processes_is_batch_norm_on_one(found):
 
 
 def test_synchronized_batch_norm_on_one_process_is_batch_norm():
-    ours, theirs = make_trainer(sync_network(True)), make_trainer(sync_network(False))
+    ours, theirs = make_step(sync_network(True)), make_step(sync_network(False))
     assert is_synchronized(ours.model)
     assert not is_synchronized(theirs.model)
     assert [type(m) for m in ours.model.modules()].count(SyncBatchNorm3d) == 3
-    for trainer in (ours, theirs):
-        trainer.model.train()
-        trainer.train_step([make_batch(0, 4)])
+    for step in (ours, theirs):
+        step.model.train()
+        step([make_batch(0, 4)])
     assert_close(ours.model.state_dict(), theirs.model.state_dict())
 
 
@@ -319,11 +324,11 @@ def test_a_probe_of_a_synchronized_network_exchanges_nothing(monkeypatch):
 
     monkeypatch.setattr(distributed, "stack_over_ranks", exchange)
     monkeypatch.setattr(distributed, "sum_over_ranks", exchange)
-    trainer, start = make_trainer(sync_network(True)), sync_network(True).state_dict()
-    trainer.probe(make_batch(0, 3).clips)
-    assert all(torch.equal(value, start[name]) for name, value in trainer.model.state_dict().items())
+    step, start = make_step(sync_network(True)), sync_network(True).state_dict()
+    probe(step, make_batch(0, 3).clips)
+    assert all(torch.equal(value, start[name]) for name, value in step.model.state_dict().items())
     with pytest.raises(AssertionError, match="need not be here"):
-        trainer.model.train()(prepare(make_batch(0, 3).clips))
+        step.model.train()(prepare(make_batch(0, 3).clips))
 
 
 def test_a_frozen_parameter_stays_frozen_when_synchronized():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from video_rs.engine.losses import SigmoidLoss, SoftmaxLoss, class_weights, cross_entropy, positive_weights
+from video_rs.engine.objectives.losses import SigmoidLoss, SoftmaxLoss, class_weights, cross_entropy, positive_weights
 
 
 def soft_target_loss(logits, labels, smoothing):
@@ -66,7 +66,7 @@ def test_soft_targets_give_the_loss_of_their_labels(smoothing, classes):
     logits = 3 * torch.randn(5, classes, generator=generator)
     labels = torch.randint(classes, (5,), generator=generator)
     loss = SoftmaxLoss(classes, smoothing)
-    targets = loss.soft(labels)
+    targets = loss.soft_targets(labels)
     assert (targets.dtype, targets.shape) == (torch.float32, (5, classes))
     assert targets.tolist() == [[float(k == label) for k in range(classes)] for label in labels.tolist()]
     assert (loss(logits, targets).dtype, loss(logits, targets).shape) == (torch.float32, (5,))
@@ -75,13 +75,13 @@ def test_soft_targets_give_the_loss_of_their_labels(smoothing, classes):
 
 
 def test_soft_targets_of_no_clip():
-    assert SoftmaxLoss(3, 0.1).soft(torch.zeros(0, dtype=torch.int64)).shape == (0, 3)
+    assert SoftmaxLoss(3, 0.1).soft_targets(torch.zeros(0, dtype=torch.int64)).shape == (0, 3)
 
 
 def test_smoothing_after_mixing_is_smoothing_before():
     logits = torch.randn(2, 3, generator=torch.Generator().manual_seed(4))
     loss, labels = SoftmaxLoss(3, 0.3), torch.tensor([0, 2])
-    mixed = loss.soft(labels).lerp(loss.soft(labels.flip(0)), 0.25)
+    mixed = loss.soft_targets(labels).lerp(loss.soft_targets(labels.flip(0)), 0.25)
     expected = 0.75 * loss(logits, labels) + 0.25 * loss(logits, labels.flip(0))
     torch.testing.assert_close(loss(logits, mixed), expected)
 
@@ -115,10 +115,10 @@ def test_softmax_loss_weighs_each_clip_by_its_class(smoothing):
     loss, plain = SoftmaxLoss(3, smoothing, WEIGHTS), SoftmaxLoss(3, smoothing)
     expected = soft_target_loss(logits, labels, smoothing) * WEIGHTS.double().numpy()[labels]
     np.testing.assert_allclose(loss(logits, labels).numpy(), expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(loss(logits, loss.soft(labels)).numpy(), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(loss(logits, loss.soft_targets(labels)).numpy(), expected, rtol=1e-5, atol=1e-6)
     assert torch.equal(plain(logits, labels), cross_entropy(logits, labels, smoothing))
     # A clip that is mixed of two weighs what its parts do.
-    mixed = plain.soft(labels).lerp(plain.soft(labels.roll(1)), 0.25)
+    mixed = plain.soft_targets(labels).lerp(plain.soft_targets(labels.roll(1)), 0.25)
     share = 0.75 * WEIGHTS[labels] + 0.25 * WEIGHTS[labels.roll(1)]
     torch.testing.assert_close(loss(logits, mixed), plain(logits, mixed) * share)
 
@@ -137,7 +137,7 @@ def test_sigmoid_loss_is_the_mean_binary_cross_entropy_over_the_classes(smoothin
     got = loss(logits, labels)
     assert (got.dtype, got.shape) == (torch.float32, (4,))
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(loss(logits, loss.soft(labels)).numpy(), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(loss(logits, loss.soft_targets(labels)).numpy(), expected, rtol=1e-5, atol=1e-6)
     assert loss(logits.bfloat16(), labels).dtype == torch.float32
 
 
@@ -172,8 +172,8 @@ def test_hits():
     assert SoftmaxLoss(3).hits(logits, torch.tensor([1, 2, 2])) == 2
     several = torch.tensor([[1, 1, 0], [0, 1, 1], [1, 1, 1]], dtype=torch.uint8)
     assert SigmoidLoss().hits(logits, several) == 2
-    assert SoftmaxLoss(3).judged(torch.tensor([1, 2, 2])) == 3
-    assert SigmoidLoss().judged(torch.tensor([[1, 1, 0], [0, 0, 0], [0, 0, 1]], dtype=torch.uint8)) == 2
+    assert SoftmaxLoss(3).counted(torch.tensor([1, 2, 2])) == 3
+    assert SigmoidLoss().counted(torch.tensor([[1, 1, 0], [0, 0, 0], [0, 0, 1]], dtype=torch.uint8)) == 2
 
 
 def test_class_weights():

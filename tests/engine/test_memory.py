@@ -1,35 +1,38 @@
 """What a step takes of the memory, how much there is, and what is done where it is not enough."""
 
 import shutil
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from torch import nn
 
 from helpers.runs import tiny_run
-from helpers.training import assert_same, make_batch, make_trainer, norm_network
-from video_rs.config import load_config
+from helpers.training import assert_same, make_batch, make_plan, make_step, norm_network
+from video_rs.config import Config, load_config
 from video_rs.engine.checkpoint import load_checkpoint, save_checkpoint
-from video_rs.engine.memory import StepMemory, available_memory, free_memory, measure_step
+from video_rs.engine.memory import StepMemory, available_memory, free_memory, measure_step, probe
+from video_rs.engine.schedule import Plan
+from video_rs.engine.step import Step
 from video_rs.reports import read_log
-from video_rs.runs import memory_fit as fitting
-from video_rs.runs.memory_fit import divisions, most_clips
+from video_rs.runs import memory
+from video_rs.runs.memory import divisions, fit_into_memory
 from video_rs.runtime.errors import InputError
 
 MIB = 2**20
 
 
 def test_a_probe_changes_nothing():
-    trainer, untouched = make_trainer(norm_network()), make_trainer(norm_network())
+    trainer, untouched = make_step(norm_network()), make_step(norm_network())
     for step in range(3):
-        trainer.probe(make_batch(9, 2).clips)
+        probe(trainer, make_batch(9, 2).clips)
         assert all(parameter.grad is None for parameter in trainer.model.parameters())
         assert_same(trainer.model.state_dict(), untouched.model.state_dict())
         for one in (trainer, untouched):
             one.model.train()
-            one.train_step([make_batch(step, 4)])
+            one([make_batch(step, 4)])
     assert_same(trainer.model.state_dict(), untouched.model.state_dict())
-    assert_same(trainer.ema.state_dict(), untouched.ema.state_dict())
+    assert_same(trainer.average.state_dict(), untouched.average.state_dict())
 
 
 def large_network():
@@ -41,7 +44,7 @@ def large_network():
 
 def test_the_memory_of_a_clip_is_measured():
     """Against what autograd says that it keeps for the backward pass, to which more comes."""
-    trainer = make_trainer(large_network())
+    trainer = make_step(large_network())
     clips = torch.zeros(4, 3, 8, 64, 64, dtype=torch.uint8)
     kept = {}
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.update({t.data_ptr(): t.nbytes}) or t, lambda t: t):
@@ -56,10 +59,10 @@ def test_the_memory_of_a_clip_is_measured():
 
 
 def test_what_is_there_already_is_not_counted_again():
-    trainer = make_trainer(norm_network())
+    trainer = make_step(norm_network())
     clips = torch.zeros(2, 3, 2, 6, 6, dtype=torch.uint8)
     before = measure_step(trainer, clips).fixed
-    trainer.train_step([make_batch(0, 4)])
+    trainer([make_batch(0, 4)])
     weights = sum(p.nbytes for p in trainer.model.parameters())
     assert measure_step(trainer, clips).fixed == before - weights
 
@@ -72,7 +75,7 @@ def test_needed_memory_has_a_tenth_of_reserve():
 def test_most_clips(free):
     step = StepMemory(1000, 200)
     expected = max([n for n in range(1, 50000) if 1.1 * (1000 + 200 * n) <= free], default=0)
-    assert most_clips(step, free) == expected
+    assert step.most_clips(free) == expected
 
 
 def test_divisions():
@@ -125,13 +128,31 @@ def test_processes_of_a_machine_share_its_memory(monkeypatch):
     assert free_memory(torch.device("cpu")) == 225
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What of a training its memory depends on."""
+
+    config: Config
+    step: Step
+    plan: Plan
+
+    def with_micro_batches(self, count):
+        return replace(self, plan=replace(self.plan, micro_batches=count))
+
+
+def fitted(config):
+    """The number of micro-batches that a new run takes."""
+    training = Asked(config, make_step(norm_network()), make_plan())
+    return fit_into_memory(training, is_resumed=False, may_change=True).plan.micro_batches
+
+
 GREEDY = StepMemory(0, 2**30)
 
 
 def with_memory(monkeypatch, free, step=GREEDY):
     """A step that takes 1.1 GiB a clip, and ``free`` bytes for it."""
-    monkeypatch.setattr(fitting, "measure_step", lambda *_: step)
-    monkeypatch.setattr(fitting, "free_memory", lambda _: free)
+    monkeypatch.setattr(memory, "measure_step", lambda *_: step)
+    monkeypatch.setattr(memory, "free_memory", lambda _: free)
 
 
 NOTHING_BUT = "(nothing but batch norm and mixing see the difference)"
@@ -254,7 +275,7 @@ def test_a_trial_that_takes_long_is_announced(monkeypatch, capsys):
     with_memory(monkeypatch, free=2**40)
     for size, said in ((100, ""), (224, "trying whether a step fits into memory\n")):
         config = load_config("", {"DATA.TRAIN_CROP_SIZE": size, "TRAIN.BATCH_SIZE": 1})
-        assert fitting.fitting_accumulation(config, make_trainer(norm_network())) == 1
+        assert fitted(config) == 1
         assert capsys.readouterr().out == said
 
 
@@ -273,7 +294,7 @@ def test_no_memory_for_the_probe_itself(tool, videos, config_file, tmp_path, mon
     def fails(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has ...")
 
-    monkeypatch.setattr(fitting, "measure_step", fails)
+    monkeypatch.setattr(memory, "measure_step", fails)
     precision = {"TRAIN__PRECISION": "float32", "TRAIN__ACTIVATION_CHECKPOINTING": 5}
     result = tool("train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "run", **precision))
     assert result.code == 2
@@ -288,16 +309,15 @@ def test_no_memory_for_the_probe_itself(tool, videos, config_file, tmp_path, mon
 @pytest.mark.parametrize("other", [None, "no memory", (1, 20, 10), (4, 20, 30)])
 def test_processes_agree_whatever_one_of_them_finds(monkeypatch, other):
     """The others' findings stand in the place of this process's own: each decides from all of them alike."""
-    room = fitting.Room(4, 20, 40)
-    others = fitting.Room(*other) if isinstance(other, tuple) else other
-    monkeypatch.setattr(fitting, "_room", lambda *_: room)
+    room = memory.Room(4, 20, 40)
+    others = memory.Room(*other) if isinstance(other, tuple) else other
+    monkeypatch.setattr(memory, "_room", lambda *_: room)
     config = load_config("", {"TRAIN.BATCH_SIZE": "4", "TRAIN.AUTO_BATCH": "true", "DEVICE": "cpu"})
-    trainer = make_trainer(norm_network())
     outcomes = []
     for found in ([room, others], [others, room]):
-        monkeypatch.setattr(fitting.distributed, "gather", lambda _, found=found: found)
+        monkeypatch.setattr(memory.distributed, "gather", lambda _, found=found: found)
         try:
-            outcomes.append(fitting.fitting_accumulation(config, trainer))
+            outcomes.append(fitted(config))
         except InputError as error:
             outcomes.append(str(error))
     assert outcomes[0] == outcomes[1]

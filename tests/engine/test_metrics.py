@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from helpers.results import Video, failed, same
-from video_rs.engine.evaluator import evaluate, gather_results, view_probabilities
+from video_rs.engine.evaluation import evaluate, gather_results, view_probabilities
 from video_rs.engine.metrics import (
     VideoResult,
     average_precision,

@@ -6,6 +6,7 @@ from fvcore.nn.precise_bn import update_bn_stats
 from torch import nn
 
 import video_rs
+from helpers.configs import build
 from helpers.runs import tiny_run
 from helpers.training import CLASSES, assert_same, make_batch, norm_network, prepare
 from video_rs.engine.checkpoint import load_checkpoint
@@ -91,14 +92,12 @@ def test_a_run_keeps_the_statistics_of_its_averaged_weights(tool, videos, config
         assert f"batch-norm statistics of step {step} over 8 clips (BN.NUM_BATCHES_PRECISE)\n" in result.out
     state = load_checkpoint(tmp_path / "run/checkpoints/last.pth")
 
-    from helpers.configs import build
-
     # Steps 4 and 5 of a longer run of the same seed read these clips.
     overrides = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    run = build(videos, {**overrides, "SOLVER.MAX_STEPS": 6})
-    batches = list(run.loader_from(4))
-    run.trainer.model.load_state_dict(state["ema"])
-    expected = fvcore_state(run.trainer.model, [type("Batch", (), {"clips": b.clips}) for b in batches])
+    training = build(videos, {**overrides, "SOLVER.MAX_STEPS": 6})
+    batches = list(training.loader(4))
+    training.step.model.load_state_dict(state["ema"])
+    expected = fvcore_state(training.step.model, [type("Batch", (), {"clips": b.clips}) for b in batches])
     for name, value in state["ema"].items():
         torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-5)
     # The raw model has its own, of its last batch.

@@ -6,16 +6,16 @@ import itertools
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 
 from helpers.calls import Calls
 from helpers.runs import tiny_run
-from helpers.training import make_batch, make_trainer, plain_network
+from helpers.training import make_batch, make_plan, make_step, plain_network, run_fit
 from video_rs.config import load_config
 from video_rs.engine.checkpoint import load_checkpoint
-from video_rs.engine.loop import fit
 from video_rs.engine.profiling import SKIPPED, StepProfiler
 from video_rs.runs.train import run_training
 
@@ -106,10 +106,11 @@ def test_profiling_changes_no_bit(profiled):
 def test_runs_that_are_long_enough_and_too_short(tmp_path, total, asked, traced):
     said = []
     profiler = StepProfiler(asked, tmp_path / "profile", torch.device("cpu"), said.append)
-    trainer = make_trainer(plain_network(), total_steps=total, batch_size=2, num_samples=400)
+    plan = make_plan(total_steps=total, batch_size=2, num_samples=400)
+    hooks = replace(Calls().hooks(), begin_step=profiler.begin_step)
     batches = (make_batch(seed, 2) for seed in itertools.count())
     with torch.random.fork_rng(devices=[]):
-        fit(trainer, batches, **Calls().handlers(), begin_step=profiler.begin_step)
+        run_fit(make_step(plain_network()), batches, plan, hooks)
     profiler.close()
     profiler.close()
     if not traced:

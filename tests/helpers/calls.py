@@ -1,5 +1,7 @@
 """A recorder of what the training loop calls."""
 
+from video_rs.engine.loop import Hooks
+
 
 class Calls:
     """Records what :func:`fit` calls, in order."""
@@ -8,15 +10,15 @@ class Calls:
         self.events, self.logged, self.failures, self.waited, self.steps = [], [], [], [], 0
         self.stop_after, self.non_finite = stop_after, []
 
-    def handlers(self):
-        return {
-            "log": self.log,
-            "report_failure": lambda video, reason: self.failures.append((video, reason)),
-            "report_non_finite": lambda step, scalars, videos: self.non_finite.append((step, scalars, videos)),
-            "validate": lambda step: self.events.append(("validate", step)),
-            "save": self.save,
-            "should_stop": self.should_stop,
-        }
+    def hooks(self):
+        return Hooks(
+            log=self.log,
+            failed_video=lambda video, reason: self.failures.append((video, reason)),
+            non_finite=lambda step, scalars, videos: self.non_finite.append((step, scalars, videos)),
+            validate=lambda step: self.events.append(("validate", step)),
+            save=self.save,
+            should_stop=self.should_stop,
+        )
 
     def save(self, step, wait):
         self.events.append(("save", step))

@@ -1,26 +1,18 @@
-"""Configurations of the defaults with changes."""
+"""Trainings built from the defaults with changes."""
 
-import pytest
 import torch
 
-from helpers.videos import make_videos
+from video_rs.builders import build_training
 from video_rs.config import load_config
-from video_rs.runs.train import Run, RunFolder
 
 
-@pytest.fixture(scope="module")
-def two(tmp_path_factory):
-    """Two training and four validation videos."""
-    return make_videos(tmp_path_factory.mktemp("two"), per_class=1)
-
-
-def build(two, overrides):
+def build(videos, overrides):
+    """A training on a list of videos; ``overrides`` are config keys."""
     keys = {
-        "DATA.TRAIN_LIST": two,
-        "DATA.VAL_LIST": two,
+        "DATA.TRAIN_LIST": videos,
+        "DATA.VAL_LIST": videos,
         "MODEL.ARCH": "r3d_rs_tiny",
         "TRAIN.BATCH_SIZE": 4,
         "DEVICE": "cpu",
     }
-    config = load_config("", {**keys, **overrides})
-    return Run(config, RunFolder(two.parent / config.OUTPUT_DIR), torch.device("cpu"))
+    return build_training(load_config("", {**keys, **overrides}), torch.device("cpu"))

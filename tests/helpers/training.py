@@ -1,4 +1,4 @@
-"""Networks, batches and trainers small enough to compute by hand."""
+"""Networks, batches and steps small enough to compute by hand."""
 
 import copy
 from dataclasses import dataclass, field
@@ -6,20 +6,22 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from video_rs.engine.ema import Ema
-from video_rs.engine.losses import SoftmaxLoss
-from video_rs.engine.optim import parameter_groups, sgd
-from video_rs.engine.trainer import Trainer, TrainSettings
+from video_rs.engine.average import Ema
+from video_rs.engine.guards import FailureLimit, NonFiniteLimit
+from video_rs.engine.loop import fit
+from video_rs.engine.objectives import Classification
+from video_rs.engine.objectives.losses import SoftmaxLoss
+from video_rs.engine.optimizer import parameter_groups, sgd
+from video_rs.engine.schedule import Plan, Schedule
+from video_rs.engine.step import Step
 
 CLASSES = 3
-
-
 SHAPE = (3, 2, 6, 6)
 
 
 @dataclass
 class Batch:
-    """What the trainer needs of a micro-batch; ``clips`` and ``labels`` are those of the valid slots."""
+    """What the step needs of a micro-batch; ``clips`` and ``labels`` are those of the samples that could be read."""
 
     clips: Tensor
     labels: Tensor
@@ -72,13 +74,43 @@ def kernels(model):
     return {name for name, parameter in model.named_parameters() if parameter.dim() > 1}
 
 
-def make_trainer(model, precision=torch.float32, decay=0.05, mix=None, label_smoothing=0.0, **settings):
-    defaults = {"total_steps": 8, "batch_size": 4, "num_samples": 8, "base_lr": 0.5, "warmup_steps": 2, "seed": 7}
+def make_plan(**changes):
+    return Plan(**{"total_steps": 8, "batch_size": 4, "num_samples": 8, **changes})
+
+
+def make_step(
+    model,
+    *,
+    precision=torch.float32,
+    decay=0.05,
+    mix=None,
+    loss=None,
+    label_smoothing=0.0,
+    base_lr=0.5,
+    total_steps=8,
+    warmup_steps=2,
+    clip_norm=0.0,
+    seed=7,
+    average=0.9,
+):
     optimizer = sgd(parameter_groups(model, kernels(model), decay), 0.9, True)
-    settings = TrainSettings(**{**defaults, **settings})
-    return Trainer(
-        model, optimizer, Ema(model, 0.9), prepare, precision, settings, SoftmaxLoss(CLASSES, label_smoothing), mix
+    loss = loss or SoftmaxLoss(CLASSES, label_smoothing)
+    return Step(
+        model,
+        optimizer,
+        Classification(loss, prepare, mix),
+        Schedule(base_lr, total_steps, warmup_steps),
+        average=None if average is None else Ema(model, average),
+        precision=precision,
+        clip_norm=clip_norm,
+        seed=seed,
     )
+
+
+def run_fit(step, batches, plan, hooks, max_failed_share=1.0, skip_non_finite=False):
+    """The loop with limits of its own."""
+    failures = FailureLimit(max_failed_share, plan.num_samples)
+    fit(step, batches, plan, hooks, failures, NonFiniteLimit(skip_non_finite))
 
 
 def snapshot(state):

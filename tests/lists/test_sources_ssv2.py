@@ -5,9 +5,8 @@ import json
 import pytest
 
 from helpers.source_trees import accepted, refused, snapshot, touch, write
-from video_rs.config import flat, load_config
-from video_rs.lists.label_map import read_label_map
-from video_rs.lists.records import VideoRecord, read_records
+from video_rs.config import load_config
+from video_rs.lists.records import VideoRecord, read_label_map, read_records
 
 # Numbers as text and in another order than the names', as the official file has them.
 LABELS = {
@@ -60,7 +59,7 @@ def test_tree_and_config(tmp_path):
     assert read_records(str(out / "ssv2.csv"), split="val", label_names=names).records == (
         VideoRecord(f"{videos}/41.webm", (2,), None, None, "41"),
     )
-    config, base = flat(load_config(out / "ssv2.yaml")), flat(load_config("kinetics_rs"))
+    config, base = load_config(out / "ssv2.yaml").flat(), load_config("kinetics_rs").flat()
     assert {key: value for key, value in config.items() if value != base[key]} == {
         "OUTPUT_DIR": "runs/ssv2",
         "MODEL.NUM_CLASSES": 3,

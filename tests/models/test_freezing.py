@@ -8,9 +8,9 @@ from torch import nn
 
 from helpers.networks import refusal
 from video_rs import create_backbone, create_model
-from video_rs.engine.ema import Ema
-from video_rs.engine.optim import adamw, parameter_groups, set_learning_rate, sgd
-from video_rs.engine.trainer import moving_statistics
+from video_rs.engine.average import Ema
+from video_rs.engine.batch_norm import statistics_of_each_process
+from video_rs.engine.optimizer import adamw, parameter_groups, set_learning_rate, sgd
 from video_rs.models import freeze_stages
 from video_rs.models.layers import StochasticDepth
 
@@ -124,11 +124,11 @@ def test_the_average_takes_frozen_weights_in_like_others():
 def test_processes_exchange_no_statistics_of_frozen_parts():
     model = make().train()
     everything = [b for name, b in model.named_buffers() if not name.endswith("num_batches_tracked")]
-    assert [id(b) for b in moving_statistics(model)] == [id(b) for b in everything]
+    assert [id(b) for b in statistics_of_each_process(model)] == [id(b) for b in everything]
     freeze_stages(model.backbone, 2)
     model.train()
     names = {id(buffer): name for name, buffer in model.named_buffers()}
-    moving = [names[id(buffer)] for buffer in moving_statistics(model)]
+    moving = [names[id(buffer)] for buffer in statistics_of_each_process(model)]
     expected = [n for n in names.values() if not is_frozen(n, 2) and not n.endswith("num_batches_tracked")]
     assert sorted(moving) == sorted(expected)
     assert moving

@@ -7,10 +7,11 @@ import sys
 import pytest
 import timm
 import torch
-from helpers.tools import ROOT
-from helpers.runs import tiny_run
-from helpers.image_networks import SMALL, image_network, small_image_network
 
+from helpers.configs import build
+from helpers.image_networks import SMALL, image_network, small_image_network
+from helpers.runs import tiny_run
+from helpers.tools import ROOT
 from video_rs import create_model
 from video_rs.config import find_config, load_config
 from video_rs.engine.checkpoint import load_checkpoint
@@ -200,9 +201,7 @@ def test_the_stem_of_a_run_learns_least(tool, videos, config_file, tmp_path, fro
 
 def _start(videos):
     """The weights that a run of the seed starts with."""
-    from helpers.configs import build
-
-    return build(videos, {"MODEL.WIDTH": "0.125"}).trainer.model.state_dict()
+    return build(videos, {"MODEL.WIDTH": "0.125"}).step.model.state_dict()
 
 
 def test_two_places_to_start_from_are_refused(tool, trained, plain, videos, config_file, tmp_path):

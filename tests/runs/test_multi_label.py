@@ -2,13 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
+
 from helpers.runs import TINY, tiny_run
 from helpers.videos import make_videos
-
-from video_rs import builders
+from video_rs.builders import build_lists, build_loss, build_training
 from video_rs.config import load_config
 from video_rs.data.loader import Workers
 from video_rs.engine.checkpoint import load_checkpoint
@@ -49,16 +50,15 @@ def run(several, config_file, tmp_path_factory):
 def build(several, **changes):
     keys = {**TINY, "DATA.TRAIN_LIST": str(several), "DATA.MULTI_LABEL": "true"}
     config = load_config("", {**keys, **{k.replace("__", "."): v for k, v in changes.items()}})
-    train, _, names = builders.build_records(config)
-    return config, train, names
+    return build_training(config, torch.device("cpu"))
 
 
 def test_batches_have_a_column_for_each_class(several):
-    config, train, names = build(several)
-    assert list(names) == NAMES
-    loader = builders.build_train_loader(config, train, 3, builders.build_settings(config, len(train)), 0, False)
+    training = build(several)
+    assert list(training.lists.label_names) == NAMES
+    loader = training.loader(0)
     assert loader.workers == Workers(0)
-    truth = {r.path: [int(i in r.labels) for i in range(3)] for r in train.records}
+    truth = {r.path: [int(i in r.labels) for i in range(3)] for r in training.lists.train.records}
     assert sorted(map(sum, truth.values())) == [1] * 4 + [2] * 4
     batches = list(loader)
     assert len(batches) == 4
@@ -69,14 +69,14 @@ def test_batches_have_a_column_for_each_class(several):
 
 def test_class_weights_count_the_training_list(several, videos):
     """Of 8 videos, 4 are dark, 4 light, 4 moving: the odds are even. Three of four dark ones gone: 1 dark, 4 light."""
-    config, train, _ = build(several, SOLVER__CLASS_WEIGHTS="1")
-    assert builders.build_loss(config, train, 3).weights.tolist() == [1, 1, 1]
+    training = build(several, SOLVER__CLASS_WEIGHTS="1")
+    assert training.step.objective.loss.weights.tolist() == [1, 1, 1]
     config = load_config("", {"DATA.TRAIN_LIST": str(videos), "SOLVER.CLASS_WEIGHTS": "1"})
-    train, _, _ = builders.build_records(config)
-    fewer = type(train)(train.records[3:], train.label_names, train.source)
-    assert builders.build_loss(config, fewer, 2).weights.tolist() == pytest.approx([5 / 2, 5 / 8])
+    lists = build_lists(config)
+    fewer = replace(lists, train=replace(lists.train, records=lists.train.records[3:]))
+    assert build_loss(config, fewer).weights.tolist() == pytest.approx([5 / 2, 5 / 8])
     plain = load_config("", {"DATA.TRAIN_LIST": str(videos)})
-    assert builders.build_loss(plain, fewer, 2).weights is None
+    assert build_loss(plain, fewer).weights is None
 
 
 def test_training_validates_by_mean_average_precision(run):

@@ -9,21 +9,30 @@ import sys
 
 import pytest
 import torch
-from helpers.tools import ROOT
-from helpers.videos import make_videos
-from helpers.runs import tiny_run
-from helpers.training import assert_same, make_batch, make_trainer, plain_network
 
+from helpers.runs import tiny_run
+from helpers.tools import ROOT
+from helpers.training import assert_same, make_batch, make_step, plain_network
+from helpers.videos import make_videos
 from video_rs.engine import rate_finder
 from video_rs.engine.checkpoint import load_checkpoint
-from video_rs.engine.optim import learning_rate
-from video_rs.engine.rate_finder import Sweep, growing_rates, has_diverged, risen_above, smooth, suggest, sweep
-from video_rs.engine.trainer import Trainer
+from video_rs.engine.guards import FailureLimit, TooManyFailed
+from video_rs.engine.rate_finder import (
+    NonFiniteStart,
+    Sweep,
+    growing_rates,
+    has_diverged,
+    risen_above,
+    smooth,
+    suggest,
+    sweep,
+)
+from video_rs.engine.schedule import Schedule
+from video_rs.engine.step import Step, StepResult
 from video_rs.reports.plots import png
 from video_rs.reports.rate_plot import rate_plot
 from video_rs.reports.run_log import read_log
 from video_rs.runs.find_lr import describe
-from video_rs.runtime.errors import InputError
 
 # One after the other: a job of several processes takes the cores of the machine as if it were alone.
 pytestmark = pytest.mark.xdist_group("processes")
@@ -102,51 +111,60 @@ def test_a_loss_that_does_not_fall_has_no_suggestion(losses):
     assert suggest(RATES[: len(losses)], losses) is None
 
 
-def test_a_sweep_takes_the_steps_that_the_trainer_takes_at_those_rates():
-    ours, reference = (make_trainer(plain_network(), total_steps=3, accumulation=2) for _ in range(2))
+def sweeping(step, batches, rates, micro_batches=1, limit=None, failed_video=pytest.fail):
+    return sweep(step, batches, micro_batches, rates, limit or FailureLimit(1.0, 8), failed_video)
+
+
+def test_a_sweep_takes_the_steps_that_training_takes_at_those_rates():
+    ours, reference = (make_step(plain_network(), total_steps=3) for _ in range(2))
     rates = [0.01, 0.1, 0.3]
     batches = [make_batch(seed, 2) for seed in range(6)]
     losses = []
-    for step, rate in enumerate(rates):
-        reference.rate = lambda rate=rate: rate
-        losses.append(reference.train_step(batches[2 * step : 2 * step + 2])["loss"] / 4)
-    assert sweep(ours, batches, rates, pytest.fail) == Sweep(rates, losses, None)
+    for number, rate in enumerate(rates):
+        reference.schedule = lambda _, rate=rate: rate
+        losses.append(reference(batches[2 * number : 2 * number + 2]).loss / 4)
+    assert sweeping(ours, batches, rates, micro_batches=2) == Sweep(rates, losses, None)
     assert_same(ours.model.state_dict(), reference.model.state_dict())
 
 
+class Scripted(Step):
+    """A step whose losses are given."""
+
+    def __call__(self, micro_batches, rate=None):
+        return StepResult(clips=3, failed=0, loss=next(self.losses) * 3, ratios={}, grad_norm=1.0, finite=True)
+
+
 def test_a_sweep_ends_where_the_loss_diverges():
-    trainer = make_trainer(plain_network())
-    scripted = iter([2.0, 1.0, 1.5, 1.0, 40.0, 1.0])
-    trainer.train_step = lambda micro, rate: {"loss": next(scripted) * 3, "clips": 3, "failed": 0, "finite": True}
-    found = sweep(trainer, (make_batch(seed, 3) for seed in itertools.count()), [1, 2, 3, 4, 5, 6], pytest.fail)
+    step = make_step(plain_network())
+    step.__class__, step.losses = Scripted, iter([2.0, 1.0, 1.5, 1.0, 40.0, 1.0])
+    found = sweeping(step, (make_batch(seed, 3) for seed in itertools.count()), [1, 2, 3, 4, 5, 6])
     assert found == Sweep([1, 2, 3, 4, 5], [2.0, 1.0, 1.5, 1.0, 40.0], 4)
 
 
 def test_a_sweep_ends_where_the_loss_is_not_finite():
-    trainer = make_trainer(plain_network(), warmup_steps=0)
+    step = make_step(plain_network(), warmup_steps=0)
     batches = [make_batch(seed, 2) for seed in range(5)]
-    found = sweep(trainer, batches, [0.1, 0.2, 1e38, 0.3, 0.4], pytest.fail)
-    assert (found.rates, found.unstable, trainer.step) == ([0.1, 0.2, 1e38], 1e38, 4)
+    found = sweeping(step, batches, [0.1, 0.2, 1e38, 0.3, 0.4])
+    assert (found.rates, found.unstable, step.number) == ([0.1, 0.2, 1e38], 1e38, 4)
     assert all(map(math.isfinite, found.losses))
-    broken = make_trainer(plain_network())
+    broken = make_step(plain_network())
     broken.model[0].weight.data.fill_(math.nan)
-    with pytest.raises(InputError) as caught:
-        sweep(broken, batches, [0.1, 0.2], pytest.fail)
+    with pytest.raises(NonFiniteStart) as caught:
+        sweeping(broken, batches, [0.1, 0.2])
     assert str(caught.value) == (
-        "the loss of the start weights is nan, its gradient's norm nan, before any learning rate acts; check the "
-        "weights, DATA.MEAN and DATA.STD"
+        "the loss of the start weights is nan, its gradient's norm nan, before any learning rate acts"
     )
 
 
 def test_a_sweep_leaves_out_steps_without_clips_and_names_what_failed():
-    trainer, failures = make_trainer(plain_network()), []
+    failures = []
     batches = [make_batch(0, 2), make_batch(1, 0, 2), make_batch(2, 1, 2)]
-    found = sweep(trainer, batches, [0.1, 0.2, 0.3], lambda *failure: failures.append(failure))
+    step = make_step(plain_network())
+    found = sweeping(step, batches, [0.1, 0.2, 0.3], failed_video=lambda *failure: failures.append(failure))
     assert found.rates == [0.1, 0.3]
     assert failures == [("1-0.mp4", "broken"), ("1-1.mp4", "broken"), ("2-0.mp4", "broken")]
-    strict = make_trainer(plain_network(), num_samples=2, max_failed_share=0.5)
-    with pytest.raises(InputError, match=r"^2 of 2 training samples could not be read"):
-        sweep(strict, batches[1:], [0.1, 0.2], lambda *_: None)
+    with pytest.raises(TooManyFailed, match=r"^2 of 2 training samples could not be read"):
+        sweeping(step, batches[1:], [0.1, 0.2], limit=FailureLimit(0.5, 2), failed_video=lambda *_: None)
 
 
 def results(**changes):
@@ -319,7 +337,7 @@ def test_find_lr_without_enough_memory_says_what_to_lower(tool, videos, config_f
     def fail(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total\n...")
 
-    monkeypatch.setattr(Trainer, "train_step", fail)
+    monkeypatch.setattr(Step, "__call__", fail)
     result = tool("train_net", "--cfg", config_file, "--find-lr", *tiny_run(videos, tmp_path / "run"))
     assert (result.code, result.err) == (
         2,
@@ -352,11 +370,11 @@ def test_two_processes_find_one_rate(videos, config_file, tmp_path):
 
 
 def test_a_rate_of_its_own_takes_the_place_of_the_schedules():
-    given, scheduled = (make_trainer(plain_network(), warmup_steps=0) for _ in range(2))
+    given, scheduled = (make_step(plain_network(), warmup_steps=0) for _ in range(2))
     batch = make_batch(0, 4)
-    given.train_step([batch], learning_rate(0, 0.5, 8, 0))
-    scheduled.train_step([batch])
+    given([batch], Schedule(0.5, 8)(0))
+    scheduled([batch])
     assert_same(given.model.state_dict(), scheduled.model.state_dict())
-    still = make_trainer(plain_network(), warmup_steps=0)
-    still.train_step([batch], 0.0)
+    still = make_step(plain_network(), warmup_steps=0)
+    still([batch], 0.0)
     assert_same(still.model.state_dict(), plain_network().state_dict())

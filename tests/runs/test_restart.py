@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers.tools import ROOT
-from helpers.runs import tiny_run
 from kill_and_resume import family, fingerprint, logged
 
+from helpers.runs import tiny_run
+from helpers.tools import ROOT
 from video_rs.config import load_config
 
 # One after the other: a job of several processes takes the cores of the machine as if it were alone.

@@ -3,17 +3,18 @@
 import pytest
 import timm
 import torch
-from helpers.runs import tiny_run
-from helpers.image_networks import SMALL, small_image_network
 
+from helpers.image_networks import SMALL, small_image_network
+from helpers.runs import tiny_run
 from video_rs import create_model
 from video_rs.engine.checkpoint import load_checkpoint
-from video_rs.engine.trainer import TrainSettings
+from video_rs.engine.schedule import Schedule
 from video_rs.models.architecture import DEPTHS
 from video_rs.models.weights.inflate import image_preprocessing
 from video_rs.models.weights.strict import classifier_by_name
 from video_rs.models.zoo import architecture
-from video_rs.runs.start_weights import jump_of_rate, trained_with
+from video_rs.runs.resuming import jump_of_rate
+from video_rs.runs.start_weights import trained_with
 
 # Nothing moves but the statistics, and they hardly.
 STILL = {"SOLVER__BASE_LR": 0, "SOLVER__MAX_STEPS": 1, "SOLVER__EMA_DECAY": 0, "MODEL__NORM_MOMENTUM": 1e-9}
@@ -170,9 +171,8 @@ def test_converted_weights_and_runs_of_another_version_say_what_they_know():
 # A rate that jumps
 
 
-def settings(**changes):
-    plain = {"total_steps": 4, "batch_size": 4, "num_samples": 8, "base_lr": 0.2, "warmup_steps": 0}
-    return TrainSettings(**{**plain, **changes})
+def schedule(**changes):
+    return Schedule(**{"base_lr": 0.2, "total_steps": 4, **changes})
 
 
 def stopped(step, *groups):
@@ -184,19 +184,19 @@ def stopped(step, *groups):
 
 def test_a_rate_that_goes_on_is_no_jump():
     # Half a cosine from 0.2 over 4 steps: 0.2, 0.1707, 0.1, 0.0293.
-    assert jump_of_rate(stopped(2, (0.170711,)), settings()) == ""
-    assert jump_of_rate(stopped(2, (0.170711 / 4, 0.25), (0.170711, 1.0)), settings()) == ""
-    assert jump_of_rate(stopped(2, (0.0, 0.0), (0.170711, 1.0)), settings()) == ""
-    assert jump_of_rate(stopped(0, (0.0,)), settings()) == ""
+    assert jump_of_rate(stopped(2, (0.170711,)), schedule()) == ""
+    assert jump_of_rate(stopped(2, (0.170711 / 4, 0.25), (0.170711, 1.0)), schedule()) == ""
+    assert jump_of_rate(stopped(2, (0.0, 0.0), (0.170711, 1.0)), schedule()) == ""
+    assert jump_of_rate(stopped(0, (0.0,)), schedule()) == ""
     # The first step of a warm-up has the rate 0.
-    assert jump_of_rate(stopped(1, (0.0,)), settings(warmup_steps=2)) == ""
+    assert jump_of_rate(stopped(1, (0.0,)), schedule(warmup_steps=2)) == ""
 
 
 @pytest.mark.parametrize(
     ("changes", "coming"), [({"base_lr": 0.4}, "0.2"), ({"total_steps": 8}, "0.171"), ({"warmup_steps": 3}, "0.0195")]
 )
 def test_a_rate_that_jumps_is_said(changes, coming):
-    assert jump_of_rate(stopped(2, (0.170711,)), settings(**changes)) == (
+    assert jump_of_rate(stopped(2, (0.170711,)), schedule(**changes)) == (
         f"the learning rate jumps: it was 0.171 at step 2, and goes on with {coming}; its schedule follows the "
         "number of steps and SOLVER's keys"
     )

@@ -13,16 +13,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+
+from helpers.runs import tiny_run
 from helpers.tools import ROOT
 from helpers.videos import make_videos, moving_square
-from helpers.runs import tiny_run
-
-from video_rs.config import flat, load_config
+from video_rs.config import load_config
 from video_rs.engine.checkpoint import load_checkpoint
-from video_rs.engine.trainer import Trainer
+from video_rs.engine.step import Step
 from video_rs.reports import read_log
-from video_rs.runs import train as training
+from video_rs.runs import checkpoints, recorder, validation
 from video_rs.runs.run_folder import RunFolder
+from video_rs.runs.train import run_training
 from video_rs.video.encoding import write_video
 
 # One after the other: a job of several processes takes the cores of the machine as if it were alone.
@@ -44,7 +45,7 @@ def assert_same_weights(a, b):
 
 def test_a_run_leaves_everything_that_the_readme_lists(trained, videos, config_file):
     expected = load_config(config_file, tiny_run(videos, trained))
-    assert flat(load_config(trained / "config.yaml")) == flat(expected)
+    assert load_config(trained / "config.yaml").flat() == expected.flat()
     log = read_log(trained / "log.jsonl")
     assert [r["step"] for r in log if r["kind"] == "train"] == [1, 2, 3, 4]
     assert [r["epoch"] for r in log if r["kind"] == "validation"] == [1.0, 2.0]
@@ -84,8 +85,8 @@ def test_it_learns_two_classes_of_brightness(tool, videos, config_file, tmp_path
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(trained, videos, config_file, tmp_path):
-    training.run_training(load_config(config_file, tiny_run(videos, tmp_path / "same", DATA__NUM_WORKERS=2)))
-    training.run_training(load_config(config_file, tiny_run(videos, tmp_path / "other", RNG_SEED=1)))
+    run_training(load_config(config_file, tiny_run(videos, tmp_path / "same", DATA__NUM_WORKERS=2)))
+    run_training(load_config(config_file, tiny_run(videos, tmp_path / "other", RNG_SEED=1)))
     assert_same_weights(weights(trained), weights(tmp_path / "same"))
     with pytest.raises(AssertionError):
         assert_same_weights(weights(trained), weights(tmp_path / "other"))
@@ -103,19 +104,19 @@ def test_sigterm_saves_and_exits_143_and_resume_ends_with_the_same_weights(
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     assert tool("train_net", "--cfg", config_file, *tiny_run(videos, whole, **varied)).code == 0
 
-    log = training.Run._log
+    log = recorder.Recorder.log
 
     def log_then_terminate(run, step, scalars):
         log(run, step, scalars)
         if step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(training.Run, "_log", log_then_terminate)
+    monkeypatch.setattr(recorder.Recorder, "log", log_then_terminate)
     stopped = tool("train_net", "--cfg", config_file, *tiny_run(videos, parted, **varied))
     assert stopped.code == 143
     assert stopped.err.strip().endswith("stopped after step 3; continue with --resume")
     assert weights(parted)["step"] == 3
-    monkeypatch.setattr(training.Run, "_log", log)
+    monkeypatch.setattr(recorder.Recorder, "log", log)
     resumed = tool("train_net", "--cfg", config_file, "--resume", *tiny_run(videos, parted, **varied))
     assert resumed.code == 0, resumed.err
     assert f"resuming {parted} at step 3 of 6" in resumed.out
@@ -208,22 +209,22 @@ AGAIN = "stopping after this step and saving; press Ctrl-C again to stop at once
 # Instead of a step, or of the report, something endless; it is announced.
 ENDLESS_STEP = """
 import hashlib
-from video_rs.engine.trainer import Trainer
-whole = Trainer.train_step
-def train_step(self, micro, **options):
-    if self.step == 3:
+from video_rs.engine.step import Step
+whole = Step.__call__
+def endless(self, micro_batches, rate=None):
+    if self.number == 3:
         print("here", flush=True)
         hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
-    return whole(self, micro, **options)
-Trainer.train_step = train_step
+    return whole(self, micro_batches, rate)
+Step.__call__ = endless
 """
 ENDLESS_REPORT = """
 import time
-from video_rs.runs import train as training
-def write_outcome_report(*_, **__):
+from video_rs.runs import recorder
+def endless(*_, **__):
     print("here", flush=True)
     time.sleep(600)
-training.write_outcome_report = write_outcome_report
+recorder.write_evaluation_report = endless
 """
 
 
@@ -365,16 +366,16 @@ def test_ids_that_start_at_1_and_columns_are_pointed_out_once(tool, videos, conf
 
 def test_a_run_that_dies_in_its_validation_loses_nothing(tool, videos, config_file, tmp_path, monkeypatch):
     arguments = tiny_run(videos, tmp_path / "run")
-    scored = training.score_videos
+    scored = validation.evaluate_records
 
     def die(*_):
         raise MemoryError("while scoring")
 
-    monkeypatch.setattr(training, "score_videos", die)
+    monkeypatch.setattr(validation, "evaluate_records", die)
     with pytest.raises(MemoryError):
         tool("train_net", "--cfg", config_file, *arguments)
     assert weights(tmp_path / "run")["step"] == 2
-    monkeypatch.setattr(training, "score_videos", scored)
+    monkeypatch.setattr(validation, "evaluate_records", scored)
     assert tool("train_net", "--cfg", config_file, "--resume", *arguments).code == 0
     validated = [r["step"] for r in read_log(tmp_path / "run" / "log.jsonl") if r["kind"] == "validation"]
     assert validated == [2, 4]
@@ -431,17 +432,17 @@ def test_a_disk_that_fills_during_a_checkpoint(tool, videos, config_file, small_
     whole, run = tmp_path / "whole", small_disk / "run"
     assert tool("train_net", "--cfg", config_file, *tiny_run(videos, whole, **varied)).code == 0
 
-    save = training.Run._save
+    save = checkpoints.Checkpoints.save
 
     def fill_and_save(self, step, wait):
         if step == 3:
-            self.writer.wait()
+            self.wait()
             fill(small_disk)
         save(self, step, wait)
 
-    monkeypatch.setattr(training.Run, "_save", fill_and_save)
+    monkeypatch.setattr(checkpoints.Checkpoints, "save", fill_and_save)
     full = tool("train_net", "--cfg", config_file, *tiny_run(videos, run, **varied))
-    monkeypatch.setattr(training.Run, "_save", save)
+    monkeypatch.setattr(checkpoints.Checkpoints, "save", save)
     assert full.code == 2
     assert re.fullmatch(
         rf"error: cannot write {run}/checkpoints/last\.pth: No space left on device after \d\.\d MiB; "
@@ -663,14 +664,14 @@ def test_a_scaled_learning_rate_is_said_and_used(tool, videos, config_file, tmp_
 )
 def test_a_step_without_enough_memory_says_what_to_lower(tool, videos, config_file, tmp_path, monkeypatch, error, said):
     """The errors are raised by hand: there is no GPU here, and a CPU's memory is not to be used up."""
-    plain = Trainer.train_step
+    plain = Step.__call__
 
-    def second_fails(trainer, batches, **options):
-        if trainer.step == 1:
+    def second_fails(step, micro_batches, rate=None):
+        if step.number == 1:
             raise error
-        return plain(trainer, batches, **options)
+        return plain(step, micro_batches, rate)
 
-    monkeypatch.setattr(Trainer, "train_step", second_fails)
+    monkeypatch.setattr(Step, "__call__", second_fails)
     arguments = tiny_run(videos, tmp_path / "run", TRAIN__CHECKPOINT_STEPS=1, TRAIN__ACCUMULATION_STEPS=2)
     if said is None:
         with pytest.raises(RuntimeError, match="something else"):
@@ -780,14 +781,14 @@ def test_files_that_fail_later_stop_a_run_with_its_state_saved(tool, config_file
     """A disk that goes away after an epoch costs nothing of what was trained."""
     videos = make_videos(tmp_path, per_class=2)
     run = tmp_path / "run"
-    validate = training.Run._validate
+    validate = validation.Validation.__call__
 
     def and_lose_the_disk(self, step):
         validate(self, step)
         for path in (tmp_path / "train").rglob("*.mp4"):
             path.unlink()
 
-    monkeypatch.setattr(training.Run, "_validate", and_lose_the_disk)
+    monkeypatch.setattr(validation.Validation, "__call__", and_lose_the_disk)
     arguments = tiny_run(videos, run, SOLVER__MAX_EPOCH=4)
     result = tool("train_net", "--cfg", config_file, *arguments)
     assert result.code == 2
@@ -869,7 +870,7 @@ def test_two_processes_train_as_one(videos, tmp_path, config_file):
     assert done.returncode == 0, done.stderr[:6000]
     # One process that accumulates over two halves of each batch: batch norm sees the same clips together.
     halves = load_config(config_file, tiny_run(videos, tmp_path / "alone", TRAIN__ACCUMULATION_STEPS=2))
-    training.run_training(halves)
+    run_training(halves)
     log, alone = (read_log(tmp_path / name / "log.jsonl") for name in ("run", "alone"))
     assert [(r["kind"], r["step"]) for r in log] == [(r["kind"], r["step"]) for r in alone]
     losses, losses_alone = ([r["loss"] for r in part if r["kind"] == "train"] for part in (log, alone))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from video_rs.benchmarks.subjects import CLASSES, Subject, make_network
-from video_rs.engine.optim import set_learning_rate, sgd
+from video_rs.engine.optimizer import set_learning_rate, sgd
 from video_rs.inference.accelerate import accelerate
 from video_rs.models.fast import speed_up
 from video_rs.models.resnet3d import FEATURES

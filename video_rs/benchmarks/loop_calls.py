@@ -18,12 +18,16 @@ from video_rs.benchmarks.loop_subjects import AVERAGED, BARE, LOOP, OURS, THEIRS
 from video_rs.benchmarks.subjects import CLASSES
 from video_rs.data.loader import ClipBatch
 from video_rs.data.transforms import to_float
+from video_rs.engine.average import Ema
 from video_rs.engine.checkpoint_writer import CheckpointWriter
-from video_rs.engine.ema import Ema
-from video_rs.engine.loop import Stopped, fit
-from video_rs.engine.losses import SoftmaxLoss
-from video_rs.engine.optim import parameter_groups, set_learning_rate, sgd
-from video_rs.engine.trainer import Trainer, TrainSettings
+from video_rs.engine.guards import FailureLimit, NonFiniteLimit
+from video_rs.engine.loop import Hooks, fit
+from video_rs.engine.objectives import Classification
+from video_rs.engine.objectives.losses import SoftmaxLoss
+from video_rs.engine.optimizer import parameter_groups, set_learning_rate, sgd
+from video_rs.engine.schedule import Plan, Schedule
+from video_rs.engine.step import Step
+from video_rs.runtime.errors import Stopped
 
 ROUND_STEPS = 4
 RATE = 1e-3
@@ -85,14 +89,12 @@ class OurLoop:
     def __init__(self, subject: LoopSubject, batches: Iterator[ClipBatch], averaged: bool, ahead: int = 0):
         network = network_of(subject)
         optimizer = sgd(parameter_groups(network, network.weight_decay_names(), 4e-5), momentum=0.9, nesterov=True)
-        settings = TrainSettings(
+        self.plan = Plan(
             total_steps=10**9,
             batch_size=subject.batch,
             num_samples=10**9,
-            base_lr=RATE,
-            warmup_steps=0,
             log_steps=10,  # as a run's
-            eval_epochs=10**9,
+            validation_epochs=10**9,
             checkpoint_steps=10**9,
         )
         device = torch.device(subject.device)
@@ -100,8 +102,14 @@ class OurLoop:
         def prepare(clips: torch.Tensor) -> torch.Tensor:
             return to_float(clips.to(device), memory_format=torch.channels_last_3d)
 
-        ema, loss = Ema(network, 0.9999) if averaged else None, SoftmaxLoss(CLASSES, 0.1)
-        self.trainer = Trainer(network, optimizer, ema, prepare, PRECISIONS[subject.precision], settings, loss)
+        self.step = Step(
+            network,
+            optimizer,
+            Classification(SoftmaxLoss(CLASSES, 0.1), prepare),
+            Schedule(RATE, self.plan.total_steps),
+            average=Ema(network, 0.9999) if averaged else None,
+            precision=PRECISIONS[subject.precision],
+        )
         self.batches, self.ahead = batches, ahead
         self.folder = tempfile.TemporaryDirectory()
         self.writer = CheckpointWriter(Path(self.folder.name) / "last.pth")
@@ -125,18 +133,10 @@ class OurLoop:
             return len(seconds) == ROUND_STEPS
 
         if checkpoint:
-            self.writer.write(self.trainer.state_dict())
+            self.writer.write(self.step.state_dict())
         with contextlib.suppress(Stopped):
-            fit(
-                self.trainer,
-                waited_for(),
-                log=lambda *_: None,
-                report_failure=lambda *_: None,
-                report_non_finite=lambda *_: None,
-                validate=lambda *_: None,
-                save=lambda *_: None,
-                should_stop=after_a_step,
-            )
+            hooks = Hooks(*[lambda *_: None] * 5, should_stop=after_a_step)
+            fit(self.step, waited_for(), self.plan, hooks, FailureLimit(1.0, self.plan.num_samples), NonFiniteLimit())
         if checkpoint:  # what it still takes is part of its cost
             self.writer.wait()
             seconds[-1] += time.perf_counter() - last[0]

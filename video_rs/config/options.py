@@ -7,7 +7,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Option:
-    """One key: its default, its meaning with unit, and the values allowed (choices, or bounds of each number)."""
+    """One key of the configuration.
+
+    Attributes:
+        key: ``GROUP.NAME``, or a name alone.
+        default: its value where nobody sets it, and its type. None leaves the value to the architecture.
+        meaning: what it does, with its unit.
+        choices: the values allowed; empty for any.
+        low, high: bounds of each number.
+        may_change: whether a resumed run may have another value: the option says where and how, not what.
+        is_path: whether it names a file or folder, relative to where a command is called.
+    """
 
     key: str
     default: Any
@@ -15,12 +25,20 @@ class Option:
     choices: tuple = ()
     low: float = -math.inf
     high: float = math.inf
+    may_change: bool = False
+    is_path: bool = False
 
 
 OPTIONS = (
-    Option("OUTPUT_DIR", "runs/default", "folder of the run, made if missing"),
+    Option("OUTPUT_DIR", "runs/default", "folder of the run, made if missing", may_change=True, is_path=True),
     Option("RNG_SEED", 0, "seed of weights, sampling and augmentation", low=0),
-    Option("DEVICE", "auto", "auto takes CUDA, then Apple's MPS, then the CPU", ("auto", "cpu", "cuda", "mps")),
+    Option(
+        "DEVICE",
+        "auto",
+        "auto takes CUDA, then Apple's MPS, then the CPU",
+        ("auto", "cpu", "cuda", "mps"),
+        may_change=True,
+    ),
     # -- Model. None means the architecture's own value; see video_rs.models.Architecture for each field.
     Option("MODEL.ARCH", "r3d_rs_50", "one of video_rs.list_models()"),
     Option("MODEL.NUM_CLASSES", 0, "classes; 0 counts the names of the label map or the training list", low=0),
@@ -50,17 +68,42 @@ OPTIONS = (
     Option("MODEL.INITIALIZATION", None, "whose rules start and decay the weights: model_garden or tpu"),
     Option("BN.NUM_BATCHES_PRECISE", 0, "before a validation, statistics of fixed weights over so many; 0: off", low=0),
     # -- Data
-    Option("DATA.TRAIN_LIST", "", "CSV, 'path label' lines, or a folder of class folders"),
-    Option("DATA.VAL_LIST", "", "the same; empty trains without validation"),
-    Option("DATA.ROOT", "", "folder that relative paths start from; empty: the list's own"),
-    Option("DATA.LABEL_MAP", "", "file with one class name a line; empty: sorted names of the training list"),
+    Option("DATA.TRAIN_LIST", "", "CSV, 'path label' lines, or a folder of class folders", is_path=True),
+    Option("DATA.VAL_LIST", "", "the same; empty trains without validation", is_path=True),
+    Option("DATA.ROOT", "", "folder that relative paths start from; empty: the list's own", is_path=True),
+    Option(
+        "DATA.LABEL_MAP", "", "file with one class name a line; empty: sorted names of the training list", is_path=True
+    ),
     Option("DATA.MULTI_LABEL", False, "videos have any number of labels: sigmoids instead of softmax, and mAP"),
     Option("DATA.DEMO", "", "motion: write the demo clips beside TRAIN_LIST where they are missing", ("", "motion")),
     Option("DATA.DECODER", "auto", "what reads video", ("auto", "pyav", "decord", "torchcodec", "torchcodec_cuda")),
-    Option("DATA.NUM_WORKERS", -1, "reading processes per training process; -1 its share of the cores, 0 none", low=-1),
-    Option("DATA.CACHE", "", "probes.sqlite of tools/check_dataset.py: its files are not scanned again"),
-    Option("DATA.PATH_HANDLERS", "", "iopath handlers of URLs other than http: module:Class, several joined by commas"),
-    Option("DATA.TIME_LIMIT", 60.0, "seconds for reading one clip of a video; needs NUM_WORKERS above 0", low=0.1),
+    Option(
+        "DATA.NUM_WORKERS",
+        -1,
+        "reading processes per training process; -1 its share of the cores, 0 none",
+        low=-1,
+        may_change=True,
+    ),
+    Option(
+        "DATA.CACHE",
+        "",
+        "probes.sqlite of tools/check_dataset.py: its files are not scanned again",
+        may_change=True,
+        is_path=True,
+    ),
+    Option(
+        "DATA.PATH_HANDLERS",
+        "",
+        "iopath handlers of URLs other than http: module:Class, several joined by commas",
+        may_change=True,
+    ),
+    Option(
+        "DATA.TIME_LIMIT",
+        60.0,
+        "seconds for reading one clip of a video; needs NUM_WORKERS above 0",
+        low=0.1,
+        may_change=True,
+    ),
     Option("DATA.CLIPS_PER_VIDEO", 1, "training clips of each video read (repeated augmentation)", low=1),
     Option("DATA.CLASS_BALANCE", 0.0, "0 trains on the list as it is, 1 on every class equally often", low=0, high=1),
     Option("DATA.NUM_FRAMES", 32, "frames of a clip", low=1),
@@ -103,15 +146,35 @@ OPTIONS = (
     # -- Training
     Option("TRAIN.BATCH_SIZE", 1024, "clips per optimizer step, over all machines and accumulation", low=1),
     Option("TRAIN.ACCUMULATION_STEPS", 1, "forward-backward passes per optimizer step", low=1),
-    Option("TRAIN.AUTO_BATCH", False, "raises ACCUMULATION_STEPS until a step fits into memory"),
+    Option("TRAIN.AUTO_BATCH", False, "raises ACCUMULATION_STEPS until a step fits into memory", may_change=True),
     Option("TRAIN.SYNC_BATCH_NORM", False, "batch-norm statistics over all processes, not those of each one's clips"),
     Option("TRAIN.EVAL_PERIOD", 5, "epochs between validations; the end is always validated", low=1),
-    Option("TRAIN.CHECKPOINT_STEPS", 0, "optimizer steps between checkpoints; 0 saves at each epoch's end", low=0),
-    Option("TRAIN.CHECKPOINT_MINUTES", 0.0, "minutes after which one is saved at the latest; 0: by steps only", low=0),
-    Option("TRAIN.KEEP_CHECKPOINTS", 1, "the newest that stay: last.pth, from 2 on also as step_N.pth", low=1),
+    Option(
+        "TRAIN.CHECKPOINT_STEPS",
+        0,
+        "optimizer steps between checkpoints; 0 saves at each epoch's end",
+        low=0,
+        may_change=True,
+    ),
+    Option(
+        "TRAIN.CHECKPOINT_MINUTES",
+        0.0,
+        "minutes after which one is saved at the latest; 0: by steps only",
+        low=0,
+        may_change=True,
+    ),
+    Option(
+        "TRAIN.KEEP_CHECKPOINTS",
+        1,
+        "the newest that stay: last.pth, from 2 on also as step_N.pth",
+        low=1,
+        may_change=True,
+    ),
     Option("TRAIN.NON_FINITE", "stop", "a step whose loss or gradient is not finite: never taken", ("stop", "skip")),
-    Option("TRAIN.LOG_PERIOD", 10, "optimizer steps between log lines", low=1),
-    Option("TRAIN.PROFILE_STEPS", 0, "steps traced by torch.profiler, after three others; 0 is off", low=0),
+    Option("TRAIN.LOG_PERIOD", 10, "optimizer steps between log lines", low=1, may_change=True),
+    Option(
+        "TRAIN.PROFILE_STEPS", 0, "steps traced by torch.profiler, after three others; 0 is off", low=0, may_change=True
+    ),
     Option(
         "TRAIN.PRECISION",
         "auto",
@@ -124,6 +187,7 @@ OPTIONS = (
         "parts computed again in the backward pass, for memory: 1 the stem, 2 also res2, ... 5 all",
         low=0,
         high=5,
+        may_change=True,
     ),
     # -- Testing
     Option("TEST.NUM_ENSEMBLE_VIEWS", 10, "clips per video", low=1),

@@ -17,12 +17,15 @@ FORMAT = 1
 REQUIRED = ("format", "model", "ema", "architecture", "num_classes", "label_names", "preprocessing", "config", "step")
 
 
-def save_checkpoint(path: Path, state: Mapping[str, Any], then: str = "go on with --resume") -> None:
-    """Writes ``state`` beside ``path``, flushes it to the disk, then renames it into place.
+def save_checkpoint(path: Path, state: Mapping[str, Any], then: str = "go on") -> None:
+    """Write a state beside ``path``, flush it to the disk, then rename it into place.
 
     A process killed at any moment leaves the previous file or the new one, never a part of one.
 
-    ``then`` is what to do after making room.
+    Args:
+        path: of the checkpoint; its folder is made.
+        state: tensors and plain data.
+        then: what to do after making room on the disk, for the message.
 
     Raises:
         InputError: the disk is full, or cannot be written to.
@@ -43,26 +46,30 @@ def save_checkpoint(path: Path, state: Mapping[str, Any], then: str = "go on wit
 
 
 def _unwritable(path: Path, partial: Path, error: Exception, then: str) -> InputError:
-    """The reason behind an error of torch.save, which says of some that its stream failed, and no more."""
+    """Return the reason behind an error of torch.save, which says of some that its stream failed, and no more."""
     cause = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__cause__ or cause.__context__
-    reason = (cause.strerror if cause else None) or str(error).split("\n")[0]
+
+    reason = str(error).split("\n")[0]
+    if cause is not None and cause.strerror:
+        reason = cause.strerror
     if cause is not None and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-        reason += f" after {_written(partial) / 2**20:.1f} MiB"
+        reason += f" after {_size(partial) / 2**20:.1f} MiB"
     before = "the one from before is whole" if path.is_file() else "there is none from before"
     return InputError(f"cannot write {path}: {reason}; {before}; make room there and {then}")
 
 
-def _written(partial: Path) -> int:
+def _size(path: Path) -> int:
+    """Return the bytes of a file, 0 where there is none."""
     try:
-        return partial.stat().st_size
+        return path.stat().st_size
     except OSError:
         return 0
 
 
 def copy_checkpoint(source: Path, target: Path) -> None:
-    """Makes ``target`` the file that ``source`` is now, without writing it again where the file system can link."""
+    """Make ``target`` the file that ``source`` is now, without writing it again where the file system can link."""
     partial = target.with_name(target.name + ".partial")
     partial.unlink(missing_ok=True)
     try:
@@ -70,16 +77,19 @@ def copy_checkpoint(source: Path, target: Path) -> None:
     except OSError:
         # Some network and FAT file systems have no hard links.
         shutil.copyfile(source, partial)
+
     os.replace(partial, target)
     # Renaming one link of a file onto another does nothing (POSIX): the target was the source already.
     partial.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """A checkpoint of this project, on the CPU.
+    """Return a checkpoint of this project, on the CPU.
 
-    A file that carries code is refused, not run; so is one of which a bit has changed since it was written. A run's
-    folder stands for the checkpoint in it.
+    A file that carries code is refused, not run; so is a file of which a bit has changed since it was written.
+
+    Args:
+        path: a .pth file, or a run's folder for the checkpoint in it.
 
     Raises:
         InputError: no such file, not a checkpoint, or not one of this project.
@@ -89,21 +99,29 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise InputError(f"no checkpoint at {path}; train first, or give the path of a .pth file")
     checkpoint = read_torch_file(path)
     verify_checksums(path)
+
     if not isinstance(checkpoint, dict):
         raise InputError(f"{path} is not a checkpoint of this project: it holds a {type(checkpoint).__name__}")
     # Before the keys: another format may well have others.
     if "format" in checkpoint and checkpoint["format"] != FORMAT:
         raise InputError(f"{path} has checkpoint format {checkpoint['format']}; this version reads {FORMAT}")
-    if missing := [key for key in REQUIRED if key not in checkpoint]:
+    missing = [key for key in REQUIRED if key not in checkpoint]
+    if missing:
         raise InputError(
             f"{path} is not a checkpoint of this project: it has no {', '.join(missing)}; "
             "weights alone can start a run with MODEL.PRETRAINED"
         )
+
     # Checkpoints from before there were several labels hold models of one class a video.
     return {"multi_label": False, **checkpoint}
 
 
 def changed_keys(before: Mapping[str, Any], now: Mapping[str, Any], ignored: tuple[str, ...]) -> list[str]:
-    """``KEY: old -> new`` for each key whose value differs, but for the ignored ones."""
-    keys = [key for key in {**before, **now} if key not in ignored and before.get(key) != now.get(key)]
-    return [f"{key}: {before.get(key)!r} -> {now.get(key)!r}" for key in keys]
+    """Return ``KEY: old -> new`` for each key whose value differs, but for the ignored ones."""
+    changes = []
+    for key in {**before, **now}:
+        old = before.get(key)
+        new = now.get(key)
+        if key not in ignored and old != new:
+            changes.append(f"{key}: {old!r} -> {new!r}")
+    return changes

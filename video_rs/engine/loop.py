@@ -1,4 +1,4 @@
-"""The training loop around the step; saving, validating and logging are handed in."""
+"""The training loop around the step: what is due when. Saving, validating and logging are handed in."""
 
 import contextlib
 import time
@@ -8,16 +8,38 @@ from typing import Any
 
 from torch.profiler import record_function
 
-from video_rs.engine.trainer import TooManyFailed, Trainer, TrainSettings
+from video_rs.engine.guards import FailureLimit, NonFiniteLimit, TooManyFailed
+from video_rs.engine.objectives import Ratio
+from video_rs.engine.schedule import Plan
+from video_rs.engine.step import Step, StepResult
+from video_rs.engine.update_ratio import UpdateRatio
 from video_rs.runtime import distributed
-from video_rs.runtime.errors import InputError
-
-# So many steps without a finite loss are no accident any more.
-SKIPPED_IN_A_ROW = 10
+from video_rs.runtime.errors import Stopped
 
 
-class Stopped(Exception):
-    """The run was told to stop; its state is saved."""
+@dataclass(frozen=True)
+class Hooks:
+    """What the loop calls.
+
+    Attributes:
+        log: takes the step and its measurements, where the plan has a log line.
+        failed_video: takes the path and reason of a sample that could not be read.
+        non_finite: takes a step that was not taken, its loss, gradient norm and learning rate, and the paths of its
+            clips, those of all processes.
+        validate: takes the step, after the steps that end a validation period, and after the last.
+        save: takes the step, before each validation, after the steps that end a checkpoint period, and after the last;
+            and whether the file must be there when it returns.
+        should_stop: asked after every step; True saves and raises :class:`Stopped`.
+        begin_step: called before every step, for a profiler.
+    """
+
+    log: Callable[[int, dict[str, float]], None]
+    failed_video: Callable[[str, str], None]
+    non_finite: Callable[[int, dict[str, float], list[str]], None]
+    validate: Callable[[int], None]
+    save: Callable[[int, bool], None]
+    should_stop: Callable[[], bool]
+    begin_step: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -25,41 +47,47 @@ class Totals:
     """Sums since the last log line, over all processes."""
 
     loss: float = 0.0
-    hits: int = 0
-    judged: int = 0
     clips: int = 0
     failed: int = 0
+    ratios: dict[str, Ratio] = field(default_factory=dict)
     waited: float = 0.0
     started: float = field(default_factory=time.perf_counter)
 
-    def add(self, step: dict[str, float]) -> None:
-        """Takes in what :meth:`Trainer.train_step` returned; a step that was not taken is no part of the means."""
-        self.failed += step["failed"]
-        if step["finite"]:
-            self.loss, self.hits = self.loss + step["loss"], self.hits + step["hits"]
-            self.judged, self.clips = self.judged + step["judged"], self.clips + step["clips"]
+    def add(self, result: StepResult) -> None:
+        """Take in a step; one that was not taken is no part of the means."""
+        self.failed += result.failed
+        for name in result.ratios:
+            self.ratios.setdefault(name, Ratio(0.0, 0.0))
+        if not result.finite:
+            return
+
+        self.loss += result.loss
+        self.clips += result.clips
+        for name, ratio in result.ratios.items():
+            before = self.ratios[name]
+            self.ratios[name] = Ratio(before.total + ratio.total, before.count + ratio.count)
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Around what is waited for."""
+        """Count the time inside as spent on waiting for data."""
         asked = time.perf_counter()
         yield
         self.waited += time.perf_counter() - asked
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Around what is not training, whose time does not count."""
+        """Leave the time inside out of all rates, since it is not spent on training."""
         since = time.perf_counter()
         yield
         self.started += time.perf_counter() - since
 
     def scalars(self) -> dict[str, float]:
-        """Means and rates: loss per clip, top1 in [0, 1], clips per second, share of the time spent on waiting."""
+        """Return means and rates: loss per clip, the objective's means, clips per second, share of time waited."""
         seconds = max(1e-9, time.perf_counter() - self.started)
-        clips = max(1, self.clips)
+        means = {name: ratio.total / max(1, ratio.count) for name, ratio in self.ratios.items()}
         return {
-            "loss": self.loss / clips,
-            "top1": self.hits / max(1, self.judged),
+            "loss": self.loss / max(1, self.clips),
+            **means,
             "clips_per_s": self.clips / seconds,
             "data_wait": self.waited / seconds,
             "failed": self.failed,
@@ -67,139 +95,121 @@ class Totals:
 
 
 def fit(
-    trainer: Trainer,
+    step: Step,
     batches: Iterable[Any],
-    *,
-    log: Callable[[int, dict[str, float]], None],
-    report_failure: Callable[[str, str], None],
-    report_non_finite: Callable[[int, dict[str, float], list[str]], None],
-    validate: Callable[[int], None],
-    save: Callable[[int, bool], None],
-    should_stop: Callable[[], bool],
-    begin_step: Callable[[], None] = lambda: None,
+    plan: Plan,
+    hooks: Hooks,
+    failures: FailureLimit,
+    non_finite: NonFiniteLimit,
 ) -> None:
-    """Runs the steps that are left.
+    """Take the steps that are left.
 
     Args:
-        trainer: what to train.
-        batches: micro-batches from ``trainer.step`` on, as in :meth:`Trainer.train_step`, which also have ``failures``
-            and ``videos``.
-        log: takes the step and its measurements, every ``log_steps`` steps.
-        report_failure: takes the path and reason of a sample that could not be read.
-        report_non_finite: takes a step that was not taken, its loss, gradient norm and learning rate, and the paths of
-            its clips, those of all processes.
-        validate: called after the steps that end a validation period, and after the last.
-        save: called before each validation, after the steps that end a checkpoint period, and after the last, with
-            the step, and with True where the file must be there when it returns.
-        should_stop: asked after every step; True saves and raises :class:`Stopped`.
-        begin_step: called before every step, for a profiler.
+        step: what to train.
+        batches: micro-batches from ``step.number`` on, as for :meth:`Step.__call__`; they also have ``failures``,
+            (path, reason) of each sample that could not be read, and ``videos``, the path of each clip.
+        plan: how many steps, and what is due when.
+        hooks: what to call.
+        failures: refuses too large a share of samples that could not be read.
+        non_finite: refuses steps whose loss or gradient are not finite.
 
     Raises:
-        InputError: loss or gradient are not finite, or too many samples could not be read.
-        Stopped: ``should_stop`` said so.
+        TooManyFailed: too many samples could not be read.
+        NonFiniteStep: loss or gradient are not finite.
+        Stopped: ``should_stop`` said so; the state is saved.
     """
-    settings = trainer.settings
     stream = iter(batches)
-    trainer.model.train()
+    step.model.train()
     totals = Totals()
-    periods = Periods(settings)
-    skipped = 0
-    while trainer.step < settings.total_steps:
-        begin_step()
+    clock = CheckpointClock(plan)
+
+    while step.number < plan.total_steps:
+        hooks.begin_step()
         with totals.waiting(), record_function("data wait"):
-            micro = [next(stream) for _ in range(settings.accumulation)]
-        rate = trainer.rate()
-        coming = trainer.step + 1
-        logged = coming == settings.total_steps or coming % settings.log_steps == 0
-        step = trainer.train_step(micro, measure_update=logged)
-        if step["failed"]:
-            for video, reason in failures_of(micro):
-                report_failure(video, reason)
-        skipped = 0 if step["finite"] else skipped + 1
-        if skipped:
-            measured = {"loss": step["loss"], "grad_norm": step["grad_norm"], "lr": rate}
-            report_non_finite(trainer.step, measured, videos_of(micro))
-            _refuse_non_finite(trainer, step, rate, skipped)
-        totals.add(step)
-        if logged:
-            last = {key: step[key] for key in ("grad_norm", "update_ratio")}
-            log(trainer.step, {"lr": rate, **last, **totals.scalars()})
+            micro_batches = [next(stream) for _ in range(plan.micro_batches)]
+
+        rate = step.rate()
+        is_logged = plan.logs(step.number + 1)
+        with UpdateRatio(step.optimizer, enabled=is_logged) as update_ratio:
+            result = step(micro_batches)
+
+        if result.failed:
+            for video, reason in failures_of(micro_batches):
+                hooks.failed_video(video, reason)
+        if not result.finite:
+            measured = {"loss": result.loss, "grad_norm": result.grad_norm, "lr": rate}
+            hooks.non_finite(step.number, measured, videos_of(micro_batches))
+        non_finite.check(step.number, result.loss, result.grad_norm, result.finite)
+
+        totals.add(result)
+        if is_logged:
+            last = {"grad_norm": result.grad_norm, "update_ratio": update_ratio.value}
+            hooks.log(step.number, {"lr": rate, **last, **totals.scalars()})
             totals = Totals()
-        _refuse_failures(trainer, save)
-        if settings.validates(trainer.step):
+
+        _judge_failures(failures, result, step, hooks)
+        if plan.validates(step.number):
             with totals.paused(), record_function("validation"):
                 # Before scoring, so that what happens there cannot cost what was trained; after it, with the result.
-                save(trainer.step, False)
-                validate(trainer.step)
-                trainer.model.train()
-        _save_if_due(trainer, periods, save, should_stop)
+                hooks.save(step.number, False)
+                hooks.validate(step.number)
+                step.model.train()
+        _save_if_due(step, plan, clock, hooks)
 
 
-def failures_of(micro: list[Any]) -> list[tuple[str, str]]:
-    """(path, reason) of each sample of a step that could not be read, on any process; all processes call it."""
-    return _of_all_processes([failure for batch in micro for failure in batch.failures])
+def failures_of(micro_batches: list[Any]) -> list[tuple[str, str]]:
+    """Return (path, reason) of each sample of a step that could not be read; all processes call this together."""
+    return _of_all_processes([failure for batch in micro_batches for failure in batch.failures])
 
 
-def videos_of(micro: list[Any]) -> list[str]:
-    """Paths of a step's clips on all processes, which all call it."""
-    return _of_all_processes([video for batch in micro for video in batch.videos])
+def videos_of(micro_batches: list[Any]) -> list[str]:
+    """Return the paths of a step's clips on all processes, which call this together."""
+    return _of_all_processes([video for batch in micro_batches for video in batch.videos])
 
 
-def _of_all_processes(mine: list[Any]) -> list[Any]:
-    return [item for part in distributed.gather(mine) for item in part]
+def _of_all_processes(items: list[Any]) -> list[Any]:
+    return [item for part in distributed.gather(items) for item in part]
 
 
-def _refuse_non_finite(trainer: Trainer, step: dict[str, float], rate: float, skipped: int) -> None:
-    """Raises InputError where steps that are not finite are not to be skipped, or nothing else comes any more."""
-    if trainer.settings.skip_non_finite and skipped < SKIPPED_IN_A_ROW:
-        return
-    what = f"the loss of step {trainer.step} is {step['loss']:.4g}, its gradient's norm {step['grad_norm']:.4g}"
-    times = f"; {skipped} steps in a row were skipped" if trainer.settings.skip_non_finite else ""
-    skip = "" if trainer.settings.skip_non_finite else ", or TRAIN.NON_FINITE skip"
-    raise InputError(
-        f"{what} (learning rate {rate:.4g}; its clips are in log.jsonl){times}; the last checkpoint is from before: "
-        f"lower SOLVER.BASE_LR, lengthen SOLVER.WARMUP_EPOCHS or set SOLVER.CLIP_GRAD_L2NORM{skip}, and go on with "
-        "--resume --allow-changes"
-    )
+class CheckpointClock:
+    """Says when a checkpoint is due: by steps, and after some minutes at the latest.
 
+    Processes may see other times, so nothing but saving may follow from the answer.
+    """
 
-class Periods:
-    """When a checkpoint is due; processes may see other clocks, so nothing but saving may follow from it."""
-
-    def __init__(self, settings: TrainSettings):
-        self.settings = settings
-        self.saved = time.perf_counter() if settings.checkpoint_minutes else 0.0
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.saved = time.perf_counter() if plan.checkpoint_minutes else 0.0
 
     def due(self, step: int) -> bool:
-        settings = self.settings
-        period = settings.checkpoint_steps
-        due = step % period == 0 if period else settings.crosses(step, 1)
-        if settings.checkpoint_minutes:
+        """Return whether a checkpoint is due after step number ``step``, counted from 1."""
+        is_due = self.plan.saves(step)
+        if self.plan.checkpoint_minutes:
             now = time.perf_counter()
-            due = due or now - self.saved >= 60 * settings.checkpoint_minutes
-            self.saved = now if due else self.saved
-        return due
+            is_due = is_due or now - self.saved >= 60 * self.plan.checkpoint_minutes
+            if is_due:
+                self.saved = now
+        return is_due
 
 
-def _save_if_due(
-    trainer: Trainer, periods: Periods, save: Callable[[int, bool], None], should_stop: Callable[[], bool]
-) -> None:
-    """Saves at the end of a period, and before a stop."""
-    step, end = trainer.step, trainer.settings.total_steps
-    due, stop = periods.due(step), should_stop()
-    if stop or step == end or due:
+def _save_if_due(step: Step, plan: Plan, clock: CheckpointClock, hooks: Hooks) -> None:
+    """Save at the end of a period, and before a stop."""
+    is_due = clock.due(step.number)
+    stops = hooks.should_stop()
+    is_last = step.number == plan.total_steps
+    if is_due or stops or is_last:
         with record_function("checkpoint"):
-            save(step, stop or step == end)
-    if stop and step < end:
-        raise Stopped(f"stopped after step {step}")
+            hooks.save(step.number, stops or is_last)
+    if stops and not is_last:
+        raise Stopped(f"stopped after step {step.number}")
 
 
-def _refuse_failures(trainer: Trainer, save: Callable[[int, bool], None]) -> None:
-    """Raises TooManyFailed where too many samples could not be read. A run that once had few enough is saved first."""
-    accepted = trainer.accepted
+def _judge_failures(failures: FailureLimit, result: StepResult, step: Step, hooks: Hooks) -> None:
+    """Count the failed samples of a step; a run that once had few enough of them is saved before it is refused."""
+    was_accepted = failures.accepted
     try:
-        trainer.check_failures()
+        failures.add(result.clips + result.failed, result.failed)
     except TooManyFailed:
-        if accepted:
-            save(trainer.step, True)
+        if was_accepted:
+            hooks.save(step.number, True)
         raise

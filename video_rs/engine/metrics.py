@@ -8,6 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+# Of top-k accuracy, where there are as many classes.
+K = 5
+# Smaller probabilities count as this one in a log loss, which would be infinite for 0.
+SMALLEST = 1e-12
+
 
 @dataclass(frozen=True)
 class VideoResult:
@@ -33,84 +38,104 @@ class VideoResult:
 
 
 def top_k_hits(scores: Tensor, truth: Tensor, k: int) -> int:
-    """How many rows of ``scores`` (float ``[B, K]``) have a true class (bool ``[B, K]``) among the ``k`` largest."""
+    """Return how many videos have a true class among the ``k`` best.
+
+    Args:
+        scores: float ``[B, K]``.
+        truth: bool ``[B, K]``, the classes of each video.
+        k: how many of the best count; all where there are fewer classes.
+    """
     best = scores.topk(min(k, scores.shape[1]), dim=1).indices
     return int(truth.gather(1, best).any(1).sum())
 
 
 def average_precision(scores: Tensor, truth: Tensor, missed: int = 0) -> float:
-    """The precision at each true video's rank, averaged over the true videos; equal scores share the last one's rank.
+    """Return the precision at each true video's rank, averaged over the true videos.
 
-    That is the area under the steps of the precision-recall curve, without interpolation, as in scikit-learn.
+    Equal scores share the last one's rank. That is the area under the steps of the precision-recall curve, without
+    interpolation, as in scikit-learn.
 
     Args:
         scores: float ``[N]`` of one class.
-        truth: bool ``[N]``, which videos have it.
+        truth: bool ``[N]``, which videos have the class.
         missed: true videos without a score, which count as never found.
 
     Returns:
         In [0, 1]; NaN where no video is true.
     """
+    true_videos = float(truth.sum()) + missed
+    if not true_videos:
+        return math.nan
+
     order = scores.argsort(descending=True)
-    ranked, hits = scores[order], truth[order].double().cumsum(0)
-    last = torch.ones(len(ranked), dtype=torch.bool)
-    last[:-1] = ranked[:-1] != ranked[1:]
-    found = hits[last]
-    precision = found / (torch.arange(1, len(ranked) + 1)[last])
-    true = float(truth.sum()) + missed
-    return float((precision * found.diff(prepend=torch.zeros(1))).sum()) / true if true else math.nan
+    ranked = scores[order]
+    hits = truth[order].double().cumsum(0)
+
+    # Precision and recall are taken where the score changes: videos of one score are found together.
+    is_last = torch.ones(len(ranked), dtype=torch.bool)
+    is_last[:-1] = ranked[:-1] != ranked[1:]
+    found = hits[is_last]
+    ranks = torch.arange(1, len(ranked) + 1)[is_last]
+    precision = found / ranks
+    newly_found = found.diff(prepend=torch.zeros(1))
+    return float((precision * newly_found).sum()) / true_videos
 
 
-def top_labels(probabilities: Tensor, names: Sequence[str], k: int = 5) -> list[tuple[str, float]]:
-    """The ``k`` best classes (fewer if there are fewer) of float ``[K]`` as (name, probability), best first."""
+def top_labels(probabilities: Tensor, names: Sequence[str], k: int = K) -> list[tuple[str, float]]:
+    """Return the ``k`` best classes as (name, probability), best first; fewer where there are fewer classes.
+
+    Args:
+        probabilities: float ``[K]``.
+        names: of the classes, in their order.
+        k: how many.
+    """
     best = probabilities.topk(min(k, len(names)))
-    return [(names[i], score) for i, score in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    return [(names[index], score) for index, score in pairs]
 
 
 def log_loss(results: Sequence[VideoResult], multi_label: bool = False) -> float | None:
-    """Mean negative log probability of the true class over the videos that could be read; None without any.
+    """Return the mean negative log probability of the true class over the videos that could be read.
 
-    With ``multi_label``, of the truth about each class: the mean binary cross-entropy over classes and videos.
+    With ``multi_label`` it is the mean binary cross-entropy over classes and videos.
+
+    Returns:
+        None where no video could be read.
     """
-    read = [r for r in results if r.error is None]
+    read = [result for result in results if result.error is None]
     if not read:
         return None
+
     scores, truth = _stacked(read, len(read[0].probabilities))
     if multi_label:
-        right = torch.where(truth, scores, 1 - scores)
-        return -float(right.clamp(min=1e-12).log().mean())
-    return -float(scores[truth].clamp(min=1e-12).log().mean())
+        of_truth = torch.where(truth, scores, 1 - scores)
+    else:
+        of_truth = scores[truth]
+    return -float(of_truth.clamp(min=SMALLEST).log().mean())
 
 
 def summarize(results: Sequence[VideoResult], num_classes: int, multi_label: bool = False) -> dict[str, float]:
-    """``top1``, ``topk``, ``k``, ``videos``, ``failed``, ``top1_all``; with ``multi_label`` also of mAP.
+    """Return ``top1``, ``topk``, ``k``, ``videos``, ``failed`` and ``top1_all``; with ``multi_label`` also mAP.
 
-    Accuracies are in [0, 1] over the videos that could be read; ``top1_all`` counts failed ones as wrong; ``videos``
-    counts all. ``k`` is 5, or the number of classes where there are fewer. Without a readable video they are 0. A video
-    of several labels is right where one of them is on top, or among the ``k`` best; one without any has no part in
-    accuracies.
+    Accuracies are in [0, 1] over the videos that could be read, 0 without any; ``top1_all`` counts failed videos as
+    wrong; ``videos`` counts all. ``k`` is 5, or the number of classes where there are fewer. A video of several labels
+    is right where one of them is on top, or among the ``k`` best; a video without labels has no part in accuracies.
 
     ``map`` is the mean of :func:`average_precision` over the classes that a readable video has, ``map_classes`` of all
-    ``classes``; ``map_all`` over those that any video has, whose failed ones are never found.
+    ``classes``; ``map_all`` over the classes that any video has, whose failed videos are never found.
     """
-    read = [r for r in results if r.error is None]
-    k = min(5, num_classes)
-    top1 = topk = 0
+    read = [result for result in results if result.error is None]
+    k = min(K, num_classes)
+    top1 = 0
+    topk = 0
     if read:
         scores, truth = _stacked(read, num_classes)
-        top1, topk = top_k_hits(scores, truth, 1), top_k_hits(scores, truth, k)
-    means = {}
-    if multi_label:
-        precisions = [c.precision for c in class_precisions(read, num_classes)]
-        means = {
-            "map": _mean(precisions),
-            "map_classes": len(precisions),
-            "classes": num_classes,
-            "map_all": _mean([c.precision for c in class_precisions(results, num_classes)]),
-        }
-    labelled, labelled_read = (sum(bool(r.labels) for r in part) for part in (results, read))
-    return {
-        **means,
+        top1 = top_k_hits(scores, truth, 1)
+        topk = top_k_hits(scores, truth, k)
+
+    labelled = sum(bool(result.labels) for result in results)
+    labelled_read = sum(bool(result.labels) for result in read)
+    accuracies = {
         "top1": top1 / max(1, labelled_read),
         "topk": topk / max(1, labelled_read),
         "k": k,
@@ -118,20 +143,43 @@ def summarize(results: Sequence[VideoResult], num_classes: int, multi_label: boo
         "failed": len(results) - len(read),
         "top1_all": top1 / max(1, labelled),
     }
+    if not multi_label:
+        return accuracies
+    return {**_mean_average_precision(results, read, num_classes), **accuracies}
+
+
+def _mean_average_precision(
+    results: Sequence[VideoResult], read: Sequence[VideoResult], num_classes: int
+) -> dict[str, float]:
+    """Return the keys of :func:`summarize` about mAP; ``read`` are the results without an error."""
+    precisions = [found.precision for found in class_precisions(read, num_classes)]
+    with_failed = [found.precision for found in class_precisions(results, num_classes)]
+    return {
+        "map": _mean(precisions),
+        "map_classes": len(precisions),
+        "classes": num_classes,
+        "map_all": _mean(with_failed),
+    }
 
 
 def probability_of_so_few(hits: int, trials: int, chance: float) -> float:
     """Return how probable ``hits`` or fewer are where each of ``trials`` hits with probability ``chance``."""
-    logs = [
-        math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
-        + k * math.log(chance) + (trials - k) * math.log1p(-chance)
-        for k in range(hits + 1)
-    ]  # fmt: skip
-    return sum(map(math.exp, logs))
+    total = 0.0
+    for count in range(hits + 1):
+        # Of the binomial coefficient and the powers, the logarithms: their factors overflow.
+        ways = math.lgamma(trials + 1) - math.lgamma(count + 1) - math.lgamma(trials - count + 1)
+        total += math.exp(ways + count * math.log(chance) + (trials - count) * math.log1p(-chance))
+    return total
 
 
 class ClassPrecision(NamedTuple):
-    """Average precision of class ``index``, and how many ``videos`` have it."""
+    """How well one class is found.
+
+    Attributes:
+        index: of the class.
+        precision: its average precision, in [0, 1].
+        videos: how many have it.
+    """
 
     index: int
     precision: float
@@ -139,22 +187,28 @@ class ClassPrecision(NamedTuple):
 
 
 def class_precisions(results: Sequence[VideoResult], num_classes: int) -> list[ClassPrecision]:
-    """Of each class that a video has, in the order of the classes; failed videos are never found."""
-    read = [r for r in results if r.error is None]
+    """Return how well each class that a video has is found, in the order of the classes; failed videos never are."""
+    read = [result for result in results if result.error is None]
+    failed = [result for result in results if result.error is not None]
     scores, truth = _stacked(read, num_classes)
-    missed = _truth([r for r in results if r.error is not None], num_classes).sum(0).tolist()
-    videos = [int(count) + lost for count, lost in zip(truth.sum(0), missed, strict=True)]
-    return [
-        ClassPrecision(i, average_precision(scores[:, i], truth[:, i], missed[i]), videos[i])
-        for i in range(num_classes)
-        if videos[i]
-    ]
+    found = truth.sum(0).tolist()
+    missed = _truth(failed, num_classes).sum(0).tolist()
+
+    precisions = []
+    for index in range(num_classes):
+        videos = int(found[index]) + missed[index]
+        if videos:
+            precision = average_precision(scores[:, index], truth[:, index], missed[index])
+            precisions.append(ClassPrecision(index, precision, videos))
+    return precisions
 
 
 def _stacked(read: Sequence[VideoResult], num_classes: int) -> tuple[Tensor, Tensor]:
-    """Probabilities, float ``[N, K]``, and which classes are true, bool ``[N, K]``."""
-    scores = torch.stack([r.probabilities for r in read]) if read else torch.zeros(0, num_classes)
-    return scores, _truth(read, num_classes)
+    """Return probabilities, float ``[N, K]``, and which classes are true, bool ``[N, K]``."""
+    truth = _truth(read, num_classes)
+    if not read:
+        return torch.zeros(0, num_classes), truth
+    return torch.stack([result.probabilities for result in read]), truth
 
 
 def _truth(results: Sequence[VideoResult], num_classes: int) -> Tensor:
@@ -169,12 +223,13 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def confusion_matrix(results: Sequence[VideoResult], num_classes: int) -> Tensor:
-    """int64 ``[K, K]``: rows are true classes, columns predicted ones; failed videos do not count.
+    """Return int64 ``[K, K]``, rows true classes and columns predicted ones, of videos with one label each.
 
-    Of videos with one label each.
+    Failed videos do not count.
     """
     matrix = torch.zeros(num_classes, num_classes, dtype=torch.int64)
     for result in results:
         if result.error is None:
-            matrix[result.labels[0], int(result.probabilities.argmax())] += 1
+            predicted = int(result.probabilities.argmax())
+            matrix[result.labels[0], predicted] += 1
     return matrix

@@ -33,7 +33,7 @@ class VideoFeatures:
 
 @torch.inference_mode()
 def view_features(model: nn.Module, views: Iterable[Tensor], prepare: Callable[[Tensor], Tensor]) -> Tensor:
-    """Pooled features before the classifier, as a unit vector; of several views the mean of theirs, made unit again.
+    """Return the pooled features before the classifier, of length 1; of several views their mean, of length 1 again.
 
     Args:
         model: in evaluation mode; ``forward_features`` and ``forward_head`` as of ``VideoClassifier``.
@@ -41,10 +41,14 @@ def view_features(model: nn.Module, views: Iterable[Tensor], prepare: Callable[[
         prepare: uint8 clips on the CPU -> float clips on the model's device.
 
     Returns:
-        float32 ``[D]`` on the CPU, of length 1 (all zeros stay so).
+        float32 ``[D]`` on the CPU, of length 1; zeros stay zeros.
     """
-    vectors = [model.forward_head(model.forward_features(prepare(batch)), pre_logits=True) for batch in views]
-    return normalize(normalize(torch.cat(vectors).float(), dim=1).mean(0), dim=0).cpu()
+    batches = []
+    for batch in views:
+        maps = model.forward_features(prepare(batch))
+        batches.append(model.forward_head(maps, pre_logits=True))
+    vectors = normalize(torch.cat(batches).float(), dim=1)
+    return normalize(vectors.mean(0), dim=0).cpu()
 
 
 @torch.inference_mode()
@@ -57,11 +61,13 @@ def vote(
     k: int,
     num_classes: int,
 ) -> Tensor:
-    """Class probabilities of each query: the weights of its k neighbours, summed by class and divided by their sum.
+    """Return class probabilities of each query: the weights of its k neighbours, summed by class, over their sum.
 
     Args:
-        queries, memory: float32 ``[Q, D]`` and ``[M, D]``, rows of length 1, on one device with all the others.
-        query_ids, memory_ids: int64 ``[Q]`` and ``[M]``; a video of the memory has no vote on a query of the same id.
+        queries: float32 ``[Q, D]``, rows of length 1, on one device with all other tensors.
+        query_ids: int64 ``[Q]``.
+        memory: float32 ``[M, D]``, rows of length 1.
+        memory_ids: int64 ``[M]``; a video of the memory has no vote on a query of the same id.
         labels: int64 ``[M]`` in [0, num_classes).
         k: 1 to the number of videos that have a vote on each query.
         num_classes: how many columns.
@@ -70,10 +76,14 @@ def vote(
         float32 ``[Q, num_classes]`` in [0, 1], rows that sum to 1; 0 for a class of none of the k.
     """
     parts = []
-    for part, ids in zip(queries.split(QUERIES_AT_ONCE), query_ids.split(QUERIES_AT_ONCE), strict=True):
-        similarity = (part @ memory.T).masked_fill_(ids[:, None] == memory_ids, -torch.inf)
+    chunks = zip(queries.split(QUERIES_AT_ONCE), query_ids.split(QUERIES_AT_ONCE), strict=True)
+    for chunk, ids in chunks:
+        similarity = chunk @ memory.T
+        similarity.masked_fill_(ids[:, None] == memory_ids, -torch.inf)
         nearest = similarity.topk(k, dim=1)
-        # exp(s / 0.07) over its sum.
+
+        # The softmax is exp(s / 0.07) over its sum.
         weights = (nearest.values / TEMPERATURE).softmax(1)
-        parts.append(weights.new_zeros(len(part), num_classes).scatter_add_(1, labels[nearest.indices], weights))
+        votes = weights.new_zeros(len(chunk), num_classes)
+        parts.append(votes.scatter_add_(1, labels[nearest.indices], weights))
     return torch.cat(parts)

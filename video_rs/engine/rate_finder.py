@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from video_rs.engine.guards import FailureLimit
 from video_rs.engine.loop import failures_of
-from video_rs.engine.trainer import Trainer
+from video_rs.engine.step import Step
 from video_rs.runtime.errors import InputError
 
 # Over about ten steps: fastai's 0.98 spans fifty, half of a sweep of a hundred.
@@ -52,13 +53,18 @@ class Suggestion:
 
 
 def growing_rates(steps: int = 100, first: float = 1e-5, last: float = 10.0) -> list[float]:
-    """``steps`` rates from ``first`` to ``last``, each the same multiple of the one before."""
-    return [first * (last / first) ** (i / (steps - 1)) for i in range(steps)]
+    """Return ``steps`` rates from ``first`` to ``last``, each the same multiple of the one before."""
+    rates = []
+    for number in range(steps):
+        share = number / (steps - 1)
+        rates.append(first * (last / first) ** share)
+    return rates
 
 
 def smooth(losses: Sequence[float]) -> list[float]:
-    """Exponential moving average, divided by the sum of its weights: the first is the first loss itself."""
-    average, smoothed = 0.0, []
+    """Return the exponential moving average over the sum of its weights: the first is the first loss itself."""
+    average = 0.0
+    smoothed = []
     for count, loss in enumerate(losses, 1):
         average = SMOOTHING * average + (1 - SMOOTHING) * loss
         smoothed.append(average / (1 - SMOOTHING**count))
@@ -66,46 +72,65 @@ def smooth(losses: Sequence[float]) -> list[float]:
 
 
 def has_diverged(smoothed: Sequence[float]) -> bool:
-    """Whether the last smoothed loss is above ``DIVERGED`` times the lowest."""
+    """Return whether the last smoothed loss is above ``DIVERGED`` times the lowest."""
     return smoothed[-1] > DIVERGED * min(smoothed)
 
 
+class NonFiniteStart(InputError):
+    """The loss of the start weights is not finite, before any learning rate acts."""
+
+    def __init__(self, loss: float, grad_norm: float):
+        super().__init__(
+            f"the loss of the start weights is {loss:.4g}, its gradient's norm {grad_norm:.4g}, before any learning "
+            "rate acts"
+        )
+
+
 def sweep(
-    trainer: Trainer, batches: Iterable[Any], rates: Iterable[float], report_failure: Callable[[str, str], None]
+    step: Step,
+    batches: Iterable[Any],
+    micro_batches: int,
+    rates: Iterable[float],
+    failures: FailureLimit,
+    failed_video: Callable[[str, str], None],
 ) -> Sweep:
-    """Trains one step with each of ``rates``, until the loss diverges or is not finite.
+    """Train one step with each learning rate, until the loss diverges or is not finite.
 
     Args:
-        trainer: at its start; it is changed.
-        batches: micro-batches as for :func:`video_rs.engine.loop.fit`, enough of them for all rates.
+        step: at its start; it is changed.
+        batches: as for :func:`video_rs.engine.loop.fit`, enough of them for all rates.
+        micro_batches: how many batches make a step.
         rates: learning rates in their order.
-        report_failure: takes the path and reason of a sample that could not be read.
+        failures: refuses too large a share of samples that could not be read.
+        failed_video: takes the path and reason of a sample that could not be read.
 
     Raises:
-        InputError: too many samples could not be read, or the start weights' own loss is not finite.
+        TooManyFailed: too many samples could not be read.
+        NonFiniteStart: the loss of the start weights is not finite.
     """
     stream = iter(batches)
-    trainer.model.train()
+    step.model.train()
     tried: list[float] = []
     losses: list[float] = []
     before = None
+
     for rate in rates:
-        micro = [next(stream) for _ in range(trainer.settings.accumulation)]
-        step = trainer.train_step(micro, rate)
-        if step["failed"]:
-            for video, reason in failures_of(micro):
-                report_failure(video, reason)
-        trainer.check_failures()
-        if not step["finite"]:
+        batches_of_step = [next(stream) for _ in range(micro_batches)]
+        result = step(batches_of_step, rate)
+        if result.failed:
+            for video, reason in failures_of(batches_of_step):
+                failed_video(video, reason)
+        failures.add(result.clips + result.failed, result.failed)
+
+        if not result.finite:
             if before is None:
-                raise InputError(
-                    f"the loss of the start weights is {step['loss']:.4g}, its gradient's norm "
-                    f"{step['grad_norm']:.4g}, before any learning rate acts; check the weights, DATA.MEAN and DATA.STD"
-                )
+                raise NonFiniteStart(result.loss, result.grad_norm)
             return Sweep(tried, losses, before)
-        if step["clips"]:  # without one there is no loss
+
+        # Without a clip there is no loss.
+        if result.clips:
             tried.append(rate)
-            losses.append(step["loss"] / step["clips"])
+            losses.append(result.loss / result.clips)
             # The loss of a step tells of the rates before its own.
             if has_diverged(smooth(losses)):
                 return Sweep(tried, losses, before)
@@ -114,33 +139,48 @@ def sweep(
 
 
 def suggest(rates: Sequence[float], losses: Sequence[float]) -> Suggestion | None:
-    """Where the smoothed loss falls fastest over log(rate) on its way to the lowest, or None where it does not fall.
+    """Return where the smoothed loss falls fastest over log(rate) on its way to the lowest.
 
     The slope is the central difference, as in fastai and PyTorch Lightning; the first ``UNSETTLED`` steps are left out.
     The smoothed loss lags behind the loss by some steps, of which five are a factor of two in 100 rates from 1e-5 to
     10: take a suggestion for the upper end of what is good.
+
+    Returns:
+        None where the loss does not fall.
     """
     smoothed = np.array(smooth(losses))
-    lowest = UNSETTLED + int(np.argmin(smoothed[UNSETTLED:])) if len(smoothed) > UNSETTLED else 0
-    if lowest <= UNSETTLED or smoothed[UNSETTLED] - smoothed[lowest] <= CLEAR_FALL * _noise(losses[: lowest + 1]):
+    if len(smoothed) <= UNSETTLED:
         return None
+
+    lowest = UNSETTLED + int(np.argmin(smoothed[UNSETTLED:]))
+    if lowest == UNSETTLED:
+        return None
+    fall = smoothed[UNSETTLED] - smoothed[lowest]
+    if fall <= CLEAR_FALL * _noise(losses[: lowest + 1]):
+        return None
+
     slopes = np.gradient(smoothed, np.log(rates))
     steepest = UNSETTLED + int(np.argmin(slopes[UNSETTLED : lowest + 1]))
     return Suggestion(rates[steepest], rates[lowest])
 
 
 def risen_above(rates: Sequence[float], losses: Sequence[float]) -> float | None:
-    """The last of ``rates`` up to which the smoothed loss came near its lowest, or None where that is the very last."""
+    """Return the last rate up to which the smoothed loss came near its lowest; None where that is the very last."""
     smoothed = smooth(losses)
-    last = max((i for i, loss in enumerate(smoothed) if loss <= RISEN * min(smoothed)), default=0)
-    return rates[last] if last < len(rates) - 1 else None
+    last = 0
+    for number, loss in enumerate(smoothed):
+        if loss <= RISEN * min(smoothed):
+            last = number
+    if last >= len(rates) - 1:
+        return None
+    return rates[last]
 
 
 def _noise(losses: Sequence[float]) -> float:
-    """Standard deviation of the smoothed loss around its trend.
+    """Return the standard deviation of the smoothed loss around its trend.
 
-    That of a single loss is told by the differences of neighbours, in which the trend is small; an exponential moving
-    average of independent values has sqrt((1 - s) / (1 + s)) of it.
+    The deviation of a single loss is told by the differences of neighbours, in which the trend is small; an exponential
+    moving average of independent values has sqrt((1 - s) / (1 + s)) of it.
     """
     single = math.sqrt(float(np.mean(np.diff(losses) ** 2)) / 2)
     return single * math.sqrt((1 - SMOOTHING) / (1 + SMOOTHING))

@@ -15,7 +15,7 @@ from video_rs.data.loader import ViewLoader, Workers
 from video_rs.data.order import Partition
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.engine.checkpoint import load_checkpoint
-from video_rs.engine.evaluator import evaluate
+from video_rs.engine.evaluation import evaluate
 from video_rs.engine.metrics import VideoResult, top_labels
 from video_rs.lists.records import VideoRecord
 from video_rs.models import Architecture, VideoClassifier

@@ -4,18 +4,19 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from video_rs.builders import FREE_ON_RESUME, PATH_KEYS
-from video_rs.config import Config, config_from_text, flat
-from video_rs.video.fetching import is_url
+from video_rs.config import OPTIONS, PATH_KEYS, Config, config_from_text
 from video_rs.engine.checkpoint import changed_keys
-from video_rs.runtime.errors import InputError
-from video_rs.runs.run_folder import RunFolder
 from video_rs.models import Architecture
+from video_rs.runs.run_folder import RunFolder
+from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
+from video_rs.video.fetching import is_url
+
+MAY_CHANGE = tuple(option.key for option in OPTIONS if option.may_change)
 
 
 def refuse_two_starts(config: Config, finetune: str) -> None:
-    """Raises InputError where the command line and the config both name weights to start from."""
+    """Raise InputError where the command line and the config both name weights to start from."""
     if finetune and config.MODEL.PRETRAINED:
         raise InputError(
             f"--finetune {finetune} and MODEL.PRETRAINED {config.MODEL.PRETRAINED} both say where to start; "
@@ -23,62 +24,84 @@ def refuse_two_starts(config: Config, finetune: str) -> None:
         )
 
 
-def changed_settings(state: dict[str, Any], ours: dict[str, Any]) -> list[str]:
-    """What differs from the checkpoint's config, lists or class names, in words; keys that may change are left out."""
-    theirs_flat, ours_flat = (flat(config_from_text(identity["config"])) for identity in (state, ours))
-    moved = tuple(key for key in PATH_KEYS if _moved_along(key, theirs_flat, ours_flat))
-    changes = changed_keys(theirs_flat, ours_flat, (*FREE_ON_RESUME, *moved))
-    changes += [f"the {name} list" for name in ("train", "val") if state["dataset"][name] != ours["dataset"][name]]
-    if state["label_names"] != ours["label_names"]:
+def changed_settings(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+    """Return what differs between a checkpoint and a run in config, lists or class names, in words.
+
+    Args:
+        saved: the checkpoint.
+        current: ``config``, ``dataset`` and ``label_names`` as the run's own checkpoints will have them.
+    """
+    before = config_from_text(saved["config"]).flat()
+    now = config_from_text(current["config"]).flat()
+    moved = [key for key in PATH_KEYS if _has_moved_along(key, before, now)]
+    changes = changed_keys(before, now, ignored=(*MAY_CHANGE, *moved))
+
+    for name in ("train", "val"):
+        if saved["dataset"][name] != current["dataset"][name]:
+            changes.append(f"the {name} list")
+    if saved["label_names"] != current["label_names"]:
         changes.append("the class names or their order")
     return changes
 
 
-def _moved_along(key: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+def _has_moved_along(key: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Return whether a path lies to the run's folder as it did: both were moved, or are seen from another place."""
-    paths = [(values[key], values["OUTPUT_DIR"]) for values in (theirs, ours)]
-    if not all(path and not is_url(path) for path, _ in paths):
-        return False
-    places = [os.path.relpath(os.path.abspath(path), os.path.abspath(run)) for path, run in paths]
+    places = []
+    for values in (before, now):
+        path = values[key]
+        if not path or is_url(path):
+            return False
+        places.append(os.path.relpath(os.path.abspath(path), os.path.abspath(values["OUTPUT_DIR"])))
     return places[0] == places[1]
 
 
-def refuse_other_model(state: dict[str, Any], ours: dict[str, Any], folder: RunFolder) -> None:
-    """Raises InputError where the checkpoint's state cannot be taken over, whatever is allowed."""
-    theirs_config, ours_config = (config_from_text(identity["config"]) for identity in (state, ours))
-    frozen, asked = (config.MODEL.FROZEN_STAGES for config in (theirs_config, ours_config))
-    if frozen != asked:
+def refuse_other_model(saved: Mapping[str, Any], current: Mapping[str, Any], folder: RunFolder) -> None:
+    """Raise InputError where the state of a checkpoint cannot be taken over, whatever is allowed.
+
+    Arguments as of :func:`changed_settings`.
+    """
+    _refuse_other_optimizer(config_from_text(saved["config"]), config_from_text(current["config"]), folder)
+    if saved["multi_label"] != current["multi_label"]:
         raise InputError(
-            f"{folder.last} holds the optimizer's state for MODEL.FROZEN_STAGES {frozen}, not {asked}; "
-            "keep that, or start a new run with --finetune"
-        )
-    method, asked = (config.SOLVER.OPTIMIZING_METHOD for config in (theirs_config, ours_config))
-    if method != asked:
-        raise InputError(
-            f"{folder.last} holds the state of {method}, which {asked} cannot take over; "
-            f"keep SOLVER.OPTIMIZING_METHOD {method}, or start a new run with --finetune"
-        )
-    decay, asked = (config.SOLVER.LAYER_DECAY for config in (theirs_config, ours_config))
-    if (decay == 1) != (asked == 1):
-        raise InputError(
-            f"{folder.last} holds the optimizer's state for SOLVER.LAYER_DECAY {decay:g}, which has other groups than "
-            f"{asked:g}; keep that, or start a new run with --finetune"
-        )
-    if state["multi_label"] != ours["multi_label"]:
-        raise InputError(
-            f"{folder.last} was trained with DATA.MULTI_LABEL {str(state['multi_label']).lower()}, so its outputs mean "
+            f"{folder.last} was trained with DATA.MULTI_LABEL {str(saved['multi_label']).lower()}, so its outputs mean "
             "something else; keep that, or start a new run with --finetune"
         )
-    differences = model_differences(state, ours)
-    if state["num_classes"] != ours["num_classes"]:
-        differences.append(f"{pluralize(state['num_classes'], 'class', 'classes')} -> {ours['num_classes']}")
+
+    differences = model_differences(saved, current)
+    if saved["num_classes"] != current["num_classes"]:
+        differences.append(f"{pluralize(saved['num_classes'], 'class', 'classes')} -> {current['num_classes']}")
     if differences:
         raise InputError(
             f"{folder.last} holds another model ({'; '.join(differences)}); start a new run in another OUTPUT_DIR"
         )
 
 
-def model_differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
-    """``field: theirs -> ours`` for what makes two checkpoints' networks different ones."""
-    there, here = (Architecture(**identity["architecture"]) for identity in (theirs, ours))
-    return [f"{name}: {getattr(there, name)!r} -> {getattr(here, name)!r}" for name in there.differing_fields(here)]
+def _refuse_other_optimizer(before: Config, now: Config, folder: RunFolder) -> None:
+    """Raise InputError where the optimizer's state is of other parameters, groups or another method."""
+    frozen = before.MODEL.FROZEN_STAGES
+    if frozen != now.MODEL.FROZEN_STAGES:
+        raise InputError(
+            f"{folder.last} holds the optimizer's state for MODEL.FROZEN_STAGES {frozen}, not "
+            f"{now.MODEL.FROZEN_STAGES}; keep that, or start a new run with --finetune"
+        )
+
+    method = before.SOLVER.OPTIMIZING_METHOD
+    if method != now.SOLVER.OPTIMIZING_METHOD:
+        raise InputError(
+            f"{folder.last} holds the state of {method}, which {now.SOLVER.OPTIMIZING_METHOD} cannot take over; "
+            f"keep SOLVER.OPTIMIZING_METHOD {method}, or start a new run with --finetune"
+        )
+
+    decay = before.SOLVER.LAYER_DECAY
+    if (decay == 1) != (now.SOLVER.LAYER_DECAY == 1):
+        raise InputError(
+            f"{folder.last} holds the optimizer's state for SOLVER.LAYER_DECAY {decay:g}, which has other groups than "
+            f"{now.SOLVER.LAYER_DECAY:g}; keep that, or start a new run with --finetune"
+        )
+
+
+def model_differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+    """Return ``field: before -> now`` for what makes the networks of two checkpoints different ones."""
+    before = Architecture(**saved["architecture"])
+    now = Architecture(**current["architecture"])
+    return [f"{name}: {getattr(before, name)!r} -> {getattr(now, name)!r}" for name in before.differing_fields(now)]

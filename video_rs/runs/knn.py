@@ -10,27 +10,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from video_rs import builders
+from video_rs.builders import build_preprocessing, build_view_loader, single_view
 from video_rs.config import Config, config_from_text
-from video_rs.video.fetching import handler_names, register_handlers
-from video_rs.lists.label_map import read_label_map
-from video_rs.lists.reading import read_listing
 from video_rs.data.preprocessing import Preprocessing
-from video_rs.lists.records import RecordList, read_records
-from video_rs.runtime import distributed
-from video_rs.runtime.devices import pick_device
 from video_rs.engine.checkpoint import load_checkpoint
-from video_rs.models.convolution_check import require_right_convolutions
-from video_rs.engine.evaluator import gather_results, over_videos
+from video_rs.engine.evaluation import evaluate_each, gather_results
 from video_rs.engine.metrics import VideoResult
 from video_rs.engine.neighbours import TEMPERATURE, VideoFeatures, view_features, vote
-from video_rs.runtime.errors import InputError
 from video_rs.inference.predictor import load_classifier
-from video_rs.runtime.progress import print_line, print_notes, videos_with_progress
-from video_rs.runs.test import finish, folder_name, metrics_of, output_folder, records_to_test
+from video_rs.lists.checks import require_files, require_labels
+from video_rs.lists.label_map import read_label_map
+from video_rs.lists.reading import read_listing
+from video_rs.lists.records import RecordList, read_records
 from video_rs.models import VideoClassifier
+from video_rs.models.convolution_check import require_right_convolutions
+from video_rs.runs.results import Evaluation
+from video_rs.runs.test import TestOutcome, finish, folder_name, output_folder, records_to_test
+from video_rs.runtime import distributed
+from video_rs.runtime.devices import pick_device
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.progress import print_line, print_notes, videos_with_progress
 from video_rs.runtime.torch_files import find_checkpoint
 from video_rs.runtime.wording import pluralize
+from video_rs.video.fetching import handler_names, register_handlers
 
 # One centre view of each video: as published, and a training list with all of TEST's views would take days.
 ONE_VIEW = ("TEST.NUM_ENSEMBLE_VIEWS", "TEST.NUM_SPATIAL_CROPS")
@@ -39,7 +41,7 @@ ONE_VIEW = ("TEST.NUM_ENSEMBLE_VIEWS", "TEST.NUM_SPATIAL_CROPS")
 def run_knn(
     checkpoint_path: str, k: int, list_path: str = "", overrides: Sequence[str] = (), split: str = ""
 ) -> dict[str, Any]:
-    """Tests the features and writes metrics.json, predictions.jsonl and report.html, by default in ``<run>/knn``.
+    """Test the features and write metrics.json, predictions.jsonl and report.html, by default in ``<run>/knn``.
 
     A video takes the classes of its ``k`` nearest in the memory (:mod:`video_rs.engine.neighbours`), by the features
     of one centre view of each. A video that is in the memory itself, by path and segment, does not vote for itself.
@@ -68,73 +70,57 @@ def run_knn(
     # Whatever the classifier was trained for, a neighbour's vote is for one class.
     config = config_from_text(checkpoint["config"], overrides)
     config = config_from_text(config.dump(), {"DATA.MULTI_LABEL": False})
+
     device = pick_device(config.DEVICE)
     distributed.join_process_group(device)
-    memory, records = _records(config, list_path, checkpoint["label_names"], overrides, split)
-    own = _same_videos(memory, records)
-    _require_neighbours(k, memory, own, range(len(memory)))
+    memory, records = _read_lists(config, list_path, checkpoint["label_names"], overrides, split)
+    ids = _video_ids(memory, records)
+    _require_neighbours(k, memory, ids, range(len(memory)))
     folder = output_folder(Path(checkpoint_path), config, overrides, folder_name("knn", split), list_path)
-    preprocessing = builders.single_view(builders.build_preprocessing(config))
+
+    preprocessing = single_view(build_preprocessing(config))
     model = load_classifier(checkpoint, device)
     require_right_convolutions(model, preprocessing.clip_shape(config.TEST.BATCH_SIZE))
+    extractor = FeatureExtractor(config, model, preprocessing)
 
-    remembered, failures = _remember(config, model, memory, preprocessing)
-    _require_neighbours(k, memory, own, [v.index for v in remembered])
+    remembered, failures = _remember(extractor, memory)
+    _require_neighbours(k, memory, ids, [video.index for video in remembered])
+    queries = extractor.features(records, "test")
+    probabilities = _vote(queries, remembered, memory, ids, k, device)
+    results = gather_results(_results(queries, records, probabilities))
 
-    queries = _features(config, model, records, preprocessing, "test")
-    probabilities = iter(_vote(queries, remembered, memory, own, k, device))
-    results = gather_results([_result(q, records, next(probabilities) if q.error is None else None) for q in queries])
-    names = memory.label_names
+    evaluation = Evaluation(config, records.records, memory.label_names, preprocessing, results)
+    judged = dataclasses.replace(evaluation, results=[_without_luck(result) for result in results])
     metrics = {
-        **metrics_of(config, [_without_luck(r) for r in results], len(names), preprocessing, checkpoint_path),
+        **judged.metrics(checkpoint_path),
         "neighbours": k,
         "memory": len(memory),
         "memory_failed": len(failures),
         "list": records.source,
         "memory_list": memory.source,
     }
-    notes = _notes(metrics, memory, own)
+    notes = _notes(metrics, memory, ids)
     for note in notes[1:]:
         print_line(note)
+
+    voters = f"{k} nearest of {pluralize(len(remembered), 'video')} of {memory.source}"
     finish(
         folder,
-        config,
-        checkpoint["step"],
-        metrics,
-        records,
-        results,
-        names,
-        preprocessing,
-        title=f"Test of the features of {checkpoint_path}",
-        notes=notes,
-        how=f"{k} nearest of {pluralize(len(remembered), 'video')} of {memory.source}, one centre view each",
-        failures=[(video, f"of the memory: {reason}") for video, reason in failures],
+        TestOutcome(
+            evaluation,
+            metrics,
+            checkpoint["step"],
+            title=f"Test of the features of {checkpoint_path}",
+            description=f"{voters}, one centre view each",
+            notes=notes,
+            failures=[(video, f"of the memory: {reason}") for video, reason in failures],
+        ),
     )
     return metrics
 
 
-def _remember(
-    config: Config, model: VideoClassifier, memory: RecordList, preprocessing: Preprocessing
-) -> tuple[list[VideoFeatures], list[tuple[str, str]]]:
-    """Features of the memory's readable videos, on every process, and (video, reason) of the others, each said.
-
-    Raises:
-        InputError: not one could be read.
-    """
-    found = gather_results(_features(config, model, memory, preprocessing, "memory"))
-    failures = [(memory.records[v.index].path, v.error) for v in found if v.error is not None]
-    for video, reason in failures:
-        print_line(f"cannot read {video} of the memory: {reason}")
-    if len(failures) == len(found):
-        video, reason = failures[0]
-        raise InputError(
-            f"none of {pluralize(len(memory), 'video')} of the memory could be read; first: {video}: {reason}"
-        )
-    return [v for v in found if v.error is None], failures
-
-
 def _refuse(checkpoint_path: str, k: int, overrides: Sequence[str]) -> None:
-    """InputError for what cannot be asked."""
+    """Raise InputError for what cannot be asked."""
     if k < 1:
         raise InputError(f"--knn is {k}; allowed: a whole number, at least 1, such as 20")
     for key in overrides[::2]:
@@ -144,128 +130,192 @@ def _refuse(checkpoint_path: str, k: int, overrides: Sequence[str]) -> None:
             raise InputError(f"{key} has no effect with --knn, which takes one centre view of each video; leave it out")
 
 
-def _records(
+def _read_lists(
     config: Config, list_path: str, names: Sequence[str], overrides: Sequence[str], split: str
 ) -> tuple[RecordList, RecordList]:
-    """The memory and the videos to test, with one set of class names; see :func:`run_knn`."""
+    """Return the memory and the videos to test, with one set of class names; see :func:`run_knn`."""
     given = overrides[::2]
-    register_handlers(handler_names(config.DATA.PATH_HANDLERS))  # lists may be behind them too
-    source, root, own_names = config.DATA.TRAIN_LIST, config.DATA.ROOT, names
+    # Lists may lie behind a handler, too.
+    register_handlers(handler_names(config.DATA.PATH_HANDLERS))
+    source = config.DATA.TRAIN_LIST
+    root = config.DATA.ROOT
+    memory_names: Sequence[str] | None = names
     if "DATA.TRAIN_LIST" in given:
-        own_names = None
+        memory_names = None
     elif list_path:
         # The run's DATA.ROOT goes with its own lists, not with another.
         list_root = root if "DATA.ROOT" in given else ""
-        if any(row.split == "train" for row in read_listing(list_path, list_root, require_labels=False).rows):
-            source, root, own_names = list_path, list_root, None
+        rows = read_listing(list_path, list_root, require_labels=False).rows
+        if any(row.split == "train" for row in rows):
+            source = list_path
+            root = list_root
+            memory_names = None
+
     if not source:
         raise InputError(
             "DATA.TRAIN_LIST is empty, and --knn takes neighbours from it; set it, or give a --list with train rows"
         )
     if config.DATA.LABEL_MAP and "DATA.LABEL_MAP" in given:
-        own_names = read_label_map(config.DATA.LABEL_MAP)
-    classes = len(own_names) if own_names else None
-    memory = read_records(source, split="train", root=root, label_names=own_names, num_classes=classes)
-    builders.require_files(memory)
+        memory_names = read_label_map(config.DATA.LABEL_MAP)
+
+    num_classes = len(memory_names) if memory_names else None
+    memory = read_records(source, split="train", root=root, label_names=memory_names, num_classes=num_classes)
+    require_files(memory)
     try:
         records = records_to_test(config, list_path, memory.label_names, "DATA.ROOT" in given, split)
     except InputError as error:
-        if not list_path or own_names is None or not Path(list_path).exists():
+        if not list_path or memory_names is None or not Path(list_path).exists():
             raise
         raise InputError(
             f"{error} ({list_path} has no train rows, so that neighbours and classes are those of {source})"
         ) from error
+
     print_notes((*memory.notes, *records.notes))
     for part in (memory, records):
-        builders.require_labels(part, multi_label=False, for_several="leave out --knn")
+        require_labels(part, multi_label=False, for_several="leave out --knn")
     return memory, records
 
 
 @dataclasses.dataclass(frozen=True)
-class _SameVideos:
+class VideoIds:
     """Which rows of the two lists are one video, or one segment of it: int64 ids, equal where they are."""
 
     memory: Tensor
     queries: Tensor
 
-    def with_itself(self) -> int:
-        """How many videos to test are in the memory."""
+    def queries_in_memory(self) -> int:
+        """Return how many videos to test are in the memory."""
         return int(torch.isin(self.queries, self.memory).sum())
 
 
-def _same_videos(memory: RecordList, records: RecordList) -> _SameVideos:
-    """Numbers the (path, start, end) of both lists."""
+def _video_ids(memory: RecordList, records: RecordList) -> VideoIds:
+    """Number the (path, start, end) of both lists."""
     numbers: dict[tuple, int] = {}
-    ids = [
-        torch.tensor([numbers.setdefault((r.path, r.start or 0.0, r.end), len(numbers)) for r in part.records])
-        for part in (memory, records)
-    ]
-    return _SameVideos(*ids)
+    ids = []
+    for part in (memory, records):
+        own = []
+        for record in part.records:
+            segment = (record.path, record.start or 0.0, record.end)
+            own.append(numbers.setdefault(segment, len(numbers)))
+        ids.append(torch.tensor(own))
+    return VideoIds(*ids)
 
 
-def _require_neighbours(k: int, memory: RecordList, own: _SameVideos, readable: Sequence[int]) -> None:
-    """InputError where some video to test has fewer than ``k`` others among the ``readable`` ones of the memory."""
-    ids = own.memory[torch.as_tensor(readable)]
-    copies = Counter(ids.tolist())
-    fewest = len(ids) - max(copies[i] for i in own.queries.tolist())
+def _require_neighbours(k: int, memory: RecordList, ids: VideoIds, readable: Sequence[int]) -> None:
+    """Raise InputError where some video to test has fewer than ``k`` others among the readable ones of the memory."""
+    voters = ids.memory[torch.as_tensor(readable)]
+    copies = Counter(voters.tolist())
+    fewest = len(voters) - max(copies[query] for query in ids.queries.tolist())
     if k <= fewest:
         return
-    unread = f" ({len(memory) - len(ids)} of them could not be read)" if len(ids) < len(memory) else ""
-    itself = ", and a video to test that is among them does not count" if fewest < len(ids) else ""
+
+    unread = ""
+    if len(voters) < len(memory):
+        unread = f" ({len(memory) - len(voters)} of them could not be read)"
+    itself = ""
+    if fewest < len(voters):
+        itself = ", and a video to test that is among them does not count"
+    advice = f"give at most {fewest}, or a longer list" if fewest else "give a longer list"
     raise InputError(
-        f"--knn is {k}, but {memory.source} has {pluralize(len(memory), 'training video')}{unread}{itself}; "
-        + (f"give at most {fewest}, or a longer list" if fewest else "give a longer list")
+        f"--knn is {k}, but {memory.source} has {pluralize(len(memory), 'training video')}{unread}{itself}; {advice}"
     )
 
 
-def _features(
-    config: Config, model: VideoClassifier, records: RecordList, preprocessing: Preprocessing, name: str
-) -> list[VideoFeatures]:
-    """Features of this process's share of ``records``, in their order."""
-    prepare = partial(preprocessing.prepare, device=next(model.parameters()).device)
-    loader = builders.build_view_loader(config, records, preprocessing)
-    videos = over_videos(model, loader, prepare, config.TEST.BATCH_SIZE, view_features)
-    return [
-        VideoFeatures(item.index, features, item.error)
-        for item, features in videos_with_progress(videos, len(loader), name)
-    ]
+@dataclasses.dataclass(frozen=True)
+class FeatureExtractor:
+    """A network that is asked for its features.
+
+    Attributes:
+        config: of the run.
+        model: in any mode.
+        preprocessing: the views of each video.
+    """
+
+    config: Config
+    model: VideoClassifier
+    preprocessing: Preprocessing
+
+    def features(self, records: RecordList, title: str) -> list[VideoFeatures]:
+        """Return the features of this process's part of some records, in their order; ``title`` names the progress."""
+        prepare = partial(self.preprocessing.prepare, device=next(self.model.parameters()).device)
+        loader = build_view_loader(self.config, records, self.preprocessing)
+        videos = evaluate_each(self.model, loader, prepare, self.config.TEST.BATCH_SIZE, view_features)
+        found = []
+        for item, features in videos_with_progress(videos, len(loader), title):
+            found.append(VideoFeatures(item.index, features, item.error))
+        return found
+
+
+def _remember(extractor: FeatureExtractor, memory: RecordList) -> tuple[list[VideoFeatures], list[tuple[str, str]]]:
+    """Return the features of the memory's readable videos on every process, and (video, reason) of the others.
+
+    Raises:
+        InputError: not one could be read.
+    """
+    readable = []
+    failures = []
+    for video in gather_results(extractor.features(memory, "memory")):
+        if video.error is None:
+            readable.append(video)
+            continue
+        path = memory.records[video.index].path
+        print_line(f"cannot read {path} of the memory: {video.error}")
+        failures.append((path, video.error))
+
+    if not readable:
+        path, reason = failures[0]
+        raise InputError(
+            f"none of {pluralize(len(memory), 'video')} of the memory could be read; first: {path}: {reason}"
+        )
+    return readable, failures
 
 
 def _vote(
     queries: Sequence[VideoFeatures],
     remembered: Sequence[VideoFeatures],
     memory: RecordList,
-    own: _SameVideos,
+    ids: VideoIds,
     k: int,
     device: torch.device,
 ) -> Tensor:
-    """Class probabilities float32 ``[n, K]`` on the CPU of the ``n`` queries that could be read, in their order."""
-    read = [q for q in queries if q.error is None]
+    """Return class probabilities, float32 ``[n, K]`` on the CPU, of the queries that could be read, in their order."""
+    read = [query for query in queries if query.error is None]
     if not read:
         return torch.empty(0, len(memory.label_names))
+
     labels = torch.tensor([record.labels[0] for record in memory.records])
-    where, rows = ([v.index for v in part] for part in (remembered, read))
+    voters = [video.index for video in remembered]
     tensors = (
-        torch.stack([q.features for q in read]),
-        own.queries[rows],
-        torch.stack([v.features for v in remembered]),
-        own.memory[where],
-        labels[where],
+        torch.stack([query.features for query in read]),
+        ids.queries[[query.index for query in read]],
+        torch.stack([video.features for video in remembered]),
+        ids.memory[voters],
+        labels[voters],
     )
-    return vote(*(tensor.to(device) for tensor in tensors), k, len(memory.label_names)).cpu()
+    on_device = [tensor.to(device) for tensor in tensors]
+    return vote(*on_device, k, len(memory.label_names)).cpu()
 
 
-def _result(query: VideoFeatures, records: RecordList, probabilities: Tensor | None) -> VideoResult:
-    """``probabilities`` float32 ``[K]``, or None where the video could not be read."""
-    record = records.records[query.index]
-    if probabilities is None:
-        return VideoResult(query.index, record.path, record.labels, error=query.error, id=record.id)
-    # A copy: a row of a matrix would be sent to the other processes with the whole matrix.
-    return VideoResult(query.index, record.path, record.labels, probabilities.clone(), views=1, id=record.id)
+def _results(queries: Sequence[VideoFeatures], records: RecordList, probabilities: Tensor) -> list[VideoResult]:
+    """Return a result for each query; ``probabilities`` has a row for each that could be read."""
+    rows = iter(probabilities)
+    results = []
+    for query in queries:
+        record = records.records[query.index]
+        if query.error is not None:
+            results.append(VideoResult(query.index, record.path, record.labels, error=query.error, id=record.id))
+            continue
+        # A copy: a row of a matrix would be sent to the other processes with the whole matrix.
+        own = next(rows).clone()
+        results.append(VideoResult(query.index, record.path, record.labels, own, views=1, id=record.id))
+    return results
 
 
 def _without_luck(result: VideoResult) -> VideoResult:
-    """A true class without a vote comes last: among others without one, only their order would make it a hit."""
+    """Return the result with a true class that got no vote at the end.
+
+    Among others without a vote, only their order would make it a hit.
+    """
     if result.error is not None or result.probabilities[result.labels[0]] > 0:
         return result
     probabilities = result.probabilities.clone()
@@ -273,14 +323,15 @@ def _without_luck(result: VideoResult) -> VideoResult:
     return dataclasses.replace(result, probabilities=probabilities)
 
 
-def _notes(metrics: dict[str, Any], memory: RecordList, own: _SameVideos) -> list[str]:
-    """How it was done; then, where there are any, videos that vote less than one would think."""
+def _notes(metrics: dict[str, Any], memory: RecordList, ids: VideoIds) -> list[str]:
+    """Return how it was done; then, where there are any, videos that vote less than one would think."""
     notes = [
         f"no classifier: the {metrics['neighbours']} nearest of {pluralize(len(memory), 'video')} of {memory.source} "
         f"vote, by the cosine similarity s of the features of one centre view, with weight exp(s / {TEMPERATURE})"
     ]
-    if itself := own.with_itself():
-        notes.append(f"{itself} of {metrics['videos']} videos are in the memory too, and do not vote for themselves")
+    in_memory = ids.queries_in_memory()
+    if in_memory:
+        notes.append(f"{in_memory} of {metrics['videos']} videos are in the memory too, and do not vote for themselves")
     if metrics["memory_failed"]:
         notes.append(
             f"{metrics['memory_failed']} of {pluralize(len(memory), 'video')} of the memory could not be read: no votes"

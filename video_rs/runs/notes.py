@@ -1,56 +1,110 @@
-"""What a run says of itself before its first step, and what it finds doubtful about what it was given."""
+"""What a run says of itself before its first step, and what is doubtful about what it was given."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
+from video_rs.builders import Training
 from video_rs.lists.class_notes import alike_names_notes, empty_classes_note
+from video_rs.lists.records import RecordList
 from video_rs.lists.sources.folder import mirrored_names
+from video_rs.models.resnet3d import FEATURES
 from video_rs.runtime import distributed
-from video_rs.runtime.progress import print_line
 from video_rs.runtime.wording import pluralize
 
-if TYPE_CHECKING:
-    from video_rs.runs.train import Run
 
-PARTS = ("res5", "res4", "res3", "res2", "stem")
+@dataclass(frozen=True)
+class Beginning:
+    """A run before its first step.
+
+    Attributes:
+        training: what is trained.
+        folder: of the run.
+        has_trained_weights: whether it starts from trained weights, or goes on.
+    """
+
+    training: Training
+    folder: Path
+    has_trained_weights: bool
 
 
-def announce(run: "Run") -> None:
-    """A line about the network, the data and the steps, and a note for each thing that may not be meant."""
-    settings, solver, total = run.settings, run.config.SOLVER, run.settings.total_steps
-    sizes = [(p.numel(), p.requires_grad) for p in run.trainer.model.parameters()]
-    parameters, trained = sum(n for n, _ in sizes) / 1e6, sum(n for n, learns in sizes if learns) / 1e6
-    frozen = f" ({trained:.2f} M of them trained)" if run.config.MODEL.FROZEN_STAGES else ""
-    steps = f"{pluralize(total, 'step')} of {pluralize(settings.batch_size, 'clip')} ({settings.epoch(total):.1f} epochs)"
-    classes = pluralize(len(run.names), "class", "classes")
-    print_line(
-        f"{run.config.MODEL.ARCH}, {parameters:.2f} M parameters{frozen}, {classes}; "
-        f"{pluralize(len(run.train_records), 'training video')}, {len(run.val_records or ())} for validation; {steps} on "
-        f"{distributed.world_size()} x {run.device.type}, output in {run.folder.path}"
-    )
-    if (data := run.config.DATA).TARGET_FPS:
-        seconds = data.NUM_FRAMES * data.SAMPLING_RATE / data.TARGET_FPS
-        print_line(
-            f"clips of {data.NUM_FRAMES} frames span {seconds:.3g} s of every video, whatever its rate "
-            f"(DATA.TARGET_FPS {data.TARGET_FPS:g})"
+def summary(beginning: Beginning) -> Iterator[str]:
+    """Yield lines about the network, the data, the steps, and the options that change what others mean."""
+    training = beginning.training
+    config = training.config
+    yield _what_is_trained(beginning)
+
+    if config.DATA.TARGET_FPS:
+        seconds = config.DATA.NUM_FRAMES * config.DATA.SAMPLING_RATE / config.DATA.TARGET_FPS
+        yield (
+            f"clips of {config.DATA.NUM_FRAMES} frames span {seconds:.3g} s of every video, whatever its rate "
+            f"(DATA.TARGET_FPS {config.DATA.TARGET_FPS:g})"
         )
+
+    solver = config.SOLVER
     if solver.LR_FOR_BATCH_SIZE:
-        print_line(
-            f"learning rate {solver.BASE_LR:.4g} x {settings.batch_size} / {solver.LR_FOR_BATCH_SIZE} clips = "
-            f"{settings.base_lr:.4g} (SOLVER.LR_FOR_BATCH_SIZE)"
+        yield (
+            f"learning rate {solver.BASE_LR:.4g} x {training.plan.batch_size} / {solver.LR_FOR_BATCH_SIZE} clips = "
+            f"{training.step.schedule.base_lr:.4g} (SOLVER.LR_FOR_BATCH_SIZE)"
         )
     if solver.LAYER_DECAY != 1:
-        rates = [f"{name} {solver.LAYER_DECAY**depth:.2g}" for depth, name in enumerate(("classifier", *PARTS))]
-        print_line(f"rates over the learning rate: {', '.join(rates)} (SOLVER.LAYER_DECAY)")
-    if (weights := run.trainer.loss.weights) is not None:
-        there = {label for r in run.train_records.records for label in r.labels}
-        least, *_, most = sorted((float(weights[label]), run.names[label]) for label in (*there, *there))
-        print_line(f"weights in the loss: {least[0]:.2g} ({least[1]}) to {most[0]:.2g} ({most[1]}) (SOLVER.CLASS_WEIGHTS)")
-    for note in filter(None, (doubt(run) for doubt in DOUBTS)):
-        print_line(f"note: {note}")
+        parts = ("classifier", *reversed(FEATURES))
+        rates = [f"{name} {solver.LAYER_DECAY**depth:.2g}" for depth, name in enumerate(parts)]
+        yield f"rates over the learning rate: {', '.join(rates)} (SOLVER.LAYER_DECAY)"
+    if solver.CLASS_WEIGHTS:
+        yield _class_weights(training)
 
 
-def _of_names(run: "Run") -> str:
-    named, classes = len(run.train_records.label_names), len(run.names)
+def _what_is_trained(beginning: Beginning) -> str:
+    """Return the line with network, data, steps and device."""
+    training = beginning.training
+    parameters = 0
+    trained = 0
+    for parameter in training.step.model.parameters():
+        parameters += parameter.numel()
+        if parameter.requires_grad:
+            trained += parameter.numel()
+    frozen = f" ({trained / 1e6:.2f} M of them trained)" if training.config.MODEL.FROZEN_STAGES else ""
+
+    lists = training.lists
+    classes = pluralize(len(lists.label_names), "class", "classes")
+    videos = pluralize(len(lists.train), "training video")
+    held_out = 0 if lists.val is None else len(lists.val)
+
+    plan = training.plan
+    epochs = plan.epoch(plan.total_steps)
+    steps = f"{pluralize(plan.total_steps, 'step')} of {pluralize(plan.batch_size, 'clip')} ({epochs:.1f} epochs)"
+    return (
+        f"{training.config.MODEL.ARCH}, {parameters / 1e6:.2f} M parameters{frozen}, {classes}; {videos}, {held_out} "
+        f"for validation; {steps} on {distributed.world_size()} x {training.device.type}, output in {beginning.folder}"
+    )
+
+
+def _class_weights(training: Training) -> str:
+    """Return the line with the smallest and the largest weight of a class that has videos."""
+    weights = training.step.objective.loss.weights
+    names = training.lists.label_names
+    present = {label for record in training.lists.train.records for label in record.labels}
+    pairs = sorted((float(weights[label]), names[label]) for label in present)
+    least_weight, least_name = pairs[0]
+    most_weight, most_name = pairs[-1]
+    return (
+        f"weights in the loss: {least_weight:.2g} ({least_name}) to {most_weight:.2g} ({most_name}) "
+        "(SOLVER.CLASS_WEIGHTS)"
+    )
+
+
+def doubts(beginning: Beginning) -> list[str]:
+    """Return a sentence for each thing that may not be meant."""
+    found = [doubt(beginning) for doubt in DOUBTS]
+    return [sentence for sentence in found if sentence]
+
+
+def unnamed_classes(beginning: Beginning) -> str:
+    """Return a sentence on a network with more classes than there are names."""
+    lists = beginning.training.lists
+    named = len(lists.train.label_names)
+    classes = len(lists.label_names)
     if named == classes:
         return ""
     return (
@@ -59,34 +113,60 @@ def _of_names(run: "Run") -> str:
     )
 
 
-def _of_empty_classes(run: "Run") -> str:
-    present = {label for record in run.train_records.records for label in record.labels}
-    return empty_classes_note(present, run.train_records.label_names, "training videos")
+def empty_classes(beginning: Beginning) -> str:
+    """Return a sentence on classes without training videos."""
+    train = beginning.training.lists.train
+    present = {label for record in train.records for label in record.labels}
+    return empty_classes_note(present, train.label_names, "training videos")
 
 
-def _of_alike_names(run: "Run") -> str:
-    return "; ".join(alike_names_notes(run.train_records.label_names))
+def alike_names(beginning: Beginning) -> str:
+    """Return a sentence on class names that differ little."""
+    return "; ".join(alike_names_notes(beginning.training.lists.train.label_names))
 
 
-def _of_shared_videos(run: "Run") -> str:
-    training, held_out = (
-        {(r.path, r.start, r.end) for r in part.records} if part else set()
-        for part in (run.train_records, run.val_records)
-    )
-    if not training & held_out:
+def segments(records: RecordList | None) -> set[tuple[str, float | None, float | None]]:
+    """Return (path, start, end) of every record, or nothing where there is no list."""
+    if records is None:
+        return set()
+    return {(record.path, record.start, record.end) for record in records.records}
+
+
+def shared_videos(beginning: Beginning) -> str:
+    """Return a sentence on validation videos that are trained on."""
+    lists = beginning.training.lists
+    shared = segments(lists.train) & segments(lists.val)
+    if not shared:
         return ""
     return (
-        f"{len(training & held_out)} of {len(run.val_records)} validation videos are training videos too, so the "
-        "accuracy says little about new ones; give each list rows of its own, or a column split"
+        f"{len(shared)} of {len(lists.val)} validation videos are training videos too, so the accuracy says little "
+        "about new ones; give each list rows of its own, or a column split"
     )
 
 
-def _of_one_class(run: "Run") -> str:
-    return "there is a single class, so every answer is right; train with two or more" if len(run.names) == 1 else ""
+def single_class(beginning: Beginning) -> str:
+    """Return a sentence on a run of one class."""
+    if len(beginning.training.lists.label_names) > 1:
+        return ""
+    return "there is a single class, so every answer is right; train with two or more"
 
 
-def _of_mirroring(run: "Run") -> str:
-    mirrored = mirrored_names(run.names) if run.config.DATA.RANDOM_FLIP else []
+def single_labels(beginning: Beginning) -> str:
+    """Return a sentence on a multi-label run whose videos have one label each."""
+    training = beginning.training
+    if not training.config.DATA.MULTI_LABEL:
+        return ""
+    if any(len(record.labels) != 1 for record in training.lists.train.records):
+        return ""
+    return "DATA.MULTI_LABEL is true, but every training video has one label; without it, classes exclude each other"
+
+
+def mirrored_classes(beginning: Beginning) -> str:
+    """Return a sentence on mirroring of clips where a class is another one in the mirror."""
+    training = beginning.training
+    if not training.config.DATA.RANDOM_FLIP:
+        return ""
+    mirrored = mirrored_names(training.lists.label_names)
     if not mirrored:
         return ""
     return (
@@ -95,52 +175,51 @@ def _of_mirroring(run: "Run") -> str:
     )
 
 
-def _of_single_labels(run: "Run") -> str:
-    several = any(len(r.labels) != 1 for r in run.train_records.records)
-    if several or not run.config.DATA.MULTI_LABEL:
-        return ""
-    return "DATA.MULTI_LABEL is true, but every training video has one label; without it, classes exclude each other"
-
-
-def _of_frozen_chance(run: "Run") -> str:
-    if run.started_from or run.resumed_step is not None or not run.config.MODEL.FROZEN_STAGES:
+def frozen_random_weights(beginning: Beginning) -> str:
+    """Return a sentence on frozen parts that were never trained."""
+    frozen = beginning.training.config.MODEL.FROZEN_STAGES
+    if beginning.has_trained_weights or not frozen:
         return ""
     return (
-        f"MODEL.FROZEN_STAGES {run.config.MODEL.FROZEN_STAGES} keeps random weights; start from trained ones with "
-        "--finetune or MODEL.PRETRAINED"
+        f"MODEL.FROZEN_STAGES {frozen} keeps random weights; start from trained ones with --finetune or "
+        "MODEL.PRETRAINED"
     )
 
 
-def _of_unused_statistics(run: "Run") -> str:
-    if not run.config.BN.NUM_BATCHES_PRECISE:
+def unused_statistics(beginning: Beginning) -> str:
+    """Return a sentence on precise batch-norm statistics that are never computed."""
+    training = beginning.training
+    if not training.config.BN.NUM_BATCHES_PRECISE:
         return ""
-    if run.config.MODEL.FROZEN_STAGES == 5:
+    if training.config.MODEL.FROZEN_STAGES == 5:
         return "BN.NUM_BATCHES_PRECISE does nothing with MODEL.FROZEN_STAGES 5, which keeps all statistics"
-    if run.val_records is None:
+    if training.lists.val is None:
         return (
             "BN.NUM_BATCHES_PRECISE does nothing without a DATA.VAL_LIST: statistics are computed before a validation"
         )
     return ""
 
 
-def _of_warmup(run: "Run") -> str:
-    if run.settings.warmup_steps < run.settings.total_steps:
+def endless_warmup(beginning: Beginning) -> str:
+    """Return a sentence on a warm-up that is not shorter than the run."""
+    schedule = beginning.training.step.schedule
+    if schedule.warmup_steps < schedule.total_steps:
         return ""
     return (
-        f"the warm-up ({run.settings.warmup_steps} steps, SOLVER.WARMUP_EPOCHS) is not shorter than the run, so the "
+        f"the warm-up ({schedule.warmup_steps} steps, SOLVER.WARMUP_EPOCHS) is not shorter than the run, so the "
         "learning rate stays at 0 and nothing is learned; lower it for more than a smoke test"
     )
 
 
-DOUBTS = (
-    _of_names,
-    _of_empty_classes,
-    _of_alike_names,
-    _of_shared_videos,
-    _of_one_class,
-    _of_single_labels,
-    _of_mirroring,
-    _of_frozen_chance,
-    _of_unused_statistics,
-    _of_warmup,
+DOUBTS: tuple[Callable[[Beginning], str], ...] = (
+    unnamed_classes,
+    empty_classes,
+    alike_names,
+    shared_videos,
+    single_class,
+    single_labels,
+    mirrored_classes,
+    frozen_random_weights,
+    unused_statistics,
+    endless_warmup,
 )

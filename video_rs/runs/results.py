@@ -1,114 +1,207 @@
-"""What testing and the end of training write: metrics.json, predictions.jsonl and report.html."""
+"""Evaluation of a list, for testing, k-NN and validation: metrics, what is said of them, and the report."""
 
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from video_rs.runtime.atomic import replace_text
-from video_rs.data.dataset import segment
-from video_rs.video import open_video
-from video_rs.data.preprocessing import ClipSpec
-from video_rs.lists.records import VideoRecord
-from video_rs.engine.metrics import VideoResult, class_precisions, confusion_matrix, top_labels
-from video_rs.runtime.errors import InputError
-from video_rs.reports import Example, write_report
+from torch import Tensor, nn
 
+from video_rs.builders import Lists, build_view_loader
+from video_rs.config import Config
+from video_rs.data.counted_videos import note_counted_videos
+from video_rs.data.dataset import segment
+from video_rs.data.preprocessing import ClipSpec, Preprocessing
+from video_rs.engine.evaluation import evaluate, gather_results
+from video_rs.engine.metrics import VideoResult, class_precisions, confusion_matrix, summarize, top_labels
+from video_rs.inference.predictions import joined_labels
+from video_rs.lists.records import RecordList, VideoRecord
+from video_rs.reports import Example, write_report
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.progress import videos_with_progress
+from video_rs.video import open_video
+
+# Clips that a report shows, and frames of each.
 EXAMPLES = 8
 EXAMPLE_FRAMES = 6
 
 
-def joined(labels: Sequence[int], names: Sequence[str]) -> str | None:
-    """Names of the labels as a list file has them, several with ``;`` between; None where there is none."""
-    return ";".join(names[label] for label in labels) or None
+@dataclass(frozen=True)
+class Evaluation:
+    """What was evaluated, and what came out.
+
+    Attributes:
+        config: of the run.
+        records: the videos, in the order of their list.
+        label_names: of the classes, in their order.
+        preprocessing: the views of each video.
+        results: of each video; empty before an evaluation.
+    """
+
+    config: Config
+    records: Sequence[VideoRecord]
+    label_names: Sequence[str]
+    preprocessing: Preprocessing
+    results: Sequence[VideoResult]
+
+    @classmethod
+    def of(
+        cls, config: Config, lists: Lists, preprocessing: Preprocessing, results: Sequence[VideoResult]
+    ) -> "Evaluation":
+        """Return the evaluation of a run's validation list, without records where there is none."""
+        records = () if lists.val is None else lists.val.records
+        return cls(config, records, lists.label_names, preprocessing, results)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a video may have several classes."""
+        return self.config.DATA.MULTI_LABEL
+
+    def metrics(self, checkpoint: str | Path) -> dict[str, Any]:
+        """Return what metrics.json holds; ``checkpoint`` is what was evaluated."""
+        return {
+            **summarize(self.results, len(self.label_names), self.multi_label),
+            "clips": self.preprocessing.num_clips,
+            "crops": self.preprocessing.transform.num_crops,
+            "checkpoint": str(checkpoint),
+        }
 
 
-def prediction_row(result: VideoResult, names: Sequence[str]) -> dict[str, Any]:
-    """One line of predictions.jsonl: the video, its label, the five best classes, all probabilities, or its error."""
-    row = {"video": result.video, "id": result.id, "label": joined(result.labels, names)}
-    if result.error is not None:
-        return {**row, "top": [], "probabilities": None, "error": result.error}
-    probabilities = [round(p, 7) for p in result.probabilities.tolist()]
-    top = [{"label": label, "score": score} for label, score in top_labels(result.probabilities, names)]
-    return {**row, "top": top, "probabilities": probabilities, "error": None}
+def evaluate_records(
+    config: Config, model: nn.Module, records: RecordList, preprocessing: Preprocessing, title: str
+) -> list[VideoResult]:
+    """Return the results of all records in their order; each process reads and scores its part.
+
+    Args:
+        config: of the run.
+        model: clips -> logits.
+        records: a list as read.
+        preprocessing: the views of each video.
+        title: what the progress bar is called.
+    """
+    device = next(model.parameters()).device
+    loader = build_view_loader(config, records, preprocessing)
+    prepare = partial(preprocessing.prepare, device=device)
+    results = evaluate(model, note_counted_videos(loader), prepare, config.TEST.BATCH_SIZE, config.DATA.MULTI_LABEL)
+    return gather_results(list(videos_with_progress(results, len(loader), title)))
 
 
-def write_predictions(path: Path, results: Sequence[VideoResult], names: Sequence[str]) -> None:
-    """One JSON object a line for each video, in the list's order."""
-    rows = (json.dumps(prediction_row(result, names), ensure_ascii=False) + "\n" for result in results)
-    replace_text(path, "".join(rows))
+def describe(metrics: dict[str, Any]) -> str:
+    """Return mAP where there is one, both accuracies and the failures in one line."""
+    parts = []
+    if "map" in metrics:
+        judged = metrics["map_classes"]
+        classes = metrics["classes"]
+        over = f"{judged} classes" if judged == classes else f"{judged} of {classes} classes"
+        parts.append(f"mAP {metrics['map']:.4f} over {over}")
+
+    parts.append(f"top1 {metrics['top1']:.4f}")
+    parts.append(f"top{metrics['k']} {metrics['topk']:.4f}")
+    parts.append(f"videos {metrics['videos']}")
+
+    if metrics["failed"]:
+        parts.append(f"failed {metrics['failed']}")
+        with_failed = f"top1 with failed videos counted as wrong {metrics['top1_all']:.4f}"
+        if "map" in metrics:
+            with_failed += f", mAP {metrics['map_all']:.4f}"
+        parts.append(with_failed)
+    return "  ".join(parts)
 
 
-def pick_examples(
-    records: Sequence[VideoRecord], results: Sequence[VideoResult], names: Sequence[str], clip: ClipSpec, decoder: str
-) -> list[Example]:
-    """Clips for the report: wrong ones first in turn with right ones, spread over the list."""
-    read = [r for r in results if r.error is None]
-    wrong = [r for r in read if int(r.probabilities.argmax()) not in r.labels]
-    right = [r for r in read if int(r.probabilities.argmax()) in r.labels]
-    half = EXAMPLES // 2
-    from_wrong = _spread(wrong, max(half, EXAMPLES - len(right)))
-    chosen = from_wrong + _spread(right, EXAMPLES - len(from_wrong))
-    examples = []
-    for result in chosen:
-        frames = _example_frames(records[result.index], clip, decoder)
-        top = top_labels(result.probabilities, names, 3)
-        examples.append(Example(frames, result.video, joined(result.labels, names), top))
-    return examples
-
-
-def _spread(items: list, count: int) -> list:
-    """At most ``count`` items at even distances."""
-    return [items[i * len(items) // count] for i in range(count)] if len(items) > count else items
-
-
-def _example_frames(record: VideoRecord, clip: ClipSpec, decoder: str):
-    """A few frames over the centre clip, uint8 ``[T, H, W, 3]``."""
-    with open_video(record.path, decoder) as reader:
-        indices = clip.uniform(segment(reader, record), 1)[0]
-        picked = indices[:: max(1, len(indices) // EXAMPLE_FRAMES)][:EXAMPLE_FRAMES]
-        return reader.frames(picked)
-
-
-def write_outcome_report(
+def write_evaluation_report(
     path: Path,
+    evaluation: Evaluation,
     *,
     title: str,
     summary: dict[str, Any],
     log: list[dict[str, Any]],
-    records: Sequence[VideoRecord],
-    results: Sequence[VideoResult],
-    names: Sequence[str],
-    clip: ClipSpec,
-    decoder: str,
-    multi_label: bool,
     failures: list[tuple[str, str]],
-    config_text: str,
     notes: list[str],
 ) -> None:
-    """The HTML report over whatever there is: without results it holds the curves alone."""
-    examples: list[Example] = []
-    precisions = class_precisions(results, len(names)) if results and multi_label else None
-    if precisions is not None:
-        notes = [
-            *notes,
+    """Write report.html over whatever there is: without results it holds the curves alone.
+
+    Args:
+        path: the file to write.
+        evaluation: what was evaluated.
+        title: headline.
+        summary: numbers under it.
+        log: records of a training run; empty for a test.
+        failures: (video, reason) of videos beside those of the evaluation.
+        notes: sentences under the numbers.
+    """
+    results = evaluation.results
+    names = evaluation.label_names
+    notes = list(notes)
+
+    confusion = None
+    precisions = None
+    if results and evaluation.multi_label:
+        precisions = class_precisions(results, len(names))
+        notes.append(
             f"mAP is the mean over the {len(precisions)} of {len(names)} classes that have videos here; a video counts "
-            "for top-1 where the class of the highest score is one of its own",
-        ]
+            "for top-1 where the class of the highest score is one of its own"
+        )
+    elif results:
+        confusion = confusion_matrix(results, len(names)).numpy()
+
+    examples: list[Example] = []
     try:
-        examples = pick_examples(records, results, names, clip, decoder)
+        examples = pick_examples(evaluation)
     except InputError as error:
-        notes = [*notes, f"sample clips are left out: {error}"]
+        notes.append(f"sample clips are left out: {error}")
+
+    failed = [(result.video, result.error) for result in results if result.error is not None]
     write_report(
         path,
         title=title,
         summary=summary,
         log=log,
-        confusion=confusion_matrix(results, len(names)).numpy() if results and not multi_label else None,
+        confusion=confusion,
         precisions=precisions,
         label_names=list(names),
         examples=examples,
-        failures=[*failures, *((r.video, r.error) for r in results if r.error is not None)],
-        config_text=config_text,
+        failures=[*failures, *failed],
+        config_text=evaluation.config.dump(),
         notes=notes,
     )
+
+
+def pick_examples(evaluation: Evaluation) -> list[Example]:
+    """Return clips for the report: wrong ones first, then right ones, each spread over the list."""
+    wrong = []
+    right = []
+    for result in evaluation.results:
+        if result.error is not None:
+            continue
+        is_right = int(result.probabilities.argmax()) in result.labels
+        (right if is_right else wrong).append(result)
+
+    # Half of each, and more of the wrong ones where there are few right ones.
+    half = EXAMPLES // 2
+    chosen = _spread(wrong, max(half, EXAMPLES - len(right)))
+    chosen += _spread(right, EXAMPLES - len(chosen))
+
+    names = evaluation.label_names
+    examples = []
+    for result in chosen:
+        record = evaluation.records[result.index]
+        frames = _example_frames(record, evaluation.preprocessing.clip, evaluation.config.DATA.DECODER)
+        label = joined_labels(result.labels, names)
+        examples.append(Example(frames, result.video, label, top_labels(result.probabilities, names, 3)))
+    return examples
+
+
+def _spread(items: list, count: int) -> list:
+    """Return at most ``count`` items at even distances."""
+    if len(items) <= count:
+        return items
+    return [items[number * len(items) // count] for number in range(count)]
+
+
+def _example_frames(record: VideoRecord, clip: ClipSpec, decoder: str) -> Tensor:
+    """Return a few frames over the centre clip of a video, uint8 ``[T, H, W, 3]``."""
+    with open_video(record.path, decoder) as reader:
+        indices = clip.uniform(segment(reader, record), 1)[0]
+        distance = max(1, len(indices) // EXAMPLE_FRAMES)
+        return reader.frames(indices[::distance][:EXAMPLE_FRAMES])

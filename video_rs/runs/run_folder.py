@@ -50,15 +50,20 @@ class RunFolder:
         return self.path / "checkpoints" / "best.pth"
 
     def other_checkpoints(self) -> list[str]:
-        """Names of the checkpoints beside the last, the newest first; the best may be any of them."""
-        best = [self.best.name] if self.best.is_file() else []
-        return [path.name for path in kept_checkpoints(self.last.parent)] + best
+        """Return the names of the checkpoints beside the last, the newest first; the best may be any of them."""
+        names = [path.name for path in kept_checkpoints(self.last.parent)]
+        if self.best.is_file():
+            names.append(self.best.name)
+        return names
 
     def holds_a_run(self) -> bool:
-        """Return whether a run has written here; one that was refused when it had hardly begun is none."""
+        """Return whether a run has written here; a run that was refused when it had hardly begun does not count."""
         if self._was_refused():
             return False
-        return any(True for pattern in WRITTEN for _ in self.path.glob(pattern))
+        for pattern in WRITTEN:
+            if next(self.path.glob(pattern), None) is not None:
+                return True
+        return False
 
     def _was_refused(self) -> bool:
         """Return whether the log ends with a refusal."""
@@ -69,7 +74,7 @@ class RunFolder:
             return False
 
     def refuse_a_second_run(self) -> None:
-        """Raises InputError where a run has written here."""
+        """Raise InputError where a run has written here."""
         if self.holds_a_run():
             raise InputError(
                 f"{self.path} already holds a run; add --resume to continue it, --overwrite to replace it, "
@@ -77,20 +82,21 @@ class RunFolder:
             )
 
     def refuse_a_lost_checkpoint(self) -> None:
-        """Raises InputError where there are checkpoints but no last one: starting over would remove them."""
+        """Raise InputError where there are checkpoints but no last one: starting over would remove them."""
         others = self.other_checkpoints()
-        if others and not self.last.is_file():
-            raise InputError(
-                f"{self.last} is missing, but {', '.join(others)} {'is' if len(others) == 1 else 'are'} there; copy "
-                f"{'it' if len(others) == 1 else 'one'} to last.pth to continue from it, "
-                "or add --overwrite instead of --resume to start over"
-            )
+        if self.last.is_file() or not others:
+            return
+        are_there = "is there; copy it" if len(others) == 1 else "are there; copy one"
+        raise InputError(
+            f"{self.last} is missing, but {', '.join(others)} {are_there} to last.pth to continue from it, or add "
+            "--overwrite instead of --resume to start over"
+        )
 
     def make(self) -> None:
-        """Makes the folder; InputError where that is not possible. Processes of one run may call it at once."""
+        """Make the folder; InputError where that is not possible. Processes of one run may call this at once."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            # A probe of each caller's own: with one name for all, one process removes what another is about to.
+            # Each caller has a probe of its own: with one name for all, one process removes what another is about to.
             with tempfile.NamedTemporaryFile(dir=self.path, prefix=".writable-"):
                 pass
         except OSError as error:
@@ -98,10 +104,12 @@ class RunFolder:
             raise InputError(f"cannot write to OUTPUT_DIR {self.path}: {reason}; set another OUTPUT_DIR") from error
 
     def clear(self) -> None:
-        """Removes what a run wrote here, and only that."""
+        """Remove what a run wrote here, and only that; folders that are empty then go, too."""
         for pattern in (*WRITTEN, *WRITTEN_BY_TESTS):
             for path in self.path.glob(pattern):
                 path.unlink()
-        for folder in (path for pattern in FOLDERS for path in self.path.glob(pattern)):
-            if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
-                folder.rmdir()
+
+        for pattern in FOLDERS:
+            for folder in self.path.glob(pattern):
+                if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+                    folder.rmdir()

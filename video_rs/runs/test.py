@@ -1,36 +1,33 @@
-"""Test a checkpoint: its stored VAL_LIST, its EMA weights, all views; results in ``<run>/test``."""
+"""Test a checkpoint on a list of videos: several views of each, and the mean of their probabilities."""
 
 import itertools
 import json
 import os
 import re
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
-from video_rs import builders
-from video_rs.runtime.atomic import write_json
+from video_rs.builders import build_preprocessing
 from video_rs.config import Config, config_from_text
-from video_rs.video.fetching import absolute_path
-from video_rs.data.counted_videos import note_counted_videos
-from video_rs.data.preprocessing import Preprocessing
-from video_rs.lists.records import RecordList, read_records
-from video_rs.runtime import distributed
-from video_rs.runtime.devices import pick_device
 from video_rs.engine.checkpoint import load_checkpoint
-from video_rs.models.convolution_check import require_right_convolutions
-from video_rs.engine.evaluator import evaluate, gather_results
-from video_rs.engine.metrics import VideoResult, probability_of_so_few, summarize
-from video_rs.runtime.errors import InputError
+from video_rs.engine.metrics import probability_of_so_few
+from video_rs.inference.predictions import write_predictions
 from video_rs.inference.predictor import load_classifier
-from video_rs.runs.results import write_outcome_report, write_predictions
-from video_rs.runtime.progress import print_line, print_notes, videos_with_progress
+from video_rs.lists.checks import require_labels
+from video_rs.lists.records import RecordList, read_records
+from video_rs.models.convolution_check import require_right_convolutions
+from video_rs.runs.results import Evaluation, describe, evaluate_records, write_evaluation_report
 from video_rs.runs.run_folder import RunFolder
+from video_rs.runtime import distributed
+from video_rs.runtime.atomic import write_json
+from video_rs.runtime.devices import pick_device
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.progress import print_line, print_notes
 from video_rs.runtime.torch_files import find_checkpoint
 from video_rs.runtime.wording import pluralize
+from video_rs.video.fetching import absolute_path
 
 # Guessing gets so few right once in a thousand tests: less often is no bad luck.
 HARDLY_EVER = 0.001
@@ -38,10 +35,36 @@ HARDLY_EVER = 0.001
 FIXED = ("DATA.LABEL_MAP", "DATA.MULTI_LABEL")
 
 
+@dataclass(frozen=True)
+class TestOutcome:
+    """What a test leaves.
+
+    Attributes:
+        evaluation: what was tested, and the results.
+        metrics: what metrics.json holds.
+        step: of the checkpoint.
+        title: headline of the report.
+        description: how it was tested, in some words.
+        notes: sentences for the report.
+        failures: (video, reason) of videos beside those of the evaluation, for the report.
+    """
+
+    # pytest collects classes of this name.
+    __test__ = False
+
+    evaluation: Evaluation
+    metrics: dict[str, Any]
+    step: int
+    title: str
+    description: str
+    notes: Sequence[str]
+    failures: Sequence[tuple[str, str]] = ()
+
+
 def run_test(
     checkpoint_path: str, list_path: str = "", overrides: Sequence[str] = (), split: str = ""
 ) -> dict[str, Any]:
-    """Tests a checkpoint and writes metrics.json, predictions.jsonl and report.html.
+    """Test a checkpoint, and write metrics.json, predictions.jsonl and report.html.
 
     Args:
         checkpoint_path: a .pth file of a run, or the run's folder.
@@ -59,36 +82,41 @@ def run_test(
     checkpoint_path = str(find_checkpoint(checkpoint_path))
     checkpoint = load_checkpoint(checkpoint_path)
     config = config_from_text(checkpoint["config"], overrides)
-    if changed := [key for key in overrides[::2] if key.startswith("MODEL.") or key in FIXED]:
-        raise InputError(f"{changed[0]} is fixed by the checkpoint {checkpoint_path}; test without it, or train anew")
+    for key in overrides[::2]:
+        if key.startswith("MODEL.") or key in FIXED:
+            raise InputError(f"{key} is fixed by the checkpoint {checkpoint_path}; test without it, or train anew")
+
     device = pick_device(config.DEVICE)
     distributed.join_process_group(device)
     names = checkpoint["label_names"]
     records = records_to_test(config, list_path, names, "DATA.ROOT" in overrides[::2], split)
     print_notes(records.notes)
-    builders.require_labels(records, config.DATA.MULTI_LABEL)
+    require_labels(records, config.DATA.MULTI_LABEL)
     folder = output_folder(Path(checkpoint_path), config, overrides, folder_name("test", split), list_path)
-    preprocessing = builders.build_preprocessing(config)
+
+    preprocessing = build_preprocessing(config)
     model = load_classifier(checkpoint, device)
     require_right_convolutions(model, preprocessing.clip_shape(config.TEST.BATCH_SIZE))
-    results = score_videos(config, model, records, preprocessing, "test")
-    metrics = metrics_of(config, results, len(names), preprocessing, checkpoint_path)
+    results = evaluate_records(config, model, records, preprocessing, "test")
+
+    evaluation = Evaluation(config, records.records, names, preprocessing, results)
+    metrics = evaluation.metrics(checkpoint_path)
     metrics["list"] = absolute_path(records.source)
-    how = f"{pluralize(metrics['clips'], 'clip')} x {pluralize(metrics['crops'], 'crop')}"
-    doubts = list(filter(None, [] if config.DATA.MULTI_LABEL else [far_under_chance(metrics, names)]))
+    doubt = "" if evaluation.multi_label else far_under_chance(metrics, names)
+    doubts = [doubt] if doubt else []
     print_notes(doubts)
+
+    views = f"{pluralize(metrics['clips'], 'clip')} x {pluralize(metrics['crops'], 'crop')}"
     finish(
         folder,
-        config,
-        checkpoint["step"],
-        metrics,
-        records,
-        results,
-        names,
-        preprocessing,
-        title=f"Test of {checkpoint_path}",
-        notes=[f"{how} per video, mean of their probabilities", *doubts],
-        how=how,
+        TestOutcome(
+            evaluation,
+            metrics,
+            checkpoint["step"],
+            title=f"Test of {checkpoint_path}",
+            description=views,
+            notes=[f"{views} per video, mean of their probabilities", *doubts],
+        ),
     )
     return metrics
 
@@ -96,14 +124,27 @@ def run_test(
 def records_to_test(
     config: Config, list_path: str, names: Sequence[str], root_given: bool, split: str = ""
 ) -> RecordList:
-    """The videos to test on; the run's DATA.ROOT goes with its own list, not with another. ``split`` as in testing."""
+    """Return the videos to test on; the run's DATA.ROOT goes with its own list, not with another.
+
+    Args:
+        config: of the run, with overrides.
+        list_path: another list than the run's, or "".
+        names: of the classes.
+        root_given: whether DATA.ROOT is overridden, and so meant for the list that is tested.
+        split: as for :func:`run_test`.
+    """
     source = list_path or config.DATA.VAL_LIST
     if not source:
         raise InputError("the run had no DATA.VAL_LIST; name the videos to test on with --list")
+
     root = config.DATA.ROOT if root_given or not list_path else ""
-    required = not config.DATA.MULTI_LABEL
     records = read_records(
-        source, split=split or "val", root=root, label_names=names, num_classes=len(names), require_labels=required
+        source,
+        split=split or "val",
+        root=root,
+        label_names=names,
+        num_classes=len(names),
+        require_labels=not config.DATA.MULTI_LABEL,
     )
     if split and not records.has_splits:
         raise InputError(
@@ -115,7 +156,9 @@ def records_to_test(
 
 def folder_name(kind: str, split: str) -> str:
     """Return where results go beside the run's: ``test``, or ``test_train`` for other rows than usual."""
-    return f"{kind}_{split}" if split not in ("", "val") else kind
+    if split in ("", "val"):
+        return kind
+    return f"{kind}_{split}"
 
 
 def far_under_chance(metrics: dict[str, Any], names: Sequence[str]) -> str:
@@ -130,50 +173,27 @@ def far_under_chance(metrics: dict[str, Any], names: Sequence[str]) -> str:
     )
 
 
-def score_videos(
-    config: Config, model: nn.Module, records: RecordList, preprocessing: Preprocessing, name: str
-) -> list[VideoResult]:
-    """Results of all records in their order; each process reads and scores its share."""
-    device = next(model.parameters()).device
-    loader = builders.build_view_loader(config, records, preprocessing)
-    prepare = partial(preprocessing.prepare, device=device)
-    results = evaluate(model, note_counted_videos(loader), prepare, config.TEST.BATCH_SIZE, config.DATA.MULTI_LABEL)
-    return gather_results(list(videos_with_progress(results, len(loader), name)))
-
-
-def metrics_of(
-    config: Config, results: list[VideoResult], num_classes: int, preprocessing: Preprocessing, checkpoint: str
-) -> dict[str, Any]:
-    """What metrics.json holds."""
-    views = {"clips": preprocessing.num_clips, "crops": preprocessing.transform.num_crops}
-    return {**summarize(results, num_classes, config.DATA.MULTI_LABEL), **views, "checkpoint": str(checkpoint)}
-
-
-def describe(metrics: dict[str, Any]) -> str:
-    """mAP where there is one, both accuracies, and the failures in one line."""
-    text = ""
-    if "map" in metrics:
-        judged, classes = metrics["map_classes"], metrics["classes"]
-        over = f"{judged} classes" if judged == classes else f"{judged} of {classes} classes"
-        text = f"mAP {metrics['map']:.4f} over {over}  "
-    text += f"top1 {metrics['top1']:.4f}  top{metrics['k']} {metrics['topk']:.4f}  videos {metrics['videos']}"
-    if metrics["failed"]:
-        text += f"  failed {metrics['failed']}  top1 with failed videos counted as wrong {metrics['top1_all']:.4f}"
-        text += f", mAP {metrics['map_all']:.4f}" if "map" in metrics else ""
-    return text
-
-
 def output_folder(
     checkpoint_path: Path, config: Config, overrides: Sequence[str], name: str, list_path: str = ""
 ) -> Path:
-    """Return OUTPUT_DIR if it is overridden, else ``name`` beside the run's other files, in it a folder for each other
-    list than the run's own; made now, before hours of work.
+    """Return the folder of the results, made now, before hours of work.
+
+    It is OUTPUT_DIR if that is overridden, else ``name`` beside the run's other files. Each other list than the run's
+    own has a folder in it.
+
+    Raises:
+        InputError: it cannot be written to, or holds a training run.
     """
     run = checkpoint_path.resolve().parent
-    path = (run.parent if run.name == "checkpoints" else run) / name
+    if run.name == "checkpoints":
+        run = run.parent
+    path = run / name
     if list_path and not is_same_place(list_path, config.DATA.VAL_LIST):
         path = folder_of_list(path, list_path)
-    folder = RunFolder(Path(config.OUTPUT_DIR) if "OUTPUT_DIR" in overrides[::2] else path)
+    if "OUTPUT_DIR" in overrides[::2]:
+        path = Path(config.OUTPUT_DIR)
+
+    folder = RunFolder(path)
     if (folder.path / "log.jsonl").exists() or folder.last.exists():
         raise InputError(
             f"{folder.path} holds a training run, whose results a test would replace; set another OUTPUT_DIR"
@@ -189,11 +209,12 @@ def is_same_place(path: str, other: str) -> bool:
 
 def folder_of_list(parent: Path, list_path: str) -> Path:
     """Return a folder in ``parent`` called after a list, in which there are no results of another one."""
-    where = Path(absolute_path(list_path))
-    name = re.sub(r"[^\w.-]+", "_", f"{where.parent.name}_{where.stem}").strip("_")
+    place = absolute_path(list_path)
+    file = Path(place)
+    name = re.sub(r"[^\w.-]+", "_", f"{file.parent.name}_{file.stem}").strip("_")
     for number in itertools.count(1):
         folder = parent / (name if number == 1 else f"{name}_{number}")
-        if tested_list(folder) in (None, absolute_path(list_path)):
+        if tested_list(folder) in (None, place):
             return folder
 
 
@@ -206,50 +227,30 @@ def tested_list(folder: Path) -> str | None:
         return None
 
 
-def finish(
-    folder: Path,
-    config: Config,
-    step: int,
-    metrics: dict[str, Any],
-    records: RecordList,
-    results: Sequence[VideoResult],
-    names: Sequence[str],
-    preprocessing: Preprocessing,
-    *,
-    title: str,
-    notes: list[str],
-    how: str,
-    failures: Sequence[tuple[str, str]] = (),
-) -> None:
-    """Writes a test's three files, on rank 0, and says in a line what came out and ``how``.
-
-    Args:
-        step: of the checkpoint.
-        failures: (video, reason) of videos beside those of ``results``, for the report.
+def finish(folder: Path, outcome: TestOutcome) -> None:
+    """Write the three files of a test on rank 0, and say in a line what came out.
 
     Raises:
         InputError: not one of the videos could be read.
     """
+    evaluation = outcome.evaluation
+    metrics = outcome.metrics
+    results = evaluation.results
     if distributed.rank() == 0:
         write_json(folder / "metrics.json", metrics)
-        write_predictions(folder / "predictions.jsonl", results, names)
-        write_outcome_report(
+        write_predictions(folder / "predictions.jsonl", results, evaluation.label_names)
+        write_evaluation_report(
             folder / "report.html",
-            title=title,
-            summary={**metrics, "step": step, "model": config.MODEL.ARCH},
+            evaluation,
+            title=outcome.title,
+            summary={**metrics, "step": outcome.step, "model": evaluation.config.MODEL.ARCH},
             log=[],
-            records=records.records,
-            results=results,
-            names=names,
-            clip=preprocessing.clip,
-            decoder=config.DATA.DECODER,
-            multi_label=config.DATA.MULTI_LABEL,
-            failures=list(failures),
-            config_text=config.dump(),
-            notes=notes,
+            failures=list(outcome.failures),
+            notes=list(outcome.notes),
         )
     distributed.barrier()
-    print_line(f"{describe(metrics)}  ({how})")
+
+    print_line(f"{describe(metrics)}  ({outcome.description})")
     print_line(f"results: {folder / 'metrics.json'}  {folder / 'predictions.jsonl'}  {folder / 'report.html'}")
     if metrics["failed"] == metrics["videos"]:
         raise InputError(

@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 
-from video_rs.runtime.errors import InputError
+from video_rs.runtime.errors import InputError, Stopped
 from video_rs.runtime.signals import end_interrupted, interrupts, is_first_process
 
 FAILED, REFUSED, UNREAD, TERMINATED = 1, 2, 141, 143
@@ -88,7 +88,7 @@ def told(error: BaseException) -> int | None:
     """The exit code of an error that is told in one line, which is printed; None for any other."""
     if isinstance(error, InputError):
         line, code = f"error: {misspelt_override(sys.argv[1:]) or ' '.join(str(error).split())}", REFUSED
-    elif isinstance(error, Exception) and _is_stop(error):
+    elif isinstance(error, Stopped):
         line, code = f"{error}; continue with --resume", TERMINATED
     elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" ({error.filename})" if error.filename else ""
@@ -98,12 +98,6 @@ def told(error: BaseException) -> int | None:
     if is_first_process():
         print(line, file=sys.stderr)
     return code
-
-
-def _is_stop(error: Exception) -> bool:
-    from video_rs.engine.loop import Stopped  # not at the top: it brings torch, which takes seconds
-
-    return isinstance(error, Stopped)
 
 
 def misspelt_override(arguments: Sequence[str]) -> str:

@@ -7,3 +7,7 @@ line on stderr and exit code 2. Any other exception is a defect and keeps its tr
 
 class InputError(ValueError):
     """The user's input was refused. The message is one line: what, got, allowed, next step."""
+
+
+class Stopped(Exception):
+    """A run was told to stop, and its state is saved."""

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 import video_rs
-from video_rs.engine.optim import adamw, learning_rate, parameter_groups, set_learning_rate, sgd
+from video_rs.engine.optimizer import adamw, parameter_groups, set_learning_rate, sgd
+from video_rs.engine.schedule import Schedule
 
 # Model Garden's run: 0.8, 73,682 steps, 1,050 of warm-up.
-PUBLISHED = {"base": 0.8, "total_steps": 73682, "warmup_steps": 1050}
+PUBLISHED = Schedule(0.8, 73682, 1050)
 
 
 @pytest.mark.parametrize(
@@ -29,11 +30,11 @@ PUBLISHED = {"base": 0.8, "total_steps": 73682, "warmup_steps": 1050}
 )
 def test_published_schedule(step, rate):
     # The series for the last step is good to x^2 / 12 = 2e-10 of it; cancellation there costs 1e-16 / 1e-9.
-    assert learning_rate(step, **PUBLISHED) == pytest.approx(rate, rel=1e-6, abs=1e-16)
+    assert PUBLISHED(step) == pytest.approx(rate, rel=1e-6, abs=1e-16)
 
 
 def test_schedule_rises_without_a_jump_then_falls():
-    rates = [learning_rate(step, **PUBLISHED) for step in range(73682)]
+    rates = [PUBLISHED(step) for step in range(73682)]
     assert max(rates) == rates[1050]
     changes = [after - before for before, after in itertools.pairwise(rates)]
     assert all(change > 0 for change in changes[:1050])
@@ -43,7 +44,7 @@ def test_schedule_rises_without_a_jump_then_falls():
 
 
 def test_schedule_without_warm_up_is_the_cosine():
-    rates = [learning_rate(step, base=2.0, total_steps=4, warmup_steps=0) for step in range(5)]
+    rates = [Schedule(2.0, 4)(step) for step in range(5)]
     half = math.sqrt(0.5)
     assert rates == pytest.approx([2.0, 1 + half, 1.0, 1 - half, 0.0], abs=1e-12)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from video_rs.engine.ema import Ema
+from video_rs.engine.average import Ema
 
 
 def small_model():

@@ -1,0 +1,171 @@
+"""DATA, AUG and TEST -> clips, views, transforms, their order and their loaders."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from video_rs.builders.naming import named_by_keys
+from video_rs.config import Config
+from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
+from video_rs.data.loader import ClipLoader, ViewLoader, Workers
+from video_rs.data.mixing import Mixing
+from video_rs.data.order import ClipOrder, Partition, balanced, permutation
+from video_rs.data.preprocessing import ClipSpec, Preprocessing
+from video_rs.data.transforms import EvalTransform, TrainTransform
+from video_rs.engine.schedule import Plan
+from video_rs.lists.records import RecordList
+from video_rs.runtime import distributed
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.workers import usable_cores
+from video_rs.video.fetching import handler_names, register_handlers
+from video_rs.video.probing.cache import ProbeCache
+
+
+def build_clip_spec(config: Config) -> ClipSpec:
+    """Return which frames make a clip."""
+    data = config.DATA
+    return ClipSpec(
+        data.NUM_FRAMES, data.SAMPLING_RATE, data.SHORT_VIDEO, data.CLIP_SAMPLER, target_fps=data.TARGET_FPS
+    )
+
+
+def build_train_transform(config: Config) -> TrainTransform:
+    """Return cropping and augmentation of training clips."""
+    data = config.DATA
+    aug = config.AUG
+    keys = {
+        "crop_size": "DATA.TRAIN_CROP_SIZE",
+        "area": "DATA.TRAIN_JITTER_AREA",
+        "aspect": "DATA.TRAIN_JITTER_ASPECT",
+        "short_side": "DATA.TRAIN_JITTER_SCALES",
+        "color_jitter": "AUG.COLOR_JITTER",
+    }
+    with named_by_keys(**keys):
+        return TrainTransform(
+            crop_size=data.TRAIN_CROP_SIZE,
+            crop=data.TRAIN_CROP,
+            area=tuple(data.TRAIN_JITTER_AREA),
+            aspect=tuple(data.TRAIN_JITTER_ASPECT),
+            short_side=tuple(data.TRAIN_JITTER_SCALES),
+            antialias=data.ANTIALIAS,
+            flip=0.5 if data.RANDOM_FLIP else 0.0,
+            color_jitter=aug.COLOR_JITTER,
+            rand_augment_layers=aug.RAND_AUGMENT_LAYERS,
+            rand_augment_magnitude=aug.RAND_AUGMENT_MAGNITUDE,
+            random_erasing=aug.RANDOM_ERASING,
+        )
+
+
+def build_mixing(config: Config) -> Mixing | None:
+    """Return the mixing of training clips with each other, or None where AUG mixes none: labels stay integers then."""
+    aug = config.AUG
+    mixing = Mixing(aug.MIXUP_ALPHA, aug.CUTMIX_ALPHA, aug.MIX_PROB)
+    mixes = max(aug.MIXUP_ALPHA, aug.CUTMIX_ALPHA) > 0 and aug.MIX_PROB > 0
+    return mixing if mixes else None
+
+
+def build_preprocessing(config: Config) -> Preprocessing:
+    """Return what testing and prediction do, with the views of TEST; a checkpoint stores it."""
+    data = config.DATA
+    with named_by_keys(short_side="DATA.TEST_SHORT_SIDE", crop_size="DATA.TEST_CROP_SIZE"):
+        transform = EvalTransform(
+            data.TEST_SHORT_SIDE, data.TEST_CROP_SIZE, config.TEST.NUM_SPATIAL_CROPS, data.ANTIALIAS
+        )
+    clips = config.TEST.NUM_ENSEMBLE_VIEWS
+    return Preprocessing(build_clip_spec(config), clips, transform, tuple(data.MEAN), tuple(data.STD))
+
+
+def single_view(preprocessing: Preprocessing) -> Preprocessing:
+    """Return the same with one centre clip and one centre crop, as for validation during training."""
+    transform = dataclasses.replace(preprocessing.transform, num_crops=1)
+    return dataclasses.replace(preprocessing, num_clips=1, transform=transform)
+
+
+def build_source(config: Config) -> VideoSource:
+    """Return what opens videos. A missing cache or handler is refused here, not by each video."""
+    data = config.DATA
+    if data.CACHE:
+        ProbeCache(data.CACHE, read_only=True).close()
+    handlers = handler_names(data.PATH_HANDLERS)
+    register_handlers(handlers)
+    return VideoSource(data.DECODER, data.CACHE, handlers)
+
+
+def build_workers(config: Config, clips: int = 1) -> Workers:
+    """Return the reading processes: DATA.NUM_WORKERS, -1 for this process's share of the machine's cores.
+
+    Args:
+        config: of the run.
+        clips: how many clips of a video are read; the video has as many times DATA.TIME_LIMIT.
+    """
+    count = config.DATA.NUM_WORKERS
+    if count < 0:
+        processes_of_machine = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        count = max(1, usable_cores() // processes_of_machine)
+    return Workers(count, config.DATA.TIME_LIMIT * clips)
+
+
+def partition() -> Partition:
+    """Return this process's part of the work."""
+    return Partition(distributed.rank(), distributed.world_size())
+
+
+def build_epoch_order(config: Config, records: RecordList) -> Callable[[int], list[int]]:
+    """Return what an epoch consists of, from its number: DATA.CLASS_BALANCE."""
+    balance = config.DATA.CLASS_BALANCE
+    if balance == 0:
+        return partial(permutation, seed=config.RNG_SEED, num_samples=len(records))
+    if config.DATA.MULTI_LABEL:
+        raise InputError(
+            f"DATA.CLASS_BALANCE {balance:g} is for videos of one label; with DATA.MULTI_LABEL set it to 0, and weigh "
+            "the classes in the loss: SOLVER.CLASS_WEIGHTS"
+        )
+    labels = np.array([record.labels[0] for record in records.records])
+    return partial(balanced, seed=config.RNG_SEED, labels=labels, balance=balance)
+
+
+def build_clip_order(config: Config, records: RecordList, plan: Plan, first_step: int, last_step: int) -> ClipOrder:
+    """Return which clips this process reads when, from ``first_step`` to before ``last_step``."""
+    return ClipOrder(
+        build_epoch_order(config, records),
+        len(records),
+        plan.batch_size,
+        plan.micro_batches,
+        partition(),
+        first_step,
+        last_step,
+        config.DATA.CLIPS_PER_VIDEO,
+    )
+
+
+def build_train_loader(
+    config: Config, records: RecordList, num_classes: int, order: ClipOrder, pin: bool
+) -> ClipLoader:
+    """Return the micro-batches of an order.
+
+    Args:
+        config: of the run.
+        records: training records.
+        num_classes: of the network.
+        order: which clips are read when.
+        pin: whether clips lie in memory from which a GPU copies while it works.
+    """
+    data = config.DATA
+    read = ClipReader(
+        build_clip_spec(config),
+        build_train_transform(config),
+        build_source(config),
+        config.RNG_SEED,
+        data.CLIPS_PER_VIDEO,
+    )
+    workers = build_workers(config, data.CLIPS_PER_VIDEO)
+    return ClipLoader(records.records, read, order, workers, pin, num_classes if data.MULTI_LABEL else 0)
+
+
+def build_view_loader(config: Config, records: RecordList, preprocessing: Preprocessing) -> ViewLoader:
+    """Return the test videos of this process."""
+    read = ViewReader(preprocessing, build_source(config))
+    return ViewLoader(records.records, read, partition(), build_workers(config, preprocessing.num_clips))

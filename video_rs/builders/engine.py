@@ -1,0 +1,145 @@
+"""SOLVER and TRAIN -> objective, optimizer, average, schedule, plan and step."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from video_rs.builders.data import build_mixing
+from video_rs.builders.lists import Lists
+from video_rs.config import Config
+from video_rs.engine import optimizer as optimizers
+from video_rs.engine.average import Ema
+from video_rs.engine.guards import FailureLimit, NonFiniteLimit
+from video_rs.engine.objectives import Classification
+from video_rs.engine.objectives.losses import SigmoidLoss, SoftmaxLoss, class_weights, positive_weights
+from video_rs.engine.schedule import Plan, Schedule
+from video_rs.engine.step import Step
+from video_rs.models import VideoClassifier
+from video_rs.runtime.errors import InputError
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def build_loss(config: Config, lists: Lists) -> SoftmaxLoss | SigmoidLoss:
+    """Return softmax, or sigmoids for DATA.MULTI_LABEL, with SOLVER.CLASS_WEIGHTS by how often each class occurs."""
+    power = config.SOLVER.CLASS_WEIGHTS
+    balance = config.DATA.CLASS_BALANCE
+    if power and balance:
+        raise InputError(
+            f"SOLVER.CLASS_WEIGHTS {power:g} and DATA.CLASS_BALANCE {balance:g} both make up for rare classes; set one "
+            "of them to 0"
+        )
+
+    num_classes = len(lists.label_names)
+    labels = [label for record in lists.train.records for label in record.labels]
+    counts = np.bincount(labels, minlength=num_classes).tolist()
+    smoothing = config.SOLVER.LABEL_SMOOTHING
+    if config.DATA.MULTI_LABEL:
+        weights = positive_weights(counts, len(lists.train), power) if power else None
+        return SigmoidLoss(smoothing, weights)
+    weights = class_weights(counts, power) if power else None
+    return SoftmaxLoss(num_classes, smoothing, weights)
+
+
+def build_objective(config: Config, lists: Lists, prepare: Callable[[Tensor], Tensor]) -> Classification:
+    """Return what a step makes smaller; ``prepare`` makes float clips on the device of uint8 clips."""
+    return Classification(build_loss(config, lists), prepare, build_mixing(config))
+
+
+def build_optimizer(config: Config, model: VideoClassifier) -> torch.optim.Optimizer:
+    """Return SOLVER.OPTIMIZING_METHOD over two parameter groups: decayed kernels, and all else.
+
+    With SOLVER.LAYER_DECAY, each part of the network has two groups of its own.
+    """
+    solver = config.SOLVER
+    depths = model.layer_depths() if solver.LAYER_DECAY != 1 else None
+    groups = optimizers.parameter_groups(
+        model, model.weight_decay_names(), solver.WEIGHT_DECAY, depths, solver.LAYER_DECAY
+    )
+    if solver.OPTIMIZING_METHOD == "adamw":
+        return optimizers.adamw(groups, solver.BETAS)
+    return optimizers.sgd(groups, solver.MOMENTUM, solver.NESTEROV)
+
+
+def build_average(config: Config, model: nn.Module) -> Ema | None:
+    """Return the running average, or None where SOLVER.EMA_DECAY is 0."""
+    if config.SOLVER.EMA_DECAY == 0:
+        return None
+    return Ema(model, config.SOLVER.EMA_DECAY)
+
+
+def build_precision(config: Config, device: torch.device) -> torch.dtype:
+    """Return the dtype of the forward pass: TRAIN.PRECISION, for auto bfloat16 on the GPUs that have it."""
+    if config.TRAIN.PRECISION != "auto":
+        return PRECISIONS[config.TRAIN.PRECISION]
+    # A CPU without matrix units is far slower in bfloat16.
+    if device.type != "cuda":
+        return torch.float32
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
+    return torch.float16
+
+
+def build_plan(config: Config, num_samples: int) -> Plan:
+    """Return steps and periods; ``ceil(MAX_EPOCH * videos / BATCH_SIZE)`` steps, 73,682 as published."""
+    train = config.TRAIN
+    epoch_steps = num_samples / train.BATCH_SIZE
+    return Plan(
+        total_steps=config.SOLVER.MAX_STEPS or math.ceil(config.SOLVER.MAX_EPOCH * epoch_steps),
+        batch_size=train.BATCH_SIZE,
+        num_samples=num_samples,
+        micro_batches=train.ACCUMULATION_STEPS,
+        log_steps=train.LOG_PERIOD,
+        validation_epochs=train.EVAL_PERIOD,
+        checkpoint_steps=train.CHECKPOINT_STEPS,
+        checkpoint_minutes=train.CHECKPOINT_MINUTES,
+    )
+
+
+def build_schedule(config: Config, plan: Plan) -> Schedule:
+    """Return the learning rate of each step; the published warm-up has 1,050 steps."""
+    epoch_steps = plan.num_samples / plan.batch_size
+    # The published warm-up counts whole steps of an epoch (5 x 210), the published training does not (350 x 210.5).
+    whole_steps = math.floor(epoch_steps) or epoch_steps
+    warmup_steps = math.floor(config.SOLVER.WARMUP_EPOCHS * whole_steps)
+    return Schedule(base_rate(config), plan.total_steps, warmup_steps)
+
+
+def base_rate(config: Config) -> float:
+    """Return SOLVER.BASE_LR, in proportion to the batch where LR_FOR_BATCH_SIZE says which batch it is meant for.
+
+    Source: Goyal et al. 2017, arXiv 1706.02677, section 2.1.
+    """
+    solver = config.SOLVER
+    if not solver.LR_FOR_BATCH_SIZE:
+        return solver.BASE_LR
+    return solver.BASE_LR * config.TRAIN.BATCH_SIZE / solver.LR_FOR_BATCH_SIZE
+
+
+def build_step(
+    config: Config, model: VideoClassifier, objective: Classification, plan: Plan, device: torch.device
+) -> Step:
+    """Return the training step, with the optimizer and the average of a model."""
+    return Step(
+        model,
+        build_optimizer(config, model),
+        objective,
+        build_schedule(config, plan),
+        average=build_average(config, model),
+        precision=build_precision(config, device),
+        clip_norm=config.SOLVER.CLIP_GRAD_L2NORM,
+        seed=config.RNG_SEED,
+    )
+
+
+def build_failure_limit(config: Config, plan: Plan) -> FailureLimit:
+    """Return the limit on training samples that cannot be read: DATA.MAX_FAILED_SHARE."""
+    return FailureLimit(config.DATA.MAX_FAILED_SHARE, plan.num_samples)
+
+
+def build_non_finite_limit(config: Config) -> NonFiniteLimit:
+    """Return the limit on steps whose loss or gradient are not finite: TRAIN.NON_FINITE."""
+    return NonFiniteLimit(skip=config.TRAIN.NON_FINITE == "skip")

@@ -1,0 +1,94 @@
+"""One config -> everything that a training run is made of."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from video_rs.builders.data import build_clip_order, build_preprocessing, build_train_loader
+from video_rs.builders.engine import build_objective, build_plan, build_step
+from video_rs.builders.lists import Lists, build_lists
+from video_rs.builders.models import build_architecture, build_model
+from video_rs.config import Config, config_from_text, stored_config
+from video_rs.data.loader import ClipLoader
+from video_rs.data.preprocessing import Preprocessing
+from video_rs.engine.schedule import Plan
+from video_rs.engine.step import Step
+from video_rs.models import Architecture
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a run is made of, and what finding a learning rate, probing memory and studies take.
+
+    Attributes:
+        config: what all of this was built from.
+        device: what computes.
+        lists: what is trained and validated on.
+        architecture: of the network.
+        preprocessing: of testing and prediction; also the pixel range of training.
+        plan: how long the run is, and what is due when.
+        step: the training step, with network, optimizer and average. It is the one part that changes during the run.
+    """
+
+    config: Config
+    device: torch.device
+    lists: Lists
+    architecture: Architecture
+    preprocessing: Preprocessing
+    plan: Plan
+    step: Step
+
+    def loader(self, first_step: int, last_step: int | None = None) -> ClipLoader:
+        """Return the clips of the steps from ``first_step`` to before ``last_step``, None for the end of the run.
+
+        Raises:
+            InputError: a batch that does not divide, a crop that does not fit, or a decoder or cache that is missing.
+        """
+        if last_step is None:
+            last_step = self.plan.total_steps
+        order = build_clip_order(self.config, self.lists.train, self.plan, first_step, last_step)
+        pin = self.device.type == "cuda"
+        return build_train_loader(self.config, self.lists.train, len(self.lists.label_names), order, pin)
+
+    def identity(self) -> Mapping[str, Any]:
+        """Return what prediction needs beside the weights, as plain data; a checkpoint stores it."""
+        return {
+            "architecture": dataclasses.asdict(self.architecture),
+            "num_classes": len(self.lists.label_names),
+            "label_names": list(self.lists.label_names),
+            "multi_label": self.config.DATA.MULTI_LABEL,
+            "preprocessing": self.preprocessing.to_dict(),
+            "config": stored_config(self.config),
+        }
+
+    def with_micro_batches(self, count: int) -> "Training":
+        """Return the same training, as if TRAIN.ACCUMULATION_STEPS had been ``count``; the step is the same object."""
+        if count == self.plan.micro_batches:
+            return self
+        config = config_from_text(self.config.dump(), {"TRAIN.ACCUMULATION_STEPS": count})
+        plan = build_plan(config, self.plan.num_samples)
+        return dataclasses.replace(self, config=config, plan=plan)
+
+
+def build_training(config: Config, device: torch.device) -> Training:
+    """Build a training run with fresh weights.
+
+    Raises:
+        InputError: an option that does not fit the others, or the lists.
+    """
+    arch = build_architecture(config)
+    lists = build_lists(config)
+    plan = build_plan(config, len(lists.train))
+    preprocessing = build_preprocessing(config)
+    model = build_model(config, arch, len(lists.label_names), device)
+    objective = build_objective(config, lists, partial(preprocessing.prepare, device=device))
+    step = build_step(config, model, objective, plan, device)
+
+    training = Training(config, device, lists, arch, preprocessing, plan, step)
+    # A bad crop or batch size is refused now, before anything is written.
+    training.loader(0)
+    return training

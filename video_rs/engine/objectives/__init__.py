@@ -1,0 +1,10 @@
+"""What a training step makes smaller: losses of clips, and the numbers to log beside them.
+
+An objective is called with a network, a micro-batch and a generator, and returns :class:`Losses`. The step knows
+nothing else of it, so a new kind of training (distillation, contrastive learning ...) is a new module in this folder.
+"""
+
+from video_rs.engine.objectives.classification import Classification
+from video_rs.engine.objectives.objective import Losses, Objective, Ratio
+
+__all__ = ["Classification", "Losses", "Objective", "Ratio"]

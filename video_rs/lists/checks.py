@@ -1,0 +1,63 @@
+"""What a run asks of a list before it starts: labels that fit, files that are there; and what tells two lists apart."""
+
+import hashlib
+import os
+
+from video_rs.lists.records import RecordList
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.wording import pluralize
+from video_rs.video.fetching import is_url
+from video_rs.video.location import Location
+
+# So many files of a list are looked for before a run starts.
+FILES_LOOKED_FOR = 20
+
+
+def require_labels(
+    records: RecordList, multi_label: bool, for_several: str = "train with DATA.MULTI_LABEL true"
+) -> None:
+    """Raise InputError unless each record has one label; with ``multi_label``, unless some record has any.
+
+    Args:
+        records: a list as read.
+        multi_label: whether videos may have any number of labels.
+        for_several: what somebody can do whose videos have several labels.
+    """
+    if not multi_label:
+        for record in records.records:
+            if len(record.labels) > 1:
+                raise InputError(
+                    f"{records.source}: {record.path} has {len(record.labels)} labels; give it one, or {for_several}"
+                )
+        for record in records.records:
+            if not record.labels:
+                raise InputError(f"{records.source}: {record.path} has no label; give it one, or remove its row")
+
+    if not any(record.labels for record in records.records):
+        raise InputError(f"{records.source}: no video has a label; give some of them labels")
+
+
+def require_files(records: RecordList) -> None:
+    """Raise InputError where none of some files of a list is there.
+
+    The folder is another one then, and every clip would fail.
+    """
+    distance = max(1, len(records) // FILES_LOOKED_FOR)
+    some = records.records[::distance]
+    for record in some:
+        if is_url(record.path) or os.path.exists(Location.parse(record.path).file):
+            return
+    raise InputError(
+        f"{records.source}: none of {pluralize(len(some), 'file')} looked at is there, such as {some[0].path}; "
+        "give the folder that relative paths start from as DATA.ROOT, or correct the list"
+    )
+
+
+def fingerprint(records: RecordList | None) -> str:
+    """Return a hash over every video's id, labels and segment in their order, or "" where there is no list."""
+    if records is None:
+        return ""
+    digest = hashlib.sha256()
+    for record in records.records:
+        digest.update(repr((record.id, record.labels, record.start, record.end)).encode())
+    return digest.hexdigest()
