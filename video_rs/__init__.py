@@ -4,10 +4,19 @@ import sys
 
 TYPE_CHECKING = False  # type checkers take it for true; importing it from typing takes longer than all else here
 if TYPE_CHECKING:
+    from video_rs.inference.predictor import Predictor
     from video_rs.models.zoo import create_backbone, create_model, list_models
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "create_backbone", "create_model", "list_models"]
+__all__ = ["Predictor", "__version__", "create_backbone", "create_model", "list_models"]
+
+# Where each name comes from, once somebody uses it.
+LAZY_NAMES = {
+    "Predictor": "video_rs.inference.predictor",
+    "create_backbone": "video_rs.models.zoo",
+    "create_model": "video_rs.models.zoo",
+    "list_models": "video_rs.models.zoo",
+}
 
 
 if sys.argv[:1] == ["-m"]:  # Python is on its way to one of our modules as a command, past imports of seconds
@@ -18,11 +27,11 @@ if sys.argv[:1] == ["-m"]:  # Python is on its way to one of our modules as a co
 
 def __getattr__(name: str) -> object:
     # With the first use: importing torch takes seconds, which scripts that need none of it must not wait for.
-    if name not in __all__:
+    if name not in LAZY_NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from video_rs.models import zoo
+    import importlib
 
-    return getattr(zoo, name)
+    return getattr(importlib.import_module(LAZY_NAMES[name]), name)
 
 
 def __dir__() -> list[str]:

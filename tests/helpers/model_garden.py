@@ -1,4 +1,4 @@
-"""What Model Garden's checkpoints of 3D ResNets hold, and what such a network computes, from their keys (FACTS b).
+"""What Model Garden's checkpoints of 3D ResNets hold, and what such a network computes, from their keys.
 
 Written without our modules' names: keys and layouts are those of real checkpoints of tf-models-official 2.20.
 """

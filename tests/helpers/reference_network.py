@@ -1,4 +1,4 @@
-"""A float64 forward pass of the networks, written from FACTS (a) and (b) on plain tensors and weights by name.
+"""A float64 forward pass of the networks, written from the published code on plain tensors and weights by name.
 
 It knows no module of ours: it pads, convolves, pools and gates on its own.
 """

@@ -66,7 +66,7 @@ def test_every_engine_gives_the_models_logits(model, engine):
 
 
 def test_torch_compile_gives_the_models_logits():
-    model = model_with_statistics()
+    model = model_with_statistics("r3d_rs_tiny")  # compiling takes seconds for each layer
     fast = accelerate(model, SHAPE, "compile")
     clips = torch.rand(SHAPE)
     with torch.no_grad():

@@ -14,7 +14,7 @@ from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, RoIAlign
 from helpers.networks import refusal
 from helpers.scenes import tiny
 from video_rs.models import FeatureShape
-from video_rs.models.detection import ActionDetector, SingleMap, pool_time, rois_of
+from video_rs.models.detection import ActionDetector, SingleMap, boxes_to_rois, pool_time
 
 # -- The head against a computation by hand
 
@@ -86,13 +86,13 @@ def test_both_forms_of_boxes_mean_the_same():
     per_clip = [ROIS[[1, 3], 1:], torch.zeros(0, 4), ROIS[[0, 2], 1:]]
     joined = ROIS[[1, 3, 0, 2]].clone()
     joined[:, 0] = torch.tensor([0.0, 0, 2, 2])
-    assert torch.equal(rois_of(per_clip, clips.shape), joined)
+    assert torch.equal(boxes_to_rois(per_clip, clips.shape), joined)
     with torch.no_grad():
         logits = detector(clips, per_clip)
         assert torch.equal(detector(clips, joined), logits)
         # Logits come in the order of the boxes; rows of one matrix product may be summed in another order.
         torch.testing.assert_close(detector(clips, joined.flip(0)).flip(0), logits)
-    assert rois_of([torch.tensor([[1, 2, 3, 4]])], (1, 3, 4, 64, 96)).tolist() == [[0.0, 1.0, 2.0, 3.0, 4.0]]
+    assert boxes_to_rois([torch.tensor([[1, 2, 3, 4]])], (1, 3, 4, 64, 96)).tolist() == [[0.0, 1.0, 2.0, 3.0, 4.0]]
 
 
 @pytest.mark.parametrize("boxes", [[torch.zeros(0, 4)] * 2, torch.zeros(0, 5)], ids=["list", "joined"])
@@ -246,7 +246,7 @@ def test_boxes_that_mean_nothing_are_refused(boxes, message):
 
 def test_a_box_may_cross_the_edge_of_the_frame():
     crossing = torch.tensor([[0, -5.0, -5.0, 1.0, 1.0], [1, 47.0, 31.0, 60.0, 60.0]])
-    assert torch.equal(rois_of(crossing, (2, 3, 2, 32, 48)), crossing)
+    assert torch.equal(boxes_to_rois(crossing, (2, 3, 2, 32, 48)), crossing)
 
 
 @pytest.mark.parametrize("make", [SingleMap, partial(ActionDetector, num_classes=2)], ids=["map", "detector"])

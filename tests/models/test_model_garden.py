@@ -28,7 +28,7 @@ pytestmark = [
 
 SIZES = [(8, 64, 64), (7, 33, 33), (6, 40, 26), (5, 31, 48), (1, 5, 3), (16, 112, 112)]
 FEW_SIZES = [(4, 32, 32), (5, 33, 47)]
-# k400_resnet3drs_50_tpu.yaml (FACTS b).
+# k400_resnet3drs_50_tpu.yaml.
 R3D_RS = {
     "temporal_strides": [1, 1, 1, 1],
     "use_self_gating": [True] * 4,

@@ -24,7 +24,7 @@ def statistics(model):
     return sum(b.numel() for name, b in model.named_buffers() if not name.endswith("num_batches_tracked"))
 
 
-# -- Sizes (FACTS d)
+# -- Sizes
 
 
 @pytest.mark.parametrize(

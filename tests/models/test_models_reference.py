@@ -24,7 +24,7 @@ DEPTHS = {
 }
 MODEL_GARDEN = {"pad": pad_tensorflow, "pool": "max", "shortcut": "projection"}
 IMAGE_RS = {"pad": pad_symmetric, "pool": "conv", "shortcut": "avgpool"}
-# Model Garden's own resnet_3d (FACTS b, "Baseline R3D-50"); its plain stem and lack of SE are r3d_50's.
+# Model Garden's own resnet_3d ("Baseline R3D-50"); its plain stem and lack of SE are r3d_50's.
 RESNET_3D = {
     "stem_pool_temporal_stride": 2,
     "temporal_kernels": [[3, 3, 3], [3, 1, 3, 1], [3, 1, 3, 1, 3, 1], [1, 3, 1]],
@@ -103,12 +103,12 @@ def test_every_published_depth_agrees_with_the_reference(depth):
 
 def test_the_network_at_its_full_width_agrees_with_the_reference():
     model = shaken(create_model("r3d_rs_50"), seed=5)
-    assert sum(p.numel() for p in model.parameters()) == 48_129_840  # FACTS d
+    assert sum(p.numel() for p in model.parameters()) == 48_129_840  # as published
     assert relative_difference(model, (4, 32, 32), DEPTHS[50]) < TOLERANCE
 
 
 def test_the_reference_notices_the_wrong_padding(family):
-    """It is no rounding matter (FACTS b)."""
+    """It is no rounding matter."""
     _, model, plan = family
     other = pad_symmetric if plan["pad"] is pad_tensorflow else pad_tensorflow
     clips = random_clips(1, 3, 4, 32, 32, seed=3)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from video_rs.inference.accelerate import ENGINES, missing
+from video_rs.inference.engines import ENGINES, missing
 from video_rs.models import architecture, create_model
 from video_rs.runtime.errors import InputError
 

@@ -1,47 +1,43 @@
-"""A fixed, faster copy of a model for inference: batch norm folded into the convolutions, run by the best engine.
+"""A fixed, faster copy of a model for inference: batch norm folded into the convolutions, run by the best engine."""
 
-Optional engines are imported where they are used; ``pip install 'video_rs[accelerate]'`` brings them.
-"""
-
-import contextlib
 import copy
-import importlib.util
 import itertools
 import logging
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.backends import cuda, cudnn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from video_rs.models.fast import speed_up
+from video_rs.inference.engines import ENGINES, Run, missing
+from video_rs.inference.full_precision import without_tf32
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.torch_files import first_sentence
 
-Run = Callable[[Tensor], Tensor]
 # Largest difference from eager logits, over the largest logit: float32 sums in another order. More is a wrong result.
 ROUNDING = 1e-4
 
 
 class Accelerated:
-    """Clips -> logits at one shape, with the weights that the model had when this was made.
+    """Function from clips to logits at one shape, with the weights that the model had when this was made.
 
     ``__call__``: float32 ``[B, C, T, H, W]`` of exactly ``clip_shape`` -> float32 ``[B, num_classes]``, equal to the
     model's to :data:`ROUNDING` of the largest logit (where PyTorch computes in TF32, to what that rounds), and without
     gradients.
 
     Attributes:
-        engine: the engine that runs, where "auto" was asked for the one that it took.
+        run: the engine's function.
+        engine: the engine that runs; where "auto" was asked for, the chosen one.
         clip_shape: (B, C, T, H, W).
         device: where clips must be and logits are.
     """
 
     def __init__(self, run: Run, engine: str, clip_shape: tuple[int, ...], device: torch.device):
-        self.run, self.engine, self.clip_shape, self.device = run, engine, clip_shape, device
+        self.run = run
+        self.engine = engine
+        self.clip_shape = clip_shape
+        self.device = device
 
     def __call__(self, clips: Tensor) -> Tensor:
         if tuple(clips.shape) != self.clip_shape or clips.dtype != torch.float32:
@@ -57,15 +53,15 @@ class Accelerated:
 
 
 def accelerate(model: nn.Module, clip_shape: Sequence[int], engine: str = "auto") -> Accelerated:
-    """A faster copy of ``model`` for clips of one shape; the model itself stays as it is.
+    """Return a faster copy of ``model`` for clips of one shape; the model itself stays as it is.
 
     Args:
         model: clips -> logits, in float32; it is run as in evaluation mode.
         clip_shape: (B, C, T, H, W), each at least 1.
         engine: "eager", "compile" (torch.compile; needs a C++ compiler and a minute), "onnxruntime", "openvino", or
             "auto": the fastest of those installed, timed here and now (all but "compile", which on a CPU takes a minute
-            to build and never was the fastest; on a GPU "compile" and "eager"). One that cannot be built or is wrong
-            is left out with a warning.
+            to build and never was the fastest; on a GPU "compile" and "eager"). An engine that cannot be built or is
+            wrong is left out with a warning.
 
     Raises:
         InputError: an unknown or absent engine, a shape that the model does not take, a model that does not answer with
@@ -79,63 +75,39 @@ def accelerate(model: nn.Module, clip_shape: Sequence[int], engine: str = "auto"
     weight = next(model.parameters())
     if weight.dtype != torch.float32:
         raise InputError(f"the model is in {weight.dtype}; allowed: torch.float32; call model.float() first")
+
     device = weight.device
     model = copy.deepcopy(model).eval().requires_grad_(False)
     clips = torch.rand(clip_shape, generator=torch.Generator().manual_seed(0)).to(device)
-    expected = logits_of(model, clips)
+    # The copy's own logits, before anything about it changes, are what every engine has to answer.
+    expected = model_logits(model, clips)
     fold_batch_norm(model)
+
     if engine != "auto":
         return Accelerated(build(engine, model, clips, expected), engine, clip_shape, device)
+
     runs = build_all(candidates(device), model, clips, expected)
-    fastest = min(runs, key=lambda name: seconds(runs[name], clips)) if len(runs) > 1 else next(iter(runs))
+    fastest = next(iter(runs))
+    if len(runs) > 1:
+        fastest = min(runs, key=lambda name: seconds(runs[name], clips))
     return Accelerated(runs[fastest], fastest, clip_shape, device)
 
 
 def candidates(device: torch.device) -> list[str]:
-    """What "auto" times."""
+    """Return the names of the engines that "auto" times on a device."""
     if device.type == "cuda":
         return ["compile", "eager"]
-    absent = [name for name, (_, packages) in ENGINES.items() if missing(packages)]
-    return [name for name in ENGINES if name not in ("compile", *absent) and (device.type == "cpu" or name == "eager")]
+    if device.type != "cpu":
+        return ["eager"]
+    # Compiling takes a minute on a CPU, and never was the fastest there.
+    return [name for name, engine in ENGINES.items() if name != "compile" and not missing(engine[1])]
 
 
-@contextlib.contextmanager
-def without_tf32() -> Iterator[None]:
-    """CUDA convolutions and matrix products in float32 as it is; settings are as before afterwards.
-
-    TF32, cuDNN's default, rounds to 10 bits: folded and unfolded weights, both right, then differ by more than
-    :data:`ROUNDING`.
-    """
-    try:
-        before, change = (torch.get_float32_matmul_precision(), cudnn.allow_tf32), set_tf32
-        exact = ("highest", False)
-    except RuntimeError:  # somebody used the names that PyTorch has since 2.9; older ones then cannot even be read
-        before, change = (cuda.matmul.fp32_precision, cudnn.conv.fp32_precision), set_precisions
-        exact = ("ieee", "ieee")
-    change(*exact)
-    try:
-        yield
-    finally:
-        change(*before)
-
-
-def set_tf32(products: str, convolutions: bool) -> None:
-    """Precision by PyTorch's older names."""
-    if products != torch.get_float32_matmul_precision():  # to set what it is would set more than that
-        torch.set_float32_matmul_precision(products)
-    cudnn.allow_tf32 = convolutions
-
-
-def set_precisions(products: str, convolutions: str) -> None:
-    """Precision by PyTorch's newer names."""
-    cuda.matmul.fp32_precision, cudnn.conv.fp32_precision = products, convolutions
-
-
-def logits_of(model: nn.Module, clips: Tensor) -> Tensor:
-    """The model's own logits, to compare with.
+def model_logits(model: nn.Module, clips: Tensor) -> Tensor:
+    """Return the model's own logits, which those of engines are compared with.
 
     Raises:
-        InputError: it answers with something else, or with numbers that are not finite.
+        InputError: the model answers with something else, or with numbers that are not finite.
     """
     with torch.no_grad(), without_tf32():
         expected = model(clips)
@@ -153,17 +125,19 @@ def logits_of(model: nn.Module, clips: Tensor) -> Tensor:
 
 
 def build_all(names: Sequence[str], model: nn.Module, clips: Tensor, expected: Tensor) -> dict[str, Run]:
-    """The runs of all engines that can be built and are right; the others are warned of.
+    """Return the runs of all engines that can be built and are right, and log a warning of each other one.
 
     Raises:
         InputError: none is left.
     """
-    runs, reasons = {}, []
+    runs = {}
+    reasons = []
     for name in names:
         try:
             runs[name] = build(name, model, clips, expected)
         except Exception as error:  # noqa: BLE001 - engines fail in ways of their own
-            reasons.append(f"{name}: {error if isinstance(error, InputError) else first_sentence(error)}")
+            why = str(error) if isinstance(error, InputError) else first_sentence(error)
+            reasons.append(f"{name}: {why}")
             logging.getLogger(__name__).warning("engine left out, %s", reasons[-1])
     if not runs:
         raise InputError(f"no engine runs this model ({'; '.join(reasons)}); allowed: a model that one of them runs")
@@ -171,9 +145,14 @@ def build_all(names: Sequence[str], model: nn.Module, clips: Tensor, expected: T
 
 
 def build(name: str, model: nn.Module, clips: Tensor, expected: Tensor) -> Run:
-    """The engine's run, after it has given the ``expected`` logits for ``clips``."""
+    """Return the engine's run, after it has given the ``expected`` logits for ``clips``.
+
+    Raises:
+        InputError: the engine is not installed, runs elsewhere, or gives other logits.
+    """
     make, packages = ENGINES[name]
-    if absent := missing(packages):
+    absent = missing(packages)
+    if absent:
         raise InputError(
             f"engine {name!r} needs {', '.join(absent)}, which is not installed; pip install 'video_rs[accelerate]', "
             "or take another engine"
@@ -182,91 +161,47 @@ def build(name: str, model: nn.Module, clips: Tensor, expected: Tensor) -> Run:
         raise InputError(
             f"engine {name!r} runs on the CPU, the model is on {clips.device}; allowed there: eager, compile"
         )
+
     with without_tf32():
         run = make(model, clips)
         logits = run(clips)
+    _require_equal(name, logits, expected)
+    return run
+
+
+def _require_equal(name: str, logits: Tensor, expected: Tensor) -> None:
+    """Raise InputError unless an engine's logits ``[B, num_classes]`` are the model's, to rounding."""
     if logits.shape != expected.shape:
         raise InputError(
             f"engine {name!r} gives logits {list(logits.shape)}, the model {list(expected.shape)}; allowed: the same; "
             "take another engine"
         )
-    difference, largest = (logits - expected).abs().max(), expected.abs().max()
-    if not difference <= ROUNDING * largest:  # where all are 0 the engine's have to be; NaN is refused
+    difference = (logits - expected).abs().max()
+    largest = expected.abs().max()
+    # Where all are 0 the engine's have to be; the form of the comparison refuses NaN.
+    if not difference <= ROUNDING * largest:
         raise InputError(
             f"engine {name!r} gives other logits than the model, by {difference:.1e} where the largest is {largest:.1e}"
             f"; allowed: {ROUNDING:.0e} of it; take another engine"
         )
-    return run
-
-
-def missing(packages: Sequence[str]) -> list[str]:
-    """Those of ``packages`` that cannot be imported."""
-    return [package for package in packages if importlib.util.find_spec(package) is None]
 
 
 def seconds(run: Run, clips: Tensor) -> float:
-    """The shortest of three runs after a first one."""
+    """Return the shortest of three runs after a first one, in seconds."""
     times = []
     for _ in range(4):
         started = time.perf_counter()
-        run(clips).cpu()
+        run(clips).cpu()  # waits for a GPU
         times.append(time.perf_counter() - started)
     return min(times[1:])
 
 
 def fold_batch_norm(model: nn.Module) -> None:
-    """Replaces, in every Sequential of ``model``, a convolution and the batch norm behind it by one convolution."""
-    for sequence in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
+    """Replace, in every Sequential of ``model``, a convolution and the batch norm behind it by one convolution."""
+    sequences = [module for module in model.modules() if isinstance(module, nn.Sequential)]
+    for sequence in sequences:
         children = list(sequence.named_children())
         for (name, conv), (norm_name, norm) in itertools.pairwise(children):
             if isinstance(conv, nn.Conv3d) and isinstance(norm, nn.BatchNorm3d):
                 sequence.set_submodule(name, fuse_conv_bn_eval(conv, norm))
                 sequence.set_submodule(norm_name, nn.Identity())
-
-
-def eager(model: nn.Module, _clips: Tensor) -> Run:
-    """PyTorch as it is, sped up and in the layout that its convolutions are fastest in."""
-    return torch.no_grad()(speed_up(model).to(memory_format=torch.channels_last_3d))
-
-
-def compiled(model: nn.Module, _clips: Tensor) -> Run:
-    """torch.compile with frozen weights, so that their layout is chosen once."""
-    return torch.no_grad()(torch.compile(model, options={"freezing": True}))
-
-
-def onnx_runtime(model: nn.Module, clips: Tensor) -> Run:
-    """ONNX Runtime on as many threads as PyTorch has."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        torch.onnx.export(model, (clips,), dynamo=True, verbose=False).save(path)
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda batch: torch.from_numpy(session.run(None, {name: batch.contiguous().numpy()})[0])
-
-
-def open_vino(model: nn.Module, clips: Tensor) -> Run:
-    """OpenVINO in float32 on as many threads as PyTorch has."""
-    import openvino
-
-    program = torch.export.export(model, (clips,))
-    settings = {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-    }
-    network = openvino.Core().compile_model(openvino.convert_model(program), "CPU", settings)
-    request = network.create_infer_request()
-    return lambda batch: torch.from_numpy(request.infer([batch.contiguous().numpy()])[0].copy())
-
-
-# Engine -> what builds it, and the packages that it needs.
-ENGINES: dict[str, tuple[Callable[[nn.Module, Tensor], Run], tuple[str, ...]]] = {
-    "openvino": (open_vino, ("openvino",)),
-    "onnxruntime": (onnx_runtime, ("onnxruntime", "onnx", "onnxscript")),
-    "compile": (compiled, ()),
-    "eager": (eager, ()),
-}

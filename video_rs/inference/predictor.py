@@ -1,4 +1,4 @@
-"""Prediction from a checkpoint, through the same reading, views and averaging as testing."""
+"""Prediction from a checkpoint, by the same reading, views and averaging as testing."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ from video_rs.lists.records import VideoRecord
 from video_rs.models import Architecture, VideoClassifier
 from video_rs.models.convolution_check import require_right_convolutions
 from video_rs.models.fast import speed_up
-from video_rs.models.weights.pretrained import load_strictly
+from video_rs.models.weights import load_strictly
 from video_rs.runtime.devices import pick_device
 from video_rs.runtime.wording import pluralize
 from video_rs.video import DecodeError, VideoReader
@@ -48,13 +48,13 @@ class Prediction:
     error: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The object that ``tools/predict.py --json`` writes."""
+        """Return the object that ``predict --json`` writes."""
         top = [{"label": label, "score": score} for label, score in self.top]
         return {"video": self.video, "top": top, "error": self.error}
 
 
 class Predictor:
-    """Labels videos with a trained model.
+    """A trained model that labels videos.
 
     Args:
         model: in evaluation mode, on ``device``.
@@ -76,23 +76,34 @@ class Predictor:
         batch: int = BATCH,
         multi_label: bool = False,
     ):
-        self.model, self.preprocessing, self.label_names = model, preprocessing, label_names
-        self.decoder, self.batch, self.multi_label = decoder, batch, multi_label
+        self.model = model
+        self.preprocessing = preprocessing
+        self.label_names = label_names
+        self.decoder = decoder
+        self.batch = batch
+        self.multi_label = multi_label
         self.prepare = partial(preprocessing.prepare, device=device)
 
     @classmethod
     def from_checkpoint(cls, path: str, device: str = "auto", decoder: str = "auto") -> "Predictor":
-        """A predictor with the EMA weights of a checkpoint.
+        """Return a predictor with the EMA weights of a checkpoint.
+
+        Args:
+            path: of a checkpoint of this project, or of its run's folder.
+            device: "auto", "cpu", "cuda" or "mps".
+            decoder: one of :data:`video_rs.video.DECODERS`.
 
         Raises:
             InputError: there is no readable checkpoint of this project at ``path``.
         """
         checkpoint = load_checkpoint(path)
-        where = pick_device(device)
+        picked = pick_device(device)
         preprocessing = Preprocessing.from_dict(checkpoint["preprocessing"])
-        model, names = load_classifier(checkpoint, where), checkpoint["label_names"]
+        model = load_classifier(checkpoint, picked)
         require_right_convolutions(model, preprocessing.clip_shape(BATCH), advice="take the CPU: --device cpu")
-        return cls(model, preprocessing, names, where, decoder, multi_label=checkpoint["multi_label"])
+
+        label_names = checkpoint["label_names"]
+        return cls(model, preprocessing, label_names, picked, decoder, multi_label=checkpoint["multi_label"])
 
     def predict(self, video: Video, fps: float = DEFAULT_FPS) -> Prediction:
         """Return the five best labels of one video.
@@ -107,6 +118,7 @@ class Predictor:
         """
         if isinstance(video, np.ndarray | Tensor):
             return self._predict_frames(InMemoryReader(video, fps))
+
         prediction = next(self.predict_many([video]))
         if prediction.error is not None:
             raise DecodeError(video, prediction.error)
@@ -120,23 +132,32 @@ class Predictor:
             workers: processes that read several videos at once, and lose a video on which the decoder hangs or crashes
                 without losing the others; None reads them here.
         """
-        records = [VideoRecord(os.fspath(video), (), None, None, os.fspath(video)) for video in videos]
+        records = []
+        for video in videos:
+            path = os.fspath(video)
+            records.append(VideoRecord(path, (), None, None, path))
+
+        # The loader and the evaluation are those of testing, and therefore so are the numbers.
         read = ViewReader(self.preprocessing, VideoSource(self.decoder))
         items = ViewLoader(records, read, Partition(), workers or Workers())
         for result in evaluate(self.model, items, self.prepare, self.batch, self.multi_label):
             yield self._prediction(result)
 
     def _predict_frames(self, frames: InMemoryReader) -> Prediction:
+        """Return the five best labels of frames in memory."""
         name = pluralize(frames.num_frames, "frame")
         read = ViewReader(self.preprocessing, _Frames(frames))
         item = read(VideoRecord(name, (), None, None, name), 0)
+
         (result,) = evaluate(self.model, [item], self.prepare, self.batch, self.multi_label)
         return self._prediction(result)
 
     def _prediction(self, result: VideoResult) -> Prediction:
+        """Return the answer for a video from the probabilities of all classes."""
         if result.error is not None:
             return Prediction(result.video, (), result.error)
-        return Prediction(result.video, tuple(top_labels(result.probabilities, self.label_names)))
+        top = top_labels(result.probabilities, self.label_names)
+        return Prediction(result.video, tuple(top))
 
 
 @dataclass(frozen=True)
@@ -150,7 +171,11 @@ class _Frames:
 
 
 def load_classifier(checkpoint: dict[str, Any], device: torch.device) -> VideoClassifier:
-    """The checkpoint's network with its EMA weights (the raw ones where it kept no average), for evaluation."""
+    """Return the checkpoint's network with its EMA weights, sped up and in evaluation mode.
+
+    The weights are the raw ones where the checkpoint kept no average.
+    """
     model = VideoClassifier(Architecture(**checkpoint["architecture"]), checkpoint["num_classes"])
-    load_strictly(model, checkpoint["ema"] or checkpoint["model"], "the checkpoint")
+    weights = checkpoint["ema"] or checkpoint["model"]
+    load_strictly(model, weights, "the checkpoint")
     return speed_up(model).to(device, memory_format=torch.channels_last_3d).eval()

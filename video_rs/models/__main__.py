@@ -4,13 +4,14 @@ import argparse
 
 
 def main() -> None:
-    """Prints the table of the models that match."""
+    """Print the table of the models that match."""
     parser = argparse.ArgumentParser(prog="python -m video_rs.models", description=__doc__)
     parser.add_argument("pattern", nargs="?", default="*", help="shell-style, e.g. 'r3d_rs_*'")
     parser.add_argument("--classes", type=int, default=400, help="of the last layer (default: %(default)s)")
     parser.add_argument("--frames", type=int, default=32, help="of a clip (default: %(default)s)")
     parser.add_argument("--size", type=int, default=224, help="pixels of a side (default: %(default)s)")
     args = parser.parse_args()
+
     if min(args.classes, args.frames, args.size) < 1:
         parser.error("--classes, --frames and --size must be at least 1")
 
@@ -27,6 +28,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from video_rs.runtime import cli  # of the command, not of the networks, which others may take alone
+    # The command's import, and none of the networks, which other code may take alone.
+    from video_rs.runtime import cli
 
     cli.run(main)

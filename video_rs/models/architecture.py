@@ -40,10 +40,13 @@ CHOICES = {
 # says how fast statistics follow from here on, and initialization how fresh weights start and which ones decay.
 TRAINING_ONLY = ("dropout", "stochastic_depth", "stochastic_depth_rule", "norm_momentum", "initialization")
 
+# Fields whose numbers count something.
+AT_LEAST_ONE = ("in_channels", "stem_temporal_stride", "stem_pool_temporal_stride", "depths", "temporal_strides")
+
 
 @dataclass(frozen=True)
 class Architecture:
-    """A 3D ResNet. Defaults are Model Garden's R3D-RS (``k400_resnet3drs_50_tpu.yaml``, FACTS b).
+    """A 3D ResNet; the defaults are the Model Garden's R3D-RS (``k400_resnet3drs_50_tpu.yaml``).
 
     Attributes:
         depths: blocks in each of the four stages.
@@ -97,64 +100,79 @@ class Architecture:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _coerced(field.name, getattr(self, field.name), field.type))
+            value = _of_type(field.name, getattr(self, field.name), field.type)
+            object.__setattr__(self, field.name, value)  # the dataclass is frozen
+
         for name, allowed in CHOICES.items():
-            _require(getattr(self, name) in allowed, name, getattr(self, name), f"one of {', '.join(allowed)}")
+            self._require(getattr(self, name) in allowed, name, f"one of {', '.join(allowed)}")
         for name in ("depths", "temporal_kernels", "temporal_strides"):
-            _require(len(getattr(self, name)) == 4, name, getattr(self, name), "one entry for each of 4 stages")
-        for name in (
-            "in_channels",
-            "stem_temporal_stride",
-            "stem_pool_temporal_stride",
-            "depths",
-            "temporal_strides",
-        ):
-            value = getattr(self, name)
-            _require(min(_flat(value)) >= 1, name, value, "at least 1")
+            self._require(len(getattr(self, name)) == 4, name, "one entry for each of 4 stages")
+        self._check_ranges()
+        self._check_strides()
+
+    def _check_ranges(self) -> None:
+        """Raise InputError where a number is out of its range."""
+        for name in AT_LEAST_ONE:
+            smallest = min(_flat(getattr(self, name)))
+            self._require(smallest >= 1, name, "at least 1")
         for name in ("stem_temporal_kernel", "temporal_kernels"):
-            value = getattr(self, name)
-            _require(all(k >= 1 and k % 2 for k in _flat(value)), name, value, "odd and at least 1")
+            are_odd = all(kernel >= 1 and kernel % 2 for kernel in _flat(getattr(self, name)))
+            self._require(are_odd, name, "odd and at least 1")
         for name in ("stochastic_depth", "dropout"):
-            value = getattr(self, name)
-            _require(0 <= value < 1, name, value, "at least 0 and below 1")
+            self._require(0 <= getattr(self, name) < 1, name, "at least 0 and below 1")
         for name in ("width", "norm_eps"):
-            _require(getattr(self, name) > 0, name, getattr(self, name), "above 0")
-        _require(self.res5_dilation in (1, 2), "res5_dilation", self.res5_dilation, "1 or 2")
-        _require(self.se_ratio >= 0, "se_ratio", self.se_ratio, "at least 0")
-        _require(0 < self.norm_momentum <= 1, "norm_momentum", self.norm_momentum, "above 0 and at most 1")
+            self._require(getattr(self, name) > 0, name, "above 0")
+
+        self._require(self.res5_dilation in (1, 2), "res5_dilation", "1 or 2")
+        self._require(self.se_ratio >= 0, "se_ratio", "at least 0")
+        self._require(0 < self.norm_momentum <= 1, "norm_momentum", "above 0 and at most 1")
+
+    def _check_strides(self) -> None:
+        """Raise InputError where a stride has no kernel, or skips frames that no kernel reads."""
         if self.stem_pool == "none":
-            pool_stride = self.stem_pool_temporal_stride
-            _require(pool_stride == 1, "stem_pool_temporal_stride", pool_stride, "1 where stem_pool is 'none'")
+            has_no_stride = self.stem_pool_temporal_stride == 1
+            self._require(has_no_stride, "stem_pool_temporal_stride", "1 where stem_pool is 'none'")
+
         strided = [
             ("stem_temporal_stride", self.stem_temporal_kernel, self.stem_temporal_stride),
             ("stem_pool_temporal_stride", 3, self.stem_pool_temporal_stride),
         ]
-        first_kernels = [kernels[0] for kernels in self.kernels_of_stages()]
-        strided += [("temporal_strides", k, s) for k, s in zip(first_kernels, self.temporal_strides, strict=True)]
+        for kernels, stride in zip(self.kernels_of_stages(), self.temporal_strides, strict=True):
+            strided.append(("temporal_strides", kernels[0], stride))  # a stage's first block strides
         for name, kernel, stride in strided:
-            _require(kernel == 1 or kernel >= stride, name, stride, f"at most its kernel's size, {kernel}")
+            if kernel > 1 and stride > kernel:
+                raise _refusal(name, stride, f"at most its kernel's size, {kernel}")
+
+    def _require(self, condition: bool, name: str, allowed: str) -> None:
+        """Raise InputError that names a field and what is allowed, unless the condition holds."""
+        if not condition:
+            raise _refusal(name, getattr(self, name), allowed)
 
     def replaced(self, overrides: Mapping) -> "Architecture":
-        """A copy with some fields replaced.
+        """Return a copy with some fields replaced.
 
         Raises:
             InputError: an override names no field (the nearest one is named), or its value is not allowed.
         """
         names = [field.name for field in dataclasses.fields(self)]
         for name in overrides:
-            if name not in names:
-                near = nearest(name, names)
-                hint = f"; did you mean {near!r}?" if near else f"; allowed: {', '.join(names)}"
-                raise InputError(f"unknown architecture override {name!r}{hint}")
+            if name in names:
+                continue
+            near = nearest(name, names)
+            hint = f"did you mean {near!r}?" if near else f"allowed: {', '.join(names)}"
+            raise InputError(f"unknown architecture override {name!r}; {hint}")
         return dataclasses.replace(self, **overrides)
 
     def differing_fields(self, other: "Architecture") -> list[str]:
-        """Names of the fields, but for those of training alone, in which ``other`` is another network."""
-        names = [name for name in vars(self) if name not in TRAINING_ONLY]
-        return [name for name in names if getattr(self, name) != getattr(other, name)]
+        """Return the names of the fields, but for those of training alone, in which ``other`` is another network."""
+        differing = []
+        for name, value in vars(self).items():
+            if name not in TRAINING_ONLY and value != getattr(other, name):
+                differing.append(name)
+        return differing
 
     def channels(self, base: int) -> int:
-        """``base`` channels times the width factor, at least 1."""
+        """Return ``base`` channels times the width factor, at least 1."""
         return max(1, round(base * self.width))
 
     def stage_channels(self, index: int) -> int:
@@ -163,73 +181,95 @@ class Architecture:
 
     @property
     def expansion(self) -> int:
-        """Output channels of a block over the stage's width."""
+        """Return the output channels of a block over the stage's width."""
         return 4 if self.block == "bottleneck" else 1
 
     def spatial_stride(self, index: int) -> int:
-        """Stride of stage ``index`` (0 to 3) in height and width."""
-        return 1 if index == 0 or (index == 3 and self.res5_dilation > 1) else 2
+        """Return the stride of stage ``index`` (0 to 3) in height and width."""
+        is_dilated = index == 3 and self.res5_dilation > 1
+        return 1 if index == 0 or is_dilated else 2
 
     def kernels_of_stages(self) -> list[tuple[int, ...]]:
-        """Temporal kernels as one int per block for each stage."""
-        per_stage = []
+        """Return the temporal kernels as one int per block for each stage."""
+        stages = []
         for kernels, depth in zip(self.temporal_kernels, self.depths, strict=True):
-            kernels = (kernels,) * depth if isinstance(kernels, int) else kernels
-            _require(
-                len(kernels) == depth,
-                "temporal_kernels",
-                kernels,
-                f"{depth} entries, one per block of its stage",
-            )
-            per_stage.append(kernels)
-        return per_stage
+            if isinstance(kernels, int):
+                kernels = (kernels,) * depth
+            if len(kernels) != depth:
+                raise _refusal("temporal_kernels", kernels, f"{depth} entries, one per block of its stage")
+            stages.append(kernels)
+        return stages
 
     def drop_rates(self) -> list[list[float]]:
-        """Stochastic-depth rate of each block, by stage."""
+        """Return the stochastic-depth rate of each block, by stage."""
         if self.stochastic_depth_rule == "stage":
-            return [[self.stochastic_depth * i / 5] * depth for i, depth in enumerate(self.depths, 2)]
+            return [[self.stochastic_depth * number / 5] * depth for number, depth in enumerate(self.depths, 2)]
+
         last = max(1, sum(self.depths) - 1)
-        rates = iter([self.stochastic_depth * i / last for i in range(sum(self.depths))])
-        return [[next(rates) for _ in range(depth)] for depth in self.depths]
+        rates = []
+        first = 0
+        for depth in self.depths:
+            rates.append([self.stochastic_depth * block / last for block in range(first, first + depth)])
+            first += depth
+        return rates
 
 
-def differences(theirs: Mapping[str, Any], ours: Architecture) -> str:
-    """``padding 'same' there, 'symmetric' here``, for a refusal."""
-    return "; ".join(f"{name} {value!r} there, {getattr(ours, name)!r} here" for name, value in theirs.items())
+def describe_differences(there: Mapping[str, Any], here: Architecture) -> str:
+    """Return ``padding 'same' there, 'symmetric' here``, for a refusal."""
+    return "; ".join(f"{name} {value!r} there, {getattr(here, name)!r} here" for name, value in there.items())
 
 
-def settings(fields: Mapping[str, Any]) -> str:
-    """Fields as arguments and as config keys to copy: ``padding='same' (in a config: MODEL.PADDING same)``."""
+def describe_overrides(fields: Mapping[str, Any]) -> str:
+    """Return fields as arguments and as config keys to copy: ``padding='same' (in a config: MODEL.PADDING same)``."""
     arguments = ", ".join(f"{name}={value!r}" for name, value in fields.items())
-    keys = [
-        f"MODEL.{name.upper()} {value if isinstance(value, str) else shlex.quote(json.dumps(value))}"
-        for name, value in fields.items()
-        if name != "in_channels"  # 3 in a config
-    ]
-    return f"{arguments} (in a config: {' '.join(keys)})" if keys else arguments
+
+    keys = []
+    for name, value in fields.items():
+        if name == "in_channels":  # 3 in a config
+            continue
+        text = value if isinstance(value, str) else shlex.quote(json.dumps(value))
+        keys.append(f"MODEL.{name.upper()} {text}")
+    if not keys:
+        return arguments
+    return f"{arguments} (in a config: {' '.join(keys)})"
 
 
-def _flat(value) -> list:
+def _flat(value: Any) -> list:
+    """Return one number, a tuple of numbers, or a tuple with tuples of numbers as a list of numbers."""
     if not isinstance(value, tuple):
         return [value]
-    return [x for item in value for x in (item if isinstance(item, tuple) else (item,))]
+    numbers = []
+    for entry in value:
+        numbers += _flat(entry)
+    return numbers
 
 
-def _require(condition: bool, name: str, got, allowed: str) -> None:
-    if not condition:
-        raise InputError(f"architecture field {name!r} is {got!r}; allowed: {allowed}")
+def _refusal(name: str, got: Any, allowed: str) -> InputError:
+    return InputError(f"architecture field {name!r} is {got!r}; allowed: {allowed}")
 
 
-def _coerced(name: str, value, kind):
-    """``value`` with lists as tuples, and ints as floats where a float is meant; anything else must have the type."""
+def _of_type(name: str, value: Any, kind: Any) -> Any:
+    """Return ``value`` with lists as tuples, and an int as a float where a float is meant.
+
+    Raises:
+        InputError: the value has another type than ``kind``.
+    """
     if kind in (int, float, str, bool):
-        value = float(value) if kind is float and type(value) is int else value
-        _require(type(value) is kind, name, value, f"one value of type {kind.__name__}")
-        _require(kind is not float or math.isfinite(value), name, value, "a finite number")
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            raise _refusal(name, value, f"one value of type {kind.__name__}")
+        if kind is float and not math.isfinite(value):
+            raise _refusal(name, value, "a finite number")
         return value
-    _require(isinstance(value, (list, tuple)), name, value, "a list")
-    nested = name == "temporal_kernels"
-    value = tuple(tuple(x) if nested and isinstance(x, (list, tuple)) else x for x in value)
-    entries = _flat(value) if nested else value
-    _require(all(type(x) is int for x in entries), name, value, "a list of whole numbers")
+
+    if not isinstance(value, (list, tuple)):
+        raise _refusal(name, value, "a list")
+    value = tuple(value)
+    numbers = value
+    if name == "temporal_kernels":  # a stage's entry may be a list, too: one kernel for each block
+        value = tuple(tuple(entry) if isinstance(entry, list) else entry for entry in value)
+        numbers = _flat(value)
+    if not all(type(number) is int for number in numbers):
+        raise _refusal(name, value, "a list of whole numbers")
     return value

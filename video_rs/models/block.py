@@ -45,6 +45,7 @@ class Block(nn.Module):
         out_channels = plan.width * arch.expansion
         make_branch = bottleneck_branch if arch.block == "bottleneck" else basic_branch
 
+        # Fresh weights are drawn in the order in which the parts are made.
         self.branch = make_branch(plan, arch.padding, norm)
         self.gating = SelfGating(out_channels) if plan.is_gated else None
         self.se = SqueezeExcitation(out_channels, arch.se_ratio) if arch.se_ratio else None
@@ -55,12 +56,18 @@ class Block(nn.Module):
             self.shortcut = SHORTCUTS[arch.shortcut](plan.in_channels, out_channels, plan.stride, norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.branch(x)
+        y = self.branch(x)  # [B, C, T, H, W] -> [B, C', T', H', W']
+
+        # Weights [B, C'] of the channels, from their means over a clip; the excitation sees the gated map.
         if self.gating is not None:
-            y = y * self.gating(channel_means(y))[:, :, None, None, None]
+            weights = self.gating(channel_means(y))
+            y = y * weights[:, :, None, None, None]
         if self.se is not None:
-            y = y * self.se(channel_means(y))[:, :, None, None, None]
-        return (self.drop(y) + self.shortcut(x)).relu_()
+            weights = self.se(channel_means(y))
+            y = y * weights[:, :, None, None, None]
+
+        residual = self.drop(y)
+        return (residual + self.shortcut(x)).relu_()
 
 
 def channel_means(x: Tensor) -> Tensor:
@@ -71,14 +78,16 @@ def channel_means(x: Tensor) -> Tensor:
 def bottleneck_branch(plan: BlockPlan, padding: str, norm: MakeNorm) -> nn.Sequential:
     """Return ``kt x 1 x 1`` with the stride in time, ``1 x 3 x 3`` with that in space, ``1 x 1 x 1`` to 4 x width."""
     width = plan.width
-    temporal, height, across = plan.stride
+    temporal, vertical, horizontal = plan.stride
+
     return nn.Sequential(
         Conv3d(plan.in_channels, width, (plan.temporal_kernel, 1, 1), (temporal, 1, 1), padding),
         norm(width),
         nn.ReLU(inplace=True),
-        Conv3d(width, width, (1, 3, 3), (1, height, across), padding, plan.dilation),
+        Conv3d(width, width, (1, 3, 3), (1, vertical, horizontal), padding, plan.dilation),
         norm(width),
         nn.ReLU(inplace=True),
+        # Four times the width: Architecture.expansion.
         Conv3d(width, 4 * width),
         norm(4 * width),
     )

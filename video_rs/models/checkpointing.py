@@ -38,6 +38,7 @@ def _statistics_kept(module: nn.Module) -> Iterator[None]:
 
     momenta = [norm.momentum for norm in norms]
     counts = [norm.num_batches_tracked.clone() for norm in norms]
+    # A momentum of 0 leaves the running statistics as they are.
     for norm in norms:
         norm.momentum = 0.0
     try:

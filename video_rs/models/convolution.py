@@ -55,6 +55,7 @@ class Conv3d(nn.Conv3d):
     def reset_parameters(self) -> None:
         """Draw fresh weights, as published."""
         fan_in = self.weight[0].numel()
+
         # TensorFlow cuts at two standard deviations, and widens what is left to unit variance again.
         truncated_normal(self.weight, fan_in**-0.5 / TRUNCATED_STD)
         if self.bias is not None:
@@ -64,14 +65,17 @@ class Conv3d(nn.Conv3d):
         """Return how many cells are padded in front of the time, height and width of maps of ``size`` (T, H, W)."""
         if not self.pads_ahead:
             return self.padding
+
         left, _, top, _, first, _ = same_pad_widths(size, self.kernel_size, self.stride)
-        return tuple(ahead + own for ahead, own in zip((first, top, left), self.padding, strict=True))
+        own_first, own_top, own_left = self.padding
+        return (first + own_first, top + own_top, left + own_left)
 
     def padded(self, x: Tensor) -> Tensor:
         """Return ``x`` with the cells that TensorFlow's padding adds to the strided dimensions."""
         if not self.pads_ahead:
             return x
-        return functional.pad(x, same_pad_widths(x.shape[2:], self.kernel_size, self.stride))
+        widths = same_pad_widths(x.shape[2:], self.kernel_size, self.stride)
+        return functional.pad(x, widths)
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(self.padded(x))
@@ -101,8 +105,10 @@ def same_pad_widths(shape: Sequence[int], kernel: Triple, stride: Triple) -> lis
         if s == 1 or k == 1:
             widths += [0, 0]
             continue
+
         outputs = (size + s - 1) // s
         total = (outputs - 1) * s + k - size
+        # The smaller half goes in front.
         widths += [total // 2, total - total // 2]
     return widths
 
@@ -120,4 +126,7 @@ def truncated_normal(weight: Tensor, std: float) -> None:
     tensors, and takes seconds for a network.
     """
     bound = math.erf(2 / math.sqrt(2))
-    weight.uniform_(-bound, bound).erfinv_().mul_(std * math.sqrt(2)).clamp_(-2 * std, 2 * std)
+    weight.uniform_(-bound, bound).erfinv_().mul_(std * math.sqrt(2))
+
+    # Rounding may carry a number past the bounds.
+    weight.clamp_(-2 * std, 2 * std)

@@ -16,7 +16,8 @@ class Frozen(nn.Sequential):
     def __init__(self, part: nn.Sequential):
         assert type(part).forward is nn.Sequential.forward
         super().__init__()
-        self.__dict__.update(part.__dict__)  # its children under their names, and its hooks
+        # The part's children under their names, and its hooks.
+        self.__dict__.update(part.__dict__)
         self.requires_grad_(False)
         self.eval()
 
@@ -25,9 +26,9 @@ class Frozen(nn.Sequential):
 
 
 def freeze_stages(backbone: ResNet3d, count: int) -> None:
-    """Freezes the first ``count`` parts: 1 the stem with its pooling, 2 also "res2", ... 5 also "res5" (0: nothing).
+    """Freeze the first ``count`` parts: 1 the stem with its pooling, 2 also "res2", ... 5 also "res5" (0: nothing).
 
-    Before the optimizer is made, which then does not see their weights. Loading into them works as before.
+    Call this before the optimizer is made, which then does not see their weights. Loading into them works as before.
 
     Raises:
         InputError: fewer than 0 parts, or more than the backbone has.
@@ -35,7 +36,9 @@ def freeze_stages(backbone: ResNet3d, count: int) -> None:
     parts = FEATURES[: len(backbone.stages) + 1]
     if not 0 <= count <= len(parts):
         raise InputError(f"{count} parts to freeze; allowed: 0 to {len(parts)} ({', '.join(parts)})")
-    for name in [name for part in parts[:count] for name in MODULES[part]]:
-        part = getattr(backbone, name)
-        if isinstance(part, nn.Sequential):  # a pooling without weights has nothing to freeze
-            setattr(backbone, name, Frozen(part))
+
+    for part in parts[:count]:
+        for name in MODULES[part]:
+            module = getattr(backbone, name)
+            if isinstance(module, nn.Sequential):  # a pooling without weights has nothing to freeze
+                setattr(backbone, name, Frozen(module))

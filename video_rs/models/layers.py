@@ -27,7 +27,10 @@ class MaxPool3d(nn.MaxPool3d):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.pads_ahead:
-            x = functional.pad(x, same_pad_widths(x.shape[2:], self.kernel_size, self.stride), value=-math.inf)
+            # PyTorch's own padding is symmetric, and TensorFlow's is not.
+            widths = same_pad_widths(x.shape[2:], self.kernel_size, self.stride)
+            x = functional.pad(x, widths, value=-math.inf)
+
         return super().forward(x)
 
 
@@ -40,13 +43,13 @@ class SqueezeExcitation(nn.Module):
 
     def __init__(self, channels: int, ratio: float):
         super().__init__()
-        hidden = max(1, int(channels * ratio))
+        hidden = max(1, int(channels * ratio))  # narrow networks keep at least one
         self.reduce = Conv3d(channels, hidden, bias=True)
         self.expand = Conv3d(hidden, channels, bias=True)
 
     def forward(self, means: Tensor) -> Tensor:
-        hidden = mix_channels(self.reduce, means).relu()
-        return mix_channels(self.expand, hidden).sigmoid()
+        hidden = mix_channels(self.reduce, means).relu()  # [B, C] -> [B, hidden]
+        return mix_channels(self.expand, hidden).sigmoid()  # [B, hidden] -> [B, C]
 
 
 class SelfGating(nn.Module):
@@ -94,8 +97,11 @@ class StochasticDepth(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return x
+
+        # One draw for each clip, whatever the shape of the rest: the same clips are dropped from maps and from weights.
         keep = 1 - self.rate
-        mask = x.new_empty(x.shape[0], *[1] * (x.dim() - 1)).bernoulli_(keep)
+        shape = [x.shape[0]] + [1] * (x.dim() - 1)
+        mask = x.new_empty(shape).bernoulli_(keep)
         return x * mask.div_(keep)
 
     def extra_repr(self) -> str:
@@ -111,6 +117,7 @@ class AveragePool3d(nn.AvgPool3d):
     def forward(self, x: Tensor) -> Tensor:
         if torch.jit.is_tracing():
             return self._forward_of_any_size(x)
+
         kernel = self.kernel_within(x)
         return functional.avg_pool3d(x, kernel, self.stride, 0, self.ceil_mode, self.count_include_pad)
 
@@ -130,6 +137,8 @@ class AveragePool3d(nn.AvgPool3d):
         """
         time, height, width = self.stride
         kinds = {"ceil_mode": True, "count_include_pad": False}
+
+        # First the mean over each frame's cells, then over the frames.
         images = functional.avg_pool2d(as_images(x), (height, width), (height, width), **kinds)
         y = as_clips(images, like=x)
         if time == 1:

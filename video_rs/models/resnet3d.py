@@ -73,7 +73,8 @@ class ResNet3d(nn.Module):
         """Set the last gamma of every block to zero (Goyal et al. 2017), as the TPU source does."""
         for module in self.modules():
             if isinstance(module, Block):
-                nn.init.zeros_(module.branch[-1].weight)
+                last_norm = module.branch[-1]
+                nn.init.zeros_(last_norm.weight)
 
     def forward(self, clips: Tensor) -> dict[str, Tensor]:
         self._require_clips(clips)
@@ -99,8 +100,10 @@ class ResNet3d(nn.Module):
         # Compilers choose themselves what they compute again, and cannot record our choice.
         if name not in self.checkpointed or is_recorded():
             return part(x)
+
         if name == "stem":
             return recomputed(self, part, x)
+        # Block by block: the backward pass then holds the inner maps of one block at a time.
         for block in part:
             x = recomputed(self, block, x)
         return x
@@ -119,6 +122,7 @@ class ResNet3d(nn.Module):
             InputError: an unknown name, or no list of names.
         """
         require_names("parts", parts)
+
         allowed = FEATURES[: len(self.stages) + 1]
         unknown = [name for name in parts if name not in allowed]
         if unknown:
@@ -142,8 +146,10 @@ class ResNet3d(nn.Module):
                 f"clips are {clips.dtype}; allowed: floating point, for frames of uint8 clips.float() / 255"
             )
 
-        if is_recorded():  # a comparison of sizes would fix them in the graph
+        # A comparison of sizes would fix them in the graph.
+        if is_recorded():
             return
+
         if min(clips.shape[2:]) < 1:
             raise InputError(f"clips have shape {list(clips.shape)}; allowed: at least 1 frame of 1 x 1 pixel")
         last_part = self.get_submodule(self.stages[-1] if self.stages else "stem")
@@ -169,7 +175,7 @@ class ResNet3d(nn.Module):
 def feature_shapes(arch: Architecture) -> dict[str, FeatureShape]:
     """Return channels and strides of every map that a network of this architecture can return."""
     temporal = arch.stem_temporal_stride
-    spatial = 2
+    spatial = 2  # of the stem's first convolution
     if arch.stem_pool != "none":
         temporal *= arch.stem_pool_temporal_stride
         spatial *= 2

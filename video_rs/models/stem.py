@@ -13,9 +13,11 @@ def make_stem(arch: Architecture) -> nn.Sequential:
     stride = (arch.stem_temporal_stride, 2, 2)
     half = arch.channels(32)
     full = arch.channels(64)
+
     if arch.stem == "plain":
         return nn.Sequential(*conv_norm_relu(arch, arch.in_channels, full, (temporal_kernel, 7, 7), stride))
 
+    # ResNet-D: only the first of three convolutions strides, and only that one reaches over time.
     return nn.Sequential(
         *conv_norm_relu(arch, arch.in_channels, half, (temporal_kernel, 3, 3), stride),
         *conv_norm_relu(arch, half, half, (1, 3, 3), (1, 1, 1)),
@@ -26,9 +28,11 @@ def make_stem(arch: Architecture) -> nn.Sequential:
 def make_stem_pool(arch: Architecture) -> nn.Module:
     """Return what follows the stem's convolutions: a max-pool, a stride-2 convolution, or nothing."""
     temporal_stride = arch.stem_pool_temporal_stride
+    # Without a stride in time, frames are pooled one by one.
     temporal_kernel = 1 if temporal_stride == 1 else 3
     kernel = (temporal_kernel, 3, 3)
     stride = (temporal_stride, 2, 2)
+
     if arch.stem_pool == "max":
         return MaxPool3d(kernel, stride, arch.padding)
     if arch.stem_pool == "conv":

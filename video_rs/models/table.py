@@ -8,20 +8,28 @@ from video_rs.models.zoo import create_model, list_models
 
 
 def parameters(model: VideoClassifier) -> int:
-    """Trainable numbers, without batch-norm statistics."""
+    """Return how many trainable numbers a model has; batch-norm statistics are none."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def gmac(model: VideoClassifier, frames: int, size: int) -> float:
-    """Multiply-adds of one clip's forward pass, in 10^9; ``model`` is on the meta device."""
+    """Return the multiply-adds of one clip's forward pass, in 10^9; ``model`` is on the meta device."""
     clip = torch.empty(1, model.backbone.architecture.in_channels, frames, size, size, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.eval()(clip)
+    # The counter takes a multiply-add for two.
     return counter.get_total_flops() / 2e9
 
 
 def model_table(pattern: str = "*", classes: int = 400, frames: int = 32, size: int = 224) -> str:
-    """Markdown: name, parameters, GMAC of one clip of ``frames`` x ``size`` x ``size``, strides of res2 to res5."""
+    """Return Markdown: name, parameters, GMAC of one clip of ``frames`` x ``size`` x ``size``, strides of the stages.
+
+    Args:
+        pattern: shell-style, for the names of the models.
+        classes: of the last layer.
+        frames: of the clip.
+        size: pixels of a side of the clip.
+    """
     columns = (
         f"parameters, {classes} classes",
         f"GMAC, {frames} x {size} x {size}",
@@ -30,11 +38,20 @@ def model_table(pattern: str = "*", classes: int = 400, frames: int = 32, size: 
     )
     lines = [f"| model | {' | '.join(columns)} |", "|---|---:|---:|---|---|"]
     for name in list_models(pattern):
+        # The meta device gives every tensor a shape and no memory.
         with torch.device("meta"):
             model = create_model(name, classes)
+
         shapes = model.backbone.output_shape().values()
-        time = sorted({shape.temporal_stride for shape in shapes})
-        space = ", ".join(str(shape.spatial_stride) for shape in shapes)
-        work = f"{gmac(model, frames, size):.1f}"
-        lines.append(f"| `{name}` | {parameters(model):,} | {work} | {', '.join(map(str, time))} | {space} |")
+        temporal_strides = sorted({shape.temporal_stride for shape in shapes})
+        spatial_strides = [shape.spatial_stride for shape in shapes]
+
+        cells = (
+            f"`{name}`",
+            f"{parameters(model):,}",
+            f"{gmac(model, frames, size):.1f}",
+            ", ".join(map(str, temporal_strides)),
+            ", ".join(map(str, spatial_strides)),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -4,6 +4,7 @@ import fnmatch
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -16,9 +17,11 @@ from video_rs.models.weights.strict import names_left_out
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import nearest
 
-# Model Garden's R3D-RS (FACTS b) is Architecture's own default.
+Network = TypeVar("Network", bound=nn.Module)
+
+# The Model Garden's R3D-RS is Architecture's own default.
 R3D_RS = Architecture(depths=DEPTHS[50])
-# Image ResNet-RS (FACTS a; timm's resnetrs*) inflated in time. Stochastic depth 0.1 from depth 200 on, as published.
+# Image ResNet-RS (timm's resnetrs*) inflated in time. Stochastic depth 0.1 from depth 200 on, as published.
 INFLATED_RS = replace(
     R3D_RS,
     stem_pool="conv",
@@ -31,7 +34,7 @@ INFLATED_RS = replace(
     norm_momentum=0.1,
     initialization="tpu",
 )
-# Trained from scratch on two CPU cores in minutes: no gates, no dropout, light stochastic depth.
+# Trained from scratch on two CPU cores in minutes: no gates, no dropout, no stochastic depth.
 SMALL = replace(
     R3D_RS,
     block="basic",
@@ -42,26 +45,33 @@ SMALL = replace(
     norm_momentum=0.1,
 )
 
-ARCHITECTURES: dict[str, Architecture] = {
-    **{f"r3d_rs_{d}": replace(R3D_RS, depths=DEPTHS[d]) for d in (50, 101, 152, 200, 270, 300, 350)},
-    **{
-        f"inflated_rs_{d}": replace(INFLATED_RS, depths=DEPTHS[d], stochastic_depth=0.1 if d >= 200 else 0.0)
-        for d in (50, 101, 152, 200, 270, 350, 420)
-    },
+
+def _named_architectures() -> dict[str, Architecture]:
+    """Return ``{name of the model: architecture}``, in the order in which models are listed."""
+    named = {}
+    for depth in (50, 101, 152, 200, 270, 300, 350):
+        named[f"r3d_rs_{depth}"] = replace(R3D_RS, depths=DEPTHS[depth])
+    for depth in (50, 101, 152, 200, 270, 350, 420):
+        drop_rate = 0.1 if depth >= 200 else 0.0
+        named[f"inflated_rs_{depth}"] = replace(INFLATED_RS, depths=DEPTHS[depth], stochastic_depth=drop_rate)
+
     # Where the additive study starts: the same network without SE, with one 5 x 7 x 7 stem convolution.
-    "r3d_50": replace(R3D_RS, stem="plain", se_ratio=0.0),
-    "r3d_rs_tiny": replace(SMALL, depths=(1, 1, 1, 1), width=0.25),
-    "r3d_rs_small": replace(SMALL, depths=(2, 2, 2, 2), width=0.5),
-}
+    named["r3d_50"] = replace(R3D_RS, stem="plain", se_ratio=0.0)
+    named["r3d_rs_tiny"] = replace(SMALL, depths=(1, 1, 1, 1), width=0.25)
+    named["r3d_rs_small"] = replace(SMALL, depths=(2, 2, 2, 2), width=0.5)
+    return named
+
+
+ARCHITECTURES = _named_architectures()
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names of the models that match a shell-style pattern, in the zoo's order."""
+    """Return the names of the models that match a shell-style pattern, in the zoo's order."""
     return fnmatch.filter(ARCHITECTURES, pattern)
 
 
 def architecture(name: str, **overrides) -> Architecture:
-    """The named architecture with fields of :class:`Architecture` replaced.
+    """Return the named architecture with fields of :class:`Architecture` replaced.
 
     Raises:
         InputError: an unknown name or field (the nearest one is named), or a value that is not allowed.
@@ -76,7 +86,9 @@ def architecture(name: str, **overrides) -> Architecture:
 def create_model(
     name: str, num_classes: int = 400, pretrained: str | Path | None = None, **overrides
 ) -> VideoClassifier:
-    """A classifier with fresh weights, or with trained ones.
+    """Return a classifier with fresh weights, or with trained ones.
+
+    The network is the plain one: :func:`video_rs.models.fast.speed_up` makes it faster, in training above all.
 
     Args:
         name: one of :func:`list_models`.
@@ -94,8 +106,10 @@ def create_model(
     arch = architecture(name, **overrides)
     if pretrained is None:
         return VideoClassifier(arch, num_classes)
+
     require_source(pretrained)
     model = _without_weights(VideoClassifier, arch, num_classes)
+    # A file may have another number of classes: the classifier then keeps these fresh weights.
     model.reset_classifier(num_classes)
     load_pretrained(model, pretrained)
     return model
@@ -104,22 +118,32 @@ def create_model(
 def create_backbone(
     name: str, out_features: Sequence[str] = STAGES, pretrained: str | Path | None = None, **overrides
 ) -> ResNet3d:
-    """A backbone that returns the named feature maps, without the stages behind the last of them.
+    """Return a backbone that gives the named feature maps, without the stages behind the last of them.
 
-    Arguments and errors as for :func:`create_model`; of a classifier's weights the classifier and the stages left out
-    are skipped. The state dict of a backbone alone is taken too.
+    Of a classifier's weights the classifier and the stages left out are skipped. The state dict of a backbone alone is
+    taken, too.
+
+    Args:
+        name: one of :func:`list_models`.
+        out_features: names among "stem", "res2", "res3", "res4", "res5".
+        pretrained: as for :func:`create_model`.
+        **overrides: fields of :class:`Architecture`.
+
+    Raises:
+        InputError: an unknown name, feature or field, or weights that cannot be read or do not fit.
     """
     arch = architecture(name, **overrides)
     if pretrained is None:
         return ResNet3d(arch, out_features)
+
     require_source(pretrained)
     backbone = _without_weights(ResNet3d, arch, out_features)
     load_pretrained(nn.ModuleDict({"backbone": backbone}), pretrained, skip=names_left_out(backbone.stages))
     return backbone
 
 
-def _without_weights(kind, *arguments):
-    """A module in memory that is not filled: drawing weights that a file then replaces takes seconds."""
+def _without_weights(kind: type[Network], *arguments: object) -> Network:
+    """Return a module in memory that is not filled: drawing weights that a file then replaces takes seconds."""
     device = torch.get_default_device()
     with torch.device("meta"):
         module = kind(*arguments)

@@ -30,6 +30,7 @@ class FastConv3d(Conv3d):
             return super().forward(x)
 
         x = self.padded(x)
+
         if not reaches_over_time(self):
             y = self._convolve_images(x, image_kernel(self.weight))
         elif self.in_channels <= FEW_CHANNELS:
@@ -37,6 +38,7 @@ class FastConv3d(Conv3d):
             y = self._convolve_images(self._windows(x), self.weight.transpose(1, 2).flatten(1, 2))
         else:
             y = self._convolve_over_time(x)
+
         # Maps of one channel lie in both layouts, and give one in the default layout; so do some shapes on a CPU.
         return y.contiguous(memory_format=CHANNELS_LAST)
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from video_rs.models.architecture import DEPTHS, Architecture, differences, settings
+from video_rs.models.architecture import DEPTHS, Architecture, describe_differences, describe_overrides
 from video_rs.models.resnet3d import ResNet3d
 from video_rs.models.weights.strict import keep_classifier_of_other_classes, names_left_out, require_fit, warn
 from video_rs.runtime.errors import InputError
@@ -40,19 +40,21 @@ INPUT_KERNEL = "backbone.stem.0.weight"
 # What image networks have and neither names nor shapes of weights show.
 IMAGE_FIELDS = {"padding": "symmetric", "norm_eps": 1e-5}
 # With what timm's resnetrs* were trained: ImageNet's mean and deviation of values in [0, 1], and a size for each depth.
-IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
 IMAGE_SIZES = {50: 160, 101: 192, 152: 256, 200: 256, 270: 256, 350: 288, 420: 320}
 
 
 def inflate_image_weights(
     state_dict: Mapping[str, Tensor], model: nn.Module, inflation: str = "centre", source: str = "the image weights"
 ) -> dict[str, Tensor]:
-    """A state dict for ``model`` from one of timm's ``resnetrs*``; dtype and device stay those of the image weights.
+    """Return a state dict for ``model`` from one of timm's ``resnetrs*``, of the image weights' dtype and device.
 
-    Both inflations keep what a kernel computes on a clip that stands still, within it. "centre" (the image kernel on
-    the middle frame, zeros around it) also does at the clip's first and last frames, so that such a clip of any length
-    gives the image model's logits. "mean" (the image kernel on every frame, divided by their number) weighs the frames
-    alike but sees the zeros before the first frame and after the last one.
+    On a clip that stands still, both inflations keep what an image kernel computes on the frames within the clip. The
+    inflation "centre" (the image kernel on the middle frame, zeros around it) keeps that at the clip's first and last
+    frames, too, and such a clip of any length gives the image model's logits. The inflation "mean" (the image kernel on
+    every frame, divided by their number) weighs the frames alike, but sees the zeros before the first frame and after
+    the last one.
 
     An input of other than three channels (flow, grey) gets the sum of the RGB kernels divided by its channels: where
     all of them carry the value g, the result is that of the grey image (g, g, g). TSN's rule averages, without the
@@ -76,69 +78,88 @@ def inflate_image_weights(
     if inflation not in INFLATIONS:
         raise InputError(f"inflation is {inflation!r}; allowed: {', '.join(INFLATIONS)}")
     if isinstance(model, ResNet3d):
-        left_out = tuple(map(image_name, names_left_out(model.stages)))
-        state_dict = {name: value for name, value in state_dict.items() if not name.startswith(left_out)}
-        state = inflate_image_weights(state_dict, nn.ModuleDict({"backbone": model}), inflation, source)
-        return {name.removeprefix("backbone."): value for name, value in state.items()}
+        return _inflate_for_backbone(state_dict, model, inflation, source)
+
     _require_image_fields(model.backbone.architecture, source)
+
     own = model.state_dict()
-    shapes = {image_name(name): _image_shape(value) for name, value in own.items()}
-    counters = {name: torch.tensor(0) for name in shapes if name.endswith("num_batches_tracked")}
-    state, note = keep_classifier_of_other_classes({**counters, **state_dict}, model, source)
-    state = _with_input_channels(state, own[INPUT_KERNEL].shape[1])
-    require_fit(state, shapes, source)
-    warn(note)
+    # What the image network's state dict has to hold, by its names.
+    image_shapes = {image_name(name): _image_shape(value) for name, value in own.items()}
+    counters = {name: torch.tensor(0) for name in image_shapes if name.endswith("num_batches_tracked")}
+
+    state, warning = keep_classifier_of_other_classes({**counters, **state_dict}, model, source)
+    input_channels = own[INPUT_KERNEL].shape[1]
+    state = _with_input_channels(state, input_channels)
+    require_fit(state, image_shapes, source)
+    warn(warning)
     return {name: _inflated(state[image_name(name)], value, inflation) for name, value in own.items()}
 
 
+def _inflate_for_backbone(
+    state_dict: Mapping[str, Tensor], backbone: ResNet3d, inflation: str, source: str
+) -> dict[str, Tensor]:
+    """Return a state dict for a backbone alone, without the classifier and the stages that it lacks."""
+    left_out = tuple(image_name(name) for name in names_left_out(backbone.stages))
+    kept = {name: value for name, value in state_dict.items() if not name.startswith(left_out)}
+    state = inflate_image_weights(kept, nn.ModuleDict({"backbone": backbone}), inflation, source)
+    return {name.removeprefix("backbone."): value for name, value in state.items()}
+
+
 def _require_image_fields(arch: Architecture, source: str) -> None:
-    others = [name for name, value in IMAGE_FIELDS.items() if getattr(arch, name) != value]
-    if others:
-        theirs = {name: IMAGE_FIELDS[name] for name in others}
+    """Raise InputError where a network pads or normalises in another way than image networks do."""
+    differing = {name: value for name, value in IMAGE_FIELDS.items() if getattr(arch, name) != value}
+    if differing:
         raise InputError(
-            f"weights in {source} are an image network's and do not fit the model: {differences(theirs, arch)}; "
-            f"take an inflated_rs_* model as it is, or set {settings(theirs)}"
+            f"weights in {source} are an image network's and do not fit the model: "
+            f"{describe_differences(differing, arch)}; take an inflated_rs_* model as it is, or set "
+            f"{describe_overrides(differing)}"
         )
 
 
 def image_preprocessing(arch: Architecture) -> dict[str, Any]:
     """Return what the image weights for a network were trained with: ``mean``, ``std`` and ``crop_size`` (pixels)."""
-    sizes = {DEPTHS[depth]: size for depth, size in IMAGE_SIZES.items()}
-    known = {"crop_size": sizes[arch.depths]} if arch.depths in sizes else {}
-    return {"mean": IMAGE_MEAN, "std": IMAGE_STD, **known}
+    preprocessing: dict[str, Any] = {"mean": IMAGE_MEAN, "std": IMAGE_STD}
+    for depth, size in IMAGE_SIZES.items():
+        if DEPTHS[depth] == arch.depths:
+            preprocessing["crop_size"] = size
+    return preprocessing
 
 
 def is_image_state(state_dict: Mapping[str, Tensor]) -> bool:
-    """Whether the names are those of an image network."""
+    """Return whether the names are those of an image network."""
     return any(name.startswith(("conv1.", "layer1.")) for name in state_dict)
 
 
 def image_name(name: str) -> str:
-    """timm's name for one of ours, or for the beginning of one."""
-    for ours, theirs in IMAGE_NAMES.items():
-        name = name.replace(ours, theirs)
+    """Return timm's name for one of ours, or for the beginning of one."""
+    for own, timms in IMAGE_NAMES.items():
+        name = name.replace(own, timms)
     return name
 
 
 def _image_shape(value: Tensor) -> list[int]:
-    """Shape of ``value`` in the image network: a kernel has no time there."""
-    return [*value.shape[:2], *value.shape[3:]] if value.dim() == 5 else list(value.shape)
+    """Return the shape of ``value`` in the image network: a kernel has no time there."""
+    if value.dim() != 5:
+        return list(value.shape)
+    out_channels, in_channels, _, height, width = value.shape
+    return [out_channels, in_channels, height, width]
 
 
 def _with_input_channels(state: Mapping[str, Tensor], channels: int) -> Mapping[str, Tensor]:
-    """``state`` with the first kernel for ``channels`` instead of RGB."""
+    """Return ``state`` with the first kernel for ``channels`` instead of RGB."""
     name = image_name(INPUT_KERNEL)
     kernel = state.get(name)
     if channels == 3 or kernel is None or kernel.dim() != 4 or kernel.shape[1] != 3:
         return state
-    grey = kernel.sum(1, keepdim=True) / channels
+    grey = kernel.sum(1, keepdim=True) / channels  # [C', 3, h, w] -> [C', 1, h, w]
     return {**state, name: grey.repeat(1, channels, 1, 1)}
 
 
 def _inflated(image: Tensor, value: Tensor, inflation: str) -> Tensor:
-    """``image`` in the shape of ``value``: ``[O, I, H, W]`` -> ``[O, I, T, H, W]`` for kernels."""
+    """Return ``image`` in the shape of ``value``: ``[C', C, h, w]`` -> ``[C', C, kt, h, w]`` for kernels."""
     if value.dim() != 5:
         return image
+
     frames = value.shape[2]
     if inflation == "mean":
         return (image / frames).unsqueeze(2).repeat(1, 1, frames, 1, 1)

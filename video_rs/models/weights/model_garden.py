@@ -7,7 +7,7 @@ A *path* here is a key without its suffix, its slot and the choice of one of two
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,8 @@ BOOKKEEPING = ("_CHECKPOINTABLE_OBJECT_GRAPH", "global_step" + SUFFIX, "save_cou
 OPTIMIZER = "optimizer/"
 MOMENTA = ("/.OPTIMIZER_SLOT/optimizer/momentum", "/.OPTIMIZER_SLOT/optimizer/ema_base_optimizer/momentum")
 
-BACKBONE, HEAD = "backbone/", "model/layer_with_weights-1/"
+BACKBONE = "backbone/"
+HEAD = "model/layer_with_weights-1/"
 # Where the backbone is where only the model was saved, ``Checkpoint(model=...)``.
 BACKBONE_IN_MODEL = "model/layer_with_weights-0/"
 
@@ -52,7 +53,7 @@ REQUIRED = {"block": "bottleneck", "stem_pool": "max", "shortcut": "projection",
 def from_model_garden(
     variables: Mapping[str, Any], model: nn.Module, average: bool | str = "auto"
 ) -> dict[str, Tensor]:
-    """The state dict of ``model`` from the variables of a Model Garden checkpoint.
+    """Return the state dict of ``model`` from the variables of a Model Garden checkpoint.
 
     Args:
         variables: ``{checkpoint key: float array}``, NumPy's or alike, in TensorFlow's layouts: kernels
@@ -74,37 +75,51 @@ def from_model_garden(
     """
     if average not in ("auto", True, False):
         raise InputError(f"average is {average!r}; allowed: 'auto', True, False")
-    names, own = model_garden_names(model), model.state_dict()
-    keys, averages, twice = _by_path(variables)
+    names = model_garden_names(model)
+    own = model.state_dict()
+    found = _by_path(variables)
+
+    # All problems go into one message.
+    keys = found.raw
     problems = [
         listed("missing", [f"{path} for {name}" for path, name in names.items() if path not in keys]),
-        listed("unknown", [key for path, key in {**averages, **keys}.items() if path not in names]),
-        listed("there twice", twice),
+        listed("unknown", [key for path, key in {**found.averages, **keys}.items() if path not in names]),
+        listed("there twice", found.claimed_twice),
     ]
-    if averages if average == "auto" else average:
-        problems.append(listed("without a moving average", _lacking_averages(names, averages)))
-        keys = {**keys, **averages}
+    takes_averages = bool(found.averages) if average == "auto" else average
+    if takes_averages:
+        problems.append(listed("without a moving average", _lacking_averages(names, found.averages)))
+        keys = {**keys, **found.averages}
+
+    # Shapes are compared for what is there.
     arrays = {path: variables[keys[path]] for path in names if path in keys}
     misfits = [_misfit(path, array, own[names[path]]) for path, array in arrays.items()]
     problems.append(listed("of another shape", [misfit for misfit in misfits if misfit]))
-    if any(problems):
+    problems = [problem for problem in problems if problem]
+    if problems:
         raise InputError(
-            f"the checkpoint does not fit the model: {'; '.join(filter(None, problems))}; make the model with the "
+            f"the checkpoint does not fit the model: {'; '.join(problems)}; make the model with the "
             "checkpoint's architecture and num_classes (nothing is excepted, the classifier included)"
         )
-    weights = {names[path]: _as_torch(array, own[names[path]]) for path, array in arrays.items()}
-    return {name: weights[name] if name in weights else value.clone() for name, value in own.items()}
+
+    # What no variable stands for are the counters of batch norm.
+    state = {name: value.clone() for name, value in own.items()}
+    for path, array in arrays.items():
+        state[names[path]] = _as_torch(array, own[names[path]])
+    return state
 
 
 def model_garden_names(model: nn.Module) -> dict[str, str]:
-    """``{path: name in model.state_dict()}`` of every weight and statistic.
+    """Return ``{path: name in model.state_dict()}`` of every weight and statistic.
 
     Raises:
         InputError: the model's architecture is none of Model Garden's.
     """
-    backbone = model if isinstance(model, ResNet3d) else model.backbone
-    prefix = "" if backbone is model else "backbone."
+    is_backbone = isinstance(model, ResNet3d)
+    backbone = model if is_backbone else model.backbone
+    prefix = "" if is_backbone else "backbone."
     _require_model_garden(backbone.architecture)
+
     numbers: dict[str, int] = {}
     paths = {}
     state = backbone.state_dict()
@@ -114,24 +129,29 @@ def model_garden_names(model: nn.Module) -> dict[str, str]:
         if leaf == "num_batches_tracked":
             continue
         number = numbers.setdefault(f"{stage}.{index}", len(numbers))
+        layer = LAYERS[".".join(inner)]
         is_norm = name.removesuffix(leaf) + "running_mean" in state
-        variable = (NORM if is_norm else KERNEL)[leaf]
-        paths[f"{BACKBONE}layer_with_weights-{number}/{LAYERS['.'.join(inner)]}{variable}"] = prefix + name
-    if backbone is not model:
-        paths |= {HEAD + variable: f"fc.{leaf}" for leaf, variable in KERNEL.items()}
+        variable = NORM[leaf] if is_norm else KERNEL[leaf]
+        paths[f"{BACKBONE}layer_with_weights-{number}/{layer}{variable}"] = prefix + name
+
+    if not is_backbone:
+        for leaf, variable in KERNEL.items():
+            paths[HEAD + variable] = f"fc.{leaf}"
     return paths
 
 
 def _require_model_garden(arch: Architecture) -> None:
-    others = {field: getattr(arch, field) for field, value in REQUIRED.items() if getattr(arch, field) != value}
-    if others:
+    """Raise InputError where an architecture is none of Model Garden's."""
+    differing = {field: getattr(arch, field) for field, value in REQUIRED.items() if getattr(arch, field) != value}
+    if differing:
         raise InputError(
-            f"the model is none of Model Garden's: {_settings(others)}; allowed: {_settings(REQUIRED)}, as in r3d_rs_50"
+            f"the model is none of Model Garden's: {_settings(differing)}; allowed: {_settings(REQUIRED)}, as in "
+            "r3d_rs_50"
         )
 
 
 def number_of_classes(variables: Mapping[str, Any]) -> int:
-    """Classes of the checkpoint's classifier.
+    """Return how many classes the checkpoint's classifier has.
 
     Raises:
         InputError: the checkpoint has none.
@@ -143,25 +163,27 @@ def number_of_classes(variables: Mapping[str, Any]) -> int:
 
 
 def has_averages(variables: Mapping[str, Any]) -> bool:
-    """Whether the optimizer kept moving averages of the weights."""
+    """Return whether the optimizer kept moving averages of the weights."""
     return any(key.endswith(AVERAGE + SUFFIX) for key in variables)
 
 
 def is_bookkeeping(key: str) -> bool:
-    """Whether a checkpoint key is the trainer's own: counters, settings of the optimizer, momenta."""
+    """Return whether a checkpoint key is the trainer's own: counters, settings of the optimizer, momenta."""
     return key in BOOKKEEPING or key.startswith(OPTIMIZER) or key.removesuffix(SUFFIX).endswith(MOMENTA)
 
 
 def tensorflow_shape(path: str, weight: Tensor) -> tuple[int, ...]:
-    """Shape of the variable behind a weight of ours: channels last, and squeeze-and-excitation convolves in 2D."""
+    """Return the shape of the variable behind a weight of ours: channels last."""
     if weight.dim() < 2:
         return tuple(weight.shape)
-    out, inputs, *kernel = weight.shape
-    return (*(kernel[1:] if "/_squeeze_excitation/" in path else kernel), inputs, out)
+    out_channels, in_channels, *kernel = weight.shape
+    if "/_squeeze_excitation/" in path:  # convolves in 2D there
+        kernel = kernel[1:]
+    return (*kernel, in_channels, out_channels)
 
 
 def _misfit(path: str, array: Any, weight: Tensor) -> str:
-    """What is wrong with an array's shape or type; nothing if it fits."""
+    """Return what is wrong with an array's shape or type; "" if it fits."""
     shape = tensorflow_shape(path, weight)
     if tuple(array.shape) == shape and str(array.dtype) in ("float16", "float32", "float64"):
         return ""
@@ -169,38 +191,57 @@ def _misfit(path: str, array: Any, weight: Tensor) -> str:
 
 
 def _as_torch(array: Any, weight: Tensor) -> Tensor:
-    """``[*kernel, in, out]`` -> ``[out, in, *kernel]`` of the weight's shape; vectors as they are."""
+    """Return an array as a tensor of the weight's shape; vectors stay as they are."""
     tensor = torch.tensor(array)
     if tensor.dim() > 1:
-        tensor = tensor.movedim((-1, -2), (0, 1)).reshape(weight.shape)
+        tensor = tensor.movedim((-1, -2), (0, 1))  # [*kernel, in, out] -> [out, in, *kernel]
+        tensor = tensor.reshape(weight.shape)
     return tensor.contiguous()
 
 
-def _by_path(variables: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str], list[str]]:
-    """``{path: key}`` of the variables and of their moving averages, and the paths that two keys claim."""
-    raw: dict[str, str] = {}
-    averages: dict[str, str] = {}
-    twice = []
+class _Paths(NamedTuple):
+    """A checkpoint's keys by path.
+
+    Attributes:
+        raw: ``{path: key}`` of the variables themselves.
+        averages: ``{path: key}`` of their moving averages.
+        claimed_twice: paths that two keys claim.
+    """
+
+    raw: dict[str, str]
+    averages: dict[str, str]
+    claimed_twice: list[str]
+
+
+def _by_path(variables: Mapping[str, Any]) -> _Paths:
+    """Return the keys of the variables and of their moving averages by path."""
+    found = _Paths({}, {}, [])
     for key in variables:
         if is_bookkeeping(key):
             continue
         path = key.removesuffix(SUFFIX)
-        found = averages if path.endswith(AVERAGE) else raw
+        keys = found.averages if path.endswith(AVERAGE) else found.raw
         path = path.removesuffix(AVERAGE)
         if path.startswith(BACKBONE_IN_MODEL):
             path = BACKBONE + path.removeprefix(BACKBONE_IN_MODEL)
-        if path in found:
-            twice.append(path)
-        found[path] = key
-    return raw, averages, twice
+
+        if path in keys:
+            found.claimed_twice.append(path)
+        keys[path] = key
+    return found
 
 
 def _lacking_averages(names: Mapping[str, str], averages: Mapping[str, str]) -> list[str]:
-    """Paths that should have an average: all weights, and the statistics if any of them has one."""
-    with_statistics = any(path.endswith(STATISTICS) for path in averages)
-    needed = [path for path in names if with_statistics or not path.endswith(STATISTICS)]
-    return [path for path in needed if path not in averages]
+    """Return the paths that lack an average: all weights need one, and the statistics if any of them has one."""
+    statistics_were_averaged = any(path.endswith(STATISTICS) for path in averages)
+    lacking = []
+    for path in names:
+        needs_average = statistics_were_averaged or not path.endswith(STATISTICS)
+        if needs_average and path not in averages:
+            lacking.append(path)
+    return lacking
 
 
 def _settings(fields: Mapping[str, Any]) -> str:
+    """Return ``block bottleneck, padding same``, for a refusal."""
     return ", ".join(f"{field} {value}" for field, value in fields.items())

@@ -1,0 +1,18 @@
+"""Entry points for ``torch.hub``: every model of the zoo by its name.
+
+    model = torch.hub.load("OWNER/REPOSITORY", "r3d_rs_50", num_classes=400)
+
+Arguments are those of :func:`video_rs.create_model`. PyTorch and torchvision suffice.
+"""
+
+from functools import partial
+
+from video_rs import create_backbone, create_model, list_models
+
+dependencies = ["torch", "torchvision"]
+
+__all__ = ["create_backbone", "create_model", "list_models"]
+
+for _name in list_models():
+    globals()[_name] = partial(create_model, _name)
+    globals()[_name].__doc__ = f"Return create_model({_name!r}, ...); see there for the arguments."

@@ -1,0 +1,40 @@
+"""The entry points of hubconf.py, through torch.hub itself."""
+
+import pytest
+import torch
+
+from helpers.tools import ROOT
+from video_rs import create_model, list_models
+
+
+def load(name, *args, **kwargs):
+    return torch.hub.load(str(ROOT), name, *args, source="local", **kwargs)
+
+
+def test_every_model_is_an_entry_point():
+    entries = torch.hub.list(str(ROOT), source="local")
+    assert {*list_models(), "create_model", "create_backbone", "list_models"} <= set(entries)
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_model_is_that_of_create_model(by_name):
+    torch.manual_seed(3)
+    expected = create_model("r3d_rs_tiny", 5, width=0.125)
+    torch.manual_seed(3)
+    if by_name:
+        model = load("r3d_rs_tiny", num_classes=5, width=0.125)
+    else:
+        model = load("create_model", "r3d_rs_tiny", 5, width=0.125)
+    assert model.backbone.architecture == expected.backbone.architecture
+    states = (model.state_dict(), expected.state_dict())
+    assert list(states[0]) == list(states[1])
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_a_backbone_gives_the_features_asked_for():
+    backbone = load("create_backbone", "r3d_rs_tiny", ("res3",), width=0.125)
+    assert list(backbone(torch.rand(2, 3, 4, 32, 32))) == ["res3"]
+
+
+def test_an_entry_point_says_what_it_is():
+    assert "create_model('r3d_rs_50', ...)" in torch.hub.help(str(ROOT), "r3d_rs_50", source="local")

@@ -1,0 +1,117 @@
+"""Files of weights: checkpoints of this project, state dicts that torch.save wrote, and ``.safetensors``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from video_rs.models.weights.strict import warn
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.torch_files import find_checkpoint, first_sentence, read_torch_file
+
+# What DistributedDataParallel and Lightning put before all names; none of ours, and none of timm's, starts so.
+WRAPPER_PREFIXES = ("module.", "model.")
+# What a checkpoint may say of its weights.
+DESCRIPTION_KEYS = ("architecture", "label_names", "preprocessing", "config")
+
+
+class Weights(NamedTuple):
+    """Weights from somewhere.
+
+    Attributes:
+        state: names and tensors, on the CPU.
+        about: what a checkpoint says beside them, as far as it does: ``architecture``, ``label_names``,
+            ``preprocessing`` and ``config``.
+        source: where they are from, for messages.
+    """
+
+    state: dict[str, Tensor]
+    about: Mapping[str, Any]
+    source: str
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Return the state dict in a file, on the CPU, read without running code.
+
+    Args:
+        path: a checkpoint of this project (its "ema", or "model" where there is none), a state dict that torch.save
+            wrote, plain or under "state_dict", or a ``.safetensors`` file. "module." or "model." before all names is
+            taken away. A warning says what was not plain.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else.
+    """
+    return read_file(path).state
+
+
+def read_file(path: str | Path) -> Weights:
+    """Return the weights in a file with what it says of them; arguments and errors as for :func:`read_weights`."""
+    path = find_checkpoint(path)
+    if not path.is_file():
+        raise InputError(f"no weights at {path}; give a .pth, .pt or .safetensors file, or 'timm'")
+    if path.suffix == ".safetensors":
+        state = _without_wrapper_prefix(_read_safetensors(path), path)
+        return Weights(state, {}, str(path))
+
+    content = read_torch_file(path)
+    about = {}
+    where = ""
+
+    if isinstance(content, dict) and ("model" in content or "ema" in content):
+        about = {key: content[key] for key in DESCRIPTION_KEYS if key in content}
+        # The average predicts better, where one was kept.
+        content = content.get("ema") or content.get("model")
+    elif isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+        where = "those under 'state_dict'"
+
+    if not _is_state_dict(content):
+        raise InputError(
+            f"no weights in {path}; allowed: a state dict, plain or under 'state_dict', or a dict of state dicts "
+            "'model' and 'ema'"
+        )
+    return Weights(_without_wrapper_prefix(content, path, where), about, str(path))
+
+
+def _is_state_dict(content: Any) -> bool:
+    """Return whether something read from a file is a dict from names to tensors, and not an empty one."""
+    if not isinstance(content, dict) or not content:
+        return False
+    return all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items())
+
+
+def _without_wrapper_prefix(state: Mapping[str, Tensor], path: Path, where: str = "") -> dict[str, Tensor]:
+    """Return ``state`` without what a wrapper put before all names, and log what was not plain.
+
+    Args:
+        state: names and tensors.
+        path: of the file, for the log.
+        where: in the file the weights were, for the log; "" where they were the file's content.
+    """
+    changes = []
+    if where:
+        changes.append(where)
+
+    found = ""
+    for prefix in WRAPPER_PREFIXES:
+        if state and all(name.startswith(prefix) for name in state):
+            found = prefix
+            changes.append(f"without {prefix!r} before their names")
+            break
+
+    if changes:
+        warn(f"weights of {path}: taken are {', '.join(changes)}")
+    return {name.removeprefix(found): value for name, value in state.items()}
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a ``.safetensors`` file, or raise InputError."""
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise InputError(f"{path} needs a package: pip install safetensors; or give a .pth file") from error
+    try:
+        return load_file(path)
+    except Exception as error:  # its own error type for foreign bytes, OSError and others for the rest
+        raise InputError(f"{path} is damaged, cut short or no safetensors file ({first_sentence(error)})") from error
