@@ -26,6 +26,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
 from video_rs import create_backbone
 from video_rs.models.detection import ActionDetector
+from video_rs.models.fast import speed_up
 from video_rs.runtime import cli
 from video_rs.runtime.atomic import write_json
 from video_rs.runtime.errors import InputError
@@ -223,7 +224,7 @@ def main() -> None:
     labels = sorted({label for boxes in found.values() for own in boxes.values() for label in own})
     torch.manual_seed(0)
     # A batch norm that keeps the last batch's statistics (the published recipe) would need an average of the weights.
-    backbone = create_backbone(args.model, ("res5",), res5_dilation=2, norm_momentum=0.1)
+    backbone = speed_up(create_backbone(args.model, ("res5",), res5_dilation=2, norm_momentum=0.1))
     detector = ActionDetector(backbone, len(labels)).to("cuda" if torch.cuda.is_available() else "cpu")
     samples = read_samples(found, args.list.parent, args.frames, args.size)
     training = [sample for sample in samples if sample.key.split == "train"]

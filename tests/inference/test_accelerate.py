@@ -13,6 +13,7 @@ from video_rs.inference import accelerate
 from video_rs.inference import accelerate as accelerate_function
 from video_rs.models.convolution import Conv3d
 from video_rs.models.detection import SingleMap
+from video_rs.models.fast import FAST_CLASSES, speed_up
 
 module = importlib.import_module("video_rs.inference.accelerate")
 SHAPE = (2, 3, 4, 33, 48)
@@ -83,6 +84,18 @@ def test_the_model_stays_as_it_is(model):
     after = model.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_pytorchs_own_engine_runs_the_sped_up_copy_of_a_plain_model():
+    model = model_with_statistics()
+    fast = accelerate(model, SHAPE, "eager")
+    assert not any(type(part) in FAST_CLASSES.values() for part in model.modules())
+    clips = torch.rand(SHAPE)
+    sped_up = copy.deepcopy(model).eval()
+    module.fold_batch_norm(sped_up)
+    with torch.no_grad():
+        expected = speed_up(sped_up).to(memory_format=torch.channels_last_3d)(clips)
+    assert torch.equal(fast(clips), expected)
 
 
 def test_later_training_does_not_reach_the_copy():
