@@ -5,7 +5,8 @@
 Arguments are those of :func:`video_rs.create_model`. PyTorch and torchvision suffice.
 """
 
-from functools import partial
+# torch.hub lists every callable whose name does not begin with an underscore.
+from functools import partial as _partial
 
 from video_rs import create_backbone, create_model, list_models
 
@@ -14,5 +15,5 @@ dependencies = ["torch", "torchvision"]
 __all__ = ["create_backbone", "create_model", "list_models"]
 
 for _name in list_models():
-    globals()[_name] = partial(create_model, _name)
+    globals()[_name] = _partial(create_model, _name)
     globals()[_name].__doc__ = f"Return create_model({_name!r}, ...); see there for the arguments."

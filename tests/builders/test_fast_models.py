@@ -1,5 +1,7 @@
 """Training and prediction run sped-up networks, whatever is frozen, recomputed or synchronized in them."""
 
+import json
+
 import torch
 
 from helpers.networks import NARROW
@@ -8,7 +10,7 @@ from video_rs.config import load_config
 from video_rs.inference.predictor import load_classifier
 from video_rs.models.fast import FAST_CLASSES
 
-KEYS = {f"MODEL.{name.upper()}": str(value) for name, value in NARROW.items()}
+KEYS = {f"MODEL.{name.upper()}": json.dumps(value) for name, value in NARROW.items()}
 
 
 def is_sped_up(model):

@@ -235,12 +235,12 @@ def describe_overrides(fields: Mapping[str, Any]) -> str:
 
 
 def _flat(value: Any) -> list:
-    """Return one number, a tuple of numbers, or a tuple with tuples of numbers as a list of numbers."""
+    """Return one number, a tuple of numbers, or a tuple with tuples of numbers as a list of the numbers."""
     if not isinstance(value, tuple):
         return [value]
     numbers = []
     for entry in value:
-        numbers += _flat(entry)
+        numbers += entry if isinstance(entry, tuple) else [entry]
     return numbers
 
 
