@@ -133,14 +133,8 @@ def fit(
         with UpdateRatio(step.optimizer, enabled=is_logged) as update_ratio:
             result = step(micro_batches)
 
-        if result.failed:
-            for video, reason in failures_of(micro_batches):
-                hooks.failed_video(video, reason)
-        if not result.finite:
-            measured = {"loss": result.loss, "grad_norm": result.grad_norm, "lr": rate}
-            hooks.non_finite(step.number, measured, videos_of(micro_batches))
+        _report_faults(step.number, result, rate, micro_batches, hooks)
         non_finite.check(step.number, result.loss, result.grad_norm, result.finite)
-
         totals.add(result)
         if is_logged:
             last = {"grad_norm": result.grad_norm, "update_ratio": update_ratio.value}
@@ -155,6 +149,16 @@ def fit(
                 hooks.validate(step.number)
                 step.model.train()
         _save_if_due(step, plan, clock, hooks)
+
+
+def _report_faults(number: int, result: StepResult, rate: float, micro_batches: list[Any], hooks: Hooks) -> None:
+    """Hand on what went wrong in a step: samples that could not be read, loss or gradient that are not finite."""
+    if result.failed:
+        for video, reason in failures_of(micro_batches):
+            hooks.failed_video(video, reason)
+    if not result.finite:
+        measured = {"loss": result.loss, "grad_norm": result.grad_norm, "lr": rate}
+        hooks.non_finite(number, measured, videos_of(micro_batches))
 
 
 def failures_of(micro_batches: list[Any]) -> list[tuple[str, str]]:

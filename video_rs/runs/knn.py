@@ -3,33 +3,37 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from video_rs.builders import build_preprocessing, build_view_loader, single_view
+from video_rs.builders import build_preprocessing, single_view
 from video_rs.config import Config, config_from_text
-from video_rs.data.preprocessing import Preprocessing
 from video_rs.engine.checkpoint import load_checkpoint
-from video_rs.engine.evaluation import evaluate_each, gather_results
+from video_rs.engine.evaluation import gather_results
 from video_rs.engine.metrics import VideoResult
-from video_rs.engine.neighbours import TEMPERATURE, VideoFeatures, view_features, vote
+from video_rs.engine.neighbours import TEMPERATURE
 from video_rs.inference.predictor import load_classifier
 from video_rs.lists.checks import require_files, require_labels
 from video_rs.lists.label_map import read_label_map
 from video_rs.lists.reading import read_listing
 from video_rs.lists.records import RecordList, read_records
-from video_rs.models import VideoClassifier
 from video_rs.models.convolution_check import require_right_convolutions
+from video_rs.runs.feature_memory import (
+    FeatureExtractor,
+    VideoIds,
+    number_videos,
+    remember,
+    results_of_votes,
+    votes_of_neighbours,
+)
 from video_rs.runs.results import Evaluation
 from video_rs.runs.test import TestOutcome, finish, folder_name, output_folder, records_to_test
 from video_rs.runtime import distributed
 from video_rs.runtime.devices import pick_device
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.progress import print_line, print_notes, videos_with_progress
+from video_rs.runtime.progress import print_line, print_notes
 from video_rs.runtime.torch_files import find_checkpoint
 from video_rs.runtime.wording import pluralize
 from video_rs.video.fetching import handler_names, register_handlers
@@ -74,22 +78,31 @@ def run_knn(
     device = pick_device(config.DEVICE)
     distributed.join_process_group(device)
     memory, records = _read_lists(config, list_path, checkpoint["label_names"], overrides, split)
-    ids = _video_ids(memory, records)
-    _require_neighbours(k, memory, ids, range(len(memory)))
+    _require_neighbours(k, memory, number_videos(memory, records), range(len(memory)))
     folder = output_folder(Path(checkpoint_path), config, overrides, folder_name("knn", split), list_path)
 
     preprocessing = single_view(build_preprocessing(config))
     model = load_classifier(checkpoint, device)
     require_right_convolutions(model, preprocessing.clip_shape(config.TEST.BATCH_SIZE))
     extractor = FeatureExtractor(config, model, preprocessing)
+    outcome = _vote(extractor, memory, records, k, checkpoint_path, checkpoint["step"])
+    finish(folder, outcome)
+    return outcome.metrics
 
-    remembered, failures = _remember(extractor, memory)
+
+def _vote(
+    extractor: FeatureExtractor, memory: RecordList, records: RecordList, k: int, checkpoint_path: str, step: int
+) -> TestOutcome:
+    """Let the ``k`` nearest videos of the memory vote on each video to test; ``step`` is the checkpoint's."""
+    ids = number_videos(memory, records)
+    remembered, failures = remember(extractor, memory)
     _require_neighbours(k, memory, ids, [video.index for video in remembered])
-    queries = extractor.features(records, "test")
-    probabilities = _vote(queries, remembered, memory, ids, k, device)
-    results = gather_results(_results(queries, records, probabilities))
 
-    evaluation = Evaluation(config, records.records, memory.label_names, preprocessing, results)
+    queries = extractor.features(records, "test")
+    probabilities = votes_of_neighbours(queries, remembered, memory, ids, k, extractor.device)
+    results = gather_results(results_of_votes(queries, records, probabilities))
+    evaluation = Evaluation(extractor.config, records.records, memory.label_names, extractor.preprocessing, results)
+
     judged = dataclasses.replace(evaluation, results=[_without_luck(result) for result in results])
     metrics = {
         **judged.metrics(checkpoint_path),
@@ -100,23 +113,20 @@ def run_knn(
         "memory_list": memory.source,
     }
     notes = _notes(metrics, memory, ids)
+    # The first says what was done, which the last line says, too.
     for note in notes[1:]:
         print_line(note)
 
     voters = f"{k} nearest of {pluralize(len(remembered), 'video')} of {memory.source}"
-    finish(
-        folder,
-        TestOutcome(
-            evaluation,
-            metrics,
-            checkpoint["step"],
-            title=f"Test of the features of {checkpoint_path}",
-            description=f"{voters}, one centre view each",
-            notes=notes,
-            failures=[(video, f"of the memory: {reason}") for video, reason in failures],
-        ),
+    return TestOutcome(
+        evaluation,
+        metrics,
+        step,
+        title=f"Test of the features of {checkpoint_path}",
+        description=f"{voters}, one centre view each",
+        notes=notes,
+        failures=[(video, f"of the memory: {reason}") for video, reason in failures],
     )
-    return metrics
 
 
 def _refuse(checkpoint_path: str, k: int, overrides: Sequence[str]) -> None:
@@ -176,31 +186,6 @@ def _read_lists(
     return memory, records
 
 
-@dataclasses.dataclass(frozen=True)
-class VideoIds:
-    """Which rows of the two lists are one video, or one segment of it: int64 ids, equal where they are."""
-
-    memory: Tensor
-    queries: Tensor
-
-    def queries_in_memory(self) -> int:
-        """Return how many videos to test are in the memory."""
-        return int(torch.isin(self.queries, self.memory).sum())
-
-
-def _video_ids(memory: RecordList, records: RecordList) -> VideoIds:
-    """Number the (path, start, end) of both lists."""
-    numbers: dict[tuple, int] = {}
-    ids = []
-    for part in (memory, records):
-        own = []
-        for record in part.records:
-            segment = (record.path, record.start or 0.0, record.end)
-            own.append(numbers.setdefault(segment, len(numbers)))
-        ids.append(torch.tensor(own))
-    return VideoIds(*ids)
-
-
 def _require_neighbours(k: int, memory: RecordList, ids: VideoIds, readable: Sequence[int]) -> None:
     """Raise InputError where some video to test has fewer than ``k`` others among the readable ones of the memory."""
     voters = ids.memory[torch.as_tensor(readable)]
@@ -219,96 +204,6 @@ def _require_neighbours(k: int, memory: RecordList, ids: VideoIds, readable: Seq
     raise InputError(
         f"--knn is {k}, but {memory.source} has {pluralize(len(memory), 'training video')}{unread}{itself}; {advice}"
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class FeatureExtractor:
-    """A network that is asked for its features.
-
-    Attributes:
-        config: of the run.
-        model: in any mode.
-        preprocessing: the views of each video.
-    """
-
-    config: Config
-    model: VideoClassifier
-    preprocessing: Preprocessing
-
-    def features(self, records: RecordList, title: str) -> list[VideoFeatures]:
-        """Return the features of this process's part of some records, in their order; ``title`` names the progress."""
-        prepare = partial(self.preprocessing.prepare, device=next(self.model.parameters()).device)
-        loader = build_view_loader(self.config, records, self.preprocessing)
-        videos = evaluate_each(self.model, loader, prepare, self.config.TEST.BATCH_SIZE, view_features)
-        found = []
-        for item, features in videos_with_progress(videos, len(loader), title):
-            found.append(VideoFeatures(item.index, features, item.error))
-        return found
-
-
-def _remember(extractor: FeatureExtractor, memory: RecordList) -> tuple[list[VideoFeatures], list[tuple[str, str]]]:
-    """Return the features of the memory's readable videos on every process, and (video, reason) of the others.
-
-    Raises:
-        InputError: not one could be read.
-    """
-    readable = []
-    failures = []
-    for video in gather_results(extractor.features(memory, "memory")):
-        if video.error is None:
-            readable.append(video)
-            continue
-        path = memory.records[video.index].path
-        print_line(f"cannot read {path} of the memory: {video.error}")
-        failures.append((path, video.error))
-
-    if not readable:
-        path, reason = failures[0]
-        raise InputError(
-            f"none of {pluralize(len(memory), 'video')} of the memory could be read; first: {path}: {reason}"
-        )
-    return readable, failures
-
-
-def _vote(
-    queries: Sequence[VideoFeatures],
-    remembered: Sequence[VideoFeatures],
-    memory: RecordList,
-    ids: VideoIds,
-    k: int,
-    device: torch.device,
-) -> Tensor:
-    """Return class probabilities, float32 ``[n, K]`` on the CPU, of the queries that could be read, in their order."""
-    read = [query for query in queries if query.error is None]
-    if not read:
-        return torch.empty(0, len(memory.label_names))
-
-    labels = torch.tensor([record.labels[0] for record in memory.records])
-    voters = [video.index for video in remembered]
-    tensors = (
-        torch.stack([query.features for query in read]),
-        ids.queries[[query.index for query in read]],
-        torch.stack([video.features for video in remembered]),
-        ids.memory[voters],
-        labels[voters],
-    )
-    on_device = [tensor.to(device) for tensor in tensors]
-    return vote(*on_device, k, len(memory.label_names)).cpu()
-
-
-def _results(queries: Sequence[VideoFeatures], records: RecordList, probabilities: Tensor) -> list[VideoResult]:
-    """Return a result for each query; ``probabilities`` has a row for each that could be read."""
-    rows = iter(probabilities)
-    results = []
-    for query in queries:
-        record = records.records[query.index]
-        if query.error is not None:
-            results.append(VideoResult(query.index, record.path, record.labels, error=query.error, id=record.id))
-            continue
-        # A copy: a row of a matrix would be sent to the other processes with the whole matrix.
-        own = next(rows).clone()
-        results.append(VideoResult(query.index, record.path, record.labels, own, views=1, id=record.id))
-    return results
 
 
 def _without_luck(result: VideoResult) -> VideoResult:
