@@ -224,7 +224,9 @@ class Run:
         config = training.config
         non_finite = build_non_finite_limit(config)
         try:
-            fit(training.step, note_counted_videos(loader), training.plan, hooks, failures, non_finite)
+            # Closed at the end, so that no worker process outlives the loop.
+            with contextlib.closing(note_counted_videos(loader)) as batches:
+                fit(training.step, batches, training.plan, hooks, failures, non_finite)
         except TooManyFailed as error:
             text = advice.about_failures(error, config)
             raise InputError(f"{text}; {self._next_try(checkpoints)}") from error

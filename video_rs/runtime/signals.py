@@ -138,6 +138,8 @@ class StopSignals:
         for kind, handler in self.former.items():
             signal.signal(kind, handler)
         signal.set_wakeup_fd(self.former_bell)
+        # Forked workers have a copy of the socket, with which closing alone would not end the thread.
+        self.bell.shutdown(socket.SHUT_RDWR)
         self.bell.close()
         self.thread.join()
         self.ear.close()
