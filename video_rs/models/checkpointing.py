@@ -30,20 +30,18 @@ def recomputed(module: nn.Module, part: Callable[[Tensor], Tensor], x: Tensor) -
 @contextlib.contextmanager
 def _statistics_kept(module: nn.Module) -> Iterator[None]:
     """Let batch norm in training take nothing into its running statistics, and not count the batch."""
-    norms = []
+    kept = []
     for norm in module.modules():
         # A batch norm without a counter keeps no statistics at all.
         if isinstance(norm, _BatchNorm) and norm.training and norm.num_batches_tracked is not None:
-            norms.append(norm)
+            kept.append((norm, norm.momentum, norm.num_batches_tracked.clone()))
 
-    momenta = [norm.momentum for norm in norms]
-    counts = [norm.num_batches_tracked.clone() for norm in norms]
     # A momentum of 0 leaves the running statistics as they are.
-    for norm in norms:
+    for norm, _, _ in kept:
         norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
+        for norm, momentum, count in kept:
             norm.momentum = momentum
             norm.num_batches_tracked.copy_(count)

@@ -42,13 +42,15 @@ class Conv3d(nn.Conv3d):
         bias: bool = False,
     ):
         dilation = (1, spatial_dilation, spatial_dilation)
-        # TensorFlow's padding depends on the size of the map in the strided dimensions, and is added ahead there.
-        self.pads_ahead = padding == "same" and any(s > 1 and k > 1 for k, s in zip(kernel, stride, strict=True))
-
+        # TensorFlow's padding depends on the size of the map in strided dimensions, and is added ahead there.
+        self.pads_ahead = False
         own_padding = []
-        for width, step, distance in zip(symmetric_padding(kernel), stride, dilation, strict=True):
-            left_to_forward = padding == "same" and step > 1
-            own_padding.append(0 if left_to_forward else width * distance)
+        for size, step, distance in zip(kernel, stride, dilation, strict=True):
+            if padding == "same" and step > 1:
+                own_padding.append(0)
+                self.pads_ahead = self.pads_ahead or size > 1
+            else:
+                own_padding.append(size // 2 * distance)
 
         super().__init__(in_channels, out_channels, kernel, stride, tuple(own_padding), dilation, bias=bias)
 

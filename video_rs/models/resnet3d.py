@@ -193,21 +193,26 @@ def make_stage(arch: Architecture, index: int, in_channels: int) -> nn.Sequentia
     temporal_kernels = arch.kernels_of_stages()[index]
     drop_rates = arch.drop_rates()[index]
     spatial_stride = arch.spatial_stride(index)
+    stride = (arch.temporal_strides[index], spatial_stride, spatial_stride)
+    dilation = arch.res5_dilation if STAGES[index] == "res5" else 1
 
     blocks = []
     for number, (temporal_kernel, drop_rate) in enumerate(zip(temporal_kernels, drop_rates, strict=True)):
-        is_first = number == 0
         is_last = number == len(temporal_kernels) - 1
         plan = BlockPlan(
-            in_channels=in_channels if is_first else arch.stage_channels(index),
+            in_channels=in_channels,
             width=arch.channels(STAGE_WIDTHS[index]),
             temporal_kernel=temporal_kernel,
-            stride=(arch.temporal_strides[index], spatial_stride, spatial_stride) if is_first else (1, 1, 1),
+            stride=stride,
             drop_rate=drop_rate,
             is_gated=arch.self_gating and is_last,
-            dilation=arch.res5_dilation if STAGES[index] == "res5" else 1,
+            dilation=dilation,
         )
+        # Only the first block strides and changes the channels.
+        stride = (1, 1, 1)
+        in_channels = arch.stage_channels(index)
         blocks.append(Block(arch, plan))
+
     return nn.Sequential(*blocks)
 
 

@@ -93,8 +93,13 @@ def from_model_garden(
 
     # Shapes are compared for what is there.
     arrays = {path: variables[keys[path]] for path in names if path in keys}
-    misfits = [_misfit(path, array, own[names[path]]) for path, array in arrays.items()]
-    problems.append(listed("of another shape", [misfit for misfit in misfits if misfit]))
+    misfits = []
+    for path, array in arrays.items():
+        misfit = _misfit(path, array, own[names[path]])
+        if misfit:
+            misfits.append(misfit)
+    problems.append(listed("of another shape", misfits))
+
     problems = [problem for problem in problems if problem]
     if problems:
         raise InputError(
@@ -142,7 +147,11 @@ def model_garden_names(model: nn.Module) -> dict[str, str]:
 
 def _require_model_garden(arch: Architecture) -> None:
     """Raise InputError where an architecture is none of Model Garden's."""
-    differing = {field: getattr(arch, field) for field, value in REQUIRED.items() if getattr(arch, field) != value}
+    differing = {}
+    for field, value in REQUIRED.items():
+        own = getattr(arch, field)
+        if own != value:
+            differing[field] = own
     if differing:
         raise InputError(
             f"the model is none of Model Garden's: {_settings(differing)}; allowed: {_settings(REQUIRED)}, as in "
