@@ -93,12 +93,8 @@ def from_model_garden(
 
     # Shapes are compared for what is there.
     arrays = {path: variables[keys[path]] for path in names if path in keys}
-    misfits = []
-    for path, array in arrays.items():
-        misfit = _misfit(path, array, own[names[path]])
-        if misfit:
-            misfits.append(misfit)
-    problems.append(listed("of another shape", misfits))
+    misfits = [_misfit(path, array, own[names[path]]) for path, array in arrays.items()]
+    problems.append(listed("of another shape", [misfit for misfit in misfits if misfit]))
 
     problems = [problem for problem in problems if problem]
     if problems:
