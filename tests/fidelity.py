@@ -15,7 +15,7 @@ from torch import nn
 
 from video_rs import builders
 from video_rs.config import load_config
-from video_rs.data.transforms import random_box
+from video_rs.data.random_boxes import random_box
 from video_rs.engine.average import Ema
 from video_rs.engine.evaluation import view_probabilities
 from video_rs.engine.objectives.losses import cross_entropy

@@ -10,7 +10,9 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional
 
-from video_rs.data.transforms import EvalTransform, TrainTransform, random_box, resize, short_side_size, to_float
+from video_rs.data.random_boxes import random_box
+from video_rs.data.resizing import resize, short_side_size
+from video_rs.data.transforms import EvalTransform, TrainTransform, to_float
 from video_rs.runtime.errors import InputError
 
 AUGMENTED = {

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from helpers.numbered_videos import COUNT, FILES, decoded_in_order, importable, numbered, numbers
-from video_rs.data.dataset import segment
+from video_rs.data.dataset import record_span
 from video_rs.lists.records import VideoRecord
 from video_rs.runtime.errors import InputError
 from video_rs.video import DECODERS, DecodeError, open_video
@@ -165,13 +165,13 @@ def test_a_variable_rate_counts_frames_not_seconds(tmp_path, decoder):
         np.testing.assert_allclose(reader.times, (np.arange(40) + 30 * (np.arange(40) >= 20)) / 25, atol=1e-9)
         seconds = [(0, 0.4), (0.4, 2.0), (2.0, None), (None, 2.04), (1.0, 2.08)]
         records = [VideoRecord(str(path), (0,), start, end, "") for start, end in seconds]
-        spans = [segment(reader, record) for record in records]
+        spans = [record_span(reader, record) for record in records]
         assert [(s.first, s.count) for s in spans] == [(0, 10), (10, 10), (20, 20), (0, 21), (20, 2)]
         # In the pause the frame before it is on the screen.
-        shown = segment(reader, VideoRecord(str(path), (0,), 1.0, 1.9, ""))
+        shown = record_span(reader, VideoRecord(str(path), (0,), 1.0, 1.9, ""))
         assert (shown.first, shown.count) == (19, 1)
         with pytest.raises(DecodeError, match=r"segment 3\.0\.\.4\.0 s holds no frame"):
-            segment(reader, VideoRecord(str(path), (0,), 3.0, 4.0, ""))
+            record_span(reader, VideoRecord(str(path), (0,), 3.0, 4.0, ""))
 
 
 def test_a_rate_that_drifts_is_read_by_its_times(tmp_path, decoder):
@@ -190,7 +190,7 @@ def test_a_rate_that_drifts_is_read_by_its_times(tmp_path, decoder):
     with open_video(path, decoder) as reader:
         np.testing.assert_allclose(reader.times, ticks / 30000, atol=1e-9)
         wanted = np.flatnonzero((ticks >= 60000) & (ticks < 62000))
-        span = segment(reader, VideoRecord(str(path), (0,), 2.0, 62000 / 30000, ""))
+        span = record_span(reader, VideoRecord(str(path), (0,), 2.0, 62000 / 30000, ""))
         assert (span.first, span.count) == (wanted[0], len(wanted))
 
 

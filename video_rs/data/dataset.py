@@ -21,9 +21,14 @@ CHUNK_BYTES = 2**28
 
 @dataclass(frozen=True)
 class ClipSample:
-    """One slot of a training batch: ``clip`` uint8 ``[3, T, h, w]``, or None with the video and the reason.
+    """One slot of a training batch.
 
-    ``counted``: the whole video was decoded to count its frames (:class:`VideoReader`).
+    Attributes:
+        clip: uint8 ``[3, T, h, w]``, or None where the video could not be read.
+        labels: classes of the video.
+        video: path.
+        error: why the video could not be read, or None.
+        counted: the whole video was decoded to count its frames (:class:`VideoReader`).
     """
 
     clip: Tensor | None
@@ -60,15 +65,18 @@ class VideoViews:
 
     @property
     def counted_videos(self) -> list[str]:
-        """This video's path, if it was counted."""
-        return [self.video] if self.counted else []
+        """The path of this video if its frames were counted, else nothing."""
+        if self.counted:
+            return [self.video]
+        return []
 
     def views(self, batch: int) -> Iterator[Tensor]:
-        """Batches of at most ``batch`` views, uint8 ``[b, 3, T, crop, crop]``, crop-major as published."""
+        """Yield batches of at most ``batch`` views, uint8 ``[b, 3, T, crop, crop]``, crop-major as published."""
         crops = self.transform.crops(self.frames)
         pairs = [(crop, clip) for crop in crops for clip in self.clips]
         for start in range(0, len(pairs), batch):
-            yield torch.stack([crop[:, clip] for crop, clip in pairs[start : start + batch]])
+            views = [crop[:, clip] for crop, clip in pairs[start : start + batch]]
+            yield torch.stack(views)
 
 
 @dataclass(frozen=True)
@@ -90,11 +98,11 @@ class VideoSource:
 
     @property
     def needs_gpu(self) -> bool:
-        """Whether videos are decoded by a GPU."""
+        """Whether a GPU decodes the videos."""
         return self.decoder == "torchcodec_cuda"
 
     def open(self, path: str) -> VideoReader:
-        """An open reader; errors as of :func:`open_video`."""
+        """Return an open reader; errors are those of :func:`open_video`."""
         register_handlers(self.path_handlers)
         return open_video(path, self.decoder, cached_index(self.cache, path))
 
@@ -119,21 +127,27 @@ class ClipReader:
     clips: int = 1
 
     def __call__(self, record: VideoRecord, epoch: int, pick: int) -> list[ClipSample]:
-        """``clips`` samples. A video that cannot be read gives empty slots, never another video."""
+        """Return ``clips`` samples. A video that cannot be read gives empty slots, never another video."""
         generator = sample_generator(self.seed, epoch, pick)
         try:
             with self.source.open(record.path) as reader:
-                span = segment(reader, record)
+                span = record_span(reader, record)
                 wanted = [self.clip.random(span, generator) for _ in range(self.clips)]
+
+                # A frame that several clips show is decoded once.
                 needed, places = torch.stack(wanted).unique(return_inverse=True)
                 frames = reader.frames(needed)
         except DecodeError as error:
             return self.failed(record, error.reason)
-        clips = [self.transform(_at(frames, place), generator) for place in places]
-        return [ClipSample(clip, record.labels, record.path, counted=reader.counted) for clip in clips]
+
+        samples = []
+        for place in places:
+            clip = self.transform(_select(frames, place), generator)
+            samples.append(ClipSample(clip, record.labels, record.path, counted=reader.counted))
+        return samples
 
     def failed(self, record: VideoRecord, reason: str) -> list[ClipSample]:
-        """As many empty slots as the video would have filled."""
+        """Return as many empty slots as the video would have filled."""
         return [ClipSample(None, record.labels, record.path, reason)] * self.clips
 
 
@@ -150,28 +164,35 @@ class ViewReader:
     source: VideoSource
 
     def __call__(self, record: VideoRecord, index: int) -> VideoViews:
-        """The views of ``record``, which is at ``index`` of its list, or its error; labels may be missing."""
+        """Return the views of ``record``, which is at ``index`` of its list, or its error; labels may be missing."""
         try:
             with self.source.open(record.path) as reader:
                 frames, clips = read_views(reader, self.preprocessing, record)
         except DecodeError as error:
             return self.failed(record, index, error.reason)
-        transform = self.preprocessing.transform
-        known = (index, record.id, record.path, record.labels)
-        return VideoViews(*known, frames, clips, transform, counted=reader.counted)
+
+        return VideoViews(
+            index,
+            record.id,
+            record.path,
+            record.labels,
+            frames=frames,
+            clips=clips,
+            transform=self.preprocessing.transform,
+            counted=reader.counted,
+        )
 
     def failed(self, record: VideoRecord, index: int, reason: str) -> VideoViews:
-        """What stands for a video that could not be read."""
+        """Return what stands for a video that could not be read."""
         return VideoViews(index, record.id, record.path, record.labels, error=reason)
 
 
-def _at(frames: Tensor, places: Tensor) -> Tensor:
-    """``frames[places]``, without a copy where that is all frames in their order, as in most clips."""
-    return frames if torch.equal(places, torch.arange(len(frames))) else frames[places]
+def record_span(reader: VideoReader, record: VideoRecord) -> Span:
+    """Return the frames of a record's segment.
 
-
-def segment(reader: VideoReader, record: VideoRecord) -> Span:
-    """The frames of the record's segment; DecodeError where the video has none of them."""
+    Raises:
+        DecodeError: the video has none of them.
+    """
     try:
         return segment_span(reader.num_frames, reader.fps, record.start, record.end, reader.times)
     except InputError as error:
@@ -179,21 +200,32 @@ def segment(reader: VideoReader, record: VideoRecord) -> Span:
 
 
 def read_views(reader: VideoReader, preprocessing: Preprocessing, record: VideoRecord) -> tuple[Tensor, Tensor]:
-    """Every frame that some view needs, decoded once in order and resized, and the clips as positions among them.
+    """Decode every frame that some view needs once and in order, and resize it.
 
     Returns:
-        uint8 ``[3, N, h, w]`` and int64 ``[K, T]``.
+        The frames, uint8 ``[3, N, h, w]``, and the clips as positions among them, int64 ``[K, T]``.
     """
-    clips = preprocessing.clip.uniform(segment(reader, record), preprocessing.num_clips)
+    clips = preprocessing.clip.uniform(record_span(reader, record), preprocessing.num_clips)
     needed = clips.unique()
-    at_once = max(1, CHUNK_BYTES // (reader.height * reader.width * 3))
-    chunks = [preprocessing.transform.resize(reader.frames(part)) for part in needed.split(at_once)]
+
+    frame_bytes = reader.height * reader.width * 3
+    at_once = max(1, CHUNK_BYTES // frame_bytes)
+    chunks = []
+    for part in needed.split(at_once):
+        chunks.append(preprocessing.transform.resize(reader.frames(part)))
     return torch.cat(chunks, dim=1), torch.searchsorted(needed, clips)
 
 
 def sample_generator(seed: int, epoch: int, pick: int) -> torch.Generator:
-    """A generator whose stream is a function of these three numbers."""
+    """Return a generator whose stream is a function of these three numbers."""
     # A large odd multiplier per part keeps nearby triples apart. torch's CPU generator uses 32 bits of the seed, so two
     # samples of a long run may share a stream by chance; they see different videos, which does no harm.
-    mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xC2B2AE3D27D4EB4F + pick * 0x165667B19E3779F9) % 2**63
-    return torch.Generator().manual_seed(mixed)
+    mixed = seed * 0x9E3779B97F4A7C15 + epoch * 0xC2B2AE3D27D4EB4F + pick * 0x165667B19E3779F9
+    return torch.Generator().manual_seed(mixed % 2**63)
+
+
+def _select(frames: Tensor, places: Tensor) -> Tensor:
+    """Return ``frames[places]``, without a copy where that is all frames in their order, as in most clips."""
+    if torch.equal(places, torch.arange(len(frames))):
+        return frames
+    return frames[places]

@@ -1,10 +1,10 @@
 """Batches: which sample goes where, and who reads them.
 
-Samples are read by worker processes (:mod:`video_rs.runtime.workers`). A task carries its record, so that no worker
-holds the list; a video on which its worker hangs or dies is one that could not be read, with that reason.
+Samples are read by worker processes (:mod:`video_rs.runtime.workers`). A task carries its record; a video on which its
+worker hangs or dies is one that could not be read, with that reason.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import starmap
 from typing import Any
@@ -31,17 +31,27 @@ class Workers:
     processes: int = 0
     time_limit: float = 60.0
 
-    def map(self, read: Callable[..., Any], tasks: Iterable[tuple], ahead: int) -> Iterator[Any]:
-        """``read(*task)`` of each task, in order; :class:`Lost` where its process was lost."""
+    def map(self, read: ClipReader | ViewReader, tasks: Iterable[tuple], ahead: int) -> Iterator[Any]:
+        """Yield ``read(*task)`` of each task, in order; :class:`Lost` where its process was lost.
+
+        Args:
+            read: makes samples.
+            tasks: arguments of ``read``.
+            ahead: how many samples are read at least before they are asked for.
+        """
         if self.processes == 0:
             return starmap(read, tasks)
+
+        start_method = FORK
+        if read.source.needs_gpu:
+            start_method = SPAWN
         return in_workers(
             read,
             tasks,
             processes=self.processes,
             time_limit=self.time_limit,
             ahead=max(ahead, 2 * self.processes),
-            start_method=SPAWN if read.source.needs_gpu else FORK,
+            start_method=start_method,
         )
 
 
@@ -87,52 +97,58 @@ class ClipLoader:
     multi_label: int = 0
 
     def __len__(self) -> int:
+        """Return the number of micro-batches."""
         return len(self.order)
 
     def __iter__(self) -> Iterator[ClipBatch]:
-        tasks = ((self._record(pick), epoch, pick) for keys in self.order for epoch, pick in keys)
-        results = self.workers.map(self.read, tasks, ahead=2 * self.order.videos)
+        results = self.workers.map(self.read, self._tasks(), ahead=2 * self.order.videos)
         for keys in self.order:
-            samples = [sample for _, pick in keys for sample in self._samples(pick, next(results))]
+            samples = []
+            for _, pick in keys:
+                samples += self._samples(self._record(pick), next(results))
             yield self._batch(samples)
+
+    def _tasks(self) -> Iterator[tuple[VideoRecord, int, int]]:
+        """Yield the arguments of ``read`` for each pick, in order."""
+        for keys in self.order:
+            for epoch, pick in keys:
+                yield self._record(pick), epoch, pick
 
     def _record(self, pick: int) -> VideoRecord:
         return self.records[pick % len(self.records)]
 
-    def _samples(self, pick: int, result: list[ClipSample] | Lost) -> list[ClipSample]:
-        record = self._record(pick)
-        return self.read.failed(record, _why(record, result)) if isinstance(result, Lost) else result
+    def _samples(self, record: VideoRecord, result: list[ClipSample] | Lost) -> list[ClipSample]:
+        if isinstance(result, Lost):
+            return self.read.failed(record, _reason(record, result))
+        return result
 
     def _batch(self, samples: list[ClipSample]) -> ClipBatch:
-        """The valid samples together; without one, no clip of the right size."""
+        """Put the valid samples together; without one, the clips have the right size and none of them."""
         valid = [sample for sample in samples if sample.error is None]
         crop = self.read.transform.crop_size
-        clips = torch.empty(
-            len(valid), 3, self.read.clip.num_frames, crop, crop, dtype=torch.uint8, pin_memory=self.pin
-        )
+        shape = (len(valid), 3, self.read.clip.num_frames, crop, crop)
+        clips = torch.empty(shape, dtype=torch.uint8, pin_memory=self.pin)
         if valid:
             torch.stack([sample.clip for sample in valid], out=clips)
-        labels = self._labels([sample.labels for sample in valid])
-        failures = [(sample.video, sample.error) for sample in samples if sample.error is not None]
-        videos = [sample.video for sample in valid]
-        counted = [sample.video for sample in valid if sample.counted]
-        return ClipBatch(clips, labels, len(samples), failures, videos, counted)
+
+        return ClipBatch(
+            clips,
+            self._labels([sample.labels for sample in valid]),
+            size=len(samples),
+            failures=[(sample.video, sample.error) for sample in samples if sample.error is not None],
+            videos=[sample.video for sample in valid],
+            counted_videos=[sample.video for sample in valid if sample.counted],
+        )
 
     def _labels(self, labels: list[tuple[int, ...]]) -> Tensor:
+        """Return the labels of the clips as :class:`ClipBatch` has them."""
         if not self.multi_label:
             return torch.tensor([label for (label,) in labels], dtype=torch.int64, pin_memory=self.pin)
-        several = torch.zeros(len(labels), self.multi_label, dtype=torch.uint8, pin_memory=self.pin)
-        for row, own in zip(several, labels, strict=True):
-            row[list(own)] = 1
-        return several
 
-
-def _why(record: VideoRecord, lost: Lost) -> str:
-    """The reason, and what else took the time of a URL."""
-    if not (lost.hung and is_url(record.path)):
-        return lost.reason
-    goes_on = ", which goes on where it stopped" if can_resume(record.path) else ""
-    return f"{lost.reason}, fetching included{goes_on}"
+        targets = torch.zeros(len(labels), self.multi_label, dtype=torch.uint8, pin_memory=self.pin)
+        for target, classes in zip(targets, labels, strict=True):
+            target[list(classes)] = 1
+        return targets
 
 
 @dataclass(frozen=True)
@@ -152,6 +168,7 @@ class ViewLoader:
     workers: Workers
 
     def __len__(self) -> int:
+        """Return the number of this process's videos."""
         return len(self._indices())
 
     def __iter__(self) -> Iterator[VideoViews]:
@@ -159,8 +176,22 @@ class ViewLoader:
         # A result may be a hundred megabytes: no more of them than the workers need to go on.
         results = self.workers.map(self.read, tasks, ahead=0)
         for index, result in zip(self._indices(), results, strict=True):
-            record = self.records[index]
-            yield self.read.failed(record, index, _why(record, result)) if isinstance(result, Lost) else result
+            if isinstance(result, Lost):
+                record = self.records[index]
+                yield self.read.failed(record, index, _reason(record, result))
+            else:
+                yield result
 
     def _indices(self) -> range:
         return range(self.partition.rank, len(self.records), self.partition.world_size)
+
+
+def _reason(record: VideoRecord, lost: Lost) -> str:
+    """Return why a video was lost; where it is a URL, its time limit was also that of its download."""
+    if not lost.hung or not is_url(record.path):
+        return lost.reason
+
+    reason = f"{lost.reason}, fetching included"
+    if can_resume(record.path):
+        reason += ", which goes on where it stopped"
+    return reason

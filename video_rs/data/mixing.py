@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video_rs.runtime.errors import InputError
+from video_rs.data.arguments import is_number, require
 
 
 @dataclass(frozen=True)
 class Mixing:
-    """Whether a micro-batch is mixed, and how; with both alphas above 0 it takes either kind with equal chance.
+    """Whether and how a micro-batch is mixed; with both alphas above 0 each kind has the same chance.
 
     Attributes:
         mixup_alpha: of mixup's Beta(alpha, alpha), 0 is off; the larger, the more even the mixtures.
@@ -36,11 +36,11 @@ class Mixing:
 
     def __post_init__(self):
         for name in ("mixup_alpha", "cutmix_alpha"):
-            _require(_is_number(getattr(self, name)), name, getattr(self, name), "a finite number of at least 0")
-        _require(_is_number(self.prob, 1), "prob", self.prob, "a number in [0, 1]")
+            require(is_number(getattr(self, name)), name, getattr(self, name), "a finite number of at least 0")
+        require(is_number(self.prob, 1), "prob", self.prob, "a number in [0, 1]")
 
     def __call__(self, clips: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Clips and targets after mixing, in new tensors; the same tensors where nothing is mixed.
+        """Return clips and targets after mixing in new tensors, or the same tensors where nothing is mixed.
 
         Fewer than two clips are left alone. Which kind, the partners, the share and the box are functions of the
         generator and the shape of ``clips`` alone.
@@ -51,19 +51,28 @@ class Mixing:
             generator: on the CPU; the global ones are not used.
         """
         _check_batch(clips, targets)
-        kinds = [kind for kind in ("mixup", "cutmix") if getattr(self, f"{kind}_alpha") > 0]
-        if len(clips) < 2 or not kinds or torch.rand((), generator=generator) >= self.prob:
+        kinds = [kind for kind, alpha in self._alphas().items() if alpha > 0]
+        if len(clips) < 2 or not kinds:
             return clips, targets
+        if torch.rand((), generator=generator) >= self.prob:
+            return clips, targets
+
+        # The order of these draws is part of what a seed means.
         kind = kinds[int(torch.randint(len(kinds), (), generator=generator))]
         partners = random_ring(len(clips), generator).to(clips.device)
-        share = random_share(getattr(self, f"{kind}_alpha"), generator)
+        share = random_share(self._alphas()[kind], generator)
         if kind == "mixup":
             return mixup(clips, targets, partners, share)
-        return cutmix(clips, targets, partners, random_cut(*clips.shape[3:], share, generator))
+
+        box = random_cut(*clips.shape[3:], share, generator)
+        return cutmix(clips, targets, partners, box)
+
+    def _alphas(self) -> dict[str, float]:
+        return {"mixup": self.mixup_alpha, "cutmix": self.cutmix_alpha}
 
 
 def mixup(clips: Tensor, targets: Tensor, partners: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """Each clip weighs ``share``, its partner the rest.
+    """Weigh each clip with ``share`` and its partner with the rest, and their targets alike.
 
     Args:
         clips: float ``[B, 3, T, H, W]``.
@@ -74,11 +83,12 @@ def mixup(clips: Tensor, targets: Tensor, partners: Tensor, share: float) -> tup
     Returns:
         Both mixed, in new tensors of the same shapes, dtypes and memory formats.
     """
-    return clips.lerp(clips[partners], 1 - share), targets.lerp(targets[partners], 1 - share)
+    mixed = clips.lerp(clips[partners], 1 - share)
+    return mixed, targets.lerp(targets[partners], 1 - share)
 
 
 def cutmix(clips: Tensor, targets: Tensor, partners: Tensor, box: tuple[int, int, int, int]) -> tuple[Tensor, Tensor]:
-    """The partner's pixels in ``box`` of all frames; the target's share is exactly what the box leaves of the area.
+    """Put the partner's pixels into a box of all frames; a target's share is exactly what the box leaves of the area.
 
     Args:
         clips: float ``[B, 3, T, H, W]``.
@@ -92,18 +102,23 @@ def cutmix(clips: Tensor, targets: Tensor, partners: Tensor, box: tuple[int, int
     top, left, bottom, right = box
     mixed = clips.clone()
     mixed[..., top:bottom, left:right] = clips[..., top:bottom, left:right][partners]
-    covered = (bottom - top) * (right - left) / (clips.shape[3] * clips.shape[4])
+
+    height, width = clips.shape[3:]
+    covered = (bottom - top) * (right - left) / (height * width)
     return mixed, targets.lerp(targets[partners], covered)
 
 
 def random_ring(count: int, generator: torch.Generator) -> Tensor:
-    """int64 ``[count]``: a uniformly random permutation that is one cycle, so without a fixed point from two on."""
+    """Draw a permutation int64 ``[count]`` that is a single cycle: without a fixed point from two elements on.
+
+    All such permutations have the same probability.
+    """
     order = torch.randperm(count, generator=generator)
     return torch.empty_like(order).scatter_(0, order, order.roll(1))
 
 
 def random_share(alpha: float, generator: torch.Generator) -> float:
-    """A draw from Beta(alpha, alpha), in [0, 1].
+    """Draw from Beta(alpha, alpha), in [0, 1].
 
     torch's Beta takes no generator. NumPy's, seeded from ours, holds for any alpha above 0, where gamma draws over
     their sum would be 0 / 0 for small ones.
@@ -113,35 +128,28 @@ def random_share(alpha: float, generator: torch.Generator) -> float:
 
 
 def random_cut(height: int, width: int, share: float, generator: torch.Generator) -> tuple[int, int, int, int]:
-    """``(top, left, bottom, right)`` in pixels, half-open, as the authors' ``rand_bbox`` draws it.
+    """Draw a box of a frame as the authors' ``rand_bbox`` does.
 
     The box has the frame's aspect and ``1 - share`` of its area, rounded down to even sides; its centre is uniform over
-    the pixels, and what lies outside the frame is cut off. It may be empty.
+    the pixels, and what lies outside the frame is cut off. The box may be empty.
+
+    Returns:
+        top, left, bottom, right in pixels, half-open.
     """
     scale = math.sqrt(1 - share)
-    top, bottom = _span(height, int(height * scale) // 2, generator)
-    left, right = _span(width, int(width * scale) // 2, generator)
+    top, bottom = _random_interval(height, int(height * scale) // 2, generator)
+    left, right = _random_interval(width, int(width * scale) // 2, generator)
     return top, left, bottom, right
 
 
-def _span(size: int, half: int, generator: torch.Generator) -> tuple[int, int]:
-    """``half`` pixels to either side of a random one of ``size``, inside of them."""
+def _random_interval(size: int, half: int, generator: torch.Generator) -> tuple[int, int]:
+    """Return the pixels of ``size`` that are up to ``half`` away from a random one, as a half-open interval."""
     centre = int(torch.randint(size, (), generator=generator))
     return max(0, centre - half), min(size, centre + half)
 
 
 def _check_batch(clips: Tensor, targets: Tensor) -> None:
+    has_shapes = clips.ndim == 5 and targets.ndim == 2 and len(clips) == len(targets)
+    is_float = clips.is_floating_point() and targets.is_floating_point()
     got = f"{clips.dtype} {list(clips.shape)}, {targets.dtype} {list(targets.shape)}"
-    right = clips.ndim == 5 and targets.ndim == 2 and len(clips) == len(targets)
-    right = right and clips.is_floating_point() and targets.is_floating_point()
-    _require(right, "clips, targets", got, "float [B, 3, T, H, W] and float [B, K]")
-
-
-def _is_number(value, high: float = math.inf) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and 0 <= value <= high
-
-
-def _require(right: bool, name: str, got, allowed: str) -> None:
-    if not right:
-        raise InputError(f"{name}: got {got!r}, allowed: {allowed}; correct the argument or the config")
+    require(has_shapes and is_float, "clips, targets", got, "float [B, 3, T, H, W] and float [B, K]")

@@ -1,4 +1,4 @@
-"""The order of the training stream, and each process's share of it.
+"""The order of the training stream, and the part of it that each process reads.
 
 The stream is endless and global: position ``p`` is element ``p % n`` of epoch ``p // n``'s order, and step ``s`` takes
 positions ``s * videos`` to ``(s + 1) * videos``. So no clip is dropped at an epoch's end, any number of processes
@@ -23,7 +23,7 @@ ORDER = -1
 
 @dataclass(frozen=True)
 class Partition:
-    """This process's part of the work."""
+    """The part of the work that one of ``world_size`` processes does: that of process ``rank``, from 0."""
 
     rank: int = 0
     world_size: int = 1
@@ -61,42 +61,57 @@ class ClipOrder:
     ):
         multiple = partition.world_size * accumulation * clips_per_video
         if batch_size % multiple:
-            clips = f" x {clips_per_video} clips of a video" if clips_per_video > 1 else ""
             processes = pluralize(partition.world_size, "process", "processes")
+            parts = f"{processes} x {pluralize(accumulation, 'accumulation step')}"
+            if clips_per_video > 1:
+                parts += f" x {clips_per_video} clips of a video"
             raise InputError(
-                f"TRAIN.BATCH_SIZE {batch_size} does not divide into {processes} x "
-                f"{pluralize(accumulation, 'accumulation step')}{clips}; take a multiple of {multiple}"
+                f"TRAIN.BATCH_SIZE {batch_size} does not divide into {parts}; take a multiple of {multiple}"
             )
-        self.epoch_order, self.num_samples = epoch_order, num_samples
+
+        self.epoch_order = epoch_order
+        self.num_samples = num_samples
         self.videos = batch_size // multiple
-        self.accumulation, self.partition = accumulation, partition
+        self.accumulation = accumulation
+        self.partition = partition
         self.steps = range(first_step, last_step)
 
     def __len__(self) -> int:
+        """Return the number of micro-batches."""
         return len(self.steps) * self.accumulation
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        parts = self.partition.world_size * self.accumulation
-        epoch, order = -1, []
+        epoch = -1
+        order: Sequence[int] = []
+        for first in self._first_positions():
+            keys = []
+            for position in range(first, first + self.videos):
+                # An epoch's order is made when its first position comes, and kept until the next epoch's does.
+                if position // self.num_samples != epoch:
+                    epoch = position // self.num_samples
+                    order = self.epoch_order(epoch)
+                keys.append((epoch, order[position % self.num_samples]))
+            yield keys
+
+    def _first_positions(self) -> Iterator[int]:
+        """Yield where in the stream each micro-batch of this process begins.
+
+        A step consists of micro-batches, each of which consists of a part for every process.
+        """
+        world_size = self.partition.world_size
         for step in self.steps:
             for micro in range(self.accumulation):
-                first = (step * parts + micro * self.partition.world_size + self.partition.rank) * self.videos
-                keys = []
-                for position in range(first, first + self.videos):
-                    if position // self.num_samples != epoch:
-                        epoch = position // self.num_samples
-                        order = self.epoch_order(epoch)
-                    keys.append((epoch, order[position % self.num_samples]))
-                yield keys
+                part = (step * self.accumulation + micro) * world_size + self.partition.rank
+                yield part * self.videos
 
 
 def permutation(epoch: int, *, seed: int, num_samples: int) -> list[int]:
-    """Each record once, in random order."""
+    """Return each record once, in random order."""
     return torch.randperm(num_samples, generator=sample_generator(seed, epoch, ORDER)).tolist()
 
 
 def balanced(epoch: int, *, seed: int, labels: np.ndarray, balance: float) -> list[int]:
-    """As many picks as records, with rare classes more often and frequent ones less.
+    """Return as many picks as records, with rare classes more often and frequent ones less.
 
     A class of ``m`` records gets a share in proportion to ``m ** (1 - balance)``: 0 is as listed, 1 every class equally
     often, 0.5 the square root (Mahajan et al. 2018). No record comes again before all others of its class have come.
@@ -109,19 +124,28 @@ def balanced(epoch: int, *, seed: int, labels: np.ndarray, balance: float) -> li
     """
     generator = sample_generator(seed, epoch, ORDER)
     classes, sizes = np.unique(labels, return_counts=True)
+    counts = _in_proportion(len(labels), sizes ** (1.0 - balance)).tolist()
+
     picks = []
-    for label, count in zip(classes, _divided(len(labels), sizes ** (1.0 - balance)), strict=True):
+    for label, count in zip(classes, counts, strict=True):
         members = torch.from_numpy(np.flatnonzero(labels == label))
-        rounds = -(-int(count) // len(members))
-        again = [members[torch.randperm(len(members), generator=generator)] + k * len(labels) for k in range(rounds)]
-        picks.append(torch.cat(again)[: int(count)])
+        rounds = -(-count // len(members))  # rounded up
+        again = []
+        for number in range(rounds):
+            shuffled = members[torch.randperm(len(members), generator=generator)]
+            again.append(shuffled + number * len(labels))
+        picks.append(torch.cat(again)[:count])
+
     together = torch.cat(picks)
     return together[torch.randperm(len(together), generator=generator)].tolist()
 
 
-def _divided(total: int, weights: np.ndarray) -> np.ndarray:
-    """``total`` in whole numbers proportional to ``weights``; the largest remainders are rounded up."""
+def _in_proportion(total: int, weights: np.ndarray) -> np.ndarray:
+    """Divide ``total`` into whole numbers proportional to ``weights``; the largest remainders are rounded up."""
     shares = total * weights / weights.sum()
     whole = np.floor(shares + 1e-9).astype(np.int64)  # a share that is whole but for its rounding
-    whole[np.argsort(whole - shares, kind="stable")[: total - whole.sum()]] += 1
+
+    missing = total - whole.sum()
+    largest_remainders = np.argsort(whole - shares, kind="stable")[:missing]
+    whole[largest_remainders] += 1
     return whole

@@ -18,10 +18,10 @@ class ClipSpec:
     Attributes:
         num_frames: frames of a clip.
         sampling_rate: stride between them, in frames.
-        target_fps: frames per second that the stride counts in, whatever the video's own rate: a clip then spans the
-            same seconds of every video. 0: it counts the video's own frames.
         short_video: "wrap" or "repeat", for a video shorter than its clip.
         clip_sampler: "frames" (exact offsets) or "pytorchvideo" (its samplers, by time).
+        target_fps: frames per second that the stride counts in, whatever the video's own rate: a clip then spans the
+            same seconds of every video. 0: the stride counts the video's own frames.
     """
 
     num_frames: int
@@ -33,8 +33,9 @@ class ClipSpec:
     def random(self, span: Span, generator: torch.Generator) -> Tensor:
         """Return the frames int64 ``[T]`` of a random clip of ``span``, as numbers in its video."""
         if not self.target_fps:
-            return span.first + self._random(span.count, span.fps, generator)
-        ticks = self._random(span.frames_at(self.target_fps), self.target_fps, generator)
+            return span.first + self._random_offsets(span.count, span.fps, generator)
+
+        ticks = self._random_offsets(span.frames_at(self.target_fps), self.target_fps, generator)
         # Anywhere inside a tick, so that every frame of a faster video is seen in training.
         phase = torch.rand((), dtype=torch.float64, generator=generator)
         return span.on_screen((ticks + phase) / self.target_fps)
@@ -42,29 +43,34 @@ class ClipSpec:
     def uniform(self, span: Span, num_clips: int) -> Tensor:
         """Return the frames int64 ``[K, T]`` of ``num_clips`` clips spread over ``span``, as numbers in its video."""
         if not self.target_fps:
-            return span.first + self._uniform(span.count, span.fps, num_clips)
-        ticks = self._uniform(span.frames_at(self.target_fps), self.target_fps, num_clips)
+            return span.first + self._uniform_offsets(span.count, span.fps, num_clips)
+
+        ticks = self._uniform_offsets(span.frames_at(self.target_fps), self.target_fps, num_clips)
         # In the middle of a tick, where a rounded time or a rate of 29.97 for 30 changes no frame.
         return span.on_screen((ticks + 0.5) / self.target_fps)
 
-    def _random(self, num_frames: int, fps: float, generator: torch.Generator) -> Tensor:
-        if self.clip_sampler == "pytorchvideo":
-            from pytorchvideo.data.clip_sampling import RandomClipSampler
+    def _random_offsets(self, num_frames: int, fps: float, generator: torch.Generator) -> Tensor:
+        """Return a random clip int64 ``[T]`` of a video with so many frames."""
+        if self.clip_sampler != "pytorchvideo":
+            return random_clip(num_frames, self.num_frames, self.sampling_rate, generator, self.short_video)
 
-            sampler = RandomClipSampler(self._seconds(fps))
-            return pytorchvideo_clips(sampler, num_frames, fps, self.num_frames, generator, self.short_video)[0]
-        return random_clip(num_frames, self.num_frames, self.sampling_rate, generator, self.short_video)
+        from pytorchvideo.data.clip_sampling import RandomClipSampler
 
-    def _uniform(self, num_frames: int, fps: float, num_clips: int) -> Tensor:
-        if self.clip_sampler == "pytorchvideo":
-            from pytorchvideo.data.clip_sampling import ConstantClipsPerVideoSampler
+        sampler = RandomClipSampler(self._clip_seconds(fps))
+        return pytorchvideo_clips(sampler, num_frames, fps, self.num_frames, generator, self.short_video)[0]
 
-            sampler = ConstantClipsPerVideoSampler(self._seconds(fps), num_clips)
-            generator = torch.Generator().manual_seed(0)
-            return pytorchvideo_clips(sampler, num_frames, fps, self.num_frames, generator, self.short_video)
-        return uniform_clips(num_frames, self.num_frames, self.sampling_rate, num_clips, self.short_video)
+    def _uniform_offsets(self, num_frames: int, fps: float, num_clips: int) -> Tensor:
+        """Return clips int64 ``[K, T]`` spread over a video with so many frames."""
+        if self.clip_sampler != "pytorchvideo":
+            return uniform_clips(num_frames, self.num_frames, self.sampling_rate, num_clips, self.short_video)
 
-    def _seconds(self, fps: float) -> float:
+        from pytorchvideo.data.clip_sampling import ConstantClipsPerVideoSampler
+
+        sampler = ConstantClipsPerVideoSampler(self._clip_seconds(fps), num_clips)
+        unused = torch.Generator().manual_seed(0)  # this sampler draws nothing
+        return pytorchvideo_clips(sampler, num_frames, fps, self.num_frames, unused, self.short_video)
+
+    def _clip_seconds(self, fps: float) -> float:
         return self.num_frames * self.sampling_rate / fps
 
 
@@ -86,14 +92,15 @@ class Preprocessing:
     std: tuple[float, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain data."""
+        """Return nested plain data, which a checkpoint can carry."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Preprocessing":
-        """The inverse of :meth:`to_dict`."""
-        rest = {**data, "clip": ClipSpec(**data["clip"]), "transform": EvalTransform(**data["transform"])}
-        return cls(**rest)
+        """Return what :meth:`to_dict` was called on."""
+        clip = ClipSpec(**data["clip"])
+        transform = EvalTransform(**data["transform"])
+        return cls(**{**data, "clip": clip, "transform": transform})
 
     def clip_shape(self, batch: int) -> tuple[int, int, int, int, int]:
         """Return the shape (B, 3, T, crop, crop) of ``batch`` views, as the network gets them."""
@@ -101,6 +108,14 @@ class Preprocessing:
         return batch, 3, self.clip.num_frames, size, size
 
     def prepare(self, clips: Tensor, device: torch.device) -> Tensor:
-        """uint8 clips ``[B, 3, T, h, w]`` on the CPU -> normalised float32 clips on ``device``, channels-last."""
+        """Bring clips to a device and normalise them.
+
+        Args:
+            clips: uint8 ``[B, 3, T, h, w]`` on the CPU.
+            device: of the network.
+
+        Returns:
+            float32 of the same shape, channels-last.
+        """
         clips = clips.to(device, non_blocking=True)
         return to_float(clips, self.mean, self.std, memory_format=torch.channels_last_3d)

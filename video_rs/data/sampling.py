@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from video_rs.data.arguments import is_int
 from video_rs.runtime.errors import InputError
 from video_rs.video.segments import check_fps, frame_at
 
@@ -23,35 +24,40 @@ SHORT_VIDEO_RULES = ("wrap", "repeat")
 def random_clip(
     num_frames: int, clip_frames: int, stride: int, generator: torch.Generator, short: str = "wrap"
 ) -> Tensor:
-    """Training clip: int64 [T], its start drawn uniformly over all starts that fit.
+    """Return a training clip, int64 ``[T]``, whose start is drawn uniformly over all starts that fit.
 
     With ``reach = (T - 1) * stride``, the start is in ``[0, num_frames - reach)`` if ``num_frames > reach``. A shorter
     video starts anywhere in ``[0, num_frames)`` and wraps, or under ``"repeat"`` starts at 0.
     """
     _check_counts(short, num_frames=num_frames, clip_frames=clip_frames, stride=stride)
     starts = num_frames - (clip_frames - 1) * stride
-    if starts <= 0:
-        starts = num_frames if short == "wrap" else 1
+    if starts <= 0 and short == "wrap":
+        starts = num_frames
+    elif starts <= 0:
+        starts = 1
+
     start = torch.randint(starts, (), generator=generator)
     return _within(start + torch.arange(clip_frames) * stride, num_frames, short)
 
 
 def center_clip(num_frames: int, clip_frames: int, stride: int, short: str = "wrap") -> Tensor:
-    """The clip in the middle: int64 [T] from ``max(0, (num_frames - T * stride) // 2)``, as published."""
+    """Return the clip in the middle, int64 ``[T]`` from ``max(0, (num_frames - T * stride) // 2)``, as published."""
     _check_counts(short, num_frames=num_frames, clip_frames=clip_frames, stride=stride)
     start = max(0, (num_frames - clip_frames * stride) // 2)
     return _within(start + torch.arange(clip_frames) * stride, num_frames, short)
 
 
 def uniform_clips(num_frames: int, clip_frames: int, stride: int, num_clips: int, short: str = "wrap") -> Tensor:
-    """Evaluation clips: int64 [K,T] from ``int(linspace(0, max(0, num_frames - T * stride), K))``, as published.
+    """Return evaluation clips, int64 ``[K, T]``, spread over the video.
 
-    One clip (K = 1) is :func:`center_clip`: the published formula would give the first frames of the video, which is
-    never what a single test view means.
+    They start at ``int(linspace(0, max(0, num_frames - T * stride), K))``, as published. A single clip (K = 1) is
+    :func:`center_clip`: the published formula would give the first frames of the video, which is never what a single
+    test view means.
     """
     _check_counts(short, num_frames=num_frames, clip_frames=clip_frames, stride=stride, num_clips=num_clips)
     if num_clips == 1:
         return center_clip(num_frames, clip_frames, stride, short)[None]
+
     last_start = max(0, num_frames - clip_frames * stride)
     starts = torch.from_numpy(np.linspace(0, last_start, num_clips).astype(np.int64))
     return _within(starts[:, None] + torch.arange(clip_frames) * stride, num_frames, short)
@@ -60,27 +66,33 @@ def uniform_clips(num_frames: int, clip_frames: int, stride: int, num_clips: int
 def pytorchvideo_clips(
     sampler, num_frames: int, fps: float, clip_frames: int, generator: torch.Generator, short: str = "wrap"
 ) -> Tensor:
-    """Clips chosen by a ``pytorchvideo.data.ClipSampler``: int64 [K,T], K as many as the sampler gives.
+    """Return the clips that a ``pytorchvideo.data.ClipSampler`` chooses, int64 ``[K, T]`` with as many as it gives.
 
-    Each ``[start, end)`` span in seconds becomes the frames whose time ``i / fps`` lies inside; T of them are taken
+    Each ``[start, end)`` interval in seconds becomes the frames whose time ``i / fps`` lies inside; T of them are taken
     evenly, ends included (``int(linspace(0, n - 1, T))``): what pytorchvideo's decoder and ``UniformTemporalSubsample``
-    give together. A span that runs past the end of the video follows ``short`` instead of being cut.
+    give together. An interval that runs past the end of the video follows ``short`` instead of being cut.
     """
     _check_counts(short, num_frames=num_frames, clip_frames=clip_frames)
     check_fps(fps)
+
+    duration = Fraction(num_frames) / Fraction(fps)
     with isolated_rng(generator):
-        spans = _spans(sampler, Fraction(num_frames) / Fraction(fps))
-    return torch.stack([_within(_evenly(span, fps, clip_frames), num_frames, short) for span in spans])
+        intervals = _intervals(sampler, duration)
+
+    clips = [_evenly(interval, fps, clip_frames) for interval in intervals]
+    return torch.stack([_within(clip, num_frames, short) for clip in clips])
 
 
 @contextmanager
 def isolated_rng(generator: torch.Generator) -> Iterator[None]:
-    """Inside, Python's and torch's global CPU generators are seeded from ``generator``; after, they are as before.
+    """Seed Python's and torch's global CPU generators from ``generator``, and put them back at the end.
 
     For libraries that draw from global state. ``torch.manual_seed`` is avoided: it would also reseed every GPU.
     """
     seed = int(torch.randint(2**62, (), generator=generator))
-    python_state, torch_state = random.getstate(), torch.default_generator.get_state()
+    python_state = random.getstate()
+    torch_state = torch.default_generator.get_state()
+
     random.seed(seed)
     torch.default_generator.manual_seed(seed)
     try:
@@ -91,31 +103,42 @@ def isolated_rng(generator: torch.Generator) -> Iterator[None]:
 
 
 def _within(indices: Tensor, num_frames: int, short: str) -> Tensor:
-    return indices % num_frames if short == "wrap" else indices.clamp(max=num_frames - 1)
+    """Bring indices past the end of a video back into it."""
+    if short == "wrap":
+        return indices % num_frames
+    return indices.clamp(max=num_frames - 1)
 
 
-def _spans(sampler, duration: Fraction) -> list[tuple[Fraction, Fraction]]:
-    """Every ``(start, end)`` in seconds that the sampler gives for one video."""
+def _intervals(sampler, duration: Fraction) -> list[tuple[Fraction, Fraction]]:
+    """Return every ``(start, end)`` in seconds that the sampler gives for one video."""
     sampler.reset()
-    spans, last_end, done = [], 0.0, False
-    while not done:
-        info = sampler(last_end, duration, {})
-        if isinstance(info.clip_start_sec, list):  # RandomMultiClipSampler answers with all its clips at once
-            return list(zip(info.clip_start_sec, info.clip_end_sec, strict=True))
-        spans.append((info.clip_start_sec, info.clip_end_sec))
-        last_end, done = info.clip_end_sec, info.is_last_clip
-    return spans
+    intervals = []
+    last_end = 0.0
+    is_last = False
+    while not is_last:
+        clip = sampler(last_end, duration, {})
+        # RandomMultiClipSampler answers with all its clips at once.
+        if isinstance(clip.clip_start_sec, list):
+            return list(zip(clip.clip_start_sec, clip.clip_end_sec, strict=True))
+
+        intervals.append((clip.clip_start_sec, clip.clip_end_sec))
+        last_end = clip.clip_end_sec
+        is_last = clip.is_last_clip
+    return intervals
 
 
-def _evenly(span: tuple[Fraction, Fraction], fps: float, clip_frames: int) -> Tensor:
-    first, stop = (frame_at(seconds, fps) for seconds in span)
+def _evenly(interval: tuple[Fraction, Fraction], fps: float, clip_frames: int) -> Tensor:
+    """Return ``clip_frames`` frames of an interval in seconds, evenly spread, as int64 ``[T]``."""
+    start, end = interval
+    first = frame_at(start, fps)
+    stop = frame_at(end, fps)
     offsets = np.linspace(0, max(0, stop - first - 1), clip_frames).astype(np.int64)
     return first + torch.from_numpy(offsets)
 
 
 def _check_counts(short: str, **counts: int) -> None:
     for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not is_int(value, 1):
             raise InputError(f"{name}: got {value!r}, allowed: an integer of at least 1; correct the argument")
     if short not in SHORT_VIDEO_RULES:
         raise InputError(f"short: got {short!r}, allowed: {' or '.join(SHORT_VIDEO_RULES)}; choose one")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from video_rs.builders import Lists, build_view_loader
 from video_rs.config import Config
 from video_rs.data.counted_videos import note_counted_videos
-from video_rs.data.dataset import segment
+from video_rs.data.dataset import record_span
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.engine.evaluation import evaluate, gather_results
 from video_rs.engine.metrics import VideoResult, class_precisions, confusion_matrix, summarize, top_labels
@@ -202,6 +202,6 @@ def _spread(items: list, count: int) -> list:
 def _example_frames(record: VideoRecord, clip: ClipSpec, decoder: str) -> Tensor:
     """Return a few frames over the centre clip of a video, uint8 ``[T, H, W, 3]``."""
     with open_video(record.path, decoder) as reader:
-        indices = clip.uniform(segment(reader, record), 1)[0]
+        indices = clip.uniform(record_span(reader, record), 1)[0]
         distance = max(1, len(indices) // EXAMPLE_FRAMES)
         return reader.frames(indices[::distance][:EXAMPLE_FRAMES])
