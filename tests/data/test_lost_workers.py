@@ -8,7 +8,7 @@ import numpy as np
 import psutil
 import pytest
 
-from helpers.training import assert_same, make_trainer, plain_network, snapshot
+from helpers.training import assert_same, make_step, plain_network, snapshot
 from video_rs.data.dataset import ClipReader, VideoSource
 from video_rs.data.loader import ClipLoader, Workers
 from video_rs.data.order import ClipOrder, Partition, permutation
@@ -45,13 +45,13 @@ def train(records, in_backward, reader=ClipReader):
     order = ClipOrder(partial(permutation, seed=0, num_samples=8), 8, 4, 1, Partition(), 0, STEPS)
     network = plain_network()
     network[0].weight.register_hook(lambda gradient: in_backward())
-    trainer = make_trainer(network)
+    step = make_step(network)
 
     failures = []
     for batch in ClipLoader(records, read, order, Workers(2)):
-        trainer.train_step([batch])
+        step([batch])
         failures += batch.failures
-    assert trainer.step == STEPS
+    assert step.number == STEPS
     return snapshot(network.state_dict()), failures
 
 
