@@ -240,7 +240,7 @@ def test_the_fingerprint_follows_labels_and_order(two, tmp_path):
 
 
 def test_minus_one_worker_is_this_process_share_of_the_cores(monkeypatch):
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(12)), raising=False)
+    monkeypatch.setattr("psutil.Process.cpu_affinity", lambda _: list(range(12)), raising=False)
     default = load_config("")
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     assert builders.build_workers(default).processes == 12

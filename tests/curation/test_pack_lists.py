@@ -7,14 +7,13 @@ import sys
 import pytest
 import torch
 
+from helpers.clips import clip_spec, train_transform
 from helpers.shards import SMALL, contents, samples
 from helpers.tables import table
 from helpers.videos import moving_square
 from video_rs.curation.shards.options import PackOptions
 from video_rs.curation.shards.packing import run_packing
 from video_rs.data.dataset import ClipReader, VideoSource
-from video_rs.data.preprocessing import ClipSpec
-from video_rs.data.transforms import TrainTransform
 from video_rs.lists.records import read_records
 from video_rs.video import open_video
 from video_rs.video.encoding import write_video
@@ -94,7 +93,7 @@ def test_a_list_of_all_kinds(pack, mixed_list, tmp_path):
         "more": [{"label": "jump", "split": "val", "start": 1.5, "end": None, "id": "long.name.mp4:1.5-end"}],
     }
     assert json.loads(by_key["00000006"]["json"])["label"] == "jüngst"
-    clip = ClipReader(ClipSpec(4, 1), TrainTransform(crop_size=16), VideoSource(), seed=0)
+    clip = ClipReader(clip_spec(4, 1), train_transform(crop_size=16), VideoSource(), seed=0)
     names = ["wave", "jump", "jüngst"]
     inside = read_records(out / "list.csv", label_names=names).records
     outside = [

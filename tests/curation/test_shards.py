@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 import torch
 
+from helpers.clips import clip_spec, eval_transform, train_transform
 from helpers.shards import SMALL, samples
 from helpers.tables import table
 from video_rs.curation.doctor.check import run_check
@@ -15,14 +16,13 @@ from video_rs.curation.doctor.options import CheckOptions
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
 from video_rs.data.loader import ClipLoader, ViewLoader, Workers
 from video_rs.data.order import ClipOrder, Partition, permutation
-from video_rs.data.preprocessing import ClipSpec, Preprocessing
-from video_rs.data.transforms import EvalTransform, TrainTransform
+from video_rs.data.preprocessing import Preprocessing
 from video_rs.lists.records import read_records
 from video_rs.video import open_video
 
 wds = pytest.importorskip("webdataset")
 
-PREPROCESSING = Preprocessing(ClipSpec(4, 2), 2, EvalTransform(40, 32), (0.0,) * 3, (1.0,) * 3)
+PREPROCESSING = Preprocessing(clip_spec(4, 2), 2, eval_transform(40, 32), (0.0,) * 3, (1.0,) * 3)
 
 
 def records(source, split=None):
@@ -54,7 +54,7 @@ def test_shards_hold_the_files_in_the_list_of_parts(videos, packed):
 
 def test_clips_and_views_are_those_of_the_loose_files(videos, packed):
     clip, view = (
-        ClipReader(ClipSpec(4, 2), TrainTransform(crop_size=32), VideoSource(), seed=3, clips=2),
+        ClipReader(clip_spec(4, 2), train_transform(crop_size=32), VideoSource(), seed=3, clips=2),
         ViewReader(PREPROCESSING, VideoSource()),
     )
     for split in ("train", "val"):
@@ -81,7 +81,7 @@ def test_the_doctor_accepts_the_list(in_this_process, packed, tmp_path, capfd):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_ranks_and_workers_take_each_video_once_an_epoch(videos, packed, workers):
-    read = ClipReader(ClipSpec(4, 2), TrainTransform(crop_size=16), VideoSource(), seed=0)
+    read = ClipReader(clip_spec(4, 2), train_transform(crop_size=16), VideoSource(), seed=0)
 
     loose, inside = records(videos, "train"), records(packed / "list.csv", "train")
     taken = Counter()

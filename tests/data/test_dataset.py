@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.clips import clip_spec, eval_transform, train_transform
 from video_rs.data import dataset
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader, sample_generator
-from video_rs.data.preprocessing import ClipSpec, Preprocessing
-from video_rs.data.transforms import EvalTransform, TrainTransform
+from video_rs.data.preprocessing import Preprocessing
 from video_rs.lists.records import VideoRecord
 from video_rs.runtime.errors import InputError
 from video_rs.video import open_video
@@ -37,7 +37,9 @@ def frame_numbers(clip):
 
 
 def clip_reader(clip=None, seed=0, decoder="auto", clips=1):
-    return ClipReader(clip or ClipSpec(4, 3), TrainTransform(crop_size=16, flip=0.0), VideoSource(decoder), seed, clips)
+    return ClipReader(
+        clip or clip_spec(4, 3), train_transform(crop_size=16, flip=0.0), VideoSource(decoder), seed, clips
+    )
 
 
 def sample(record, epoch=0, pick=0, **reader):
@@ -46,9 +48,9 @@ def sample(record, epoch=0, pick=0, **reader):
 
 
 def view_reader(clip=None, num_clips=2, num_crops=1, decoder="auto"):
-    clip = clip or ClipSpec(4, 3)
+    clip = clip or clip_spec(4, 3)
     return ViewReader(
-        Preprocessing(clip, num_clips, EvalTransform(16, 16, num_crops), (0,) * 3, (1,) * 3), VideoSource(decoder)
+        Preprocessing(clip, num_clips, eval_transform(16, 16, num_crops), (0,) * 3, (1,) * 3), VideoSource(decoder)
     )
 
 
@@ -73,7 +75,7 @@ def test_a_segment_bounds_the_clip(ramp):
         assert max(numbers) < 65
 
 
-@pytest.mark.parametrize("spec", [ClipSpec(4, 3), ClipSpec(60, 2)], ids=["inside", "wrapped"])
+@pytest.mark.parametrize("spec", [clip_spec(4, 3), clip_spec(60, 2)], ids=["inside", "wrapped"])
 def test_several_clips_of_one_video_are_decoded_together(ramp, monkeypatch, spec):
     calls = []
     monkeypatch.setattr(dataset, "open_video", lambda *given: calls.append(given) or open_video(*given))
@@ -104,9 +106,9 @@ def test_views_are_the_published_clips_of_the_segment(ramp):
 
 @pytest.mark.parametrize("frames_at_once", [0.5, 1, 7, 1000])
 def test_views_do_not_depend_on_how_many_frames_are_decoded_at_once(ramp, monkeypatch, frames_at_once):
-    whole = views(record(ramp), clip=ClipSpec(71, 1), num_clips=1)
+    whole = views(record(ramp), clip=clip_spec(71, 1), num_clips=1)
     monkeypatch.setattr(dataset, "CHUNK_BYTES", int(frames_at_once * 32 * 32 * 3))
-    item = views(record(ramp), clip=ClipSpec(71, 1), num_clips=1)
+    item = views(record(ramp), clip=clip_spec(71, 1), num_clips=1)
     assert frame_numbers(item.frames) == list(range(2, 73))
     assert torch.equal(item.frames, whole.frames)
 
@@ -120,7 +122,7 @@ def test_views_come_crop_by_crop(ramp):
 
 @pytest.mark.parametrize("sampler", ["frames", "pytorchvideo"])
 def test_both_clip_samplers_stay_inside_the_video(ramp, sampler):
-    spec = ClipSpec(4, 5, clip_sampler=sampler)
+    spec = clip_spec(4, 5, clip_sampler=sampler)
     random = frame_numbers(sample(record(ramp), 3, clip=spec).clip)
     assert 0 <= random[0] < random[-1] < 75
     # pytorchvideo takes the frames of two seconds evenly, ends included; ours have the stride exactly.
@@ -173,7 +175,7 @@ def test_a_segment_between_two_slides_shows_the_first(tmp_path):
     """Pictures at 0 and 5 s: from 1 to 3 s the first is on the screen, in training and in testing."""
     path = write_levels(tmp_path / "slides.mp4", (80, 200), 10, (0, 50))
     for start, end, level in ((1.0, 3.0, 80), (4.0, 6.0, 200), (7.0, 8.0, 200)):
-        for spec in (ClipSpec(4, 3), ClipSpec(4, 3, target_fps=5.0)):
+        for spec in (clip_spec(4, 3), clip_spec(4, 3, target_fps=5.0)):
             trained = sample(record(path, start, end), clip=spec)
             tested = views(record(path, start, end), clip=spec)
             assert (trained.error, tested.error) == (None, None)
@@ -190,7 +192,7 @@ def test_with_a_target_rate_clips_of_15_and_60_frames_per_second_show_the_same(t
         write_levels(tmp_path / f"{rate}.mp4", np.linspace(20, 230, 4 * rate).astype(np.uint8), rate)
         for rate in (15, 60)
     ]
-    for spec, alike in ((ClipSpec(8, 4), False), (ClipSpec(8, 4, target_fps=15.0), True)):
+    for spec, alike in ((clip_spec(8, 4), False), (clip_spec(8, 4, target_fps=15.0), True)):
         tested = [next(iter(views(record(path), clip=spec, num_clips=1).views(1)))[0] for path in paths]
         trained = [sample(record(path), clip=spec).clip for path in paths]
         for clips in (tested, trained):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.clips import clip_spec, eval_transform, train_transform
 from video_rs.data.dataset import ClipReader, VideoSource, VideoViews, ViewReader
 from video_rs.data.loader import ClipLoader, ViewLoader, Workers
 from video_rs.data.order import ClipOrder, Partition, permutation
-from video_rs.data.preprocessing import ClipSpec, Preprocessing
-from video_rs.data.transforms import EvalTransform, TrainTransform
+from video_rs.data.preprocessing import Preprocessing
 from video_rs.lists.records import VideoRecord
 
 
@@ -39,8 +39,8 @@ def order(batch, accumulation=1, seed=0, first=0, last=3, clips=1):
 
 
 def clip_reader(seed=0, clips=1):
-    transform = TrainTransform(crop_size=16, color_jitter=0.3)  # jitter draws through torchvision's global generator
-    return ClipReader(ClipSpec(4, 2), transform, VideoSource(), seed, clips)
+    transform = train_transform(crop_size=16, color_jitter=0.3)  # jitter draws through torchvision's global generator
+    return ClipReader(clip_spec(4, 2), transform, VideoSource(), seed, clips)
 
 
 def batches(records, workers, first=0, seed=0):
@@ -176,7 +176,7 @@ def test_a_hung_decoder_is_a_failed_test_video(records):
 
 
 def preprocessing():
-    return Preprocessing(ClipSpec(4, 2), 2, EvalTransform(24, 16, 3), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    return Preprocessing(clip_spec(4, 2), 2, eval_transform(24, 16, 3), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 def test_global_generators_are_left_alone(records):

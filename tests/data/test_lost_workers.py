@@ -8,12 +8,11 @@ import numpy as np
 import psutil
 import pytest
 
+from helpers.clips import clip_spec, train_transform
 from helpers.training import assert_same, make_step, plain_network, snapshot
 from video_rs.data.dataset import ClipReader, VideoSource
 from video_rs.data.loader import ClipLoader, Workers
 from video_rs.data.order import ClipOrder, Partition, permutation
-from video_rs.data.preprocessing import ClipSpec
-from video_rs.data.transforms import TrainTransform
 from video_rs.lists.records import VideoRecord
 from video_rs.video.encoding import write_video
 
@@ -41,7 +40,7 @@ class SlowReader(ClipReader):
 
 def train(records, in_backward, reader=ClipReader):
     """The weights after four steps, and what could not be read; ``in_backward`` is called in each backward pass."""
-    read = reader(ClipSpec(2, 1), TrainTransform(crop_size=8), VideoSource(), 0)
+    read = reader(clip_spec(2, 1), train_transform(crop_size=8), VideoSource(), 0)
     order = ClipOrder(partial(permutation, seed=0, num_samples=8), 8, 4, 1, Partition(), 0, STEPS)
     network = plain_network()
     network[0].weight.register_hook(lambda gradient: in_backward())

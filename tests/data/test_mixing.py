@@ -293,23 +293,6 @@ def test_a_share_of_one_leaves_no_box():
     assert (bottom - top, right - left) == (0, 0)
 
 
-@pytest.mark.parametrize("name", ["mixup_alpha", "cutmix_alpha"])
-@pytest.mark.parametrize("value", [-0.1, math.inf, math.nan, "0.2", True, None])
-def test_a_bad_alpha_is_refused(name, value):
-    with pytest.raises(InputError) as caught:
-        Mixing(**{name: value})
-    assert str(caught.value) == (
-        f"{name}: got {value!r}, allowed: a finite number of at least 0; correct the argument or the config"
-    )
-
-
-@pytest.mark.parametrize("value", [-0.1, 1.1, math.nan, "1", False])
-def test_a_bad_probability_is_refused(value):
-    with pytest.raises(InputError) as caught:
-        Mixing(1.0, prob=value)
-    assert str(caught.value) == f"prob: got {value!r}, allowed: a number in [0, 1]; correct the argument or the config"
-
-
 def test_a_bad_batch_is_refused():
     clips, labels, targets = make_batch()
     for bad_clips, bad_targets in [

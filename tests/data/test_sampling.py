@@ -180,18 +180,7 @@ def test_isolated_rng_restores_after_an_error_and_advances_the_generator():
     assert before[1] == random.getstate()
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: random_clip(0, 4, 2, seeded()), "num_frames: got 0, allowed: an integer of at least 1"),
-        (lambda: center_clip(5, 0, 2), "clip_frames: got 0"),
-        (lambda: center_clip(5, 4, 1.5), "stride: got 1.5"),
-        (lambda: uniform_clips(5, 4, 2, True), "num_clips: got True"),
-        (lambda: uniform_clips(5, 4, 2, 2, "pad"), "short: got 'pad', allowed: wrap or repeat"),
-        (lambda: pytorchvideo_clips(RandomClipSampler(1), 5, 0, 4, seeded()), "fps: got 0, allowed"),
-    ],
-)
-def test_refusals(call, message):
-    with pytest.raises(InputError, match=message) as refused:
-        call()
+def test_a_rate_that_cannot_be_is_refused():
+    with pytest.raises(InputError, match="fps: got 0, allowed") as refused:
+        pytorchvideo_clips(RandomClipSampler(1), 5, 0, 4, seeded())
     assert "\n" not in str(refused.value)

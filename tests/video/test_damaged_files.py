@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers.clips import clip_spec, train_transform
 from helpers.damage import WAYS, write_damaged
 from helpers.runs import tiny_run
 from helpers.tools import ROOT
@@ -20,8 +21,6 @@ from video_rs.curation.doctor.options import CheckOptions
 from video_rs.data.dataset import ClipReader, VideoSource
 from video_rs.data.loader import ClipLoader, Workers
 from video_rs.data.order import ClipOrder, Partition, permutation
-from video_rs.data.preprocessing import ClipSpec
-from video_rs.data.transforms import TrainTransform
 from video_rs.lists.records import read_records
 from video_rs.video.encoding import write_video
 
@@ -48,7 +47,7 @@ def test_the_same_seed_damages_alike(damaged, tmp_path):
 
 def test_every_damaged_file_is_read_or_named_with_a_reason(damaged):
     records = read_records(damaged).records
-    read = ClipReader(ClipSpec(8, 2), TrainTransform(crop_size=16), VideoSource(), 0)
+    read = ClipReader(clip_spec(8, 2), train_transform(crop_size=16), VideoSource(), 0)
     order = ClipOrder(partial(permutation, seed=0, num_samples=60), 60, 4, 1, Partition(), 0, 15)
     batches = list(ClipLoader(records, read, order, Workers(2, time_limit=10)))
     failures = dict(failure for batch in batches for failure in batch.failures)
@@ -71,7 +70,7 @@ def test_the_doctor_finds_what_a_full_decode_finds(damaged, tmp_path):
     assert len(data["files"]) == 60
     assert all(facts["reason"] for facts in data["files"].values() if facts["kind"] != "ok")
     # What is kept can be read to its last frame.
-    read = ClipReader(ClipSpec(20, 1), TrainTransform(crop_size=16), VideoSource(), 0)
+    read = ClipReader(clip_spec(20, 1), train_transform(crop_size=16), VideoSource(), 0)
     for record in read_records(tmp_path / "clean.csv").records:
         [sample] = read(record, 0, 0)
         assert sample.error is None

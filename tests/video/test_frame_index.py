@@ -6,13 +6,13 @@ import av
 import numpy as np
 import pytest
 
+from helpers.clips import clip_spec, eval_transform, train_transform
 from helpers.numbered_videos import COUNT, decoded_in_order, numbered, numbers
 from video_rs.data.counted_videos import note_counted_videos
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
 from video_rs.data.loader import ClipLoader, Workers
 from video_rs.data.order import ClipOrder, Partition
-from video_rs.data.preprocessing import ClipSpec, Preprocessing
-from video_rs.data.transforms import EvalTransform, TrainTransform
+from video_rs.data.preprocessing import Preprocessing
 from video_rs.lists.records import VideoRecord
 from video_rs.video import DecodeError, open_video
 from video_rs.video.container import open_container
@@ -348,7 +348,7 @@ def test_indexes_are_forgotten_where_they_are_too_many(files, monkeypatch):
 def test_a_run_is_told_once_that_videos_are_counted(files, tmp_path, capsys):
     records = [VideoRecord(str(files(name)), (0,), None, None, name) for name in ("closed.mp4", "reordered.avi")]
     counted = str(files("reordered.avi"))
-    read = ClipReader(ClipSpec(4, 2), TrainTransform(crop_size=16), VideoSource(), 0)
+    read = ClipReader(clip_spec(4, 2), train_transform(crop_size=16), VideoSource(), 0)
     loader = ClipLoader(records, read, ClipOrder(lambda epoch: [0, 1], 2, 2, 1, Partition(), 0, 3), Workers())
     assert [batch.counted_videos for batch in note_counted_videos(loader)] == [[counted]] * 3
     assert capsys.readouterr().out == (
@@ -360,7 +360,7 @@ def test_a_run_is_told_once_that_videos_are_counted(files, tmp_path, capsys):
     cache = str(tmp_path / "probes.sqlite")
     with ProbeCache(cache) as probed:
         probed.store([ProbedFile(counted, Stamp.of_file(counted), *probe(counted))])
-    known = ViewReader(Preprocessing(ClipSpec(4, 2), 1, EvalTransform(16, 16, 1), (0,) * 3, (1,) * 3), VideoSource())
+    known = ViewReader(Preprocessing(clip_spec(4, 2), 1, eval_transform(16, 16, 1), (0,) * 3, (1,) * 3), VideoSource())
     assert known(records[1], 0).counted_videos == [counted]
     from_cache = replace(known, source=VideoSource(cache=cache))
     assert from_cache(records[1], 0).counted_videos == []

@@ -8,10 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from helpers.clips import clip_spec, train_transform
 from helpers.videos import moving_square
 from video_rs.data.dataset import ClipReader, VideoSource
-from video_rs.data.preprocessing import ClipSpec
-from video_rs.data.transforms import TrainTransform
 from video_rs.lists.records import VideoRecord, read_records
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.workers import in_workers
@@ -110,8 +109,8 @@ def test_class_folders_of_frame_folders_are_a_data_set(pictures, tmp_path):
     records = read_records(tmp_path, split="train")
     assert [r.path for r in records.records] == [str(pictures[0])]
     assert records.label_names == ("wave",)
-    source, clip = VideoSource(), ClipSpec(4, 2)
-    [sample] = ClipReader(clip, TrainTransform(crop_size=16), source, 0)(records.records[0], 0, 0)
+    source, clip = VideoSource(), clip_spec(4, 2)
+    [sample] = ClipReader(clip, train_transform(crop_size=16), source, 0)(records.records[0], 0, 0)
     assert sample.clip.shape == (3, 4, 16, 16)
 
 
@@ -180,7 +179,7 @@ def test_a_handler_of_ones_own_works_in_worker_processes(folder, monkeypatch):
     monkeypatch.setenv("ATTIC", str(folder))
     record = VideoRecord("attic://a.mp4", (0,), None, None, "a")
     read = ClipReader(
-        ClipSpec(4, 2), TrainTransform(crop_size=16), VideoSource(path_handlers=("helpers.attic:Attic",)), 0
+        clip_spec(4, 2), train_transform(crop_size=16), VideoSource(path_handlers=("helpers.attic:Attic",)), 0
     )
     [[far]] = in_workers(read, [(record, 0, 0)], processes=1, time_limit=30, ahead=1)
     [near] = read(VideoRecord(str(folder / "a.mp4"), (0,), None, None, "a"), 0, 0)

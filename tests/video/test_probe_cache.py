@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.clips import clip_spec, eval_transform, train_transform
 from helpers.videos import moving_square
 from video_rs.data import dataset
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
-from video_rs.data.preprocessing import ClipSpec, Preprocessing
-from video_rs.data.transforms import EvalTransform, TrainTransform
+from video_rs.data.preprocessing import Preprocessing
 from video_rs.lists.records import VideoRecord
 from video_rs.runtime.errors import InputError
 from video_rs.video import open_video
@@ -228,12 +228,12 @@ def test_a_known_file_is_read_without_a_scan_and_gives_the_same_pixels(video, tm
     path = str(tmp_path / "probes.sqlite")
     stored(path, video)
     record = VideoRecord(video, (1,), None, None, "id")
-    preprocessing = Preprocessing(ClipSpec(4, 3), 2, EvalTransform(16, 16, 1), (0,) * 3, (1,) * 3)
-    transform = TrainTransform(crop_size=16)
-    [clip] = ClipReader(ClipSpec(4, 3), transform, VideoSource(decoder), 0)(record, 0, 0)
+    preprocessing = Preprocessing(clip_spec(4, 3), 2, eval_transform(16, 16, 1), (0,) * 3, (1,) * 3)
+    transform = train_transform(crop_size=16)
+    [clip] = ClipReader(clip_spec(4, 3), transform, VideoSource(decoder), 0)(record, 0, 0)
     views = ViewReader(preprocessing, VideoSource(decoder))(record, 0)
     monkeypatch.setattr(scan_cache, "scan", lambda _: pytest.fail("its index is known"))
-    [known] = ClipReader(ClipSpec(4, 3), transform, VideoSource(decoder, path), 0)(record, 0, 0)
+    [known] = ClipReader(clip_spec(4, 3), transform, VideoSource(decoder, path), 0)(record, 0, 0)
     assert torch.equal(known.clip, clip.clip)
     assert torch.equal(ViewReader(preprocessing, VideoSource(decoder, path))(record, 0).frames, views.frames)
     assert dataset.cached_index is cached_index

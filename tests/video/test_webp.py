@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
+from helpers.clips import clip_spec, eval_transform
 from helpers.videos import moving_square
 from video_rs.curation.prepare.reencoding import reencode
 from video_rs.data.dataset import VideoSource, ViewReader
-from video_rs.data.preprocessing import ClipSpec, Preprocessing
-from video_rs.data.transforms import EvalTransform
+from video_rs.data.preprocessing import Preprocessing
 from video_rs.lists.records import VideoRecord
 from video_rs.lists.video_search import find_videos
 from video_rs.video import DecodeError, open_video
@@ -58,7 +58,7 @@ def test_its_durations_are_its_times(tmp_path):
     assert (facts.kind, facts.codec, facts.frames, facts.variable_rate) == ("ok", "webp", 12, True)
     np.testing.assert_allclose(index.times, reader.times)
     # The seventh picture is shown from 0.6 to 1.6 s.
-    spec = Preprocessing(ClipSpec(2, 1), 1, EvalTransform(48, 48, 1), (0,) * 3, (1,) * 3)
+    spec = Preprocessing(clip_spec(2, 1), 1, eval_transform(48, 48, 1), (0,) * 3, (1,) * 3)
     read = ViewReader(spec, VideoSource())
     shown = read(VideoRecord(path, (), 0.7, 1.5, path), 0)
     assert torch.equal(shown.frames[:, 0], torch.from_numpy(FRAMES[6]).permute(2, 0, 1))

@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video_rs.benchmarks.data_subjects import SAMPLING_RATE, DataSubject
+from video_rs.benchmarks.data_subjects import DataSubject
+from video_rs.benchmarks.published import SAMPLING_RATE, published_clips, published_transform
 from video_rs.data.dataset import ClipReader, ClipSample, VideoSource
 from video_rs.data.loader import ClipLoader, Workers
 from video_rs.data.order import ClipOrder, Partition, permutation
-from video_rs.data.preprocessing import ClipSpec
-from video_rs.data.transforms import TrainTransform
 from video_rs.lists.records import VideoRecord
 from video_rs.runtime.errors import InputError
 from video_rs.video.segments import whole_video
@@ -69,7 +68,7 @@ def needed(subject: DataSubject) -> Iterator[tuple[str, np.ndarray]]:
     """Videos in random order and the frames of a random clip; the frames are counted before anything is measured."""
     from video_rs.video import open_video
 
-    clip, spans = ClipSpec(subject.frames, SAMPLING_RATE), {}
+    clip, spans = published_clips(subject.frames), {}
     for video in subject.videos:
         with open_video(video) as reader:
             spans[video] = whole_video(reader.num_frames, reader.fps, reader.times)
@@ -139,8 +138,8 @@ def loader_of(subject: DataSubject, batch: int = BATCH, workers: int = 1) -> Cli
     decoder = subject.how.removeprefix("ours ") if " " in subject.how and "," not in subject.how else "auto"
     clips = int(subject.how.split()[1]) if "clips a video" in subject.how else 1
     records = [VideoRecord(video, (0,), None, None, video) for video in subject.videos]
-    clip, source = ClipSpec(subject.frames, SAMPLING_RATE), VideoSource(decoder, subject.cache)
-    read = ClipReader(clip, TrainTransform(crop_size=subject.size), source, 0, clips)
+    clip, source = published_clips(subject.frames), VideoSource(decoder, subject.cache)
+    read = ClipReader(clip, published_transform(subject.size), source, 0, clips)
     order = ClipOrder(
         partial(permutation, seed=0, num_samples=len(records)), len(records), batch, 1, Partition(), 0, _EPOCHS, clips
     )

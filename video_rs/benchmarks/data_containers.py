@@ -11,10 +11,8 @@ import av
 import numpy as np
 
 from video_rs.benchmarks.benchmark import spread
-from video_rs.benchmarks.data_subjects import SAMPLING_RATE
+from video_rs.benchmarks.published import published_clips, published_transform
 from video_rs.data.dataset import ClipReader, VideoSource
-from video_rs.data.preprocessing import ClipSpec
-from video_rs.data.transforms import TrainTransform
 from video_rs.lists.records import VideoRecord
 from video_rs.video.encoding import write_video
 
@@ -38,7 +36,7 @@ def container_rates(
     """
     with tempfile.TemporaryDirectory() as folder:
         paths = recordings(Path(folder), minutes)
-        read = ClipReader(ClipSpec(frames, SAMPLING_RATE), TrainTransform(crop_size=size), VideoSource(), 0)
+        read = ClipReader(published_clips(frames), published_transform(size), VideoSource(), 0)
         records = {name: VideoRecord(str(path), (0,), None, None, name) for name, path in paths.items()}
         opening = {name: _seconds(read, record, range(1)) for name, record in records.items()}
         rates: dict[str, list[float]] = {name: [] for name in CONTAINERS}

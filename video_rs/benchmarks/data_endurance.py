@@ -6,13 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from video_rs.benchmarks.data_subjects import SAMPLING_RATE
+from video_rs.benchmarks.published import published_clips, published_transform
 from video_rs.benchmarks.worker import descendants, family_memory_mb
 from video_rs.data.dataset import ClipReader, VideoSource
 from video_rs.data.loader import ClipLoader, Workers
 from video_rs.data.order import ClipOrder, Partition, permutation
-from video_rs.data.preprocessing import ClipSpec
-from video_rs.data.transforms import TrainTransform
 from video_rs.lists.records import VideoRecord
 
 BATCH, WORKERS, SETTLED = 8, 2, 1000  # clips of a batch; processes; clips after which memory is to grow no more
@@ -29,7 +27,7 @@ def endure(
     """
     files, processes = _open_files(), set(descendants(os.getpid()))
     records = [VideoRecord(video, (0,), None, None, video) for video in videos]
-    read = ClipReader(ClipSpec(frames, SAMPLING_RATE), TrainTransform(crop_size=size), VideoSource(cache=cache), 0)
+    read = ClipReader(published_clips(frames), published_transform(size), VideoSource(cache=cache), 0)
     epoch = partial(permutation, seed=0, num_samples=len(records))
     order = ClipOrder(epoch, len(records), BATCH, 1, Partition(), 0, -(-clips // BATCH))
     started, taken, settled, samples = time.perf_counter(), 0, 0.0, []

@@ -15,7 +15,6 @@ AUTO = "ours pyav"  # what DATA.DECODER auto takes
 OTHER_READERS = {"ours, DataLoader": None, "ours, threads": "spdl"}
 REPEATED = {"ours, 2 clips a video": None, "ours, 4 clips a video": None}
 PEERS = {"pytorchvideo pyav": "pytorchvideo", "pytorchvideo decord": "decord", "plain PyAV loop": None}
-SAMPLING_RATE = 2  # frames between those of a clip, as in training
 
 
 @dataclass(frozen=True)

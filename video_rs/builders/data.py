@@ -41,7 +41,6 @@ def build_train_transform(config: Config) -> TrainTransform:
         "area": "DATA.TRAIN_JITTER_AREA",
         "aspect": "DATA.TRAIN_JITTER_ASPECT",
         "short_side": "DATA.TRAIN_JITTER_SCALES",
-        "color_jitter": "AUG.COLOR_JITTER",
     }
     with named_by_keys(**keys):
         return TrainTransform(

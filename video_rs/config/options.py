@@ -135,7 +135,7 @@ OPTIONS = (
     Option("DATA.STD", [1.0, 1.0, 1.0], "divided by per channel, after the mean", low=1e-6),
     Option("DATA.MAX_FAILED_SHARE", 0.05, "training stops when more of its samples cannot be read", low=0, high=1),
     # -- Augmentation beyond cropping and flipping; each draw is the same for all frames of a clip.
-    Option("AUG.COLOR_JITTER", 0.0, "strength of brightness, contrast and saturation changes", low=0),
+    Option("AUG.COLOR_JITTER", 0.0, "strength of brightness, contrast and saturation changes", low=0, high=1),
     Option("AUG.RAND_AUGMENT_LAYERS", 0, "operations per clip (RandAugment's N); 0 is off", low=0),
     Option("AUG.RAND_AUGMENT_MAGNITUDE", 10, "RandAugment's M", low=0, high=30),
     Option("AUG.RANDOM_ERASING", 0.0, "probability", low=0, high=1),

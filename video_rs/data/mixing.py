@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video_rs.data.arguments import is_number, require
+from video_rs.data.arguments import require
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,6 @@ class Mixing:
     mixup_alpha: float = 0.0
     cutmix_alpha: float = 0.0
     prob: float = 1.0
-
-    def __post_init__(self):
-        for name in ("mixup_alpha", "cutmix_alpha"):
-            require(is_number(getattr(self, name)), name, getattr(self, name), "a finite number of at least 0")
-        require(is_number(self.prob, 1), "prob", self.prob, "a number in [0, 1]")
 
     def __call__(self, clips: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return clips and targets after mixing in new tensors, or the same tensors where nothing is mixed.

@@ -26,8 +26,8 @@ class ClipSpec:
 
     num_frames: int
     sampling_rate: int
-    short_video: str = "wrap"
-    clip_sampler: str = "frames"
+    short_video: str
+    clip_sampler: str
     target_fps: float = 0.0
 
     def random(self, span: Span, generator: torch.Generator) -> Tensor:

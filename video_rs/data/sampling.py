@@ -14,11 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video_rs.data.arguments import is_int
-from video_rs.runtime.errors import InputError
 from video_rs.video.segments import check_fps, frame_at
-
-SHORT_VIDEO_RULES = ("wrap", "repeat")
 
 
 def random_clip(
@@ -29,7 +25,6 @@ def random_clip(
     With ``reach = (T - 1) * stride``, the start is in ``[0, num_frames - reach)`` if ``num_frames > reach``. A shorter
     video starts anywhere in ``[0, num_frames)`` and wraps, or under ``"repeat"`` starts at 0.
     """
-    _check_counts(short, num_frames=num_frames, clip_frames=clip_frames, stride=stride)
     starts = num_frames - (clip_frames - 1) * stride
     if starts <= 0 and short == "wrap":
         starts = num_frames
@@ -42,7 +37,6 @@ def random_clip(
 
 def center_clip(num_frames: int, clip_frames: int, stride: int, short: str = "wrap") -> Tensor:
     """Return the clip in the middle, int64 ``[T]`` from ``max(0, (num_frames - T * stride) // 2)``, as published."""
-    _check_counts(short, num_frames=num_frames, clip_frames=clip_frames, stride=stride)
     start = max(0, (num_frames - clip_frames * stride) // 2)
     return _within(start + torch.arange(clip_frames) * stride, num_frames, short)
 
@@ -54,7 +48,6 @@ def uniform_clips(num_frames: int, clip_frames: int, stride: int, num_clips: int
     :func:`center_clip`: the published formula would give the first frames of the video, which is never what a single
     test view means.
     """
-    _check_counts(short, num_frames=num_frames, clip_frames=clip_frames, stride=stride, num_clips=num_clips)
     if num_clips == 1:
         return center_clip(num_frames, clip_frames, stride, short)[None]
 
@@ -72,7 +65,6 @@ def pytorchvideo_clips(
     evenly, ends included (``int(linspace(0, n - 1, T))``): what pytorchvideo's decoder and ``UniformTemporalSubsample``
     give together. An interval that runs past the end of the video follows ``short`` instead of being cut.
     """
-    _check_counts(short, num_frames=num_frames, clip_frames=clip_frames)
     check_fps(fps)
 
     duration = Fraction(num_frames) / Fraction(fps)
@@ -134,11 +126,3 @@ def _evenly(interval: tuple[Fraction, Fraction], fps: float, clip_frames: int) -
     stop = frame_at(end, fps)
     offsets = np.linspace(0, max(0, stop - first - 1), clip_frames).astype(np.int64)
     return first + torch.from_numpy(offsets)
-
-
-def _check_counts(short: str, **counts: int) -> None:
-    for name, value in counts.items():
-        if not is_int(value, 1):
-            raise InputError(f"{name}: got {value!r}, allowed: an integer of at least 1; correct the argument")
-    if short not in SHORT_VIDEO_RULES:
-        raise InputError(f"short: got {short!r}, allowed: {' or '.join(SHORT_VIDEO_RULES)}; choose one")
