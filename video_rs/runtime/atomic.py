@@ -13,17 +13,19 @@ from typing import Any, Self
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8 to ``path`` through a neighbour file and a rename; the folder is made if needed.
+    """Write ``text`` as UTF-8 to ``path`` through a neighbour file and a rename, and make the folder if needed.
 
     File names may hold bytes that are not UTF-8, which Python keeps as lone surrogates: those are written as
     ``\\udcXX``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+
     # Not tempfile: its files are private (0600), and a report is there to be shared.
     neighbour = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with neighbour.open("wb") as file:
             file.write(text.encode("utf-8", "backslashreplace"))
+            # On the disk before the rename: after a crash of the machine the new name must not lead to an empty file.
             file.flush()
             os.fsync(file.fileno())
         neighbour.replace(path)
@@ -37,9 +39,11 @@ def write_json(path: Path, value: Mapping[str, Any] | list) -> None:
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A CSV with a header, its lines ended by a line feed."""
+    """Return a CSV with a header, whose lines end with a line feed."""
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
     return text.getvalue()
 
 
@@ -65,15 +69,17 @@ class JsonArray:
 
     def append(self, value: Any) -> None:
         """Add a value, indented as :func:`write_json` does; on an error the file is as it was before."""
-        first = self._end == 1
+        is_first = self._end == 1
+        separator = "\n" if is_first else ",\n"
         text = textwrap.indent(json.dumps(value, indent=2, ensure_ascii=False), "  ")
-        data = ((",\n" if not first else "\n") + text).encode("utf-8", "backslashreplace")
+        data = (separator + text).encode("utf-8", "backslashreplace")
         self._write(data + b"\n]\n", moved=len(data))
 
     def _write(self, data: bytes, moved: int) -> None:
-        # In one call: what stands there and what comes are both whole arrays, and the longer one covers the other.
+        """Write the end of the array anew; the next value then goes ``moved`` bytes further on."""
         try:
             os.lseek(self._file, self._end, os.SEEK_SET)
+            # In one call: what stands there and what comes are both whole arrays, and the longer one covers the other.
             written = os.write(self._file, data)
             if written < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -84,8 +90,14 @@ class JsonArray:
 
     def _close_bracket(self) -> None:
         """Take back what was written of a value."""
+        if self._end == 0:
+            tail = b"[]\n"
+        elif self._end == 1:
+            tail = b"]\n"
+        else:
+            tail = b"\n]\n"
+
         with contextlib.suppress(OSError):
-            tail = b"[]\n" if self._end == 0 else b"]\n" if self._end == 1 else b"\n]\n"
             os.lseek(self._file, self._end, os.SEEK_SET)
             os.write(self._file, tail)
             os.ftruncate(self._file, self._end + len(tail))

@@ -1,7 +1,8 @@
-"""The one error type that means "the user's input was refused".
+"""The errors that a command answers with a line in the place of a traceback.
 
-Everything under ``video_rs`` raises :class:`InputError` for input a user can mend, and ``tools/`` turns it into one
-line on stderr and exit code 2. Any other exception is a defect and keeps its traceback (exit code 1).
+Everything under ``video_rs`` raises :class:`InputError` for input that a user can correct. A command prints its message
+as one line on stderr and exits with code 2. An exception that is not in this module is a defect: it keeps its
+traceback, and the exit code is 1.
 """
 
 

@@ -13,36 +13,45 @@ QUIET_SECONDS = 30.0
 
 
 def print_line(text: str) -> None:
-    """Prints a line, once however many processes there are, without breaking a bar."""
+    """Print a line, once however many processes there are, without breaking a bar."""
     if distributed.rank() == 0:
         tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
 
 
 def print_notes(notes: Iterable[str]) -> None:
-    """Prints each note once, in a line of its own."""
+    """Print each note once, in a line of its own."""
     for note in dict.fromkeys(notes):
         print_line(f"note: {note}")
 
 
 def format_duration(seconds: float) -> str:
-    """``1:02:03`` or ``2:03``."""
+    """Return ``1:02:03``, or ``2:03`` where it is less than an hour."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}"
+
+
+def has_bar() -> bool:
+    """Return whether this process draws bars: rank 0 does on a terminal, and prints lines now and then elsewhere."""
+    return distributed.rank() == 0 and sys.stderr.isatty()
 
 
 class TrainProgress:
     """A bar over steps with loss, accuracy, learning rate, data wait and ETA; lines where there is no terminal."""
 
     def __init__(self, first_step: int, total_steps: int):
-        self.first_step, self.total_steps = first_step, total_steps
+        self.first_step = first_step
+        self.total_steps = total_steps
         self.started = time.perf_counter()
-        quiet = distributed.rank() != 0 or not sys.stderr.isatty()
-        self.bar = tqdm(total=total_steps, initial=first_step, disable=quiet, unit="step", desc="train", smoothing=0.05)
+        self.bar = tqdm(
+            total=total_steps, initial=first_step, disable=not has_bar(), unit="step", desc="train", smoothing=0.05
+        )
 
     def update(self, step: int, epoch: float, scalars: dict[str, float]) -> None:
-        """Shows the measurements up to ``step``."""
+        """Show the measurements up to ``step``."""
         text = (
             f"loss {scalars['loss']:.3f}  top1 {scalars['top1']:.3f}  lr {scalars['lr']:.2g}  "
             f"data wait {scalars['data_wait']:.0%}"
@@ -51,32 +60,38 @@ class TrainProgress:
             self.bar.set_postfix_str(text, refresh=False)
             self.bar.update(step - self.bar.n)
             return
-        per_step = (time.perf_counter() - self.started) / max(1, step - self.first_step)
-        left = format_duration(per_step * (self.total_steps - step))
+
+        seconds_per_step = (time.perf_counter() - self.started) / max(1, step - self.first_step)
+        left = format_duration(seconds_per_step * (self.total_steps - step))
         rate = scalars["clips_per_s"]
         print_line(f"step {step}/{self.total_steps}  epoch {epoch:.1f}  {text}  {rate:.1f} clips/s  ETA {left}")
 
     def close(self) -> None:
-        """Leaves the bar as it is."""
+        """Leave the bar as it is."""
         self.bar.close()
 
 
 def videos_with_progress(items: Iterable, total: int, name: str) -> Iterator:
-    """Passes ``items`` on, showing how many of ``total`` videos are done, the rate and the ETA."""
+    """Pass ``items`` on, and show how many of ``total`` videos are done, the rate and the ETA."""
     return _with_progress(items, total, name, "video")
 
 
 def rates_with_progress(rates: Sequence[float]) -> Iterator[float]:
-    """Passes learning rates on, showing how many are tried, and the ETA."""
+    """Pass learning rates on, and show how many are tried, and the ETA."""
     return _with_progress(rates, len(rates), "learning rates", "step")
 
 
 def _with_progress(items: Iterable, total: int, name: str, unit: str) -> Iterator:
-    quiet = distributed.rank() != 0 or not sys.stderr.isatty()
-    started = shown = time.perf_counter()
-    for done, item in enumerate(tqdm(items, total=total, desc=name, unit=unit, disable=quiet, leave=False), 1):
+    is_quiet = not has_bar()
+    started = time.perf_counter()
+    last_line = started
+    bar = tqdm(items, total=total, desc=name, unit=unit, disable=is_quiet, leave=False)
+    for done, item in enumerate(bar, 1):
         yield item
+
+        # Not after the last one: the result is printed then.
         now = time.perf_counter()
-        if quiet and now - shown > QUIET_SECONDS and done < total:
-            shown = now
-            print_line(f"{name} {done}/{total} {unit}s  ETA {format_duration((now - started) / done * (total - done))}")
+        if is_quiet and now - last_line > QUIET_SECONDS and done < total:
+            last_line = now
+            left = format_duration((now - started) / done * (total - done))
+            print_line(f"{name} {done}/{total} {unit}s  ETA {left}")

@@ -1,4 +1,4 @@
-"""Files that torch.save wrote, read without running code; what is wrong with one is said in our words."""
+"""Files that torch.save wrote: find one, read it without running code, and tell in one line what is wrong with it."""
 
 import pickle
 import pickletools
@@ -22,16 +22,18 @@ def find_checkpoint(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_dir():
         return path
+
     for folder in (path / "checkpoints", path):
         steps = sorted(folder.glob("step_*.pth"), key=lambda file: file.stat().st_mtime)
-        for file in (folder / "last.pth", folder / "best.pth", *steps[::-1]):
+        newest_first = reversed(steps)
+        for file in (folder / "last.pth", folder / "best.pth", *newest_first):
             if file.is_file():
                 return file
     raise InputError(f"folder {path} holds no checkpoint (checkpoints/last.pth); train first, or give a .pth file")
 
 
 def read_torch_file(path: str | Path) -> Any:
-    """Tensors and plain data of a file, on the CPU.
+    """Return the tensors and plain data of a file, on the CPU.
 
     Raises:
         InputError: the file holds code (it is not run), is damaged, or cannot be read.
@@ -43,9 +45,9 @@ def read_torch_file(path: str | Path) -> Any:
 
 
 def verify_checksums(path: str | Path) -> None:
-    """Compares each part of a file with the checksum (CRC-32) that torch.save stored, which torch.load does not.
+    """Compare each part of a file with the checksum (CRC-32) that torch.save stored, which torch.load does not do.
 
-    Files of PyTorch before 1.6 have none.
+    Files of PyTorch before 1.6 have no checksums.
 
     Raises:
         InputError: a part is not what was written.
@@ -58,29 +60,37 @@ def verify_checksums(path: str | Path) -> None:
             damaged = file.testzip()
     except Exception as error:  # as above: a changed byte of a header may lead anywhere
         raise InputError(f"{path} is damaged ({first_sentence(error)}); take another checkpoint") from error
+
     if damaged:
         raise InputError(f"{path} is damaged: the checksum of its part {damaged} differs; take another checkpoint")
 
 
 def _why_unreadable(path: str | Path, error: Exception) -> str:
-    """In our words where torch's would advise to read the file with ``weights_only=False``, which runs its code."""
+    """Return what is wrong with a file that torch.load refuses.
+
+    torch's own words would advise to read the file with ``weights_only=False``, which runs its code.
+    """
     if _is_foreign(path):
         return "is no checkpoint; give a file that training or torch.save wrote, e.g. RUN/checkpoints/last.pth"
-    text = str(error)
-    if isinstance(error, pickle.UnpicklingError) or "weights_only" in text:
+    if isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error):
         return "is refused: it holds more than tensors and plain data, and reading it could run its code"
     return f"is damaged, cut short or no checkpoint at all ({first_sentence(error)})"
 
 
 def _is_foreign(path: str | Path) -> bool:
-    """Whether a file that can be read is a video, a text or the like: no zip archive, and no pickle, of any age."""
+    """Return whether a file is a video, a text or the like: no zip archive, and no pickle, of any age.
+
+    A file that cannot be opened is not called foreign.
+    """
     try:
         with open(path, "rb") as file:
             start = file.read(4)
             if not start or start == ZIP or start[:1] == pickle.PROTO:
                 return False
+
+            # Old pickles have no mark at their start. This reads the instructions up to the last, and follows none.
             file.seek(0)
-            for _ in pickletools.genops(file):  # reads the instructions up to the last one, and follows none
+            for _ in pickletools.genops(file):
                 pass
     except OSError:
         return False
@@ -90,5 +100,6 @@ def _is_foreign(path: str | Path) -> bool:
 
 
 def first_sentence(error: Exception) -> str:
-    """Type and first sentence of somebody else's error, for a line of ours."""
-    return f"{type(error).__name__}: {error}".split("\n")[0].split(". ")[0].rstrip(": ")
+    """Return type and first sentence of another library's error, for a message of one line."""
+    first_line = f"{type(error).__name__}: {error}".split("\n")[0]
+    return first_line.split(". ")[0].rstrip(": ")

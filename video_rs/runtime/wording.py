@@ -1,4 +1,4 @@
-"""Words: counted things in the right number, names that somebody may have meant, and one name in two spellings."""
+"""Words: things in the singular or plural, names that somebody may have meant, and one name in two spellings."""
 
 import difflib
 import unicodedata
@@ -20,18 +20,24 @@ def canonical(name: str) -> str:
 
 def pluralize(count: int, thing: str, things: str = "") -> str:
     """Return ``1 frame`` or ``12000 frames``; ``things`` is the plural where it is not ``thing`` with an s."""
-    return f"{count} {thing if count == 1 else things or thing + 's'}"
+    if count == 1:
+        return f"1 {thing}"
+    return f"{count} {things or thing + 's'}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name most like ``name`` whatever its capitals, or None where none is like it."""
+    """Return the known name most like ``name``, whatever its capitals, or None where no name is like it."""
     by_small = {other.casefold(): other for other in known}
     found = difflib.get_close_matches(name.casefold(), by_small, n=1, cutoff=ALIKE)
-    return by_small[found[0]] if found else None
+    if not found:
+        return None
+    return by_small[found[0]]
 
 
 def first_names(names: Iterable[str], most: int = 5) -> str:
     """Return the first names with commas between them, and how many more there are."""
     names = list(names)
-    more = f", and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    text = ", ".join(names[:most])
+    if len(names) > most:
+        text += f", and {len(names) - most} more"
+    return text
