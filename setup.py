@@ -49,16 +49,19 @@ setup(
         "tqdm",
         "matplotlib",
         "jinja2",
+        # Completion of the command line in bash, zsh and tcsh.
+        "shtab>=1.6",
     ],
+    entry_points={"console_scripts": ["video-rs = video_rs.__main__:main"]},
     extras_require={
         "torchcodec": ["torchcodec>=0.7"],
         # Weights of image networks; safetensors reads the files that timm's hub serves.
         "images": ["timm>=1.0.9", "safetensors"],
         # Engines of video_rs.inference.accelerate; torch.onnx.export needs onnx and onnxscript.
         "accelerate": ["openvino>=2025.0", "onnxruntime>=1.20", "onnx>=1.17", "onnxscript>=0.3"],
-        # For datasets/pack_shards.py only: shards are read without it.
+        # For pack_shards only: shards are read without it.
         "shards": ["webdataset>=0.2.86"],
-        # For tools/convert_weights.py --source model_garden only: tensorboard would import it in every training run.
+        # For convert_weights --source model_garden only: tensorboard would import it in every training run.
         "tensorflow": ["tensorflow>=2.16"],
         "dev": [
             "pytest>=8",

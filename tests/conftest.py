@@ -8,7 +8,7 @@ import pytest
 
 from helpers.image_networks import write_hub
 from helpers.runs import tiny_run
-from helpers.tools import ROOT, ToolResult
+from helpers.tools import ToolResult, script
 from helpers.videos import make_videos
 from video_rs.runtime import signals, start
 
@@ -17,7 +17,7 @@ from video_rs.runtime import signals, start
 def no_interrupts(monkeypatch):
     """Tools that are called in this process leave its Ctrl-C alone."""
     monkeypatch.setattr(start, "take_interrupts", lambda: None)
-    monkeypatch.setattr(signals.Interrupts, "take", lambda self: None)
+    monkeypatch.setattr(signals.Interrupts, "start", lambda self: None)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def tool(monkeypatch, capfd):
     """``tool("train_net", *arguments)`` runs ``tools/train_net.py`` in this process."""
 
     def call(name, *arguments):
-        path = ROOT / "tools" / f"{name}.py"
+        path = script(name)
         monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
         capfd.readouterr()
         with pytest.raises(SystemExit) as caught:

@@ -101,6 +101,10 @@ class Checkout:
     def __init__(self, checkout: Path, out: Path):
         self.tools = checkout / "tools"
         self.datasets = checkout / "datasets"
+        # The script lay there once, and older checkouts are recorded, too.
+        self.prepare_videos = self.datasets / "prepare_videos.py"
+        if not self.prepare_videos.exists():
+            self.prepare_videos = self.tools / "prepare_videos.py"
         self.out = out
         self.environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
 
@@ -217,7 +221,7 @@ def record(videos: Path, out: Path, checkout: Path) -> dict:
     found["doctor"] = {
         name: (out / "check" / name).read_text().splitlines() for name in ("clean.csv", "quarantine.csv")
     }
-    here.run(here.datasets / "prepare_videos.py", out / "check" / "clean.csv", "--out", "prepared", allowed=(0, 2))
+    here.run(here.prepare_videos, out / "check" / "clean.csv", "--out", "prepared", allowed=(0, 2))
     found["prepare"] = {
         "list": (out / "prepared" / "list.csv").read_text().splitlines(),
         "files": hashes_of_files(out / "prepared", "**/*.mp4"),

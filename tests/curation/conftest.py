@@ -32,19 +32,19 @@ def in_this_process(monkeypatch):
 
 @pytest.fixture
 def prepare(in_this_process):
-    """``prepare(*arguments)`` runs ``datasets/prepare_videos.py`` and works on the files in this process too."""
+    """``prepare(*arguments)`` runs ``tools/prepare_videos.py`` and works on the files in this process too."""
     return functools.partial(run_script, "prepare_videos")
 
 
 @pytest.fixture
 def prepare_in_workers():
-    """``prepare_in_workers(*arguments)`` runs ``datasets/prepare_videos.py`` with its own processes."""
+    """``prepare_in_workers(*arguments)`` runs ``tools/prepare_videos.py`` with its own processes."""
     return functools.partial(run_script, "prepare_videos")
 
 
 @pytest.fixture
 def pack():
-    """``pack(*arguments)`` runs ``datasets/pack_shards.py`` in this process."""
+    """``pack(*arguments)`` runs ``tools/pack_shards.py`` in this process."""
     return functools.partial(run_script, "pack_shards")
 
 

@@ -59,7 +59,7 @@ def test_a_list_of_all_kinds(pack, mixed_list, tmp_path):
         "train with your config, or a first one such as small_scratch.yaml:\n"
         f"  python tools/train_net.py --cfg CONFIG DATA.TRAIN_LIST {out}/list.csv\n"
     )
-    loose = "; datasets/prepare_videos.py makes it a file"
+    loose = "; tools/prepare_videos.py makes it a file"
     assert [(row["path"], row["reason"]) for row in table(out / "failures.csv")] == [
         (f"{mixed_list}/gone.mp4", "no such file"),
         (f"{mixed_list}/empty.mp4", "empty file"),

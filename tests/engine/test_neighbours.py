@@ -1,4 +1,4 @@
-"""``tools/test_net.py --knn``: the vote and the features, each written out again here, and every refusal."""
+"""``tools/knn.py``: the vote and the features, each written out again here, and every refusal."""
 
 import json
 import math
@@ -133,7 +133,7 @@ def test_features_of_several_views_are_the_unit_mean_of_their_units():
 
 
 def test_the_runs_own_lists(tool, trained, checkpoint, videos, features):
-    result = tool("test_net", "--checkpoint", checkpoint, "--knn", 3)
+    result = tool("knn", "--checkpoint", checkpoint, "--k", 3)
     assert result.code == 0, result.err
     metrics, rows = answers(trained / "knn")
     memory = [(v, int("/light/" in path)) for path, v in features.items() if "/train/" in path]
@@ -179,7 +179,7 @@ def other_list(path, videos):
 @pytest.mark.parametrize("k", [1, 2, 6])
 def test_another_data_set_has_its_own_classes_and_neighbours(tool, checkpoint, videos, features, tmp_path, k):
     listed, out = other_list(tmp_path / "other.csv", videos), tmp_path / "out"
-    result = tool("test_net", "--checkpoint", checkpoint, "--knn", k, "--list", listed, "OUTPUT_DIR", out)
+    result = tool("knn", "--checkpoint", checkpoint, "--k", k, "--list", listed, "OUTPUT_DIR", out)
     assert result.code == 0, result.err
     metrics, rows = answers(out)
     memory = [(features[f"{videos.parent}/{video}"], NAMES.index(label)) for video, label in OTHER.items()]
@@ -198,11 +198,11 @@ def test_another_data_set_has_its_own_classes_and_neighbours(tool, checkpoint, v
 
 def test_the_classes_of_a_label_map_come_in_its_order(tool, checkpoint, videos, tmp_path):
     listed, out = other_list(tmp_path / "other.csv", videos), tmp_path / "out"
-    arguments = ("--checkpoint", checkpoint, "--knn", 4, "--list", listed, "OUTPUT_DIR", out)
-    assert tool("test_net", *arguments).code == 0
+    arguments = ("--checkpoint", checkpoint, "--k", 4, "--list", listed, "OUTPUT_DIR", out)
+    assert tool("knn", *arguments).code == 0
     _, rows = answers(out)
     (tmp_path / "names.txt").write_text("".join(f"{name}\n" for name in reversed(NAMES)))
-    assert tool("test_net", *arguments, "DATA.LABEL_MAP", tmp_path / "names.txt").code == 0
+    assert tool("knn", *arguments, "DATA.LABEL_MAP", tmp_path / "names.txt").code == 0
     _, mapped = answers(out)
     assert [row["probabilities"][::-1] for row in mapped] == [row["probabilities"] for row in rows]
     assert [row["label"] for row in mapped] == list(ASKED.values())
@@ -211,12 +211,12 @@ def test_the_classes_of_a_label_map_come_in_its_order(tool, checkpoint, videos, 
 def test_a_list_without_train_rows_asks_the_runs(tool, checkpoint, videos, tmp_path):
     rows = ["val/light/0.mp4,light", "val/dark/0.mp4,dark"]
     listed, out = write_list(tmp_path / "two.csv", videos, rows, "path,label"), tmp_path / "out"
-    result = tool("test_net", "--checkpoint", checkpoint, "--knn", 3, "--list", listed, "OUTPUT_DIR", out)
+    result = tool("knn", "--checkpoint", checkpoint, "--k", 3, "--list", listed, "OUTPUT_DIR", out)
     assert result.code == 0, result.err
     metrics, got = answers(out)
     assert f"(3 nearest of 8 videos of {videos}, one centre view each)" in result.out
     assert (metrics["memory"], metrics["videos"]) == (8, 2)
-    assert tool("test_net", "--checkpoint", checkpoint, "--knn", 3, "OUTPUT_DIR", tmp_path / "all").code == 0
+    assert tool("knn", "--checkpoint", checkpoint, "--k", 3, "OUTPUT_DIR", tmp_path / "all").code == 0
     of_all = {row["video"]: row["probabilities"] for row in answers(tmp_path / "all")[1]}
     assert [row["probabilities"] for row in got] == [
         pytest.approx(of_all[f"{videos.parent}/val/{name}/0.mp4"], abs=1e-4) for name in ("light", "dark")
@@ -233,7 +233,7 @@ def test_a_video_does_not_vote_for_itself(tool, checkpoint, videos, features, tm
     arguments = ("--checkpoint", checkpoint, "--list", asked, "DATA.TRAIN_LIST", memory, "OUTPUT_DIR", out)
     vectors = [(features[f"{videos.parent}/{video}"], NAMES.index(label)) for video, label in known]
     for k in (7, 1):
-        result = tool("test_net", *arguments, "--knn", k)
+        result = tool("knn", *arguments, "--k", k)
         assert result.code == 0, result.err
         metrics, got = answers(out)
         for i in range(3):
@@ -248,10 +248,10 @@ def test_a_video_does_not_vote_for_itself(tool, checkpoint, videos, features, tm
     assert result.out.splitlines().count(note) == 1
     assert note in (out / "report.html").read_text()
     assert metrics["memory"] == 8
-    refused = tool("test_net", *arguments, "--knn", 8)
+    refused = tool("knn", *arguments, "--k", 8)
     assert (refused.code, refused.err) == (
         2,
-        f"error: --knn is 8, but {memory} has 8 training videos, and a video to test that is among them does not "
+        f"error: --k is 8, but {memory} has 8 training videos, and a video to test that is among them does not "
         "count; give at most 7, or a longer list\n",
     )
 
@@ -264,7 +264,7 @@ def test_videos_that_cannot_be_read_are_named_on_both_sides(tool, checkpoint, vi
         file.write("broken.mp4,run,train\ngone.mp4,run,val\n")
     out = tmp_path / "out"
     arguments = ("--checkpoint", checkpoint, "--list", listed, "OUTPUT_DIR", out)
-    result = tool("test_net", *arguments, "--knn", 8)
+    result = tool("knn", *arguments, "--k", 8)
     assert result.code == 0, result.err
     metrics, rows = answers(out)
     assert (metrics["memory"], metrics["memory_failed"], metrics["videos"], metrics["failed"]) == (9, 1, 2, 1)
@@ -282,10 +282,10 @@ def test_videos_that_cannot_be_read_are_named_on_both_sides(tool, checkpoint, vi
     assert "1 of 9 videos of the memory could not be read: no votes" in report
     assert "gone.mp4" in report
 
-    refused = tool("test_net", *arguments, "--knn", 9)
+    refused = tool("knn", *arguments, "--k", 9)
     assert (refused.code, refused.err) == (
         2,
-        f"error: --knn is 9, but {listed} has 9 training videos (1 of them could not be read); give at most 8, or a "
+        f"error: --k is 9, but {listed} has 9 training videos (1 of them could not be read); give at most 8, or a "
         "longer list\n",
     )
 
@@ -295,7 +295,7 @@ def test_no_readable_video_on_one_side_is_refused(tool, checkpoint, videos, tmp_
     listed = write_list(tmp_path / "memory.csv", videos, ["val/dark/0.mp4,a,val"])
     with listed.open("a") as file:
         file.write("broken.mp4,a,train\n")
-    result = tool("test_net", "--checkpoint", checkpoint, "--knn", 1, "--list", listed, "OUTPUT_DIR", tmp_path / "out")
+    result = tool("knn", "--checkpoint", checkpoint, "--k", 1, "--list", listed, "OUTPUT_DIR", tmp_path / "out")
     assert result.code == 2
     text = f"error: none of 1 video of the memory could be read; first: {tmp_path}/broken.mp4: "
     assert result.err.startswith(text)
@@ -305,7 +305,7 @@ def test_no_readable_video_on_one_side_is_refused(tool, checkpoint, videos, tmp_
     listed = write_list(tmp_path / "queries.csv", videos, ["train/dark/0.mp4,a,train"])
     with listed.open("a") as file:
         file.write("gone.mp4,a,val\n")
-    result = tool("test_net", "--checkpoint", checkpoint, "--knn", 1, "--list", listed, "OUTPUT_DIR", tmp_path / "out")
+    result = tool("knn", "--checkpoint", checkpoint, "--k", 1, "--list", listed, "OUTPUT_DIR", tmp_path / "out")
     assert (result.code, result.err) == (
         2,
         f"error: none of 1 video could be read; first: {tmp_path}/gone.mp4: no such file\n",
@@ -322,10 +322,10 @@ def test_two_processes_give_the_results_of_one(tool, checkpoint, videos, tmp_pat
     listed = write_list(tmp_path / "list.csv", videos, [*train, *(f"{v},{ASKED[v]},val" for v in list(ASKED)[:3])])
     with listed.open("a") as file:
         file.write("broken.mp4,run,train\n")
-    arguments = ["--checkpoint", str(checkpoint), "--knn", "3", "--list", str(listed), "OUTPUT_DIR"]
-    assert tool("test_net", *arguments, tmp_path / "one").code == 0
+    arguments = ["--checkpoint", str(checkpoint), "--k", "3", "--list", str(listed), "OUTPUT_DIR"]
+    assert tool("knn", *arguments, tmp_path / "one").code == 0
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [str(ROOT / "tools/test_net.py"), *arguments, str(tmp_path / "two")]
+    command += [str(ROOT / "tools/knn.py"), *arguments, str(tmp_path / "two")]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[:6000]
     (one, one_rows), (two, two_rows) = answers(tmp_path / "one"), answers(tmp_path / "two")
@@ -342,8 +342,8 @@ def test_two_processes_give_the_results_of_one(tool, checkpoint, videos, tmp_pat
 @pytest.mark.parametrize(
     ("k", "arguments", "message"),
     [
-        (0, (), "--knn is 0; allowed: a whole number, at least 1, such as 20"),
-        (9, (), "--knn is 9, but {list} has 8 training videos; give at most 8, or a longer list"),
+        (0, (), "--k is 0; allowed: a whole number, at least 1, such as 20"),
+        (9, (), "--k is 9, but {list} has 8 training videos; give at most 8, or a longer list"),
         (
             1,
             ("MODEL.ARCH", "r3d_50"),
@@ -352,17 +352,17 @@ def test_two_processes_give_the_results_of_one(tool, checkpoint, videos, tmp_pat
         (
             1,
             ("TEST.NUM_SPATIAL_CROPS", 3),
-            "TEST.NUM_SPATIAL_CROPS has no effect with --knn, which takes one centre view of each video; leave it out",
+            "TEST.NUM_SPATIAL_CROPS has no effect on knn, which takes one centre view of each video; leave it out",
         ),
         (
             1,
             ("TEST.NUM_ENSEMBLE_VIEWS", 4),
-            "TEST.NUM_ENSEMBLE_VIEWS has no effect with --knn, which takes one centre view of each video; leave it out",
+            "TEST.NUM_ENSEMBLE_VIEWS has no effect on knn, which takes one centre view of each video; leave it out",
         ),
         (
             1,
             ("DATA.TRAIN_LIST", ""),
-            "DATA.TRAIN_LIST is empty, and --knn takes neighbours from it; set it, or give a --list with train rows",
+            "DATA.TRAIN_LIST is empty, and knn takes neighbours from it; set it, or give a --list with train rows",
         ),
         (
             1,
@@ -375,7 +375,7 @@ def test_two_processes_give_the_results_of_one(tool, checkpoint, videos, tmp_pat
 )
 def test_bad_input_is_refused_in_one_line(tool, trained, checkpoint, videos, k, arguments, message):
     before = sorted(path.name for path in (trained / "knn").glob("*"))
-    result = tool("test_net", "--checkpoint", checkpoint, "--knn", k, *arguments)
+    result = tool("knn", "--checkpoint", checkpoint, "--k", k, *arguments)
     assert result.code == 2
     assert result.err == f"error: {message.format(list=videos, checkpoint=checkpoint)}\n"
     assert sorted(path.name for path in (trained / "knn").glob("*")) == before
@@ -390,11 +390,11 @@ def test_bad_input_is_refused_in_one_line(tool, trained, checkpoint, videos, k, 
         ),
         (
             ["train/dark/0.mp4,a;b,train", "val/dark/0.mp4,a,val"],
-            "{list}: {root}/train/dark/0.mp4 has 2 labels; give it one, or leave out --knn",
+            "{list}: {root}/train/dark/0.mp4 has 2 labels; give it one, or test with the classifier",
         ),
         (
             ["train/dark/0.mp4,a,train", "train/light/0.mp4,b,train", "val/light/0.mp4,b;a,val"],
-            "{list}: {root}/val/light/0.mp4 has 2 labels; give it one, or leave out --knn",
+            "{list}: {root}/val/light/0.mp4 has 2 labels; give it one, or test with the classifier",
         ),
         (
             ["train/dark/0.mp4,a,train", "val/dark/0.mp4,b,val"],
@@ -408,7 +408,7 @@ def test_bad_input_is_refused_in_one_line(tool, trained, checkpoint, videos, k, 
 )
 def test_a_list_that_does_not_fit_is_refused(tool, checkpoint, videos, tmp_path, rows, message):
     listed = write_list(tmp_path / "list.csv", videos, rows)
-    result = tool("test_net", "--checkpoint", checkpoint, "--knn", 1, "--list", listed)
+    result = tool("knn", "--checkpoint", checkpoint, "--k", 1, "--list", listed)
     assert result.code == 2
     assert result.err.startswith(f"error: {message.format(list=listed, root=videos.parent)}")
     assert result.err.count("\n") == 1
@@ -416,18 +416,18 @@ def test_a_list_that_does_not_fit_is_refused(tool, checkpoint, videos, tmp_path,
 
 def test_the_only_training_video_has_no_neighbours(tool, checkpoint, videos, tmp_path):
     listed = write_list(tmp_path / "list.csv", videos, ["val/dark/0.mp4,a,train", "val/dark/0.mp4,a,val"])
-    result = tool("test_net", "--checkpoint", checkpoint, "--knn", 1, "--list", listed)
+    result = tool("knn", "--checkpoint", checkpoint, "--k", 1, "--list", listed)
     assert (result.code, result.err) == (
         2,
-        f"error: --knn is 1, but {listed} has 1 training video, and a video to test that is among them does not "
+        f"error: --k is 1, but {listed} has 1 training video, and a video to test that is among them does not "
         "count; give a longer list\n",
     )
 
 
 def test_what_is_no_number_is_refused(tool, checkpoint):
-    result = tool("test_net", "--checkpoint", checkpoint, "--knn", "many")
+    result = tool("knn", "--checkpoint", checkpoint, "--k", "many")
     assert result.code == 2
-    assert "argument --knn: invalid int value: 'many'" in result.err
+    assert "argument --k: invalid int value: 'many'" in result.err
 
 
 def test_the_root_of_the_run_goes_with_its_own_lists(tool, videos, config_file, tmp_path):
@@ -436,18 +436,18 @@ def test_the_root_of_the_run_goes_with_its_own_lists(tool, videos, config_file, 
     moved.write_text(videos.read_text())
     keys = {"DATA__ROOT": root, "SOLVER__MAX_STEPS": 1}
     assert tool("train_net", "--cfg", config_file, *tiny_run(moved, run, **keys)).code == 0
-    arguments = ("--checkpoint", run / "checkpoints" / "last.pth", "--knn", 2)
-    own = tool("test_net", *arguments)
+    arguments = ("--checkpoint", run / "checkpoints" / "last.pth", "--k", 2)
+    own = tool("knn", *arguments)
     assert own.code == 0, own.err
     beside = tmp_path / "other" / "list.csv"
     beside.parent.mkdir()
     beside.write_text("path,label,split\na.mp4,x,train\nb.mp4,y,train\nc.mp4,x,val\n")
     for name, source in (("a", "train/dark/0"), ("b", "train/light/0"), ("c", "val/dark/0")):
         (beside.parent / f"{name}.mp4").symlink_to(root / f"{source}.mp4")
-    assert tool("test_net", *arguments, "--list", beside).code == 0
+    assert tool("knn", *arguments, "--list", beside).code == 0
     metrics, [row] = answers(run / "knn" / "other_list")
     assert (metrics["memory"], metrics["failed"], row["video"]) == (2, 0, str(beside.parent / "c.mp4"))
-    assert tool("test_net", *arguments, "--list", moved, "DATA.ROOT", root).code == 0
+    assert tool("knn", *arguments, "--list", moved, "DATA.ROOT", root).code == 0
     metrics, rows = answers(run / "knn")
     assert (metrics["memory"], metrics["memory_failed"], metrics["failed"], len(rows)) == (8, 0, 0, 4)
 
@@ -466,7 +466,7 @@ def test_lists_may_be_behind_a_handler(tool, checkpoint, videos, tmp_path, monke
     monkeypatch.setenv("CELLAR", str(tmp_path))
     other_list(tmp_path / "other.csv", videos)
     keys = ("DATA.PATH_HANDLERS", f"{__name__}:Cellar,", "OUTPUT_DIR", tmp_path / "out")
-    result = tool("test_net", "--checkpoint", checkpoint, "--knn", 2, "--list", "cellar://other.csv", *keys)
+    result = tool("knn", "--checkpoint", checkpoint, "--k", 2, "--list", "cellar://other.csv", *keys)
     assert result.code == 0, result.err
     metrics, _ = answers(tmp_path / "out")
     assert (metrics["memory"], metrics["videos"], metrics["failed"]) == (8, 4, 0)
@@ -476,7 +476,7 @@ def test_the_results_are_of_the_run_and_go_with_it(tool, config_file, tmp_path):
     run = tmp_path / "run"
     videos = make_videos(tmp_path, per_class=2)
     assert tool("train_net", "--cfg", config_file, *tiny_run(videos, run, SOLVER__MAX_STEPS=1)).code == 0
-    assert tool("test_net", "--checkpoint", run / "checkpoints" / "last.pth", "--knn", 1).code == 0
+    assert tool("knn", "--checkpoint", run / "checkpoints" / "last.pth", "--k", 1).code == 0
     assert {path.name for path in (run / "knn").iterdir()} == {"metrics.json", "predictions.jsonl", "report.html"}
     RunFolder(run).clear()
     assert list(run.iterdir()) == []
@@ -485,14 +485,14 @@ def test_the_results_are_of_the_run_and_go_with_it(tool, config_file, tmp_path):
 def test_a_list_of_other_classes_without_train_rows_says_whose_they_are(tool, trained, checkpoint, videos, tmp_path):
     listed = tmp_path / "list.csv"
     listed.write_text(f"path,label\n{videos.parent}/val/dark/0.mp4,punch\n")
-    result = tool("test_net", "--checkpoint", checkpoint, "--knn", 1, "--list", listed)
+    result = tool("knn", "--checkpoint", checkpoint, "--k", 1, "--list", listed)
     assert result.code == 2
     assert result.err.startswith(f"error: {listed}, line 2: label 'punch', expected one of the 2 known names")
     assert result.err.endswith(f"({listed} has no train rows, so that neighbours and classes are those of {videos})\n")
 
 
 def test_results_name_their_lists(tool, checkpoint, videos, tmp_path):
-    result = tool("test_net", "--checkpoint", checkpoint, "--knn", 1, "OUTPUT_DIR", tmp_path / "out")
+    result = tool("knn", "--checkpoint", checkpoint, "--k", 1, "OUTPUT_DIR", tmp_path / "out")
     assert result.code == 0
     metrics, _ = answers(tmp_path / "out")
     assert metrics["list"] == metrics["memory_list"] == str(videos)

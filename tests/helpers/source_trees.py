@@ -8,9 +8,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-from helpers.tools import ToolResult
-
-SCRIPTS = Path(__file__).parents[2] / "datasets"
+from helpers.tools import ToolResult, script
 
 
 def touch(root, *names):
@@ -29,8 +27,8 @@ def write(path, *lines):
 
 
 def run_script(name, *arguments):
-    """``datasets/NAME.py`` in this process: exit code and what it printed."""
-    path = SCRIPTS / f"{name}.py"
+    """The script of a command in this process: exit code and what it printed."""
+    path = script(name)
     out, err = io.TextIOWrapper(io.BytesIO()), io.StringIO()
     with (
         mock.patch.object(sys, "argv", [str(path), *map(str, arguments)]),

@@ -81,16 +81,28 @@ def test_multiply_adds_by_hand():
 
 def test_the_readme_has_the_table(table):
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    shown = readme.split("<!-- python -m video_rs.models -->\n")[1].split("\n<!-- end -->")[0]
+    shown = readme.split("<!-- video-rs models -->\n")[1].split("\n<!-- end -->")[0]
     assert shown == table
 
 
 def test_the_command_prints_a_part_of_the_table_for_another_clip():
-    command = [sys.executable, "-m", "video_rs.models", "r3d_rs_t*", "--frames", "8", "--size", "64", "--classes", "3"]
+    command = [
+        sys.executable,
+        "-m",
+        "video_rs",
+        "models",
+        "r3d_rs_t*",
+        "--frames",
+        "8",
+        "--size",
+        "64",
+        "--classes",
+        "3",
+    ]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert answer.stdout.strip() == model_table("r3d_rs_t*", 3, 8, 64)
     assert answer.stdout.count("\n") == 3
-    nothing = subprocess.run([*command[:3], "nosuch*"], capture_output=True, text=True, timeout=100)
+    nothing = subprocess.run([*command[:4], "nosuch*"], capture_output=True, text=True, timeout=100)
     assert (nothing.returncode, nothing.stdout, nothing.stderr.count("\n")) == (2, "", 1)
     assert nothing.stderr.startswith(
         "error: no model's name matches 'nosuch*'; allowed: names and shell-style patterns"

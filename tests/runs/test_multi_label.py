@@ -162,7 +162,7 @@ def test_class_balance_is_for_one_label(several, config_file, tool, tmp_path):
 def test_features_are_tested_for_one_class_each(run, videos, tool, tmp_path):
     """The classifier that was trained for several labels is left out; the list says what the classes are."""
     last = run / "checkpoints/last.pth"
-    result = tool("test_net", "--checkpoint", last, "--knn", 3, "--list", videos, "OUTPUT_DIR", tmp_path / "knn")
+    result = tool("knn", "--checkpoint", last, "--k", 3, "--list", videos, "OUTPUT_DIR", tmp_path / "knn")
     assert result.code == 0
     metrics = json.loads((tmp_path / "knn/metrics.json").read_text())
     assert "map" not in metrics

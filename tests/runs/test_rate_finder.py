@@ -1,4 +1,4 @@
-"""The learning-rate finder: its numbers against ones written by hand, and ``train_net.py --find-lr`` on real files."""
+"""The learning-rate finder: its numbers against ones written by hand, and ``tools/find_lr.py`` on real files."""
 
 import itertools
 import json
@@ -237,7 +237,7 @@ def read(folder):
 def test_find_lr_leaves_two_files_and_a_folder_to_train_in(tool, videos, config_file, tmp_path):
     run = tmp_path / "run"
     arguments = tiny_run(videos, run)
-    found = tool("train_net", "--cfg", config_file, "--find-lr", *arguments)
+    found = tool("find_lr", "--cfg", config_file, *arguments)
     assert found.code == 0, found.err
     assert sorted(path.name for path in run.iterdir()) == ["lr_finder.json", "lr_finder.png"]
     result = read(run)
@@ -263,10 +263,10 @@ def test_find_lr_leaves_two_files_and_a_folder_to_train_in(tool, videos, config_
 
     # Again, in the folder of a run: of its files nothing changes, and these two are as before.
     kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    again = tool("train_net", "--cfg", config_file, "--find-lr", *arguments)
+    again = tool("find_lr", "--cfg", config_file, *arguments)
     assert again.code == 0, again.err
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == kept
-    other = tool("train_net", "--cfg", config_file, "--find-lr", *tiny_run(videos, run, TRAIN__BATCH_SIZE=8))
+    other = tool("find_lr", "--cfg", config_file, *tiny_run(videos, run, TRAIN__BATCH_SIZE=8))
     assert other.code == 0, other.err
     assert read(run)["batch_size"] == 8
     # To replace the run is not to replace them.
@@ -278,7 +278,7 @@ def test_find_lr_leaves_two_files_and_a_folder_to_train_in(tool, videos, config_
 def test_find_lr_says_the_base_rate_that_gives_the_rate(tool, videos, config_file, tmp_path):
     for name, meant in (("plain", 0), ("scaled", 32)):
         arguments = tiny_run(videos, tmp_path / name, SOLVER__LR_FOR_BATCH_SIZE=meant)
-        assert tool("train_net", "--cfg", config_file, "--find-lr", *arguments).code == 0
+        assert tool("find_lr", "--cfg", config_file, *arguments).code == 0
     plain, scaled = read(tmp_path / "plain"), read(tmp_path / "scaled")
     assert scaled["losses"] == plain["losses"]
     assert scaled["suggested"] == plain["suggested"] == plain["base_lr"]
@@ -292,28 +292,26 @@ def test_find_lr_starts_from_the_weights_that_training_would(tool, trained, vide
     for name, start in (("finetune", ["--finetune", source]), ("pretrained", ["MODEL.PRETRAINED", "weights.pth"])):
         start = [str(tmp_path / part) if part == "weights.pth" else part for part in start]
         arguments = [*start, *tiny_run(videos, tmp_path / name, SOLVER__MAX_STEPS=1)]
-        assert tool("train_net", "--cfg", config_file, "--find-lr", *arguments).code == 0
+        assert tool("find_lr", "--cfg", config_file, *arguments).code == 0
         assert tool("train_net", "--cfg", config_file, *arguments).code == 0
         log = read_log(tmp_path / name / "log.jsonl")
         firsts += [read(tmp_path / name)["losses"][0], next(r["loss"] for r in log if r["kind"] == "train")]
     assert len(set(firsts)) == 1
     both = ["--finetune", source, "MODEL.PRETRAINED", tmp_path / "weights.pth"]
-    refused = tool("train_net", "--cfg", config_file, "--find-lr", *both, *tiny_run(videos, tmp_path / "both"))
+    refused = tool("find_lr", "--cfg", config_file, *both, *tiny_run(videos, tmp_path / "both"))
     assert refused.code == 2
     assert "both say where to start" in refused.err
 
 
 @pytest.mark.parametrize("other", ["--resume", "--overwrite"])
-def test_find_lr_goes_alone(tool, config_file, other):
-    result = tool("train_net", "--cfg", config_file, "--find-lr", other)
+def test_find_lr_has_no_run_to_resume_or_overwrite(tool, config_file, other):
+    result = tool("find_lr", "--cfg", config_file, other)
     assert result.code == 2
-    assert result.err.splitlines()[-1].endswith(
-        "error: --find-lr leaves no run behind, so --resume and --overwrite do not go with it; leave them out"
-    )
+    assert result.err.splitlines()[-1].endswith(f"error: unrecognized arguments: {other}")
 
 
 def test_find_lr_refuses_bad_input_in_one_line_and_writes_nothing(tool, videos, config_file, tmp_path):
-    missing = tool("train_net", "--cfg", config_file, "--find-lr", *tiny_run(tmp_path / "no.csv", tmp_path / "run"))
+    missing = tool("find_lr", "--cfg", config_file, *tiny_run(tmp_path / "no.csv", tmp_path / "run"))
     assert missing.code == 2
     assert missing.err.startswith(f"error: list {tmp_path}/no.csv does not exist")
     assert missing.err.count("\n") == 1
@@ -321,14 +319,14 @@ def test_find_lr_refuses_bad_input_in_one_line_and_writes_nothing(tool, videos, 
     broken = make_videos(tmp_path / "broken", per_class=2)
     (tmp_path / "broken/train/dark/0.mp4").write_bytes(b"not a video")
     arguments = tiny_run(broken, tmp_path / "run", DATA__MAX_FAILED_SHARE=0.2)
-    result = tool("train_net", "--cfg", config_file, "--find-lr", *arguments)
+    result = tool("find_lr", "--cfg", config_file, *arguments)
     assert result.code == 2
     assert result.out.count(f"cannot read {tmp_path}/broken/train/dark/0.mp4: ") == 1
     assert result.err.startswith("error: 1 of 4 training samples could not be read (25.0%), allowed: 20.0% (DATA.MAX")
     assert f"; 'python tools/check_dataset.py {broken} --out check' lists the others in check/clean.csv" in result.err
     assert list((tmp_path / "run").iterdir()) == []
     allowed = tiny_run(broken, tmp_path / "run", DATA__MAX_FAILED_SHARE=0.5)
-    result = tool("train_net", "--cfg", config_file, "--find-lr", *allowed)
+    result = tool("find_lr", "--cfg", config_file, *allowed)
     assert result.code == 0, result.err
     assert result.out.count("cannot read") == 1
 
@@ -338,7 +336,7 @@ def test_find_lr_without_enough_memory_says_what_to_lower(tool, videos, config_f
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total\n...")
 
     monkeypatch.setattr(Step, "__call__", fail)
-    result = tool("train_net", "--cfg", config_file, "--find-lr", *tiny_run(videos, tmp_path / "run"))
+    result = tool("find_lr", "--cfg", config_file, *tiny_run(videos, tmp_path / "run"))
     assert (result.code, result.err) == (
         2,
         "error: not enough memory for a step on 4 clips of 4 x 32 x 32 at a time (CUDA out of memory. Tried to "
@@ -351,7 +349,7 @@ def test_find_lr_without_enough_memory_says_what_to_lower(tool, videos, config_f
 def test_two_processes_find_one_rate(videos, config_file, tmp_path):
     """With synchronized batch norm their losses are those of one, to the order of addition."""
     synced = {"TRAIN__SYNC_BATCH_NORM": True, "SOLVER__LABEL_SMOOTHING": 0}
-    command = ["tools/train_net.py", "--cfg", str(config_file), "--find-lr"]
+    command = ["tools/find_lr.py", "--cfg", str(config_file)]
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     for name, prefix in (("two", launch), ("one", [])):
         done = subprocess.run(

@@ -13,6 +13,7 @@ import time
 import pytest
 
 from helpers.tools import ROOT
+from video_rs.commands.overrides import misspelt_override
 from video_rs.config.options import OPTIONS
 from video_rs.runtime import cli
 from video_rs.runtime.errors import InputError
@@ -97,7 +98,7 @@ def test_the_printed_lines_before_it_are_kept():
 @pytest.mark.parametrize(
     "command",
     [
-        ["-m", "video_rs.models"],
+        ["-m", "video_rs", "models"],
         [str(ROOT / "datasets" / "motion_demo.py"), "--out", "demo"],
         [str(ROOT / "tools" / "train_net.py"), "--cfg", "motion_demo.yaml"],
     ],
@@ -124,7 +125,7 @@ def test_commands_take_ctrl_c_so(tmp_path, command):
 
 
 def test_other_exceptions_keep_their_traceback():
-    code = "from video_rs import cli\ndef main():\n    1 / 0\ncli.run(main)"
+    code = "from video_rs.runtime import cli\ndef main():\n    1 / 0\ncli.run(main)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
@@ -132,7 +133,7 @@ def test_other_exceptions_keep_their_traceback():
 
 
 def test_output_that_nobody_reads_any_more_ends_the_tool_without_a_traceback():
-    process = start("from video_rs import cli; cli.run(lambda: [print('ready') for _ in range(100_000)])")
+    process = start("from video_rs.runtime import cli; cli.run(lambda: [print('ready') for _ in range(100_000)])")
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait(60) == 141
@@ -157,6 +158,37 @@ def test_signals_are_answered_within_a_long_operation_and_the_second_ctrl_c_ends
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert ended(process) == (130, "interrupted\n")
+
+
+def test_the_second_ctrl_c_removes_what_another_thread_has_half_written(tmp_path):
+    """As a checkpoint, which is written while training goes on; whole files stay."""
+    code = f"""
+        import pathlib, threading, time
+        from video_rs.runtime.signals import StopSignals
+        from video_rs.runtime.unfinished import unfinished
+        folder = pathlib.Path({str(tmp_path)!r})
+        def write():
+            with unfinished(folder / "first"):
+                (folder / "first").write_text("whole")
+            with unfinished(folder / "second"):
+                (folder / "second").write_text("half")
+                writing.set()
+                time.sleep(60)
+        signals = StopSignals()
+        signals.start()
+        writing = threading.Event()
+        threading.Thread(target=write).start()
+        writing.wait()
+        print("ready", flush=True)
+        time.sleep(60)
+    """
+    process = start(code)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline() == f"{AGAIN}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]
+    process.send_signal(signal.SIGINT)
+    assert ended(process) == (130, "interrupted\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["first"]
 
 
 def test_sigterm_is_answered_once_and_ctrl_c_after_it_is_the_first():
@@ -203,10 +235,10 @@ def test_a_key_with_an_equals_sign_is_told_to_take_a_space(tool, config_file):
 
 
 def test_other_arguments_with_an_equals_sign_are_left_alone():
-    assert cli.misspelt_override(["--json=out", "a=1.mp4", "DATA.TRAIN_LIST", "x=y.csv", "BASE_LR=1"]) == ""
+    assert misspelt_override(["--json=out", "a=1.mp4", "DATA.TRAIN_LIST", "x=y.csv", "BASE_LR=1"]) == ""
     for option in OPTIONS:
-        assert option.key in cli.misspelt_override(["first", f"{option.key}="])
-    assert cli.told(InputError("two\nlines")) == 2
+        assert option.key in misspelt_override(["first", f"{option.key}="])
+    assert cli.report(InputError("two\nlines")) == 2
 
 
 # -- Ctrl-C at moments when nobody catches it
@@ -226,7 +258,8 @@ MOMENTS = {
     """,
     "swallowed": """
         import contextlib, time
-        from video_rs.runtime import cli
+        from video_rs.runtime import cli, signals
+        signals.GRACE = 0.5
         def main():
             print("ready", flush=True)
             with contextlib.suppress(BaseException):
@@ -249,7 +282,8 @@ MOMENTS = {
     """,
     "within one call of minutes": """
         import hashlib
-        from video_rs.runtime import cli
+        from video_rs.runtime import cli, signals
+        signals.GRACE = 0.5
         def main():
             print("ready", flush=True)
             hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)

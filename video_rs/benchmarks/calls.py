@@ -13,7 +13,7 @@ from video_rs.engine.optimizer import set_learning_rate, sgd
 from video_rs.inference.accelerate import accelerate
 from video_rs.models.fast import speed_up
 from video_rs.models.resnet3d import FEATURES
-from video_rs.runtime.cli import keep_large_blocks
+from video_rs.runtime.allocator import keep_large_blocks
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Convolutions of r3d_rs_50 at 8 x 224 x 224, (in, out, kernel, frames, side), as 2D ones over all frames or as 3D ones

@@ -1,14 +1,13 @@
 """Print every option: ``python -m video_rs.config``."""
 
-from video_rs.config.options import OPTIONS
+from video_rs.config.printing import option_lines
 from video_rs.runtime import cli
 
 
 def print_options() -> None:
     """Print key, default, meaning and allowed values of each option."""
-    for option in OPTIONS:
-        allowed = f" [{', '.join(map(repr, option.choices))}]" if option.choices else ""
-        print(f"{option.key:34} {option.default!r:16} {option.meaning}{allowed}")
+    for line in option_lines():
+        print(line)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,6 @@ def note_counted_videos(items: Iterable[T]) -> Iterator[T]:
             print_line(
                 f"note: {item.counted_videos[0]} does not say which frames it shows and was decoded once to count "
                 "them, as each worker does with videos of its kind; tools/check_dataset.py LIST counts them once for "
-                "all (set DATA.CACHE to its probes.sqlite), and files of datasets/prepare_videos.py need no counting"
+                "all (set DATA.CACHE to its probes.sqlite), and files of tools/prepare_videos.py need no counting"
             )
         yield item

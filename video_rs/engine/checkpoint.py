@@ -12,6 +12,7 @@ import torch
 
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.torch_files import find_checkpoint, read_torch_file, verify_checksums
+from video_rs.runtime.unfinished import unfinished
 
 FORMAT = 1
 REQUIRED = ("format", "model", "ema", "architecture", "num_classes", "label_names", "preprocessing", "config", "step")
@@ -33,11 +34,12 @@ def save_checkpoint(path: Path, state: Mapping[str, Any], then: str = "go on") -
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
-            torch.save(dict(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        with unfinished(partial):
+            with open(partial, "wb") as file:
+                torch.save(dict(state), file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
     except (OSError, RuntimeError) as error:
         raise _unwritable(path, partial, error, then) from error
     finally:

@@ -132,12 +132,12 @@ def _vote(
 def _refuse(checkpoint_path: str, k: int, overrides: Sequence[str]) -> None:
     """Raise InputError for what cannot be asked."""
     if k < 1:
-        raise InputError(f"--knn is {k}; allowed: a whole number, at least 1, such as 20")
+        raise InputError(f"--k is {k}; allowed: a whole number, at least 1, such as 20")
     for key in overrides[::2]:
         if key.startswith("MODEL.") or key == "DATA.MULTI_LABEL":
             raise InputError(f"{key} is fixed by the checkpoint {checkpoint_path}; test without it, or train anew")
         if key in ONE_VIEW:
-            raise InputError(f"{key} has no effect with --knn, which takes one centre view of each video; leave it out")
+            raise InputError(f"{key} has no effect on knn, which takes one centre view of each video; leave it out")
 
 
 def _read_lists(
@@ -163,7 +163,7 @@ def _read_lists(
 
     if not source:
         raise InputError(
-            "DATA.TRAIN_LIST is empty, and --knn takes neighbours from it; set it, or give a --list with train rows"
+            "DATA.TRAIN_LIST is empty, and knn takes neighbours from it; set it, or give a --list with train rows"
         )
     if config.DATA.LABEL_MAP and "DATA.LABEL_MAP" in given:
         memory_names = read_label_map(config.DATA.LABEL_MAP)
@@ -182,7 +182,7 @@ def _read_lists(
 
     print_notes((*memory.notes, *records.notes))
     for part in (memory, records):
-        require_labels(part, multi_label=False, for_several="leave out --knn")
+        require_labels(part, multi_label=False, for_several="test with the classifier")
     return memory, records
 
 
@@ -202,7 +202,7 @@ def _require_neighbours(k: int, memory: RecordList, ids: VideoIds, readable: Seq
         itself = ", and a video to test that is among them does not count"
     advice = f"give at most {fewest}, or a longer list" if fewest else "give a longer list"
     raise InputError(
-        f"--knn is {k}, but {memory.source} has {pluralize(len(memory), 'training video')}{unread}{itself}; {advice}"
+        f"--k is {k}, but {memory.source} has {pluralize(len(memory), 'training video')}{unread}{itself}; {advice}"
     )
 
 

@@ -1,68 +1,57 @@
-"""What the command-line tools share: exit codes, and settings of the process."""
+"""How a command ends: its exit codes, and the one line that a user reads in the place of a traceback."""
 
-import argparse
 import contextlib
 import errno
 import os
-import shutil
+import select
 import sys
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
+from video_rs.runtime.allocator import keep_large_blocks
 from video_rs.runtime.errors import InputError, Stopped
-from video_rs.runtime.signals import end_interrupted, interrupts, is_first_process
+from video_rs.runtime.signals import exit_interrupted, interrupts, is_first_process
 
-FAILED, REFUSED, UNREAD, TERMINATED = 1, 2, 141, 143
-COMMON_CODES = {130: "interrupted by Ctrl-C", FAILED: "anything else went wrong: a traceback says what"}
+FAILED = 1
+REFUSED = 2
+OUTPUT_CLOSED = 141
+TERMINATED = 143
+
+Hint = Callable[[Sequence[str]], str]
+"""Returns what is wrong with the arguments of a command whose input was refused, or nothing if it cannot tell."""
 
 
-def command_line(text: str, examples: Sequence[str], codes: Mapping[int, str]) -> argparse.ArgumentParser:
-    """Return a parser whose help has the text, its options, examples and exit codes.
+def run(main: Callable[[], None], hint: Hint | None = None) -> None:
+    """Run a command and exit with the code that says how it ended.
+
+    The codes are 0: done; 2: input refused, said in one line; 130: interrupted; 143: stopped with the state saved; 141:
+    whoever read the output has closed it (``| head``). Any other error keeps its traceback and exits with 1. Under
+    torchrun only rank 0 prints the line.
 
     Args:
-        text: paragraphs with a blank line between them, such as the docstring of a tool.
-        examples: commands.
-        codes: exit code -> when, beside :data:`COMMON_CODES`.
+        main: the command.
+        hint: looks for a mistake in the command line itself, which is then said instead of the error.
     """
-    width = min(100, shutil.get_terminal_size().columns - 2)
-    lines = ["examples:", *(f"  {example}" for example in examples), "", "exit codes:"]
-    for code, meaning in sorted({**COMMON_CODES, **codes}.items()):
-        lines += textwrap.wrap(meaning, width, initial_indent=f"  {code:<5}", subsequent_indent=" " * 7)
-    return argparse.ArgumentParser(
-        description="\n\n".join(textwrap.fill(part, width) for part in text.strip().split("\n\n")),
-        epilog="\n".join(lines),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-
-def run(main: Callable[[], None]) -> None:
-    """Runs ``main`` and exits: 0 done, 2 input refused in one line, 130 interrupted, 143 stopped with state saved, 141
-    where whoever read the output has closed it (``| head``).
-
-    Anything else keeps its traceback and exits 1. Under torchrun only rank 0 prints the line.
-    """
-    interrupts.take()
-    interrupts.unwinds = True
+    interrupts.start()
+    interrupts.job_running = True
     keep_large_blocks()
-    if not is_first_process():
-        import logging
-
-        logging.getLogger("video_rs").setLevel(logging.ERROR)
+    _quieten_other_ranks()
     # A file name may hold bytes that are no text; naming it must not end a run.
     sys.stdout.reconfigure(errors="backslashreplace")
+
     code = 0
     try:
         main()
         sys.stdout.flush()
     except BaseException as error:
-        if interrupts.heard or was_interrupted(error):
+        if interrupts.received or was_interrupted(error):
             with contextlib.suppress(OSError):
                 sys.stdout.flush()
-            end_interrupted()
-        code = UNREAD if _is_unread(error) else told(error)
+            exit_interrupted()
+        code = OUTPUT_CLOSED if _output_is_closed(error) else report(error, hint)
         if code is None:
             raise
-    interrupts.unwinds = False
+
+    interrupts.job_running = False
     if "torch" in sys.modules:
         from video_rs.runtime import distributed
 
@@ -70,50 +59,35 @@ def run(main: Callable[[], None]) -> None:
     sys.exit(code)
 
 
-def _is_unread(error: BaseException) -> bool:
-    """Whether nobody reads stdout any more; what is still to be written goes nowhere then."""
-    if not isinstance(error, BrokenPipeError):
-        return False
-    import select
+def report(error: BaseException, hint: Hint | None = None) -> int | None:
+    """Print the line about an error that needs no traceback.
 
-    poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)
-    unread = any(event & select.POLLERR for _, event in poll.poll(0))
-    if unread:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return unread
-
-
-def told(error: BaseException) -> int | None:
-    """The exit code of an error that is told in one line, which is printed; None for any other."""
+    Returns:
+        The exit code, or None for an error that does need a traceback; nothing is printed then.
+    """
     if isinstance(error, InputError):
-        line, code = f"error: {misspelt_override(sys.argv[1:]) or ' '.join(str(error).split())}", REFUSED
+        # Whatever was refused, a mistake in the command line itself is the likelier reason.
+        mistake = hint(sys.argv[1:]) if hint else ""
+        reason = mistake or " ".join(str(error).split())
+        line = f"error: {reason}"
+        code = REFUSED
     elif isinstance(error, Stopped):
-        line, code = f"{error}; continue with --resume", TERMINATED
+        line = f"{error}; continue with --resume"
+        code = TERMINATED
     elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" ({error.filename})" if error.filename else ""
-        line, code = f"error: {error.strerror}{where}; free the disk and call it again, training with --resume", FAILED
+        line = f"error: {error.strerror}{where}; free the disk and call it again, training with --resume"
+        code = FAILED
     else:
         return None
+
     if is_first_process():
         print(line, file=sys.stderr)
     return code
 
 
-def misspelt_override(arguments: Sequence[str]) -> str:
-    """What is wrong with the first argument that sets a config key as ``KEY=VALUE``; empty where none does."""
-    from video_rs.config.options import OPTIONS
-
-    keys = {option.key for option in OPTIONS}
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if equals and key in keys:
-            return f"{argument!r} is no KEY VALUE pair; write the value behind a space: {key} {value}"
-    return ""
-
-
 def was_interrupted(error: BaseException | None) -> bool:
-    """Whether ``error`` is a Ctrl-C, or comes from one: an import that it breaks off may raise something else."""
+    """Return whether an error is a Ctrl-C, or comes from one: an import that is broken off may raise something else."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True
@@ -121,18 +95,22 @@ def was_interrupted(error: BaseException | None) -> bool:
     return False
 
 
-def keep_large_blocks() -> None:
-    """Tells glibc to reuse large blocks instead of returning them to the kernel after every layer.
-
-    The maps of a 3D network are tens of megabytes each, and mapping and clearing them anew costs up to a sixth of
-    a step on a CPU. Other allocators are left alone.
-    """
-    import ctypes
-
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
+def _quieten_other_ranks() -> None:
+    if is_first_process():
         return
-    m_trim_threshold, m_mmap_threshold = -1, -3
-    mallopt(m_mmap_threshold, 2**30)
-    mallopt(m_trim_threshold, 2**31 - 1)
+    import logging
+
+    logging.getLogger("video_rs").setLevel(logging.ERROR)
+
+
+def _output_is_closed(error: BaseException) -> bool:
+    """Return whether nobody reads stdout any more; discard what is still to be written then."""
+    if not isinstance(error, BrokenPipeError):
+        return False
+
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    closed = any(event & select.POLLERR for _, event in poll.poll(0))
+    if closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return closed

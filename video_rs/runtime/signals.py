@@ -1,4 +1,4 @@
-"""How a process is asked to stop, and what it answers, past all buffers and locks."""
+"""How a process is asked to stop, and how the process answers without waiting for buffers, locks or the main thread."""
 
 import contextlib
 import os
@@ -9,109 +9,157 @@ import stat
 import threading
 from typing import NoReturn
 
+from video_rs.runtime.unfinished import remove_unfinished_files
+
 INTERRUPTED = 130
 """Exit code after a Ctrl-C."""
 HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none
-STOPPING = (signal.SIGTERM, signal.SIGINT, *([HANG_UP] if HANG_UP else []))
-"""What asks a process to stop."""
+STOPPING = [signal.SIGTERM, signal.SIGINT]
+"""The signals that ask a process to stop."""
+if HANG_UP is not None:
+    STOPPING.append(HANG_UP)
 GRACE = 3.0  # seconds in which an interrupted job may put away what it has begun
 
 
 def is_first_process() -> bool:
-    """Whether this is rank 0, or the only process."""
+    """Return whether this process is rank 0, or the only one."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def end_interrupted() -> NoReturn:
-    """Says so and ends the process at once, whatever its threads do or wait for; its reading processes end with it."""
-    if interrupts.heard:
-        interrupts.told.wait(GRACE)
-    else:
-        tell_at_once("interrupted")
-    os._exit(INTERRUPTED)
+def print_now(text: str) -> None:
+    """Write a line to stderr, from rank 0 only, without waiting for a buffer or a lock."""
+    if not is_first_process():
+        return
+    # On a terminal the cursor may stand behind a progress bar.
+    start = "\n" if os.isatty(2) else ""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{start}{text}\n".encode())
 
 
-def tell_at_once(text: str) -> None:
-    """A line on stderr, of rank 0, past all buffers and locks; on a terminal it leaves the line of a progress bar."""
-    if is_first_process():
-        with contextlib.suppress(OSError):
-            os.write(2, ("\n" * os.isatty(2) + text + "\n").encode())
-
-
-def mute() -> None:
-    """Sends whatever is still written to stderr nowhere: after the last line, no library adds a traceback."""
+def silence_stderr() -> None:
+    """Discard whatever is still written to stderr: after the last line, no library adds a traceback."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def leave_terminal() -> None:
-    """Sends output that would go to a terminal nowhere: one that was closed refuses it. Files and pipes stay."""
+    """Discard output that would go to a terminal, which refuses it once closed. Output to files and pipes stays."""
     for stream in (1, 2):
         with contextlib.suppress(OSError):
             if stat.S_ISCHR(os.fstat(stream).st_mode):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
 
-class Interrupts:
-    """A Ctrl-C ends the process with one line, whatever it is doing: importing, waiting, ending.
+def exit_interrupted() -> NoReturn:
+    """Say that the process was interrupted and end it at once, whatever its threads do or wait for.
 
-    A thread answers it, as in :class:`StopSignals`. While a job ``unwinds``, it gets a KeyboardInterrupt, and has
-    :data:`GRACE` seconds, or until the next Ctrl-C, to put away what it has begun.
+    Its worker processes end with it. Files that another thread has begun to write are removed.
+    """
+    interrupts.announce()
+    remove_unfinished_files()
+    os._exit(INTERRUPTED)
 
-    Attributes:
-        unwinds: whether there is somebody to catch a KeyboardInterrupt.
-        heard: whether there was a Ctrl-C.
-        told: set once the line is written.
+
+class SignalNumbers:
+    """The numbers of the signals that arrive, for a thread to wait for.
+
+    The main thread runs no signal handler within a long operation, or while it waits for another process. Python
+    writes the number of every signal that has a handler to this object's socket the moment it arrives.
     """
 
     def __init__(self):
-        self.unwinds = self.heard = self.taken = False
-        self.told = threading.Event()
+        self._receiver, self._sender = socket.socketpair()
+        self._sender.setblocking(False)
+        self._former = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
 
-    def take(self) -> None:
-        """Takes Ctrl-C from here on, from the main thread; a process that was started to ignore it goes on doing so."""
-        if self.taken or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    def next(self, seconds: float | None = None) -> int | None:
+        """Return the next signal's number, or None once :meth:`close` was called or ``seconds`` have passed."""
+        readable, _, _ = select.select([self._receiver], [], [], seconds)
+        if not readable:
+            return None
+
+        data = self._receiver.recv(1)
+        if not data:
+            self._receiver.close()
+            return None
+        return data[0]
+
+    def close(self) -> None:
+        """Let the numbers go where they went before; a thread that waits for one gets None."""
+        signal.set_wakeup_fd(self._former)
+        self._sender.close()
+
+
+class Interrupts:
+    """A Ctrl-C ends the process with one line, whatever it is doing: importing, waiting, ending.
+
+    A thread answers the signal. A job that is running gets a KeyboardInterrupt, and has :data:`GRACE` seconds, or
+    until the next Ctrl-C, to put away what it has begun.
+
+    Attributes:
+        job_running: whether somebody catches a KeyboardInterrupt.
+        received: whether there was a Ctrl-C.
+    """
+
+    def __init__(self):
+        self.job_running = False
+        self.received = False
+        self._started = False
+        self._announced = threading.Event()
+        self._announcing = threading.Lock()
+
+    def start(self) -> None:
+        """Take Ctrl-C from here on, from the main thread; a process that was started to ignore it goes on doing so."""
+        if self._started or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             return
-        self.taken = True
-        self.ear, self.bell = socket.socketpair()
-        self.bell.setblocking(False)
-        signal.set_wakeup_fd(self.bell.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGINT, self._interrupt)
+        self._started = True
+
+        self._numbers = SignalNumbers()
+        signal.signal(signal.SIGINT, self._handle)
         threading.Thread(target=self._answer, daemon=True, name="video_rs interrupts").start()
 
-    def _interrupt(self, *_) -> None:
-        self.heard = True
-        self.told.wait(GRACE)
-        if not self.unwinds:
+    def announce(self) -> None:
+        """Write the line "interrupted", once, and nothing to stderr after it; return when the line is written."""
+        if self._announcing.acquire(blocking=False):
+            print_now("interrupted")
+            silence_stderr()
+            self._announced.set()
+        self._announced.wait(GRACE)
+
+    def _handle(self, *_) -> None:
+        """Interrupt the main thread, after the line that says so."""
+        self.received = True
+        self.announce()
+        if not self.job_running:
+            remove_unfinished_files()
             os._exit(INTERRUPTED)
         raise KeyboardInterrupt
 
     def _answer(self) -> None:
-        self._hear(None)
-        self.heard = True
-        tell_at_once("interrupted")
-        mute()
-        self.told.set()
-        if self.unwinds:
-            self._hear(GRACE)
+        """Wait for a Ctrl-C in a thread of its own, and end the process when its time is up."""
+        self._wait(None)
+        self.received = True
+        self.announce()
+        if self.job_running:
+            self._wait(GRACE)
+        remove_unfinished_files()
         os._exit(INTERRUPTED)
 
-    def _hear(self, seconds: float | None) -> None:
-        """Returns at the next Ctrl-C, or after so many seconds."""
-        while select.select([self.ear], [], [], seconds)[0]:
-            if self.ear.recv(1)[0] == signal.SIGINT:
-                return
+    def _wait(self, seconds: float | None) -> None:
+        """Return at the next Ctrl-C, or when no signal has arrived for so many seconds."""
+        number = self._numbers.next(seconds)
+        while number is not None and number != signal.SIGINT:
+            number = self._numbers.next(seconds)
 
 
 interrupts = Interrupts()
-"""Of this process."""
+"""The interrupts of this process."""
 
 
 class StopSignals:
     """SIGTERM, SIGHUP and the first Ctrl-C ask for a stop, and are answered at once; a second Ctrl-C ends the process.
 
-    A thread takes them: the main one runs no handlers within a long operation, or while it waits for another process.
-    SIGHUP, which a terminal sends that is closed, stays ignored where it is (``nohup``).
+    A thread answers them. SIGHUP, which a terminal sends when it is closed, stays ignored where it is (``nohup``).
 
     Attributes:
         asked: whether to stop.
@@ -124,41 +172,44 @@ class StopSignals:
         self.asked = False
 
     def start(self) -> None:
-        """Takes the signals, from the main thread, until :meth:`close`."""
-        self.ear, self.bell = socket.socketpair()
-        self.bell.setblocking(False)
-        self.former_bell = signal.set_wakeup_fd(self.bell.fileno(), warn_on_full_buffer=False)
-        kinds = [kind for kind in self.KINDS if kind != HANG_UP or signal.getsignal(kind) is not signal.SIG_IGN]
-        self.former = {kind: signal.signal(kind, self._ask) for kind in kinds}
-        self.thread = threading.Thread(target=self._answer, daemon=True, name="video_rs signals")
-        self.thread.start()
+        """Take the signals, from the main thread, until :meth:`close`."""
+        self._numbers = SignalNumbers()
+        self._former_handlers = {}
+        for kind in self.KINDS:
+            if kind == HANG_UP and signal.getsignal(kind) is signal.SIG_IGN:
+                continue
+            self._former_handlers[kind] = signal.signal(kind, self._handle)
+
+        self._thread = threading.Thread(target=self._answer, daemon=True, name="video_rs signals")
+        self._thread.start()
 
     def close(self) -> None:
-        """Gives the signals back to whom they were taken from."""
-        for kind, handler in self.former.items():
+        """Give the signals back to the handlers of before."""
+        for kind, handler in self._former_handlers.items():
             signal.signal(kind, handler)
-        signal.set_wakeup_fd(self.former_bell)
-        # Forked workers have a copy of the socket, with which closing alone would not end the thread.
-        self.bell.shutdown(socket.SHUT_RDWR)
-        self.bell.close()
-        self.thread.join()
-        self.ear.close()
+        self._numbers.close()
+        self._thread.join()
 
-    def _ask(self, kind: int, _) -> None:
+    def _handle(self, kind: int, _) -> None:
         self.asked = True
         if kind == HANG_UP:
             leave_terminal()
 
     def _answer(self) -> None:
-        seen = []
-        while byte := self.ear.recv(1):
-            kind = byte[0]
-            if kind == signal.SIGINT and kind in seen:
-                end_interrupted()
-            if kind == signal.SIGINT:
-                tell_at_once(f"{self.ANSWER}; press Ctrl-C again to stop at once without saving")
-            elif kind in self.former and not seen:
-                if kind == HANG_UP:
+        """Answer each signal in a line: the first of all, the first Ctrl-C, and the second one, which is the end."""
+        stop_announced = False
+        interrupted_before = False
+        number = self._numbers.next()
+        while number is not None:
+            if number == signal.SIGINT:
+                if interrupted_before:
+                    exit_interrupted()
+                interrupted_before = True
+                print_now(f"{self.ANSWER}; press Ctrl-C again to stop at once without saving")
+            elif number in self._former_handlers and not stop_announced:
+                if number == HANG_UP:
                     leave_terminal()
-                tell_at_once(self.ANSWER)
-            seen += [kind] * (kind in self.former)
+                print_now(self.ANSWER)
+
+            stop_announced = stop_announced or number in self._former_handlers
+            number = self._numbers.next()

@@ -1,4 +1,4 @@
-"""Ctrl-C from a command's first moment on. Commands import this before all else, and it imports next to nothing."""
+"""What a command settles before it imports anything that takes time; this module imports next to nothing itself."""
 
 import os
 import signal
@@ -18,3 +18,11 @@ def _end(*_) -> None:
     if os.environ.get("RANK", "0") == "0":
         os.write(2, b"interrupted\n")
     os._exit(130)
+
+
+def let_idle_threads_sleep() -> None:
+    """Make the idle threads of OpenMP sleep, unless the environment says otherwise.
+
+    Threads that spin take the cores that the worker processes need. The setting is read when torch is imported.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

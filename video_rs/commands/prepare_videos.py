@@ -4,18 +4,14 @@ Encodes every file of a list, or of a folder of class folders, again, with key f
 lists the new files as LIST did the old ones. Running it again goes on where it stopped.
 """
 
-from video_rs.runtime import start
-
-start.take_interrupts()
-
 import argparse
 
+from video_rs.commands.file_work import add_list, add_path_handlers, add_root, add_time_limit, require_all_done
 from video_rs.curation.prepare.options import PrepareOptions
-from video_rs.runtime import cli
 
 EXAMPLES = (
-    "python datasets/prepare_videos.py list.csv --out data/prepared",
-    "python datasets/prepare_videos.py my_videos --out data/small --short-side 128 --processes 2",
+    "list.csv --out data/prepared",
+    "my_videos --out data/small --short-side 128 --processes 2",
 )
 CODES = {
     0: "all files are prepared",
@@ -24,17 +20,10 @@ CODES = {
 }
 
 
-def options_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = cli.command_line(__doc__, EXAMPLES, CODES)
-    parser.add_argument("list", metavar="LIST", help="list file, or folder of class folders")
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="folder for what is written")
-    parser.add_argument(
-        "--root",
-        default="",
-        metavar="FOLDER",
-        help="what relative paths start from (default: the list's own folder)",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_list(parser)
+    add_root(parser)
     parser.add_argument(
         "--short-side",
         type=int,
@@ -61,30 +50,14 @@ def options_parser() -> argparse.ArgumentParser:
         help="what encodes: pyav, or ffmpeg if it is installed (default: %(default)s)",
     )
     parser.add_argument("--processes", type=int, help="files prepared at once (default: one on each core)")
-    parser.add_argument(
-        "--time-limit",
-        type=float,
-        default=PrepareOptions.time_limit,
-        metavar="SECONDS",
-        help="for one file (default: %(default)g)",
-    )
+    add_time_limit(parser, PrepareOptions.time_limit)
     parser.add_argument("--overwrite", action="store_true", help="make all videos of FOLDER again")
-    parser.add_argument(
-        "--path-handlers",
-        default="",
-        metavar="NAMES",
-        help="iopath handlers of URLs, module:Class with commas between them, as DATA.PATH_HANDLERS (default: http)",
-    )
-    return parser
+    add_path_handlers(parser)
 
 
-def main() -> None:
-    """Parse the command line and prepare."""
-    args = options_parser().parse_args()
-
+def run(args: argparse.Namespace) -> None:
+    """Prepare the videos."""
     from video_rs.curation.prepare.preparation import run_preparation
-    from video_rs.runtime.errors import InputError
-    from video_rs.runtime.wording import pluralize
     from video_rs.runtime.workers import usable_cores
     from video_rs.video.fetching import handler_names
 
@@ -102,12 +75,4 @@ def main() -> None:
         path_handlers=handler_names(args.path_handlers),
     )
     files = run_preparation(options)
-    if files.failed:
-        raise InputError(
-            f"{files.failed} of {pluralize(files.total, 'file')} could not be prepared; "
-            f"{args.out}/failures.csv says why"
-        )
-
-
-if __name__ == "__main__":
-    cli.run(main)
+    require_all_done(files.failed, files.total, "prepared", args.out)

@@ -1,0 +1,1 @@
+"""``video-rs list``: one command for each source of lists; ``datasets/`` has a script for each."""

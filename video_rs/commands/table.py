@@ -1,0 +1,54 @@
+"""The table of all commands: name, module, one line about it."""
+
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of ``video-rs``.
+
+    Args:
+        name: as typed; a command of a group has the group's name before its own.
+        module: of the package ``video_rs.commands``.
+        summary: what the command does, in half a line.
+    """
+
+    name: str
+    module: str
+    summary: str
+
+    def load(self) -> ModuleType:
+        """Return the module of the command."""
+        return importlib.import_module(f"video_rs.commands.{self.module}")
+
+
+COMMANDS = (
+    Command("list folder", "lists.folder", "your own videos, in class folders: list, split, label map and config"),
+    Command("list kinetics", "lists.kinetics", "Kinetics-400, -600 or -700"),
+    Command("list ucf101", "lists.ucf101", "one split of UCF101"),
+    Command("list hmdb51", "lists.hmdb51", "one split of HMDB51"),
+    Command("list ssv2", "lists.ssv2", "Something-Something v2"),
+    Command("list motion_demo", "lists.motion_demo", "generate the motion demo"),
+    Command("check_dataset", "check_dataset", "check a data set: broken, doubled and leaked videos"),
+    Command("prepare_videos", "prepare_videos", "make videos small, and quick to read from anywhere inside"),
+    Command("pack_shards", "pack_shards", "pack videos into few large files"),
+    Command("train", "train", "train a network on a list of videos"),
+    Command("find_lr", "find_lr", "try learning rates and suggest one"),
+    Command("test", "test", "test a trained network on a list of videos"),
+    Command("knn", "knn", "test the features of a network by nearest neighbours"),
+    Command("predict", "predict", "label videos with a trained network"),
+    Command("convert_weights", "convert_weights", "bring published weights into this project's format"),
+    Command("benchmark", "benchmark", "measure speed and memory"),
+    Command("models", "models", "print the models with their sizes"),
+    Command("options", "options", "print the keys of a configuration"),
+    Command("completion", "completion", "print what a shell needs to complete commands and options"),
+)
+GROUPS = {"list": "list the videos of a data set"}
+"""Groups of commands, and what the commands of each do."""
+
+
+def command(name: str) -> Command:
+    """Return the command of that name."""
+    return next(command for command in COMMANDS if command.name == name)
