@@ -87,6 +87,8 @@ class SignalNumbers:
     def close(self) -> None:
         """Let the numbers go where they went before; a thread that waits for one gets None."""
         signal.set_wakeup_fd(self._former)
+        # Forked workers have a copy of the socket, with which closing alone would not end the wait.
+        self._sender.shutdown(socket.SHUT_RDWR)
         self._sender.close()
 
 
