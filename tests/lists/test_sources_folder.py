@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -10,12 +11,19 @@ from helpers.runs import TINY
 from helpers.source_trees import accepted, refused, snapshot, touch
 from helpers.videos import moving_square
 from video_rs.config import load_config
-from video_rs.lists.records import read_label_map, read_records
+from video_rs.lists.label_map import read_label_map
+from video_rs.lists.records import read_records
 from video_rs.lists.sources.folder import mirrored_names, read_folder
-from video_rs.lists.sources.splitting import choose_validation
+from video_rs.lists.sources.options import FolderOptions
+from video_rs.lists.sources.validation_split import choose_validation
 from video_rs.video.encoding import write_video
 
 PAIRS = [f"{label}/{i}.mp4" for label in ("cat", "dog") for i in range(2)]
+
+
+def read(videos, **options):
+    """What :func:`read_folder` gives; the config is not written."""
+    return read_folder(FolderOptions(videos, Path(), **options))
 
 
 def splits(rows):
@@ -86,7 +94,7 @@ def test_a_class_of_two_large_sources_gives_the_smaller():
 def test_rows_of_class_folders(tmp_path):
     names = [f"dog/{i}.mp4" for i in range(10)] + [f"big cat/deep/er/{i}.avi" for i in range(5)]
     folder = touch(tmp_path, *names, "loose.mp4", "dog/notes.txt", "empty/readme.md")
-    got = read_folder(folder, val_share=0.2, seed=0)
+    got = read(folder, val_share=0.2, seed=0)
     assert got.names == ["big cat", "dog"]
     assert [row.path for row in got.rows] == sorted(names)
     assert Counter((row.label, row.split) for row in got.rows) == {
@@ -102,14 +110,14 @@ def test_rows_of_class_folders(tmp_path):
         "left out: 2 files without a video's ending (.md 1, .txt 1)",
         "left out: 1 class folder without a video (empty)",
     ]
-    assert splits(got.rows) == splits(read_folder(folder, val_share=0.2, seed=0).rows)
-    assert splits(got.rows) != splits(read_folder(folder, val_share=0.2, seed=1).rows)
+    assert splits(got.rows) == splits(read(folder, val_share=0.2, seed=0).rows)
+    assert splits(got.rows) != splits(read(folder, val_share=0.2, seed=1).rows)
 
 
 @pytest.mark.parametrize("pattern", ["^(.*)_", "^tape[0-9]+", r"(?:^)(tape\d+)_\d"])
 def test_clips_of_one_video_stay_together_whatever_their_class(tmp_path, pattern):
     names = [f"{'cat' if k % 2 else 'dog'}/tape{v}_{k}.mp4" for v in range(10) for k in range(4)]
-    got = read_folder(touch(tmp_path, *names), val_share=0.2, seed=0, group_by=pattern)
+    got = read(touch(tmp_path, *names), val_share=0.2, seed=0, group_by=pattern)
     split_of = {}
     for row in got.rows:
         split_of.setdefault(row.path.split("/")[1].split("_")[0], set()).add(row.split)
@@ -120,7 +128,7 @@ def test_clips_of_one_video_stay_together_whatever_their_class(tmp_path, pattern
 
 def test_groups_by_subfolder(tmp_path):
     names = [f"{label}/{video}/{i}.mp4" for label in ("cat", "dog") for video in "abcde" for i in range(3)]
-    got = read_folder(touch(tmp_path, *names), val_share=0.2, seed=0, group_by="^(.*)/")
+    got = read(touch(tmp_path, *names), val_share=0.2, seed=0, group_by="^(.*)/")
     val = {row.path.split("/")[1] for row in got.rows if row.split == "val"}
     assert len(val) == 1  # the same source in both classes
     assert sum(row.split == "val" for row in got.rows) == 6
@@ -128,7 +136,7 @@ def test_groups_by_subfolder(tmp_path):
 
 def test_a_given_split_is_kept(tmp_path):
     names = "train/cat/1.mp4", "train/dog/a/2.mp4", "val/cat/3.mp4", "test/dog/4.mp4"
-    got = read_folder(touch(tmp_path, *names, "train/5.mp4", "extra/dog/6.mp4"), val_share=0.2, seed=0)
+    got = read(touch(tmp_path, *names, "train/5.mp4", "extra/dog/6.mp4"), val_share=0.2, seed=0)
     assert [(row.path, row.label, row.split) for row in got.rows] == [
         ("test/dog/4.mp4", "dog", "test"),
         ("train/cat/1.mp4", "cat", "train"),
@@ -145,21 +153,19 @@ def test_a_given_split_is_kept(tmp_path):
 
 def test_a_given_split_may_have_any_usual_name(tmp_path):
     names = "Training/cat/1.mp4", "Training/dog/2.mp4", "validation/cat/3.mp4", "valid/dog/4.mp4"
-    got = read_folder(touch(tmp_path, *names), val_share=0.2, seed=0)
+    got = read(touch(tmp_path, *names), val_share=0.2, seed=0)
     assert [(row.label, row.split) for row in got.rows] == [
         ("cat", "train"), ("dog", "train"), ("dog", "val"), ("cat", "val"),
     ]  # fmt: skip
 
 
 def test_classes_may_be_called_like_splits(tmp_path):
-    got = read_folder(
-        touch(tmp_path, *(f"{x}/{i}.mp4" for x in ("train", "test") for i in range(2))), val_share=0.2, seed=0
-    )
+    got = read(touch(tmp_path, *(f"{x}/{i}.mp4" for x in ("train", "test") for i in range(2))), val_share=0.2, seed=0)
     assert got.names == ["test", "train"]
 
 
 def test_a_class_of_one_video_is_named(tmp_path):
-    got = read_folder(touch(tmp_path, *PAIRS, "emu/1.mp4"), val_share=0.5, seed=0)
+    got = read(touch(tmp_path, *PAIRS, "emu/1.mp4"), val_share=0.5, seed=0)
     assert splits(got.rows)["emu/1.mp4"] == "train"
     assert "note: no val videos of emu" in got.notes
 
@@ -191,7 +197,7 @@ def test_list_label_map_config_and_command(tmp_path):
         for split in ("train", "val")
         for record in read_records(str(out / "list.csv"), split=split, label_names=names).records
     }
-    found = splits(read_folder(videos, val_share=0.2, seed=0).rows)
+    found = splits(read(videos, val_share=0.2, seed=0).rows)
     assert records == {f"{videos}/{path}": (split, (int(path[0] == "d"),)) for path, split in found.items()}
     config, base = load_config(out / "config.yaml").flat(), load_config("small_scratch").flat()
     assert {key: value for key, value in config.items() if value != base[key]} == {

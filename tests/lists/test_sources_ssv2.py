@@ -6,7 +6,8 @@ import pytest
 
 from helpers.source_trees import accepted, refused, snapshot, touch, write
 from video_rs.config import load_config
-from video_rs.lists.records import VideoRecord, read_label_map, read_records
+from video_rs.lists.label_map import read_label_map
+from video_rs.lists.records import VideoRecord, read_records
 
 # Numbers as text and in another order than the names', as the official file has them.
 LABELS = {
