@@ -12,7 +12,7 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from video_rs.reports import Example, check_page, plots, write_report
+from video_rs.reports import Example, Report, check_page, plots, write_report
 from video_rs.reports.confusion import checked, class_accuracies, most_confused
 from video_rs.runtime.atomic import replace_text
 from video_rs.runtime.errors import InputError
@@ -77,6 +77,7 @@ def report(folder, **parts):
         "summary": {},
         "log": [],
         "confusion": None,
+        "precisions": None,
         "label_names": [],
         "examples": [],
         "failures": [],
@@ -84,7 +85,7 @@ def report(folder, **parts):
         "notes": [],
     }
     assert parts.keys() <= given.keys()
-    write_report(folder / "report.html", **{**given, **parts})
+    write_report(folder / "report.html", Report(**{**given, **parts}))
     return Page((folder / "report.html").read_text(encoding="utf-8"))
 
 

@@ -17,7 +17,7 @@ from video_rs.engine.evaluation import evaluate, gather_results
 from video_rs.engine.metrics import VideoResult, class_precisions, confusion_matrix, summarize, top_labels
 from video_rs.inference.predictions import joined_labels
 from video_rs.lists.records import RecordList, VideoRecord
-from video_rs.reports import Example, write_report
+from video_rs.reports import Example, Report, write_report
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import videos_with_progress
 from video_rs.video import open_video
@@ -152,8 +152,7 @@ def write_evaluation_report(
         notes.append(f"sample clips are left out: {error}")
 
     failed = [(result.video, result.error) for result in results if result.error is not None]
-    write_report(
-        path,
+    report = Report(
         title=title,
         summary=summary,
         log=log,
@@ -165,6 +164,7 @@ def write_evaluation_report(
         config_text=evaluation.config.dump(),
         notes=notes,
     )
+    write_report(path, report)
 
 
 def pick_examples(evaluation: Evaluation) -> list[Example]:
