@@ -104,7 +104,7 @@ def test_rows_of_real_processes(folder, monkeypatch):
     assert said == ["building decode pyav here", "building ours pyav here", "round 1 of 2", "round 2 of 2"]
     assert [row["name"] for row in rows] == ["decode pyav here", "ours pyav here"]
     assert all(row["clips_per_s"] > 0 and row["first_clip_s"] > 0 for row in rows)
-    # The second row counts its worker and the starter too.
+    # The second row counts its worker, too.
     assert rows[1]["peak_memory_mb"] > rows[0]["peak_memory_mb"]
     json.dumps(rows)
 

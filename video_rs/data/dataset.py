@@ -103,6 +103,7 @@ class VideoSource:
 
     def open(self, path: str) -> VideoReader:
         """Return an open reader; errors are those of :func:`open_video`."""
+        # A spawned worker knows none of the handlers of its parent.
         register_handlers(self.path_handlers)
         return open_video(path, self.decoder, cached_index(self.cache, path))
 
@@ -206,6 +207,7 @@ def read_views(reader: VideoReader, preprocessing: Preprocessing, record: VideoR
         The frames, uint8 ``[3, N, h, w]``, and the clips as positions among them, int64 ``[K, T]``.
     """
     clips = preprocessing.clip.uniform(record_span(reader, record), preprocessing.num_clips)
+    # In order and each frame once: views overlap, and decoding back and forth would be slow.
     needed = clips.unique()
 
     frame_bytes = reader.height * reader.width * 3

@@ -42,6 +42,7 @@ class Workers:
         if self.processes == 0:
             return starmap(read, tasks)
 
+        # Whoever forks is there at once. A GPU cannot be used by a process that was forked from one that uses it.
         start_method = FORK
         if read.source.needs_gpu:
             start_method = SPAWN
@@ -101,6 +102,7 @@ class ClipLoader:
         return len(self.order)
 
     def __iter__(self) -> Iterator[ClipBatch]:
+        # While the network trains on one micro-batch, the next is read, and the one after it begun.
         results = self.workers.map(self.read, self._tasks(), ahead=2 * self.order.videos)
         for keys in self.order:
             samples = []
@@ -128,6 +130,7 @@ class ClipLoader:
         crop = self.read.transform.crop_size
         shape = (len(valid), 3, self.read.clip.num_frames, crop, crop)
         clips = torch.empty(shape, dtype=torch.uint8, pin_memory=self.pin)
+        # Straight into the memory that the GPU copies from.
         if valid:
             torch.stack([sample.clip for sample in valid], out=clips)
 

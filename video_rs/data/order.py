@@ -130,12 +130,14 @@ def balanced(epoch: int, *, seed: int, labels: np.ndarray, balance: float) -> li
     for label, count in zip(classes, counts, strict=True):
         members = torch.from_numpy(np.flatnonzero(labels == label))
         rounds = -(-count // len(members))  # rounded up
+        # Each round takes every record of the class once, in an order of its own.
         again = []
         for number in range(rounds):
             shuffled = members[torch.randperm(len(members), generator=generator)]
             again.append(shuffled + number * len(labels))
         picks.append(torch.cat(again)[:count])
 
+    # So far the classes come one after the other.
     together = torch.cat(picks)
     return together[torch.randperm(len(together), generator=generator)].tolist()
 
