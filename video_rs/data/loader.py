@@ -42,7 +42,7 @@ class Workers:
         if self.processes == 0:
             return starmap(read, tasks)
 
-        # Whoever forks is there at once. A GPU cannot be used by a process that was forked from one that uses it.
+        # Forked workers are there at once, but CUDA does not work in a process that was forked from one that uses it.
         start_method = FORK
         if read.source.needs_gpu:
             start_method = SPAWN
