@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/motion_demo
+# Tests of shards read by webdataset, of accelerated engines, of timm's image weights and of TorchCodec.
+EXTRAS := tests/curation/test_shards.py tests/inference/test_accelerate.py tests/models/test_inflate.py
 
-.PHONY: demo test test-tensorflow lint clean
+.PHONY: demo test test-extras test-tensorflow docs lint clean
 .DEFAULT_GOAL := demo
 
 $(BIN)/python:
@@ -16,20 +18,28 @@ $(VENV)/.installed: setup.py $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-dev: setup.py $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,torchcodec,images,accelerate]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs,torchcodec,images,accelerate,shards]'
 	@touch $@ $(VENV)/.installed
 
 # Generates the clips and trains, or goes on with that, or finds it done. Testing and predicting run every time.
 demo: $(VENV)/.installed
-	$(BIN)/python tools/train_net.py --cfg motion_demo.yaml --resume
-	$(BIN)/python tools/test_net.py --checkpoint $(DEMO)/checkpoints/last.pth
-	$(BIN)/python tools/predict.py --checkpoint $(DEMO)/checkpoints/last.pth \
+	$(BIN)/video-rs train --cfg motion_demo.yaml --resume
+	$(BIN)/video-rs test --checkpoint $(DEMO)
+	$(BIN)/video-rs predict --checkpoint $(DEMO) \
 		data/motion_demo/val/turning_clockwise/turning_clockwise_0001.mp4
 	@echo "The report of the training: $(DEMO)/report.html, of the test: $(DEMO)/test/report.html"
 
 # One thread per worker: two workers of two threads each would get in each other's way on two cores.
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# What optional packages are for. The packages are installed first, and a test that is skipped there is a failure.
+test-extras: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --no-skips $(EXTRAS)
+
+# The site, in build/site; a link or a name that leads nowhere is an error.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 # TensorFlow has a folder of its own: in .venv, tensorboard would import it in every training run.
 # Of the Model Garden only the video networks are used, which need none of its many dependencies but tf-keras.

@@ -63,6 +63,8 @@ setup(
         "shards": ["webdataset>=0.2.86"],
         # For convert_weights --source model_garden only: tensorboard would import it in every training run.
         "tensorflow": ["tensorflow>=2.16"],
+        # The pages as a site; mkdocstrings makes the reference from docstrings.
+        "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
         "dev": [
             "pytest>=8",
             "pytest-xdist",

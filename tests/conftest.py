@@ -13,6 +13,20 @@ from helpers.videos import make_videos
 from video_rs.runtime import signals, start
 
 
+def pytest_addoption(parser):
+    parser.addoption("--no-skips", action="store_true", help="a test that is skipped is a failure")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Turn a skip into a failure where all that a test needs has been installed for it."""
+    report = yield
+    if report.skipped and item.config.getoption("no_skips") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped: {report.longrepr[2]}"
+    return report
+
+
 @pytest.fixture(autouse=True)
 def no_interrupts(monkeypatch):
     """Tools that are called in this process leave its Ctrl-C alone."""

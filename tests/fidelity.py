@@ -28,8 +28,8 @@ HEAD = """# Fidelity
 
 `kinetics_rs.yaml` beside the published recipe: the Model Garden's `k400_resnet3drs_50_tpu.yaml` and the code that reads
 it (Bello et al. 2021, arXiv 2103.07579; Du et al. 2021, arXiv 2109.01696). `python tests/fidelity.py` prints this page,
-`tests/test_fidelity.py` checks it. The error is the largest absolute difference; 0 is the same number.
-The networks themselves are compared with the Model Garden's in `tests/test_model_garden.py`.
+`tests/models/test_fidelity.py` checks it. The error is the largest absolute difference; 0 is the same number.
+The networks themselves are compared with the Model Garden's in `tests/models/test_model_garden.py`.
 
 | item | published | ours | error |
 |---|---|---|---:|
