@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/motion_demo
-# Tests of shards read by webdataset, of accelerated engines, of timm's image weights and of TorchCodec.
-EXTRAS := tests/curation/test_shards.py tests/inference/test_accelerate.py tests/models/test_inflate.py
+# Tests of shards as webdataset reads them, and of accelerated engines.
+EXTRAS := tests/curation/test_shards.py tests/inference/test_accelerate.py
 
 .PHONY: demo test test-extras test-tensorflow docs lint clean
 .DEFAULT_GOAL := demo

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,8 +16,11 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import video_rs
+from helpers.runs import TINY
 
 ROOT = Path(__file__).parents[2]
+# What makes the demo's run one of seconds.
+SHORT = [word for key, value in {**TINY, "SOLVER.MAX_STEPS": "2"}.items() for word in (key, value)]
 
 
 def tree_files():
@@ -34,7 +38,7 @@ def copy_tree(copy):
         shutil.copyfile(ROOT / name, copy / name)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     """Path of the wheel."""
     copy, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
@@ -46,13 +50,13 @@ def wheel(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def names(wheel):
     with zipfile.ZipFile(wheel) as archive:
         return archive.namelist()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def metadata(wheel):
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
@@ -120,6 +124,68 @@ def test_an_editable_install_finds_the_package_from_the_folder_above_the_clone(t
     assert found.stdout.strip() == str(clone / "video_rs" / "__init__.py"), found.stderr
 
 
+@pytest.fixture(scope="session")
+def installed(wheel, tmp_path_factory):
+    """A folder that holds the wheel, installed without what it depends on, and its command in ``bin``."""
+    site = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile"]
+    subprocess.run([*command, "--target", str(site), str(wheel)], check=True, timeout=100)
+    return site
+
+
+@pytest.fixture
+def call(installed, tmp_path):
+    """``call("train", ...)`` runs the installed ``video-rs`` in a folder that is not the checkout."""
+    # The dependencies are those of this Python; its own video_rs comes after the installed one.
+    environment = {**os.environ, "PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"}
+
+    def run(*arguments):
+        command = [str(installed / "bin" / "video-rs"), *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+
+    return run
+
+
+def demo_commands():
+    """The commands of ``make demo``, each as its words."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    recipe = re.search(r"^demo:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)[1].replace("$(DEMO)", "runs/motion_demo")
+    return [line.split()[1:] for line in recipe.splitlines() if line.startswith("\t$(BIN)/video-rs ")]
+
+
+def test_the_installed_command_does_what_make_demo_does(call, installed, tmp_path):
+    made = call("list", "motion_demo", "--train-clips", "16", "--val-clips", "16")
+    assert made.stdout == "motion demo: 32 clips, listed in data/motion_demo/motion_demo.csv\n", made.stderr
+    train, test, predict = demo_commands()
+    assert (train[0], test[0], predict[0]) == ("train", "test", "predict")
+
+    listed = str(tmp_path / "data" / "motion_demo" / "motion_demo.csv")
+    short = [*SHORT, "DATA.TRAIN_LIST", listed, "DATA.VAL_LIST", listed]
+    done = call(*train, *short)
+    assert done.returncode == 0, done.stderr
+    # The code that ran was the installed one.
+    code = "import video_rs; print(video_rs.__file__)"
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == str(installed / "video_rs" / "__init__.py")
+
+    done = call(*test)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "motion_demo" / "test" / "report.html").exists()
+    done = call(*predict)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1 + 5
+
+
+def test_the_installed_command_prints_models_and_completion(call):
+    assert call("--version").stdout == f"{video_rs.__version__}\n"
+    assert call("completion", "bash").stdout.startswith("# AUTOMATICALLY GENERATED")
+    refused = call("pretrain")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+
+
 def test_metadata_states_name_version_and_pythons(metadata):
     assert (metadata["Name"], metadata["Version"]) == ("video_rs", video_rs.__version__)
     assert SpecifierSet(metadata["Requires-Python"]) == SpecifierSet(">=3.11,<3.14")
@@ -139,6 +205,7 @@ def test_metadata_states_what_is_needed(metadata):
     assert set(metadata.get_all("Provides-Extra")) == {
         "accelerate",
         "dev",
+        "docs",
         "images",
         "shards",
         "tensorflow",
