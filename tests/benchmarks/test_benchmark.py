@@ -17,14 +17,24 @@ from matplotlib.text import Text
 from helpers.networks import on_meta, refusal
 from helpers.tools import ROOT
 from video_rs import create_model
-from video_rs.benchmarks import benchmark, calls, process, subjects
-from video_rs.benchmarks.speed_table import best_layer, ratios, table
-from video_rs.benchmarks.subjects import PEERS, Subject, gflop_per_clip, subjects_of
+from video_rs.benchmarks import network_benchmark, network_calls, process
+from video_rs.benchmarks.measuring import Measurement, Row, measure, row_of
+from video_rs.benchmarks.network_benchmark import (
+    gflop_per_clip,
+    measure_networks,
+    memory_per_clip,
+    network_columns,
+    network_ratios,
+    network_subjects,
+)
+from video_rs.benchmarks.networks import PEERS
+from video_rs.benchmarks.subject import FORWARD, LAYERS, LIMIT, OURS, PEER, TRAIN, Subject
+from video_rs.benchmarks.table import table
 from video_rs.models.table import gmac
 from video_rs.reports.speed_plot import speed_plot
 from video_rs.runtime.errors import InputError
 
-TINY = Subject("r3d_rs_tiny eager", "forward", "r3d_rs_tiny", "eager", 2, 2, 32)
+TINY = Subject(FORWARD, OURS, "eager", 2, 2, 32, network="r3d_rs_tiny")
 SMALL = ("--network", "r3d_rs_tiny", "--frames", 2, "--size", 32, "--rounds", 1, "--device", "cpu")
 CPU = {"batch": 2, "frames": 8, "size": 224, "device": "cpu", "precision": "float32"}
 
@@ -33,19 +43,18 @@ def like(**changes):
     return dataclasses.replace(TINY, **changes)
 
 
-def made_up(name, network, how, speed, gflop, rate, memory=None):
-    row = {"name": name, "clips_per_s": speed, "gflop_per_clip": gflop, "gflops_per_s": rate}
-    row |= {"peak_memory_mb": 1000.4, "memory_per_clip_mb": memory, "spread": 0.05}
-    return {**row, "subject": dataclasses.asdict(Subject(name, "forward", network, how, 2, 8, 224))}
+def made_up(kind, side, way, network, speed, gflop, rate, memory=None, engine=""):
+    subject = Subject(kind, side, way, 2, 8, 224, network=network, engine=engine)
+    return Row(subject, speed, gflop, rate, 1000.4, 0.05, 3, {"memory_per_clip_mb": memory})
 
 
 ROWS = [
-    made_up("net eager", "net", "eager", 4.0, 40.0, 160.0, 300.0),
-    made_up("net plain", "net", "plain", 2.0, 40.0, 80.0, 400.0),
-    made_up("net checkpointed", "net", "checkpointed", 3.0, 40.0, 120.0, 100.0),
-    made_up("net accelerate openvino", "net", "accelerate openvino", 4.5, 40.0, 180.0),
-    made_up("best single layer", "net", "layers", None, None, 200.0),
-    made_up("pytorchvideo slow_r50", "pytorchvideo slow_r50", "as shipped", 1.25, 80.0, 100.0, 500.0),
+    made_up(FORWARD, OURS, "eager", "net", 4.0, 40.0, 160.0, 300.0),
+    made_up(FORWARD, OURS, "plain", "net", 2.0, 40.0, 80.0, 400.0),
+    made_up(FORWARD, OURS, "checkpointed", "net", 3.0, 40.0, 120.0, 100.0),
+    made_up(FORWARD, OURS, "accelerate", "net", 4.5, 40.0, 180.0, engine="openvino"),
+    made_up(LAYERS, LIMIT, "layers", "net", None, None, 200.0),
+    made_up(FORWARD, PEER, "as shipped", "pytorchvideo slow_r50", 1.25, 80.0, 100.0, 500.0),
 ]
 RATIOS = {
     "net eager / net plain": 2.0,
@@ -64,16 +73,17 @@ RATIOS = {
 
 
 def test_ratios_of_speed_and_memory():
-    assert ratios(ROWS, "net") == RATIOS
-    assert ratios(ROWS[:1], "net") == {}
-    noise = {**ROWS[0], "memory_per_clip_mb": -0.2}
-    assert ratios([noise, ROWS[1]], "net") == {"net eager / net plain": 2.0}
+    assert network_ratios(ROWS) == RATIOS
+    assert network_ratios(ROWS[:1]) == {}
+    noise = dataclasses.replace(ROWS[0], more={"memory_per_clip_mb": -0.2})
+    assert network_ratios([noise, ROWS[1]]) == {"net eager / net plain": 2.0}
 
 
 def test_the_table_to_the_letter():
     machine = {"gpu": None, "processor": "Abacus", "cores": 2, "capability": "BEADS", "torch": "2.0"}
     some = [ROWS[0], ROWS[4], ROWS[5]]
-    text = table({"machine": machine, "rows": some, "ratios": {"a / b": 1.5}, "create_seconds": 0.25})
+    columns = network_columns(some)
+    text = table(some, columns, {"a / b": 1.5}, [" 0.250  seconds to create"], machine)
     assert text.splitlines() == [
         "                              clip  GFLOP/clip  clips/s  GFLOP/s  of best layer  peak MiB  MiB/clip  spread",
         "net eager              2 x 8 x 224          40        4      160            80%      1000       300      5%",
@@ -81,43 +91,45 @@ def test_the_table_to_the_letter():
         "pytorchvideo slow_r50  2 x 8 x 224          80     1.25      100            50%      1000       500      5%",
         "",
         " 1.500  a / b",
-        " 0.250  seconds to import video_rs and create the network",
+        " 0.250  seconds to create",
         "",
         "Abacus, 2 cores, BEADS, torch 2.0",
     ]
-    assert table({"machine": {**machine, "gpu": "Loom"}, "rows": some, "ratios": {}}).endswith(
-        "Loom, 2 cores, BEADS, torch 2.0"
-    )
+    assert table(some, columns, {}, [], {**machine, "gpu": "Loom"}).endswith("Loom, 2 cores, BEADS, torch 2.0")
 
 
 def test_a_row_holds_medians():
-    one = benchmark.Measured(TINY, seconds=[1.0, 8.0, 0.5], peak_memory_mb=7.0)
-    row = one.row(gflop=3.0)
+    measured = Measurement(TINY, {"seconds": [1.0, 8.0, 0.5]}, end={"peak_memory_mb": 7.0})
+    row = row_of(measured, gflop=3.0, other=2.0).to_json()
     wanted = {"clips_per_s": 2.0, "gflop_per_clip": 3.0, "gflops_per_s": 6.0, "calls": 3, "peak_memory_mb": 7.0}
-    assert wanted.items() <= row.items()
+    assert {"name": "r3d_rs_tiny eager", "other": 2.0, **wanted}.items() <= row.items()
     assert row["spread"] == 3.75  # quartiles 0.75 and 4.5 around 1
-    layers = benchmark.Measured(like(kind="layers"), rates=[5.0]).row(None)
-    assert (layers["gflops_per_s"], layers["clips_per_s"], layers["spread"]) == (5.0, None, 0.0)
+    assert row["subject"] == {**dataclasses.asdict(TINY), "videos": 0}
+    layers = row_of(Measurement(like(kind=LAYERS), {"gflops_per_s": [5.0]}, end={"peak_memory_mb": 7.0}), None)
+    assert (layers.gflops_per_s, layers.clips_per_s, layers.spread) == (5.0, None, 0.0)
+    reading = row_of(Measurement(TINY, {"clips_per_s": [5.0, 7.0]}, end={"peak_memory_mb": None}), None)
+    assert (reading.clips_per_s, reading.gflops_per_s, reading.peak_memory_mb) == (6.0, None, None)
 
 
 def test_work_of_networks():
     expected = 2 * gmac(on_meta("r3d_rs_tiny"), 2, 32)
-    for how in ("eager", "plain", "accelerate eager"):
-        assert gflop_per_clip(like(how=how)) == expected
-    assert gflop_per_clip(like(kind="train", how="checkpointed")) == 3 * expected
-    assert gflop_per_clip(like(kind="layers")) is None
-    slow = gflop_per_clip(Subject("", "forward", "pytorchvideo slow_r50", "as shipped", 1, 8, 224))
+    for way in ("eager", "plain", "accelerate"):
+        assert gflop_per_clip(like(way=way)) == expected
+    assert gflop_per_clip(like(kind=TRAIN, way="checkpointed")) == 3 * expected
+    assert gflop_per_clip(like(kind=LAYERS)) is None
+    slow = gflop_per_clip(Subject(FORWARD, PEER, "as shipped", 1, 8, 224, network="pytorchvideo slow_r50"))
     assert slow == pytest.approx(83.482, abs=5e-4)  # rounded to MFLOP
     assert slow == pytest.approx(83.8, rel=0.01)  # counted by another counter, which counts pooling and norms too
 
 
 def test_rows_of_a_benchmark():
-    names = [s.name for s in subjects_of("model", "r3d_50", True, ["openvino"], CPU)]
+    names = [s.name for s in network_subjects(FORWARD, "r3d_50", True, ["openvino"], CPU)]
     ours = ["r3d_50 eager", "r3d_50 plain", "r3d_50 accelerate openvino", "best single layer"]
     assert names == [*ours, *PEERS]
-    rows = subjects_of("train", "r3d_50", False, [], {**CPU, "device": "cuda"})
-    assert [s.how for s in rows] == ["eager", "plain", "compiled", "checkpointed", "layers"]
-    clips = {s.name.split()[-1]: (s.batch, s.frames, s.size) for s in subjects_of("train", "r3d_50", True, [], CPU)}
+    rows = network_subjects(TRAIN, "r3d_50", False, [], {**CPU, "device": "cuda"})
+    assert [s.way for s in rows] == ["eager", "plain", "compiled", "checkpointed", "layers"]
+    rows = network_subjects(TRAIN, "r3d_50", True, [], CPU)
+    clips = {s.name.split()[-1]: (s.batch, s.frames, s.size) for s in rows}
     assert clips["eager"] == clips["slow_r50"] == clips["r3d_18"] == (2, 8, 224)
     assert clips["x3d_m"] == clips["mvit_v2_s"] == clips["r2plus1d_r50"] == (2, 16, 224)
 
@@ -130,51 +142,47 @@ def network(monkeypatch):
     """The tiny network that the next calls are about, the same one for each."""
     torch.manual_seed(0)
     model = create_model("r3d_rs_tiny", 400)
-    monkeypatch.setattr(calls, "make_network", lambda name: model)
+    monkeypatch.setattr(network_calls, "make_network", lambda name: model)
     return model
 
 
-def test_our_settings_belong_to_ours_alone(monkeypatch):
-    kept = []
-    monkeypatch.setattr(calls, "keep_large_blocks", lambda: kept.append(subject.how))
-    for how in ("eager", "plain", "checkpointed", "layers"):
-        with calls.as_it_is(subject := like(how=how)):
-            pass
-    peer = subject = like(network="torchvision r3d_18", how="as shipped")
-    with calls.as_it_is(peer):
-        stem = calls.network_of(peer).stem[0].weight
-    assert kept == ["eager", "checkpointed", "layers"]
-    assert stem.is_contiguous()
-    assert calls.network_of(TINY).state_dict().keys() == create_model("r3d_rs_tiny", 400).state_dict().keys()
-    weight = next(p for p in calls.network_of(TINY).parameters() if p.ndim == 5 and min(p.shape[:2]) > 1)
+def test_our_settings_belong_to_ours_alone():
+    ways = ("eager", "plain", "checkpointed", "compiled", "accelerate")
+    assert [way for way in ways if not like(way=way).has_our_settings] == ["plain"]
+    assert like(kind=LAYERS, side=LIMIT).has_our_settings
+    peer = like(side=PEER, network="torchvision r3d_18", way="as shipped")
+    assert not peer.has_our_settings
+    assert network_calls.network_on_device(peer).stem[0].weight.is_contiguous()
+
+    ours = network_calls.network_on_device(TINY)
+    assert ours.state_dict().keys() == create_model("r3d_rs_tiny", 400).state_dict().keys()
+    weight = next(p for p in ours.parameters() if p.ndim == 5 and min(p.shape[:2]) > 1)
     assert weight.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def test_every_way_gives_the_same_logits(network):
     logits = {}
-    for how in ("plain", "eager", "accelerate eager"):
-        subject = like(how=how, size=64)
-        with calls.as_it_is(subject):
-            logits[how] = calls.forward_call(subject)()
+    for way, engine in (("plain", ""), ("eager", ""), ("accelerate", "eager")):
+        logits[way] = network_calls.forward_call(like(way=way, engine=engine, size=64))()
     assert logits["plain"].shape == (2, 400)
     scale = logits["plain"].abs().max()
     # Float32 sums in another order; 1e-4 is what accelerate allows itself.
     assert (logits["eager"] - logits["plain"]).abs().max() <= 1e-5 * scale
-    assert (logits["accelerate eager"] - logits["plain"]).abs().max() <= 1e-4 * scale
-    half = calls.forward_call(like(precision="bfloat16", size=64))()
+    assert (logits["accelerate"] - logits["plain"]).abs().max() <= 1e-4 * scale
+    half = network_calls.forward_call(like(precision="bfloat16", size=64))()
     assert half.dtype == torch.bfloat16
 
 
 def test_a_training_call_moves_every_weight_and_recomputing_changes_nothing(network):
     start = {name: value.clone() for name, value in network.state_dict().items()}
     moved = {}
-    for how in ("eager", "checkpointed"):
+    for way in ("eager", "checkpointed"):
         network.load_state_dict(start)
-        call = calls.train_call(like(kind="train", how=how, size=64))
+        call = network_calls.train_call(like(kind=TRAIN, way=way, size=64))
         torch.manual_seed(1)  # dropout and stochastic depth
         call()
         call()
-        moved[how] = {name: (p.detach() - start[name]) for name, p in network.named_parameters()}
+        moved[way] = {name: (p.detach() - start[name]) for name, p in network.named_parameters()}
     trained = [name for name, change in moved["eager"].items() if change.abs().max() > 0]
     assert trained == list(moved["eager"])
     for name, change in moved["eager"].items():
@@ -183,10 +191,10 @@ def test_a_training_call_moves_every_weight_and_recomputing_changes_nothing(netw
 
 
 def test_single_layers_count_their_work():
-    run, gflop = calls.layer_run(TINY, 4, 6, (3, 1, 1), 2, 8)
+    run, gflop = network_calls.layer_run(TINY, 4, 6, (3, 1, 1), 2, 8)
     assert gflop == pytest.approx(2 * (2 * 2 * 8 * 8) * 6 * 4 * 3 / 1e9, rel=1e-12)  # batch, frames, side, side
     assert run().shape == (2, 6, 2, 8, 8)
-    run, gflop = calls.layer_run(like(precision="bfloat16"), 4, 6, (1, 3, 3), 2, 8)
+    run, gflop = network_calls.layer_run(like(precision="bfloat16"), 4, 6, (1, 3, 3), 2, 8)
     assert gflop == pytest.approx(2 * (2 * 2 * 8 * 8) * 6 * 4 * 9 / 1e9, rel=1e-12)
     assert (run().shape, run().dtype) == ((4, 6, 8, 8), torch.bfloat16)
 
@@ -195,65 +203,67 @@ def test_single_layers_count_their_work():
 
 
 def test_subjects_take_turns(monkeypatch):
-    told = []
+    calls = []
 
     class Fake:
         warm_memory_mb = 1.0
 
-        def __init__(self, subject):
-            self.name, self.round = subject.name, 0
+        def __init__(self, subject, name):
+            self.name = name
 
         def __getattr__(self, what):
-            told.append(f"{what} {self.name}")
-            answers = {"measure": {"seconds": [float(len(told))]}, "end": {"peak_memory_mb": 5.0}}
+            calls.append(f"{what} {self.name}")
+            answers = {"measure": {"seconds": [float(len(calls))]}, "end": {"peak_memory_mb": 5.0}}
             return lambda: answers.get(what)
 
     monkeypatch.setattr(process, "Process", Fake)
-    said = []
-    measured = benchmark.measure([like(name="a"), like(name="b")], 2, said.append)
+    lines = []
+    subjects = [like(network="a", way=""), like(network="b", way="")]
+    measured = measure(subjects, 2, lines.append)
     turns = "wait_until_warm a,wait_until_warm b,measure a,measure b,measure a,measure b,end a,end b,close a,close b"
-    assert told == turns.split(",")
-    assert said == ["building a", "building b", "round 1 of 2", "round 2 of 2"]
-    assert [one.seconds for one in measured] == [[3.0, 5.0], [4.0, 6.0]]
+    assert calls == turns.split(",")
+    assert lines == ["building a", "building b", "round 1 of 2", "round 2 of 2"]
+    assert [one.samples["seconds"] for one in measured] == [[3.0, 5.0], [4.0, 6.0]]
+    assert [(one.warm_memory_mb, one.end) for one in measured] == [(1.0, {"peak_memory_mb": 5.0})] * 2
 
 
 def test_memory_per_clip_is_that_of_ours_and_the_main_peer(monkeypatch):
-    def fake(subject):
+    def fake(subject, name):
         one = type("Fake", (), {"wait_until_warm": lambda self: None, "close": lambda self: None})()
         one.warm_memory_mb = 100.0 + 7.0 * subject.batch
         return one
 
     monkeypatch.setattr(process, "Process", fake)
-    rows = subjects_of("train", "r3d_50", True, [], CPU)
-    measured = [benchmark.Measured(row, warm_memory_mb=114.0) for row in rows]
-    said = []
-    benchmark.add_memory_per_clip(measured, said.append)
-    known = {one.subject.name: one.memory_per_clip_mb for one in measured if one.memory_per_clip_mb is not None}
+    lines = []
+    known = {}
+    for subject in network_subjects(TRAIN, "r3d_50", True, [], CPU):
+        memory = memory_per_clip(Measurement(subject, warm_memory_mb=114.0), lines.append)
+        if memory is not None:
+            known[subject.name] = memory
     names = ["r3d_50 eager", "r3d_50 plain", "r3d_50 checkpointed", "pytorchvideo slow_r50"]
     assert known == dict.fromkeys(names, 7.0)
-    assert said == [f"building {name}, 8 clips" for name in names]
+    assert lines == [f"building {name}, 8 clips" for name in names]
 
 
-def test_a_larger_batch_that_fails_leaves_the_rows(monkeypatch):
-    real = benchmark.started
-
-    def started(subjects, say):
-        if subjects[0].name.endswith("8 clips"):
-            raise InputError("r3d_rs_tiny eager, 8 clips cannot be measured: its process was killed")
-        return real(subjects, say)
-
-    monkeypatch.setattr(benchmark, "started", started)
-    said = []
-    (row,) = benchmark.measure_rows([like(kind="train")], 1, said.append)
-    assert row["clips_per_s"] > 0
-    assert row["memory_per_clip_mb"] is None
+def test_a_larger_batch_that_fails_leaves_the_row(monkeypatch):
     why = "r3d_rs_tiny eager, 8 clips cannot be measured: its process was killed"
-    assert said[-1] == f"no memory per clip for r3d_rs_tiny eager: {why}"
+
+    def started(subjects, report, suffix):
+        raise InputError(why)
+
+    monkeypatch.setattr(network_benchmark, "started", started)
+    measured = Measurement(like(kind=TRAIN), {"seconds": [1.0]}, 100.0, {"peak_memory_mb": 7.0})
+    monkeypatch.setattr(network_benchmark, "measure", lambda *_: [measured])
+    lines = []
+    (row,) = measure_networks([like(kind=TRAIN)], 1, lines.append)
+    assert row.clips_per_s == 2.0
+    assert row.more == {"memory_per_clip_mb": None}
+    assert lines == [f"no memory per clip for r3d_rs_tiny eager: {why}"]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere the peak is that of getrusage")
 def test_peak_memory_is_that_of_the_process_and_not_of_its_parent():
-    child = "from video_rs.benchmarks.worker import peak_memory_mb; print(peak_memory_mb('cpu'))"
+    child = "from video_rs.benchmarks.memory import peak_memory_mb; print(peak_memory_mb('cpu'))"
     parent = (
         "import subprocess, sys; x = b'x' * 2**31; del x\n"  # 2 GiB, more than the libraries take
         f"subprocess.run([sys.executable, '-c', {child!r}], check=True)"
@@ -280,8 +290,8 @@ def pids(monkeypatch):
     numbers = []
 
     class Noted(process.Process):
-        def __init__(self, subject):
-            super().__init__(subject)
+        def __init__(self, subject, name):
+            super().__init__(subject, name)
             numbers.append(self.process.pid)
 
     monkeypatch.setattr(process, "Process", Noted)
@@ -301,18 +311,18 @@ def alive(numbers):
 
 def test_a_subject_that_fails_is_named_and_nothing_is_left(pids):
     # Batch norm in training needs more than one value a channel.
-    failing = like(name="one value", kind="train", batch=1, frames=1, size=16, network="torchvision r3d_18")
-    message = refusal(benchmark.measure, [TINY, failing], 1, lambda line: None)
+    failing = like(kind=TRAIN, side=PEER, batch=1, frames=1, size=16, network="torchvision r3d_18")
+    message = refusal(measure, [TINY, failing], 1, lambda line: None)
     why = (
         "ValueError: Expected more than 1 value per channel when training, got input size torch.Size([1, 512, 1, 1, 1])"
     )
-    assert message == f"one value cannot be measured: {why}"
+    assert message == f"torchvision r3d_18 cannot be measured: {why}"
     assert (len(pids), alive(pids)) == (2, [])
 
 
 @pytest.mark.parametrize("ending", ["killed", "interrupted"])
 def test_a_process_that_is_killed_and_an_interruption_leave_nothing(pids, ending):
-    def say(line):
+    def report(line):
         if line.startswith("round"):
             assert alive(pids) == pids
             if ending == "interrupted":
@@ -321,9 +331,9 @@ def test_a_process_that_is_killed_and_an_interruption_leave_nothing(pids, ending
 
     if ending == "interrupted":
         with pytest.raises(KeyboardInterrupt):
-            benchmark.measure([TINY], 1, say)
+            measure([TINY], 1, report)
     else:
-        message = refusal(benchmark.measure, [TINY], 1, say)
+        message = refusal(measure, [TINY], 1, report)
         why = "its process was killed, most likely because memory ran out; take a smaller --batch"
         assert message == f"r3d_rs_tiny eager cannot be measured: {why}"
     assert (len(pids), alive(pids)) == (1, [])
@@ -366,12 +376,14 @@ def test_a_benchmark_from_the_command_line(tool, tmp_path, what, options, ways):
         assert min(row[key] for key in ("clips_per_s", "gflop_per_clip", "gflops_per_s", "peak_memory_mb")) > 0
         assert isinstance(row["memory_per_clip_mb"], float) is (what == "train")
     assert (layers["name"], layers["clips_per_s"], layers["gflop_per_clip"]) == ("best single layer", None, None)
-    assert best_layer(result["rows"]) == layers["gflops_per_s"] > 0
-    assert result["ratios"] == ratios(result["rows"], "r3d_rs_tiny")
+    assert layers["gflops_per_s"] > 0
     assert {"r3d_rs_tiny eager / r3d_rs_tiny plain", "r3d_rs_tiny eager / best single layer"} <= set(result["ratios"])
     assert (result["machine"]["torch"], result["machine"]["gpu"]) == (torch.__version__, None)
     assert result.get("create_seconds", 1) > 0
-    assert told.out == table(result) + "\n"
+    for row in result["rows"]:
+        assert any(line.startswith(row["name"]) for line in told.out.splitlines())
+    for name, value in result["ratios"].items():
+        assert f"{value:6.3f}  {name}\n" in told.out
     assert "building" not in told.out
     assert "round 1 of 1\n" in told.err
     assert plot.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
@@ -381,6 +393,7 @@ REFUSALS = [
     (("model", "--batch", 0), "--batch is 0; allowed: 1 or more"),
     (("train", "--rounds", -1), "--rounds is -1; allowed: 1 or more"),
     (("model", "--engines", "tensorrt"), "engine is 'tensorrt'; installed here: compile, eager"),
+    (("train", "--list", "a.csv"), "--list is for data and loop; leave it out"),
     (("train", "--engines", "eager"), "--engines is for model on a CPU in float32; leave it out"),
     (
         ("model", "--precision", "bfloat16", "--engines", "eager"),
@@ -392,7 +405,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("options", "message"), REFUSALS)
 def test_refusals_come_before_anything_starts(tool, pids, monkeypatch, options, message):
-    monkeypatch.setattr(subjects, "missing", lambda packages: list(packages))
+    monkeypatch.setattr(network_benchmark, "missing", lambda packages: list(packages))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     told = tool("benchmark", *options)
     assert (told.code, told.out, told.err) == (2, "", f"error: {message}\n")
@@ -432,10 +445,13 @@ def test_what_peers_forbid_is_refused_first(tool, pids, monkeypatch):
 # ---- the plot
 
 
+PLAIN = [row.to_json() for row in ROWS]
+
+
 def test_the_plot_shows_every_network_once_the_fastest_first():
-    axes, listing = speed_plot(ROWS, 200.0).axes
+    axes, listing = speed_plot(PLAIN, 200.0).axes
     *points, line = [*axes.lines[1:], axes.lines[0]]
-    shown = sorted((row for row in ROWS if row["clips_per_s"]), key=lambda row: -row["clips_per_s"])
+    shown = sorted((row for row in PLAIN if row["clips_per_s"]), key=lambda row: -row["clips_per_s"])
     assert [(p.get_xdata()[0], p.get_ydata()[0]) for p in points] == [
         (row["gflop_per_clip"], row["clips_per_s"]) for row in shown
     ]
@@ -444,13 +460,13 @@ def test_the_plot_shows_every_network_once_the_fastest_first():
     assert line.get_label() == "best single layer, 200 GFLOP/s"
     texts = [text.get_text() for text in listing.texts]
     assert texts[5:10] == ["1", "net accelerate openvino", "4.50", "180", "8 x 224"]
-    assert [text for text in texts if text in {row["name"] for row in ROWS}] == [row["name"] for row in shown]
-    assert speed_plot(ROWS[:1], None).axes[0].get_legend() is None
+    assert [text for text in texts if text in {row["name"] for row in PLAIN}] == [row["name"] for row in shown]
+    assert speed_plot(PLAIN[:1], None).axes[0].get_legend() is None
 
 
 @pytest.mark.parametrize("aside", [1.0, 1.05, 1.15], ids=["above", "slanted", "beside"])
 def test_numbers_touch_neither_one_another_nor_a_point(aside):
-    rows = [{**ROWS[0], "clips_per_s": 4.0 - 0.01 * i, "gflop_per_clip": 40.0 / aside**i} for i in range(6)]
+    rows = [{**PLAIN[0], "clips_per_s": 4.0 - 0.01 * i, "gflop_per_clip": 40.0 / aside**i} for i in range(6)]
     axes = speed_plot(rows, None).axes[0]
     axes.figure.draw_without_rendering()
     boxes = [Text.get_window_extent(number) for number in axes.texts]  # without its line

@@ -7,11 +7,28 @@ import pytest
 import torch
 
 from helpers.videos import moving_square
-from video_rs.benchmarks import data_benchmark, data_calls, data_containers
-from video_rs.benchmarks.data_calls import DataCall, decode_decord, decode_pyav, decode_torchcodec, loader_of, needed
-from video_rs.benchmarks.data_doctor import probing_rates
-from video_rs.benchmarks.data_endurance import endure
-from video_rs.benchmarks.data_subjects import DECODING, DataSubject, data_ratios, data_subjects, data_table
+from video_rs.benchmarks import data_benchmark, data_calls, recordings
+from video_rs.benchmarks.data_benchmark import (
+    DATA_COLUMNS,
+    WAYS,
+    Files,
+    data_lines,
+    data_ratios,
+    data_subject,
+    data_subjects,
+)
+from video_rs.benchmarks.data_calls import (
+    DataRounds,
+    decode_decord,
+    decode_pyav,
+    decode_torchcodec,
+    loader_of,
+    needed_frames,
+)
+from video_rs.benchmarks.endurance import endure
+from video_rs.benchmarks.measuring import Row
+from video_rs.benchmarks.probing_rates import probing_rates
+from video_rs.benchmarks.table import table
 from video_rs.runtime.errors import InputError
 from video_rs.video import open_video
 from video_rs.video.encoding import write_video
@@ -28,19 +45,26 @@ def folder(tmp_path_factory):
     return folder
 
 
-def subject(folder, how, frames=8):
-    return DataSubject(f"{how} here", how, "originals", [str(folder / f"{i}.mp4") for i in range(2)], frames, 32)
+NOTHING = Files("originals", (), "")
+BY_METHOD = {data_subject(way, NOTHING, 8, 32).method: way for way in WAYS}
 
 
-def skip_unless_there(how):
-    if how not in {s.how for s in data_subjects({"originals": {"videos": [], "cache": ""}}, 8, 32, True)}:
-        pytest.skip(f"the library of {how!r} is not installed")
+def subject(folder, method, frames=8, videos=None):
+    videos = videos or tuple(str(folder / f"{i}.mp4") for i in range(2))
+    return data_subject(BY_METHOD[method], Files("originals", videos, ""), frames, 32)
+
+
+def skip_unless_there(method):
+    if method not in {s.method for s in data_subjects(NOTHING, 8, 32, True)}:
+        pytest.skip(f"the library of {method!r} is not installed")
 
 
 @pytest.mark.parametrize(
-    "how",
+    "method",
     [
-        *DECODING,
+        "decode pyav",
+        "decode torchcodec",
+        "decode decord",
         "ours pyav",
         "ours torchcodec",
         "ours, DataLoader",
@@ -50,29 +74,30 @@ def skip_unless_there(how):
         "plain PyAV loop",
     ],
 )
-def test_every_way_reads_on(folder, how, monkeypatch):
-    skip_unless_there(how)
+def test_every_way_reads_on(folder, method, monkeypatch):
+    skip_unless_there(method)
     monkeypatch.setattr(data_calls, "ROUND_SECONDS", 0.0)
-    call = DataCall(subject(folder, how))
-    assert call.first_clip_s > 0
-    assert call() > 0
-    call.stream.close()
+    rounds = DataRounds(subject(folder, method))
+    assert rounds.end()["first_clip_s"] > 0
+    [rate] = rounds.measure()["clips_per_s"]
+    assert rate > 0
+    rounds.stream.counts.close()
 
 
 def test_videos_that_cannot_be_read_end_the_benchmark(folder, tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"not a video")
-    call = DataCall(DataSubject("ours", "ours pyav", "originals", [str(tmp_path / "broken.mp4")], 8, 32))
+    rounds = DataRounds(subject(folder, "ours pyav", videos=(str(tmp_path / "broken.mp4"),)))
     with pytest.raises(InputError, match="no clip in 50 batches: the videos cannot be read this way"):
-        call()
-    call.stream.close()
+        rounds.measure()
+    rounds.stream.counts.close()
 
 
 @pytest.mark.parametrize("decode", [decode_pyav, decode_torchcodec, decode_decord])
-def test_decoding_alone_decodes_the_frames_of_training(folder, decode, monkeypatch):
+def test_decoding_alone_decodes_the_frames_of_training(folder, decode):
     skip_unless_there(decode.__name__.replace("_", " "))
-    draws = needed(subject(folder, "decode pyav"))
+    draws = needed_frames(subject(folder, "decode pyav"))
     assert [decode(*next(draws)) for _ in range(4)] == [1] * 4
-    first = [next(needed(subject(folder, "decode pyav"))) for _ in range(2)]
+    first = [next(needed_frames(subject(folder, "decode pyav"))) for _ in range(2)]
     assert first[0][0] == first[1][0]
     assert first[0][1].tolist() == first[1][1].tolist()
     assert len(first[0][1]) == 8
@@ -88,31 +113,32 @@ def test_ours_is_the_training_pipeline(folder):
 
 def test_original_and_prepared_files_have_their_caches(folder, tmp_path):
     files = data_benchmark.data_files(str(folder / "list.csv"), tmp_path, 32)
-    assert set(files) == {"originals", "prepared"}
-    for kind, where in files.items():
-        assert len(where["videos"]) == 2
-        with ProbeCache(where["cache"], read_only=True) as cache:
-            assert all(len(cache.index(video).pts) == 60 for video in where["videos"]), kind
-    assert files["originals"]["videos"] == [str(folder / f"{i}.mp4") for i in range(2)]
+    assert [some.kind for some in files] == ["originals", "prepared"]
+    for some in files:
+        assert len(some.videos) == 2
+        with ProbeCache(some.cache, read_only=True) as cache:
+            assert all(len(cache.index(video).pts) == 60 for video in some.videos), some.kind
+    assert files[0].videos == tuple(str(folder / f"{i}.mp4") for i in range(2))
 
 
 def test_rows_of_real_processes(folder, monkeypatch):
     chosen = [subject(folder, "decode pyav"), subject(folder, "ours pyav")]
     monkeypatch.setattr(data_benchmark, "data_subjects", lambda *_: chosen)
     said = []
-    rows = data_benchmark.measure_data({"originals": {}}, [8], 32, False, 2, said.append)
-    assert said == ["building decode pyav here", "building ours pyav here", "round 1 of 2", "round 2 of 2"]
-    assert [row["name"] for row in rows] == ["decode pyav here", "ours pyav here"]
-    assert all(row["clips_per_s"] > 0 and row["first_clip_s"] > 0 for row in rows)
+    rows = data_benchmark.measure_data([NOTHING], [8], 32, False, 2, said.append)
+    names = ["decode pyav, originals, 8 frames", "ours pyav, originals, 8 frames"]
+    assert said == [*(f"building {name}" for name in names), "round 1 of 2", "round 2 of 2"]
+    assert [row.subject.name for row in rows] == names
+    assert all(row.clips_per_s > 0 and row.more["first_clip_s"] > 0 for row in rows)
     # The second row counts its worker, too.
-    assert rows[1]["peak_memory_mb"] > rows[0]["peak_memory_mb"]
-    json.dumps(rows)
+    assert rows[1].peak_memory_mb > rows[0].peak_memory_mb
+    json.dumps([row.to_json() for row in rows])
 
 
 def test_many_clips_leave_nothing_behind(folder, monkeypatch):
-    monkeypatch.setattr("video_rs.benchmarks.data_endurance.SETTLED", 16)
+    monkeypatch.setattr("video_rs.benchmarks.endurance.SETTLED", 16)
     said = []
-    many = endure([str(folder / f"{i}.mp4") for i in range(2)], "", clips=40, frames=4, size=16, say=said.append)
+    many = endure([str(folder / f"{i}.mp4") for i in range(2)], "", clips=40, frames=4, size=16, report=said.append)
     assert (many["clips"], many["files_left"], many["processes_left"]) == (40, 0, 0)
     assert 0 < many["settled_mb"] <= many["most_mb"] * 1.5
     assert many["growth"] == pytest.approx(many["end_mb"] / many["settled_mb"] - 1)
@@ -129,10 +155,10 @@ def test_the_doctor_is_measured_with_each_number_of_processes(folder):
 
 
 def test_a_recording_is_measured_in_both_containers(monkeypatch):
-    monkeypatch.setattr(data_containers, "SECONDS", 2)
-    monkeypatch.setattr(data_containers, "CLIPS", 2)
+    monkeypatch.setattr(recordings, "SECONDS", 2)
+    monkeypatch.setattr(recordings, "CLIPS", 2)
     said = []
-    rows = data_containers.container_rates(0.1, 4, 16, 1, said.append)
+    rows = recordings.container_rates(0.1, 4, 16, 1, said.append)
     assert [(row["container"], row["minutes"], row["spread"]) for row in rows] == [("mp4", 0.1, 0), ("ts", 0.1, 0)]
     assert rows[0]["ratio"] == 1
     assert rows[1]["ratio"] == pytest.approx(rows[1]["clips_per_s"] / rows[0]["clips_per_s"])
@@ -140,17 +166,16 @@ def test_a_recording_is_measured_in_both_containers(monkeypatch):
 
 
 def test_the_recordings_show_the_same_frames(tmp_path, monkeypatch):
-    monkeypatch.setattr(data_containers, "SECONDS", 2)
-    paths = data_containers.recordings(tmp_path, 0.1)
+    monkeypatch.setattr(recordings, "SECONDS", 2)
+    paths = recordings.write_recordings(tmp_path, 0.1)
     with open_video(paths["mp4"]) as one, open_video(paths["ts"]) as other:
         assert one.num_frames == other.num_frames == 150
         assert torch.equal(one.frames([149, 3, 77]), other.frames([149, 3, 77]))
 
 
-def row(how, files, speed):
-    where = {"how": how, "files": files, "frames": 8}
-    numbers = {"clips_per_s": speed, "first_clip_s": 0.5, "peak_memory_mb": 1000.4, "spread": 0.031}
-    return {"name": f"{how}, {files}", **numbers, "subject": where}
+def row(method, files, speed):
+    subject = data_subject(BY_METHOD[method], Files(files, (), ""), 8, 32)
+    return Row(subject, speed, None, None, 1000.4, 0.031, 5, {"first_clip_s": 0.5})
 
 
 ROWS = [
@@ -183,17 +208,16 @@ def test_ratios_are_against_the_fastest_decoding_and_the_fastest_peer():
 def test_the_table_is_text():
     many = {"clips": 40, "settled_mb": 900.0, "end_mb": 909.0, "most_mb": 910.0, "growth": 0.01}
     result = {
-        "rows": ROWS[2:3],
-        "ratios": {"a / b": 0.9},
         "endurance": {**many, "clips_per_s": 77.7, "files_left": 0, "processes_left": 0},
         "containers": [
             {"container": "mp4", "minutes": 10, "clips_per_s": 20.0, "ratio": 1.0, "open_s": 0.5},
             {"container": "ts", "minutes": 10, "clips_per_s": 19.0, "ratio": 0.95, "open_s": 0.75},
         ],
         "doctor": [{"processes": 2, "files": 300, "files_per_s": 67.25, "spread": 0.1}],
-        "machine": {"processor": "AMD EPYC", "cores": 2, "torch": "2.14.1"},
     }
-    assert data_table(result).splitlines() == [
+    machine = {"gpu": None, "processor": "AMD EPYC", "cores": 2, "capability": "AVX", "torch": "2.14.1"}
+    text = table(ROWS[2:3], DATA_COLUMNS, {"a / b": 0.9}, data_lines(result), machine)
+    assert text.splitlines() == [
         "           files      frames  clips/s  first clip s   MiB  spread",
         "ours pyav  originals       8     9.00          0.50  1000      3%",
         "",
@@ -209,7 +233,7 @@ def test_the_table_is_text():
         "  20.0 clips/s, mp4 (1.000 of mp4), 0.50 s for the first clip",
         "  19.0 clips/s, ts  (0.950 of mp4), 0.75 s for the first clip",
         "",
-        "AMD EPYC, 2 cores, torch 2.14.1",
+        "AMD EPYC, 2 cores, AVX, torch 2.14.1",
     ]
 
 

@@ -7,18 +7,22 @@ import torch
 
 from helpers.videos import moving_square
 from video_rs.benchmarks import loop_calls
-from video_rs.benchmarks.loop_calls import LoopCall
-from video_rs.benchmarks.loop_subjects import (
+from video_rs.benchmarks.loop_benchmark import (
     AVERAGED,
     BARE,
-    LOOP,
+    IN_MEMORY,
+    LOOP_COLUMNS,
     MEANINGS,
-    OURS,
-    THEIRS,
+    ON_FILES,
+    PEER_LOOP,
+    loop_lines,
     loop_ratios,
     loop_subjects,
-    loop_table,
 )
+from video_rs.benchmarks.loop_calls import LoopRounds
+from video_rs.benchmarks.measuring import Row
+from video_rs.benchmarks.subject import LOOP, OURS, Subject
+from video_rs.benchmarks.table import table
 from video_rs.models import create_model
 from video_rs.video.encoding import write_video
 
@@ -35,33 +39,33 @@ def folder(tmp_path_factory):
     return folder
 
 
-def subject(how, videos=()):
-    network = "r3d_rs_tiny"
-    return next(s for s in loop_subjects(network, list(videos), True, 1, CLIP) if s.how == how)
+def subject(way, videos=()):
+    return next(s for s in loop_subjects("r3d_rs_tiny", list(videos), True, 1, CLIP) if s.way == way)
 
 
 def test_the_rows_and_their_networks():
-    assert [s.how for s in loop_subjects("r3d_rs_tiny", [], False, 2, CLIP)] == [BARE, LOOP, AVERAGED, OURS]
-    peer = subject(THEIRS)
+    rows = loop_subjects("r3d_rs_tiny", [], False, 2, CLIP)
+    assert [s.name for s in rows] == [BARE, IN_MEMORY, AVERAGED, ON_FILES]
+    peer = subject(PEER_LOOP)
     assert (peer.network, peer.has_our_settings, peer.workers) == ("pytorchvideo slow_r50", False, 1)
-    assert all(subject(how).has_our_settings for how in MEANINGS if how != THEIRS)
+    assert all(subject(way).has_our_settings for way in MEANINGS if way not in (PEER_LOOP, BARE))
 
 
-@pytest.mark.parametrize("how", [OURS, LOOP])
-def test_a_round_of_ours_takes_four_steps(folder, how):
-    call = LoopCall(subject(how, [str(folder / f"{i}.mp4") for i in range(2)]))
+@pytest.mark.parametrize("way", [ON_FILES, IN_MEMORY])
+def test_a_round_of_ours_takes_four_steps(folder, way):
+    rounds = LoopRounds(subject(way, [str(folder / f"{i}.mp4") for i in range(2)]))
     for taken in (4, 8):
-        answer = call()
+        answer = rounds.measure()
         assert len(answer["seconds"]) == loop_calls.ROUND_STEPS == 4
-        assert call.run.step.number == taken
-        assert 0 <= answer["data_wait"] <= 1
-    assert (call.run.step.average is not None) == (how == OURS)
+        assert rounds.loop.step.number == taken
+        assert 0 <= answer["data_wait"][0] <= 1
+    assert (rounds.loop.step.average is not None) == (way == ON_FILES)
 
 
-@pytest.mark.parametrize("how", [BARE, THEIRS])
-def test_a_round_of_the_others_takes_four_steps(folder, how, monkeypatch):
+@pytest.mark.parametrize("way", [BARE, PEER_LOOP])
+def test_a_round_of_the_others_takes_four_steps(folder, way, monkeypatch):
     """Every weight moves; the peer is a smaller one, of which the clip is not too small."""
-    monkeypatch.setattr(loop_calls, "network_of", lambda _: create_model("r3d_rs_tiny", 400, width=0.125))
+    monkeypatch.setattr(loop_calls, "network_on_device", lambda _: create_model("r3d_rs_tiny", 400, width=0.125))
     steps = []
     step = torch.optim.SGD.step
 
@@ -70,7 +74,7 @@ def test_a_round_of_the_others_takes_four_steps(folder, how, monkeypatch):
         return step(optimizer, *arguments)
 
     monkeypatch.setattr(torch.optim.SGD, "step", counted)
-    answer = LoopCall(subject(how, [str(folder / f"{i}.mp4") for i in range(2)]))()
+    answer = LoopRounds(subject(way, [str(folder / f"{i}.mp4") for i in range(2)])).measure()
     assert len(answer["seconds"]) == len(steps) == 4
     start = create_model("r3d_rs_tiny", 400, width=0.125)
     shapes = [p.shape for group in steps[0].param_groups for p in group["params"]]
@@ -79,34 +83,31 @@ def test_a_round_of_the_others_takes_four_steps(folder, how, monkeypatch):
 
 
 def test_a_checkpoint_is_written_in_the_round_that_is_to_have_one():
-    call = LoopCall(subject(AVERAGED))
-    answer = call()
-    assert isinstance(answer["checkpoint_s"], float)
-    written = torch.load(call.run.writer.last, weights_only=True)
+    rounds = LoopRounds(subject(AVERAGED))
+    answer = rounds.measure()
+    assert isinstance(answer["checkpoint_s"][0], float)
+    written = torch.load(rounds.loop.writer.last, weights_only=True)
     assert written["step"] == 4
     assert set(written) == {"model", "ema", "optimizer", "scaler", "step"}
-    assert call.run.step.number == 8
+    assert rounds.loop.step.number == 8
+
+
+def made_up(way, clips_per_s, gflops_per_s, **more):
+    subject = Subject(LOOP, OURS, way, 2, 8, 224, network="net")
+    return Row(subject, clips_per_s, 1.0, gflops_per_s, 1000.0, 0.02, 4, {"data_wait": 0.031, **more})
 
 
 ROWS = [
-    {"name": BARE, "clips_per_s": 1.0, "gflops_per_s": 100.0},
-    {"name": LOOP, "clips_per_s": 0.98, "gflops_per_s": 98.0},
-    {"name": AVERAGED, "clips_per_s": 0.8, "gflops_per_s": 80.0, "checkpoint_s": 5.0},
-    {"name": OURS, "clips_per_s": 0.75, "gflops_per_s": 75.0},
-    {"name": THEIRS, "clips_per_s": 0.25, "gflops_per_s": 50.0},
+    made_up(BARE, 1.0, 100.0),
+    made_up(IN_MEMORY, 0.98, 98.0),
+    made_up(AVERAGED, 0.8, 80.0, checkpoint_s=5.0),
+    made_up(ON_FILES, 0.75, 75.0),
+    made_up(PEER_LOOP, 0.25, 50.0),
 ]
 
 
-def rows(count):
-    more = {"gflop_per_clip": 1.0, "peak_memory_mb": 1000.0, "spread": 0.02, "data_wait": 0.031}
-    return [
-        {**row, **more, "subject": {"batch": 2, "frames": 8, "size": 224, "network": "net", "how": row["name"]}}
-        for row in ROWS[:count]
-    ]
-
-
 def test_ratios():
-    found = loop_ratios(rows(5))
+    found = loop_ratios(ROWS)
     assert found == {
         "time of a step, our loop / bare step": pytest.approx(1 / 0.98),
         "time of a step, our loop, EMA / bare step": pytest.approx(1.25),
@@ -115,13 +116,13 @@ def test_ratios():
         "GFLOP/s, our run / pytorchvideo loop": 1.5,
         "clips/s, our run / pytorchvideo loop": 3.0,
     }
-    assert list(loop_ratios(rows(4))) == list(found)[:3]
+    assert list(loop_ratios(ROWS[:4])) == list(found)[:3]
 
 
 def test_the_table_to_the_letter():
-    machine = {"processor": "AMD EPYC", "cores": 2, "torch": "2.14.1"}
-    result = {"rows": rows(2), "ratios": {"time": 1.0204}, "machine": machine}
-    assert loop_table(result).splitlines() == [
+    machine = {"gpu": None, "processor": "AMD EPYC", "cores": 2, "capability": "AVX", "torch": "2.14.1"}
+    text = table(ROWS[:2], LOOP_COLUMNS, {"time": 1.0204}, loop_lines(ROWS[:2]), machine)
+    assert text.splitlines() == [
         "           network         clip  clips/s  GFLOP/s  data wait   MiB  spread",
         "bare step  net      2 x 8 x 224    1.000    100.0       3.1%  1000      2%",
         "our loop   net      2 x 8 x 224    0.980     98.0       3.1%  1000      2%",
@@ -129,21 +130,22 @@ def test_the_table_to_the_letter():
         " 1.020  time",
         "",
         "bare step: forward, backward, optimizer; one batch in memory",
-        "our loop: our trainer and loop without EMA; batches in memory",
+        "our loop: our step and loop without EMA; batches in memory",
         "",
-        "AMD EPYC, 2 cores, torch 2.14.1",
+        "AMD EPYC, 2 cores, AVX, torch 2.14.1",
     ]
 
 
 def test_from_the_command_line(tool, folder, tmp_path):
     options = ("--network", "r3d_rs_tiny", "--size", 32, "--frames", 4, "--rounds", 1, "--json", tmp_path / "a.json")
-    done = tool("benchmark", "train", "--list", folder / "list.csv", *options)
+    done = tool("benchmark", "loop", "--list", folder / "list.csv", *options)
     assert done.code == 0, done.err
     result = json.loads((tmp_path / "a.json").read_text())
-    assert [row["name"] for row in result["rows"]] == [BARE, LOOP, AVERAGED, OURS]
+    assert [row["name"] for row in result["rows"]] == [BARE, IN_MEMORY, AVERAGED, ON_FILES]
     for row in result["rows"]:
         assert row["gflops_per_s"] == pytest.approx(row["clips_per_s"] * row["gflop_per_clip"])
         assert (row["calls"], row["subject"]["videos"]) == (4, 2)
-    assert done.out.startswith(loop_table(result))
-    refused = tool("benchmark", "train", "--list", folder / "list.csv", "--plot", tmp_path / "a.png")
-    assert (refused.code, refused.err) == (2, "error: --plot is for model and train without --list; leave it out\n")
+    for name, value in result["ratios"].items():
+        assert f"{value:6.3f}  {name}\n" in done.out
+    refused = tool("benchmark", "loop", "--list", folder / "list.csv", "--plot", tmp_path / "a.png")
+    assert (refused.code, refused.err) == (2, "error: --plot is for model and train; leave it out\n")

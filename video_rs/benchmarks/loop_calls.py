@@ -1,4 +1,4 @@
-"""A training loop as a function that measures one round of it: seconds of each step, and what else belongs to it."""
+"""Training loops as rounds of some steps each: seconds of every step, and what else belongs to a round."""
 
 import contextlib
 import itertools
@@ -6,16 +6,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional
 
-from video_rs.benchmarks import data_calls
-from video_rs.benchmarks.calls import PRECISIONS, network_of, precision_of, timed
-from video_rs.benchmarks.data_subjects import DataSubject
-from video_rs.benchmarks.loop_subjects import AVERAGED, BARE, LOOP, OURS, THEIRS, LoopSubject
-from video_rs.benchmarks.subjects import CLASSES
+from video_rs.benchmarks.data_calls import loader_of
+from video_rs.benchmarks.data_peers import pytorchvideo_batches
+from video_rs.benchmarks.loop_benchmark import AVERAGED, BARE, IN_MEMORY, ON_FILES, PEER_LOOP
+from video_rs.benchmarks.network_calls import PRECISIONS, autocast, network_on_device, timed
+from video_rs.benchmarks.networks import CLASSES
+from video_rs.benchmarks.subject import Subject
 from video_rs.data.loader import ClipBatch
 from video_rs.data.transforms import to_float
 from video_rs.engine.average import Ema
@@ -31,28 +32,54 @@ from video_rs.runtime.errors import Stopped
 
 ROUND_STEPS = 4
 RATE = 1e-3
+# More steps than anybody takes.
+ENDLESS = 10**9
 
 
-class LoopCall:
-    """One round of :data:`ROUND_STEPS`: -> ``seconds`` of each, the share of them spent on waiting for data, and, for
-    our loop with EMA, the seconds that a checkpoint at its start adds to a second round.
+class Steps(NamedTuple):
+    """What a round took.
+
+    Attributes:
+        seconds: of each step.
+        waited: seconds of them that were spent on waiting for data.
     """
 
-    def __init__(self, subject: LoopSubject):
-        self.subject = subject
-        self.run: Callable[[], tuple[list[float], float]] = WAYS[subject.how](subject)
+    seconds: list[float]
+    waited: float
 
-    def __call__(self) -> dict[str, Any]:
-        seconds, waited = self.run()
-        answer = {"seconds": seconds, "data_wait": waited / sum(seconds)}
-        if self.subject.how == AVERAGED:
-            with_one, _ = self.run(checkpoint=True)
-            answer["checkpoint_s"] = sum(with_one) - sum(seconds)
+
+class LoopRounds:
+    """Rounds of one loop: ``seconds`` of each step, ``data_wait``, and for our loop with EMA ``checkpoint_s``.
+
+    That is the seconds that a checkpoint at its start adds to a second round.
+    """
+
+    def __init__(self, subject: Subject):
+        self.subject = subject
+        self.loop: Callable[..., Steps] = LOOPS[subject.way](subject)
+
+    def warm_up(self) -> None:
+        """Take two rounds."""
+        self.measure()
+        self.measure()
+
+    def measure(self) -> dict[str, list[float]]:
+        """Take one round."""
+        steps = self.loop()
+        total = sum(steps.seconds)
+        answer = {"seconds": steps.seconds, "data_wait": [steps.waited / total]}
+        if self.subject.way == AVERAGED:
+            with_checkpoint = self.loop(checkpoint=True)
+            answer["checkpoint_s"] = [sum(with_checkpoint.seconds) - total]
         return answer
 
+    def end(self) -> dict[str, float]:
+        """Return nothing more."""
+        return {}
 
-def memory_batches(subject: LoopSubject) -> Iterator[ClipBatch]:
-    """The same random batch again and again, uint8."""
+
+def memory_batches(subject: Subject) -> Iterator[ClipBatch]:
+    """Yield the same random batch again and again, uint8."""
     shape = (subject.batch, 3, subject.frames, subject.size, subject.size)
     clips = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     return itertools.repeat(ClipBatch(clips, torch.arange(subject.batch) % CLASSES, subject.batch, [], []))
@@ -61,22 +88,22 @@ def memory_batches(subject: LoopSubject) -> Iterator[ClipBatch]:
 class BareStep:
     """Nothing but what every training step has."""
 
-    def __init__(self, subject: LoopSubject):
+    def __init__(self, subject: Subject):
         self.subject = subject
         batch = next(memory_batches(subject))
         self.clips = to_float(batch.clips, memory_format=torch.channels_last_3d).to(subject.device)
         self.labels = batch.labels.to(subject.device)
-        self.network = network_of(subject).train()
+        self.network = network_on_device(subject).train()
         groups = parameter_groups(self.network, self.network.weight_decay_names(), 4e-5)
         self.optimizer = sgd(groups, momentum=0.9, nesterov=True)
         set_learning_rate(self.optimizer, RATE)
 
-    def __call__(self) -> tuple[list[float], float]:
-        return [timed(self.step, self.subject.device) for _ in range(ROUND_STEPS)], 0.0
+    def __call__(self) -> Steps:
+        return Steps([timed(self._step, self.subject.device) for _ in range(ROUND_STEPS)], waited=0.0)
 
-    def step(self) -> None:
-        """Forward, backward, optimizer."""
-        with precision_of(self.subject):
+    def _step(self) -> None:
+        """Take one step: forward, backward, optimizer."""
+        with autocast(self.subject):
             logits = self.network(self.clips)
         functional.cross_entropy(logits.float(), self.labels, label_smoothing=0.1).backward()
         self.optimizer.step()
@@ -84,108 +111,156 @@ class BareStep:
 
 
 class OurLoop:
-    """:func:`fit` over a stream of batches that goes on from round to round."""
+    """:func:`fit` over a stream of batches that goes on from round to round.
 
-    def __init__(self, subject: LoopSubject, batches: Iterator[ClipBatch], averaged: bool, ahead: int = 0):
-        network = network_of(subject)
-        optimizer = sgd(parameter_groups(network, network.weight_decay_names(), 4e-5), momentum=0.9, nesterov=True)
+    Args:
+        subject: what is measured.
+        batches: an endless stream.
+        averaged: whether there is an average of the weights.
+        ahead: batches that are read while others have their turn; they go first, unmeasured.
+    """
+
+    def __init__(self, subject: Subject, batches: Iterator[ClipBatch], averaged: bool, ahead: int = 0):
+        self.batches = batches
+        self.ahead = ahead
+        # A run logs every ten steps; nothing else is ever due.
         self.plan = Plan(
-            total_steps=10**9,
+            total_steps=ENDLESS,
             batch_size=subject.batch,
-            num_samples=10**9,
-            log_steps=10,  # as a run's
-            validation_epochs=10**9,
-            checkpoint_steps=10**9,
+            num_samples=ENDLESS,
+            log_steps=10,
+            validation_epochs=ENDLESS,
+            checkpoint_steps=ENDLESS,
         )
-        device = torch.device(subject.device)
-
-        def prepare(clips: torch.Tensor) -> torch.Tensor:
-            return to_float(clips.to(device), memory_format=torch.channels_last_3d)
-
-        self.step = Step(
-            network,
-            optimizer,
-            Classification(SoftmaxLoss(CLASSES, 0.1), prepare),
-            Schedule(RATE, self.plan.total_steps),
-            average=Ema(network, 0.9999) if averaged else None,
-            precision=PRECISIONS[subject.precision],
-        )
-        self.batches, self.ahead = batches, ahead
+        self.step = our_step(subject, averaged)
         self.folder = tempfile.TemporaryDirectory()
         self.writer = CheckpointWriter(Path(self.folder.name) / "last.pth")
 
-    def __call__(self, checkpoint: bool = False) -> tuple[list[float], float]:
-        for _ in range(self.ahead):  # what was read while others had their turn
+    def __call__(self, checkpoint: bool = False) -> Steps:
+        for _ in range(self.ahead):
             next(self.batches)
-        seconds, waits, last = [], [], [time.perf_counter()]
-
-        def waited_for() -> Iterator[ClipBatch]:
-            while True:
-                asked = time.perf_counter()
-                batch = next(self.batches)
-                waits.append(time.perf_counter() - asked)
-                yield batch
-
-        def after_a_step() -> bool:
-            now = time.perf_counter()
-            seconds.append(now - last[0])
-            last[0] = now
-            return len(seconds) == ROUND_STEPS
-
+        clock = StepClock(self.batches)
         if checkpoint:
             self.writer.write(self.step.state_dict())
+
+        hooks = Hooks(*[lambda *_: None] * 5, should_stop=clock.ends_step)
         with contextlib.suppress(Stopped):
-            hooks = Hooks(*[lambda *_: None] * 5, should_stop=after_a_step)
-            fit(self.step, waited_for(), self.plan, hooks, FailureLimit(1.0, self.plan.num_samples), NonFiniteLimit())
-        if checkpoint:  # what it still takes is part of its cost
+            fit(self.step, clock.waited_for(), self.plan, hooks, FailureLimit(1.0, ENDLESS), NonFiniteLimit())
+
+        # What writing still takes after the last step is part of its cost.
+        if checkpoint:
             self.writer.wait()
-            seconds[-1] += time.perf_counter() - last[0]
-        return seconds, sum(waits)
+            clock.add_to_last_step()
+        return Steps(clock.seconds, clock.waited)
 
 
-def in_memory(subject: LoopSubject) -> OurLoop:
-    """Our loop without files."""
-    return OurLoop(subject, memory_batches(subject), subject.how == AVERAGED)
+class StepClock:
+    """Times the steps of a round, and what they wait for.
+
+    Args:
+        batches: that the steps take.
+
+    Attributes:
+        seconds: of each step.
+        waited: seconds spent on waiting for batches.
+    """
+
+    def __init__(self, batches: Iterator[ClipBatch]):
+        self.batches = batches
+        self.seconds: list[float] = []
+        self.waited = 0.0
+        self._last = time.perf_counter()
+
+    def waited_for(self) -> Iterator[ClipBatch]:
+        """Yield the batches."""
+        while True:
+            asked = time.perf_counter()
+            batch = next(self.batches)
+            self.waited += time.perf_counter() - asked
+            yield batch
+
+    def ends_step(self) -> bool:
+        """Take in that a step is over; return whether the round is."""
+        now = time.perf_counter()
+        self.seconds.append(now - self._last)
+        self._last = now
+        return len(self.seconds) == ROUND_STEPS
+
+    def add_to_last_step(self) -> None:
+        """Count the time since the last step as part of it."""
+        self.seconds[-1] += time.perf_counter() - self._last
 
 
-def on_files(subject: LoopSubject) -> OurLoop:
-    """Our loop on our loader, as training builds it."""
-    loader = data_calls.loader_of(_reading(subject, "ours pyav"), subject.batch, subject.workers)
-    ahead = max(2 * subject.batch, 2 * subject.workers) // subject.batch
-    return OurLoop(subject, iter(loader), True, ahead)
+def our_step(subject: Subject, averaged: bool) -> Step:
+    """Return the training step of a run."""
+    network = network_on_device(subject)
+    device = torch.device(subject.device)
 
+    def prepare(clips: torch.Tensor) -> torch.Tensor:
+        return to_float(clips.to(device), memory_format=torch.channels_last_3d)
 
-def theirs(subject: LoopSubject) -> Callable[[], tuple[list[float], float]]:
-    """As a first script has it: DataLoader, network, cross-entropy, SGD."""
-    batches, ahead = data_calls.pytorchvideo_batches(
-        _reading(subject, "pytorchvideo pyav"), subject.batch, subject.workers
+    return Step(
+        network,
+        sgd(parameter_groups(network, network.weight_decay_names(), 4e-5), momentum=0.9, nesterov=True),
+        Classification(SoftmaxLoss(CLASSES, 0.1), prepare),
+        Schedule(RATE, ENDLESS),
+        average=Ema(network, 0.9999) if averaged else None,
+        precision=PRECISIONS[subject.precision],
     )
-    network = network_of(subject).train()
-    optimizer = torch.optim.SGD(network.parameters(), lr=RATE, momentum=0.9, weight_decay=4e-5)
-    loss = torch.nn.CrossEntropyLoss()
 
-    def run() -> tuple[list[float], float]:
-        for _ in range(ahead):
-            next(batches)
-        seconds, waited = [], 0.0
+
+def loop_in_memory(subject: Subject) -> OurLoop:
+    """Return our loop without files."""
+    return OurLoop(subject, memory_batches(subject), averaged=subject.way == AVERAGED)
+
+
+def loop_on_files(subject: Subject) -> OurLoop:
+    """Return our loop on our loader, as training builds it."""
+    loader = loader_of(subject, subject.batch, subject.workers)
+    ahead = max(2 * subject.batch, 2 * subject.workers) // subject.batch
+    return OurLoop(subject, iter(loader), averaged=True, ahead=ahead)
+
+
+class PeerLoop:
+    """A first script: DataLoader, network, cross-entropy, SGD."""
+
+    def __init__(self, subject: Subject):
+        self.subject = subject
+        self.batches, self.ahead = pytorchvideo_batches(subject, subject.batch, subject.workers)
+        self.network = network_on_device(subject).train()
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=RATE, momentum=0.9, weight_decay=4e-5)
+        self.loss = torch.nn.CrossEntropyLoss()
+
+    def __call__(self) -> Steps:
+        for _ in range(self.ahead):
+            next(self.batches)
+
+        seconds = []
+        waited = 0.0
         for _ in range(ROUND_STEPS):
             started = time.perf_counter()
-            batch = next(batches)
+            batch = next(self.batches)
             waited += time.perf_counter() - started
-            with precision_of(subject):
-                value = loss(network(batch["video"].to(subject.device) / 255), batch["label"].to(subject.device))
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-            value.item()  # printed by everybody
+            self._step(batch)
             seconds.append(time.perf_counter() - started)
-        return seconds, waited
+        return Steps(seconds, waited)
 
-    return run
+    def _step(self, batch: dict) -> None:
+        device = self.subject.device
+        with autocast(self.subject):
+            logits = self.network(batch["video"].to(device) / 255)
+            value = self.loss(logits, batch["label"].to(device))
+        self.optimizer.zero_grad()
+        value.backward()
+        self.optimizer.step()
+        # Everybody prints the loss.
+        value.item()
 
 
-def _reading(subject: LoopSubject, how: str) -> DataSubject:
-    return DataSubject(subject.name, how, "originals", subject.videos, subject.frames, subject.size)
-
-
-WAYS = {BARE: BareStep, LOOP: in_memory, AVERAGED: in_memory, OURS: on_files, THEIRS: theirs}
+LOOPS = {
+    BARE: BareStep,
+    IN_MEMORY: loop_in_memory,
+    AVERAGED: loop_in_memory,
+    ON_FILES: loop_on_files,
+    PEER_LOOP: PeerLoop,
+}

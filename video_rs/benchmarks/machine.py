@@ -1,7 +1,6 @@
 """What numbers were measured on, and how long the package takes to come up there."""
 
 import contextlib
-import os
 import platform
 import statistics
 import subprocess
@@ -11,23 +10,24 @@ from typing import Any
 import torch
 
 from video_rs.benchmarks.process import bare_environment
+from video_rs.runtime.workers import usable_cores
 
 
-def machine(device: str) -> dict[str, Any]:
-    """What the numbers were measured on; the GPU is named if ``device`` is "cuda"."""
+def describe_machine(device: str) -> dict[str, Any]:
+    """Return what numbers are measured on; the GPU is named if ``device`` is "cuda"."""
     return {
-        "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": processor_name(),
+        "cores": usable_cores(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
-        "system": platform.platform(),
-        "python": platform.python_version(),
         "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "system": platform.platform(),
     }
 
 
-def processor() -> str:
-    """The processor's name."""
+def processor_name() -> str:
+    """Return the processor's name; Python's own answer is the architecture on many Linux systems."""
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
         for line in lines:
             if line.startswith("model name"):
@@ -36,11 +36,18 @@ def processor() -> str:
 
 
 def creation_seconds(network: str, repeats: int) -> float:
-    """Importing video_rs and creating a network, after torch and torchvision are imported; median of processes."""
+    """Return the seconds to import video_rs and create a network, after torch and torchvision are imported.
+
+    It is the median over ``repeats`` processes.
+    """
     code = (
         "import time, torch, torchvision; started = time.perf_counter(); import video_rs; "
         f"video_rs.create_model({network!r}); print(time.perf_counter() - started)"
     )
-    how = {"env": bare_environment(), "stdout": subprocess.PIPE, "text": True, "check": True}
-    runs = [subprocess.run([sys.executable, "-c", code], **how) for _ in range(repeats)]
-    return statistics.median(float(run.stdout) for run in runs)
+    seconds = []
+    for _ in range(repeats):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=bare_environment(), stdout=subprocess.PIPE, text=True, check=True
+        )
+        seconds.append(float(done.stdout))
+    return statistics.median(seconds)

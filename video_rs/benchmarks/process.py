@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from video_rs.benchmarks.subjects import Subject
+from video_rs.benchmarks.subject import Subject
 from video_rs.runtime.errors import InputError
 
 # What somebody may have set to make PyTorch faster or slower. Ours sets what it needs itself, as the tools do.
@@ -33,7 +33,7 @@ SETTINGS = (
 
 
 def bare_environment() -> dict[str, str]:
-    """This process's environment without :data:`SETTINGS`."""
+    """Return this process's environment without :data:`SETTINGS`."""
     return {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
 
 
@@ -41,14 +41,22 @@ class Process:
     """One subject's process: :mod:`video_rs.benchmarks.worker`. It starts at once; :meth:`wait_until_warm` is next.
 
     Every method but ``close`` raises InputError if the process refuses, fails or dies.
+
+    Args:
+        subject: what is measured.
+        name: what it is called in errors.
+
+    Attributes:
+        warm_memory_mb: peak memory after two calls, in MiB; None where the system hides it.
     """
 
-    def __init__(self, subject: Subject):
-        self.subject = subject
+    def __init__(self, subject: Subject, name: str):
+        self.name = name
+        self.warm_memory_mb: float | None = None
         command = [sys.executable, "-m", "video_rs.benchmarks.worker", json.dumps(dataclasses.asdict(subject))]
         # A file, not a pipe: nobody reads it while the process runs, and a full pipe would stop it.
         self.errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - close() closes it
-        # In a session of its own, so that close() reaches what it started too: compilers.
+        # The process has a session of its own, so that close() reaches what it started, too: compilers, readers.
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -60,23 +68,24 @@ class Process:
         )
 
     def wait_until_warm(self) -> None:
-        """Returns once the subject is built and called twice; ``warm_memory_mb`` is its peak memory until then."""
-        self.warm_memory_mb: float | None = self._answer()["peak_memory_mb"]
+        """Return once the subject is built and called twice."""
+        self.warm_memory_mb = self._answer()["peak_memory_mb"]
 
     def measure(self) -> dict[str, list[float]]:
-        """One round: ``{"seconds"}`` of each call, or ``{"rates"}`` of single layers in GFLOP/s."""
-        with contextlib.suppress(BrokenPipeError):  # it is dead: _answer() says why
+        """Return the numbers of one round, lists by their names."""
+        # A process that is dead says why in its answer.
+        with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write("go\n")
             self.process.stdin.flush()
         return self._answer()
 
     def end(self) -> dict[str, float | None]:
-        """Ends the process: -> ``peak_memory_mb``, None where the system hides it; for data also ``first_clip_s``."""
+        """End the process; return ``peak_memory_mb``, None where the system hides it, and what else belongs to it."""
         self.process.stdin.close()
         return self._answer()
 
     def close(self) -> None:
-        """Kills the process and what it started, whatever they do."""
+        """Kill the process and what it started, whatever they do."""
         # The process has not been waited for, so nobody else can have its number.
         with contextlib.suppress(OSError):
             if os.name == "posix":
@@ -84,6 +93,7 @@ class Process:
             else:
                 self.process.kill()
         self.process.wait()
+
         for file in (self.process.stdin, self.process.stdout, self.errors):
             with contextlib.suppress(BrokenPipeError):
                 file.close()
@@ -92,26 +102,35 @@ class Process:
         line = self.process.stdout.readline()
         answer = json.loads(line) if line else {"error": self._last_words()}
         if "error" in answer:
-            raise InputError(f"{self.subject.name} cannot be measured: {answer['error']}")
+            raise InputError(f"{self.name} cannot be measured: {answer['error']}")
         return answer
 
     def _last_words(self) -> str:
-        """Why a process that did not say so has ended."""
+        """Return why a process has ended that did not say so."""
         code = self.process.wait()
         if code == -signal.SIGKILL:
             return "its process was killed, most likely because memory ran out; take a smaller --batch"
+
         self.errors.seek(0)
-        return " ".join(self.errors.read().strip().splitlines()[-1:]) or f"its process ended with code {code}"
+        lines = self.errors.read().strip().splitlines()
+        return lines[-1] if lines else f"its process ended with code {code}"
 
 
 @contextlib.contextmanager
-def started(subjects: Sequence[Subject], say: Callable[[str], None]) -> Iterator[list[Process]]:
-    """A process for each subject, built one after the other; at the end none is left, whatever happened."""
+def started(subjects: Sequence[Subject], report: Callable[[str], None], suffix: str = "") -> Iterator[list[Process]]:
+    """Start a process for each subject, one after the other; at the end none is left, whatever happened.
+
+    Args:
+        subjects: what to measure.
+        report: takes lines of progress.
+        suffix: of the subjects' names.
+    """
     processes: list[Process] = []
     try:
         for subject in subjects:
-            say(f"building {subject.name}")
-            processes.append(Process(subject))
+            name = f"{subject.name}{suffix}"
+            report(f"building {name}")
+            processes.append(Process(subject, name))
             processes[-1].wait_until_warm()
         yield processes
     finally:

@@ -1,4 +1,4 @@
-"""Measure speed and memory of networks (model), optimizer steps or whole loops (train), and reading clips (data).
+"""Measure speed and memory of networks (model), optimizer steps (train), training loops and reading clips (data).
 
 Prints a table and ratios to the peers. Every subject runs in a process of its own, all of them in turn. Leave the
 machine to it alone.
@@ -22,17 +22,19 @@ CODES = {0: "measured", 2: "the input was refused: one line says why", 143: "sto
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("what", choices=("model", "train", "data"), help="forward passes, steps, or reading")
+    parser.add_argument(
+        "what",
+        choices=("model", "train", "loop", "data"),
+        help="forward passes, steps, whole training loops, or reading",
+    )
     parser.add_argument("--peers", action="store_true", help="also networks of pytorchvideo and torchvision")
     parser.add_argument(
         "--network",
         default="r3d_rs_50",
         metavar="NAME",
-        help="for model and train; video-rs models lists them (default: %(default)s)",
+        help="for all but data; video-rs models lists them (default: %(default)s)",
     )
-    parser.add_argument(
-        "--batch", type=int, metavar="CLIPS", help="of a call (default: 1 forward, 2 in training, 4 for data)"
-    )
+    parser.add_argument("--batch", type=int, metavar="CLIPS", help="of a call (default: 1 forward, 2 in training)")
     parser.add_argument("--frames", type=int, nargs="+", help="of a clip (default: 8, and for data 8 16 32)")
     parser.add_argument("--size", type=int, default=224, metavar="PIXELS", help="of a side (default: %(default)s)")
     parser.add_argument(
@@ -58,8 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--list",
         default="",
-        help="videos, one recording's worth each, no shards: data reads them, train runs whole loops (default: none; "
-        "train takes steps on random clips)",
+        help="for data and loop: the videos to read, a file each, no shards",
     )
     parser.add_argument(
         "--prepared",
@@ -105,8 +106,8 @@ def run(args: argparse.Namespace) -> None:
         signal.signal(kind, lambda *_: sys.exit(cli.TERMINATED))
     for option, path in (("--json", args.json), ("--plot", args.plot)):
         check_output(option, path)
-    whole_loops = args.what == "train" and args.list
-    result, text = data(args) if args.what == "data" else loops(args) if whole_loops else networks(args)
+
+    result, text = KINDS[args.what](args)
     print(text)
     if args.json:
         from video_rs.runtime.atomic import write_json
@@ -115,76 +116,110 @@ def run(args: argparse.Namespace) -> None:
 
 
 def networks(args: argparse.Namespace) -> tuple[dict, str]:
-    """Forward passes, or optimizer steps: the JSON and the table; the plot is written here."""
-    from video_rs.benchmarks import benchmark, machine
-    from video_rs.benchmarks.speed_table import best_layer, ratios, table
-    from video_rs.benchmarks.subjects import subjects_of
+    """Return the JSON and the table of forward passes, or of optimizer steps; the plot is written here."""
+    from video_rs.benchmarks import network_benchmark
+    from video_rs.benchmarks.machine import creation_seconds, describe_machine
+    from video_rs.benchmarks.subject import FORWARD, TRAIN
+    from video_rs.benchmarks.table import table
     from video_rs.reports.plots import png
     from video_rs.reports.speed_plot import speed_plot
 
+    refuse(args.list, "--list is for data and loop; leave it out")
     clip = clip_of(args)
-    subjects = subjects_of(args.what, args.network, args.peers, engines_of(args, clip), clip)
-    rows = benchmark.measure_rows(subjects, args.rounds, say)
-    result = {"machine": machine.machine(clip["device"]), "rows": rows, "ratios": ratios(rows, args.network)}
+    kind = {"model": FORWARD, "train": TRAIN}[args.what]
+    subjects = network_benchmark.network_subjects(kind, args.network, args.peers, engines_of(args, clip), clip)
+    rows = network_benchmark.measure_networks(subjects, args.rounds, report)
+    ratios = network_benchmark.network_ratios(rows)
+    result = {
+        "machine": describe_machine(clip["device"]),
+        "rows": [row.to_json() for row in rows],
+        "ratios": ratios,
+    }
+
+    lines = []
     if args.what == "model":
-        result["create_seconds"] = machine.creation_seconds(args.network, args.rounds)
+        result["create_seconds"] = creation_seconds(args.network, args.rounds)
+        lines.append(f"{result['create_seconds']:6.3f}  seconds to import video_rs and create the network")
     if args.plot:
-        args.plot.write_bytes(png(speed_plot(rows, best_layer(rows))))
-    return result, table(result)
+        args.plot.write_bytes(png(speed_plot(result["rows"], network_benchmark.best_layer(rows))))
+    return result, table(rows, network_benchmark.network_columns(rows), ratios, lines, result["machine"])
 
 
 def data(args: argparse.Namespace) -> tuple[dict, str]:
-    """Reading training clips: the JSON and the table."""
-    from video_rs.benchmarks import data_benchmark, machine
-    from video_rs.benchmarks.data_subjects import data_ratios, data_table
-    from video_rs.runtime.errors import InputError
+    """Return the JSON and the table of reading training clips."""
+    from video_rs.benchmarks import data_benchmark
+    from video_rs.benchmarks.machine import describe_machine
+    from video_rs.benchmarks.table import table
 
-    if not args.list:
-        raise InputError("data needs --list: a list file, or a folder of class folders, with the videos to read")
-    if args.plot:
-        raise InputError("--plot is for model and train; leave it out")
+    require_list(args)
+    refuse(args.plot, "--plot is for model and train; leave it out")
     files = data_benchmark.data_files(args.list, args.prepared, args.short_side)
-    rows = data_benchmark.measure_data(files, args.frames, args.size, args.peers, args.rounds, say)
-    ratios = data_ratios(rows)
-    result = {"machine": machine.machine("cpu"), "rows": rows, "ratios": ratios}
+    rows = data_benchmark.measure_data(files, args.frames, args.size, args.peers, args.rounds, report)
+    ratios = data_benchmark.data_ratios(rows)
+    result = {"machine": describe_machine("cpu"), "rows": [row.to_json() for row in rows], "ratios": ratios}
+
+    originals, prepared = files
     if args.clips:
-        from video_rs.benchmarks.data_endurance import endure
+        from video_rs.benchmarks.endurance import endure
 
-        result["endurance"] = endure(
-            **files["prepared"], clips=args.clips, frames=args.frames[0], size=args.size, say=say
-        )
+        result["endurance"] = endure(prepared.videos, prepared.cache, args.clips, args.frames[0], args.size, report)
     if args.doctor:
-        from video_rs.benchmarks.data_doctor import probing_rates
+        from video_rs.benchmarks.probing_rates import probing_rates
 
-        result["doctor"] = probing_rates(files["originals"]["videos"], args.rounds, say)
+        result["doctor"] = probing_rates(originals.videos, args.rounds, report)
     if args.recording_minutes:
-        from video_rs.benchmarks.data_containers import container_rates
+        from video_rs.benchmarks.recordings import container_rates
 
-        result["containers"] = container_rates(args.recording_minutes, args.frames[0], args.size, args.rounds, say)
-    return result, data_table(result)
+        result["containers"] = container_rates(args.recording_minutes, args.frames[0], args.size, args.rounds, report)
+    lines = data_benchmark.data_lines(result)
+    return result, table(rows, data_benchmark.DATA_COLUMNS, ratios, lines, result["machine"])
 
 
 def loops(args: argparse.Namespace) -> tuple[dict, str]:
-    """Whole training loops on files: the JSON and the table."""
-    from video_rs.benchmarks import machine
-    from video_rs.benchmarks.loop_subjects import loop_ratios, loop_subjects, loop_table, measure_loops
+    """Return the JSON and the table of whole training loops on files."""
+    from video_rs.benchmarks import loop_benchmark
+    from video_rs.benchmarks.machine import describe_machine
+    from video_rs.benchmarks.table import table
     from video_rs.lists.records import read_records
-    from video_rs.runtime.errors import InputError
     from video_rs.runtime.workers import usable_cores
 
-    if args.plot:
-        raise InputError("--plot is for model and train without --list; leave it out")
+    require_list(args)
+    refuse(args.plot, "--plot is for model and train; leave it out")
     clip = clip_of(args)
     videos = [record.path for record in read_records(args.list, require_labels=False).records]
-    rows = measure_loops(loop_subjects(args.network, videos, args.peers, usable_cores(), clip), args.rounds, say)
-    result = {"machine": machine.machine(clip["device"]), "rows": rows, "ratios": loop_ratios(rows)}
-    return result, loop_table(result)
+    subjects = loop_benchmark.loop_subjects(args.network, videos, args.peers, usable_cores(), clip)
+    rows = loop_benchmark.measure_loops(subjects, args.rounds, report)
+    ratios = loop_benchmark.loop_ratios(rows)
+    machine = describe_machine(clip["device"])
+    result = {"machine": machine, "rows": [row.to_json() for row in rows], "ratios": ratios}
+    return result, table(rows, loop_benchmark.LOOP_COLUMNS, ratios, loop_benchmark.loop_lines(rows), machine)
+
+
+KINDS = {"model": networks, "train": networks, "loop": loops, "data": data}
+
+
+def refuse(given: object, message: str) -> None:
+    """Raise InputError where an option is given that does not go with the rest."""
+    from video_rs.runtime.errors import InputError
+
+    if given:
+        raise InputError(message)
+
+
+def require_list(args: argparse.Namespace) -> None:
+    """Raise InputError where there are no videos to read."""
+    from video_rs.runtime.errors import InputError
+
+    if not args.list:
+        raise InputError(
+            f"{args.what} needs --list: a list file, or a folder of class folders, with the videos to read"
+        )
 
 
 def set_sizes(args: argparse.Namespace) -> None:
     """Set batch and frames to what is usual for the kind of measurement, unless they are given."""
     if args.batch is None:
-        args.batch = {"model": 1, "train": 2, "data": 4}[args.what]
+        args.batch = {"model": 1, "train": 2, "loop": 2, "data": 4}[args.what]
     if not args.frames:
         args.frames = [8, 16, 32] if args.what == "data" else [8]
 
@@ -212,7 +247,7 @@ def clip_of(args: argparse.Namespace) -> dict:
 
 def engines_of(args: argparse.Namespace, clip: dict) -> list[str]:
     """Engines of ``accelerate``, which runs forward passes in float32; on a GPU its way is a row of its own."""
-    from video_rs.benchmarks.subjects import checked_engines
+    from video_rs.benchmarks.network_benchmark import checked_engines
     from video_rs.runtime.errors import InputError
 
     if (args.what, clip["device"], clip["precision"]) == ("model", "cpu", "float32"):
@@ -237,6 +272,6 @@ def check_output(option: str, path: Path | None) -> None:
         raise InputError(f"{option} {path}: what is there cannot be written over; take another name")
 
 
-def say(line: str) -> None:
-    """Progress, beside the results."""
+def report(line: str) -> None:
+    """Print progress, beside the results."""
     print(line, file=sys.stderr, flush=True)

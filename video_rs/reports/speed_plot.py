@@ -98,4 +98,4 @@ def draw_list(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def color_of(row: Mapping[str, Any]) -> str:
     """Ours or a peer."""
-    return ORANGE if row["subject"]["how"] == "as shipped" else BLUE
+    return ORANGE if row["subject"]["side"] == "peer" else BLUE

@@ -3,29 +3,30 @@
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 
-from video_rs.benchmarks.benchmark import spread
+from video_rs.benchmarks.measuring import Report, spread
 from video_rs.benchmarks.published import published_clips, published_transform
 from video_rs.data.dataset import ClipReader, VideoSource
 from video_rs.lists.records import VideoRecord
 from video_rs.video.encoding import write_video
 
 CONTAINERS = ("mp4", "ts")
-FPS, GROUP = 25, 50  # frames per second; from one key frame to the next
-SECONDS = 20  # that are encoded; a longer recording repeats their packets
-CLIPS = 20  # of each container in a round
+# Frames per second, and frames from one key frame to the next.
+FPS = 25
+GROUP = 50
+# Seconds that are encoded; a longer recording repeats their packets.
+SECONDS = 20
+# Clips of each container in a round.
+CLIPS = 20
 
 
-def container_rates(
-    minutes: float, frames: int, size: int, rounds: int, say: Callable[[str], None]
-) -> list[dict[str, Any]]:
-    """Clips per second from one H.264 stream with B-frames in MP4 and in MPEG-TS, measured in turn.
+def container_rates(minutes: float, frames: int, size: int, rounds: int, report: Report) -> list[dict[str, Any]]:
+    """Measure clips per second from one H.264 stream with B-frames in MP4 and in MPEG-TS, in turn.
 
     The same frames are read from both. What opening costs once (the scan of all packets) is no part of it: a process
     keeps the index of a file that is long to scan.
@@ -35,31 +36,36 @@ def container_rates(
         rounds) and ``spread``; and ``ratio``, the median over the rounds of its speed over MP4's.
     """
     with tempfile.TemporaryDirectory() as folder:
-        paths = recordings(Path(folder), minutes)
+        paths = write_recordings(Path(folder), minutes)
         read = ClipReader(published_clips(frames), published_transform(size), VideoSource(), 0)
         records = {name: VideoRecord(str(path), (0,), None, None, name) for name, path in paths.items()}
         opening = {name: _seconds(read, record, range(1)) for name, record in records.items()}
+
         rates: dict[str, list[float]] = {name: [] for name in CONTAINERS}
         for number in range(rounds):
-            say(f"clips of {minutes:g} minutes in {' and '.join(CONTAINERS)}, round {number + 1} of {rounds}")
+            report(f"clips of {minutes:g} minutes in {' and '.join(CONTAINERS)}, round {number + 1} of {rounds}")
             picks = range(number * CLIPS, (number + 1) * CLIPS)
             for name, record in records.items():
                 rates[name].append(CLIPS / _seconds(read, record, picks))
-    return [
-        {
-            "container": name,
-            "minutes": minutes,
-            "open_s": opening[name],
-            "clips_per_s": statistics.median(measured),
-            "spread": spread(measured),
-            "ratio": statistics.median(np.divide(measured, rates["mp4"]).tolist()),
-        }
-        for name, measured in rates.items()
-    ]
+
+    rows = []
+    for name, measured in rates.items():
+        ratios = np.divide(measured, rates["mp4"]).tolist()
+        rows.append(
+            {
+                "container": name,
+                "minutes": minutes,
+                "open_s": opening[name],
+                "clips_per_s": statistics.median(measured),
+                "spread": spread(measured),
+                "ratio": statistics.median(ratios),
+            }
+        )
+    return rows
 
 
 def _seconds(read: ClipReader, record: VideoRecord, picks: range) -> float:
-    """Seconds for one clip of each pick, which says at random where it is."""
+    """Return the seconds for one clip of each pick, which says at random where it is."""
     started = time.perf_counter()
     for pick in picks:
         [sample] = read(record, 0, pick)
@@ -67,8 +73,8 @@ def _seconds(read: ClipReader, record: VideoRecord, picks: range) -> float:
     return time.perf_counter() - started
 
 
-def recordings(folder: Path, minutes: float) -> dict[str, Path]:
-    """Write one stream into a file of each of :data:`CONTAINERS`: 340 x 256, moving noise, a pattern that repeats."""
+def write_recordings(folder: Path, minutes: float) -> dict[str, Path]:
+    """Write one stream into a file of each container: 340 x 256, moving noise, a pattern that repeats."""
     texture = np.random.default_rng(0).integers(0, 256, (64, 85, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
     pictures = np.stack([np.roll(texture, (number, 2 * number), (0, 1)) for number in range(SECONDS * FPS)])
     seed = folder / "seed.mp4"
@@ -90,7 +96,10 @@ def _repeat(seed: Path, path: Path, times: int) -> None:
         for repeat in range(times):
             for packet in packets:
                 copy = av.Packet(bytes(packet))
-                copy.pts, copy.dts = packet.pts + repeat * span, packet.dts + repeat * span
-                copy.duration, copy.time_base = packet.duration, packet.time_base
-                copy.is_keyframe, copy.stream = packet.is_keyframe, target
+                copy.pts = packet.pts + repeat * span
+                copy.dts = packet.dts + repeat * span
+                copy.duration = packet.duration
+                copy.time_base = packet.time_base
+                copy.is_keyframe = packet.is_keyframe
+                copy.stream = target
                 written.mux(copy)

@@ -1,0 +1,96 @@
+"""What a benchmark measures, as plain data that can be handed to a process of its own."""
+
+from dataclasses import dataclass
+
+# The network that ours is compared with: the same depth, width and kernels.
+MAIN_PEER = "pytorchvideo slow_r50"
+BEST_LAYER = "best single layer"
+
+# What is measured.
+FORWARD = "forward"
+TRAIN = "train"
+LAYERS = "layers"
+DATA = "data"
+LOOP = "loop"
+
+# Whose it is; a limit is what nothing can be faster than.
+OURS = "ours"
+PEER = "peer"
+LIMIT = "limit"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One row of a benchmark.
+
+    Attributes:
+        kind: :data:`FORWARD` passes, :data:`TRAIN` steps, single :data:`LAYERS`, :data:`DATA` or a whole :data:`LOOP`.
+        side: :data:`OURS`, :data:`PEER` or :data:`LIMIT`.
+        way: how it is computed or read; each kind of benchmark lists its ways.
+        network: a model of ours, or a peer's.
+        engine: of ``accelerate``, where the way is "accelerate".
+        decoder: what reads the videos.
+        clips_per_video: clips of each video read, where ours reads.
+        files: "originals" or "prepared".
+        batch, frames, size: clips of ``[batch, 3, frames, size, size]``.
+        device: "cpu" or "cuda".
+        precision: "float32" or "bfloat16" (autocast).
+        videos: paths.
+        cache: probe cache that ours reads; empty: none.
+        workers: reading processes.
+    """
+
+    kind: str
+    side: str
+    way: str
+    batch: int
+    frames: int
+    size: int
+    network: str = ""
+    engine: str = ""
+    decoder: str = "auto"
+    clips_per_video: int = 1
+    files: str = ""
+    device: str = "cpu"
+    precision: str = "float32"
+    videos: tuple[str, ...] = ()
+    cache: str = ""
+    workers: int = 1
+
+    @property
+    def name(self) -> str:
+        """What the row is called."""
+        if self.kind == DATA:
+            return f"{self.method}, {self.files}, {self.frames} frames"
+        return self.method
+
+    @property
+    def method(self) -> str:
+        """Return the name without what the clips and files are."""
+        if self.kind == LAYERS:
+            return BEST_LAYER
+        if self.kind == LOOP:
+            return self.way
+        if self.kind == DATA:
+            return self._reading_method()
+        if self.side == PEER:
+            return self.network
+        return " ".join(part for part in (self.network, self.way, self.engine) if part)
+
+    def _reading_method(self) -> str:
+        if self.way == "dataset":
+            return f"pytorchvideo {self.decoder}"
+        if self.way in ("decode", "plain PyAV loop"):
+            return f"{self.way} {self.decoder}" if self.way == "decode" else self.way
+        if self.clips_per_video > 1:
+            return f"ours, {self.clips_per_video} clips a video"
+        if self.way != "loader":
+            return f"ours, {self.way}"
+        return f"ours {self.decoder}"
+
+    @property
+    def has_our_settings(self) -> bool:
+        """Whether our layout and our settings of the process belong to it."""
+        if self.kind in (FORWARD, TRAIN):
+            return self.side == OURS and self.way != "plain"
+        return self.side == OURS or self.kind == LAYERS
