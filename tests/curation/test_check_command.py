@@ -200,7 +200,7 @@ def test_pictures_are_taken_ahead_for_every_process(videos, tmp_path, monkeypatc
 def test_urls_are_fetched_and_not_kept(in_this_process, videos, tmp_path, server, tool):
     shutil.copytree(videos.parent / "val" / "dark", tmp_path / "web", dirs_exist_ok=True)
     url = f"http://{server}"
-    (tmp_path / "list.csv").write_text(f"path,label\n{url}/0.mp4,x\n{url}/gone.mp4,x\nattic://0.mp4,x\n")
+    (tmp_path / "list.csv").write_text(f"path,label\n{url}/0.mp4,x\n{url}/gone.mp4,x\ncellar://0.mp4,x\n")
     for _ in range(2):
         told = tool("check_dataset", tmp_path / "list.csv", "--out", tmp_path / "out", "--processes", 1)
         assert told.code == 1
@@ -208,9 +208,9 @@ def test_urls_are_fetched_and_not_kept(in_this_process, videos, tmp_path, server
     assert [(r["path"], r["problem"], r["reason"]) for r in table(tmp_path / "out" / "quarantine.csv")] == [
         (f"{url}/gone.mp4", "missing", "cannot be fetched: HTTP Error 404: File not found"),
         (
-            "attic://0.mp4",
+            "cellar://0.mp4",
             "missing",
-            "no handler knows attic://; name one (--path-handlers, DATA.PATH_HANDLERS)",
+            "no handler knows cellar://; name one (--path-handlers, DATA.PATH_HANDLERS)",
         ),
     ]
     assert [r["path"] for r in table(tmp_path / "out" / "clean.csv")] == [f"{url}/0.mp4"]

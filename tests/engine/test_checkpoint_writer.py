@@ -16,9 +16,9 @@ def test_it_holds_the_state_of_the_call_though_training_goes_on(tmp_path, monkey
     """The file is not begun before the weights have changed."""
     changed = threading.Event()
 
-    def late(path, written):
+    def late(path, written, then):
         assert changed.wait(60)
-        save_checkpoint(path, written)
+        save_checkpoint(path, written, then)
 
     monkeypatch.setattr(checkpoint_writer, "save_checkpoint", late)
     live = {**state(3), "optimizer": {"state": {0: {"momentum_buffer": torch.ones(4)}}, "param_groups": [{"lr": 0.1}]}}

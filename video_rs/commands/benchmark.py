@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--list",
         default="",
-        help="for data and loop: the videos to read, a file each, no shards",
+        help="for data and loop: the videos to read, a file each, no shards (default: none)",
     )
     parser.add_argument(
         "--prepared",

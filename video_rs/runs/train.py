@@ -188,8 +188,10 @@ class Run:
         with contextlib.ExitStack() as stack:
             # Left in reverse order: the writer ends first, the report and the trace are made last.
             stack.enter_context(profiler)
-            stack.enter_context(recorder)
-            stack.callback(signals.close)
+            try:
+                stack.enter_context(recorder)
+            finally:
+                stack.callback(signals.close)
             stack.enter_context(checkpoints)
 
             self._announce()
