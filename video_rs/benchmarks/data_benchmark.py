@@ -86,6 +86,7 @@ def data_files(source: str, folder: Path, short_side: int) -> list[Files]:
         raise InputError(f"none of {done.failed} files of {source} can be read: {folder / 'failures.csv'} says why")
     prepared = [record.path for record in read_records(folder / "list.csv", require_labels=False).records]
 
+    # Frames are counted once, here: training reads with a cache, too.
     files = []
     for kind, paths in ((ORIGINALS, originals), (PREPARED, prepared)):
         cache = folder / f"{kind}.sqlite"
@@ -142,6 +143,8 @@ def _is_installed(package: str) -> bool:
         return False
     if package != "torchcodec":
         return True
+
+    # It loads the system's FFmpeg when it is imported, which may not be there.
     try:
         return reader_class(package) is not None
     except InputError:
@@ -186,6 +189,8 @@ def _pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
     for row in rows:
         if row.subject.side != OURS:
             continue
+
+        # Readers are held against the limit and the peers, other ways to use them against the default one.
         if row.subject.way == "loader" and row.subject.clips_per_video == 1:
             others = [_fastest(rows, LIMIT), _fastest(rows, PEER)]
         else:

@@ -33,6 +33,7 @@ def endure(videos: Sequence[str], cache: str, clips: int, frames: int, size: int
     processes_before = set(descendants(os.getpid()))
     started = time.perf_counter()
 
+    # A growth of memory shows late, so it is compared with what is held after a while.
     taken = 0
     settled = 0.0
     samples = []

@@ -59,6 +59,7 @@ def measure_loops(subjects: Sequence[Subject], rounds: int, report: Report) -> l
 def loop_ratios(rows: Sequence[Row]) -> dict[str, float]:
     """Return what the loop, the average and a checkpoint every hundred steps add to a step, and ours over the peer."""
     by_way = {row.subject.way: row for row in rows}
+    # The same network and batch in all of ours, so that times can be compared.
     seconds = {way: row.subject.batch / row.clips_per_s for way, row in by_way.items()}
     checkpoint = by_way[AVERAGED].more["checkpoint_s"] / (CHECKPOINT_STEPS * seconds[AVERAGED])
     ratios = {

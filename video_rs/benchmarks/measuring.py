@@ -83,6 +83,7 @@ def measure(subjects: Sequence[Subject], rounds: int, report: Report) -> list[Me
         InputError: a subject that cannot be measured; no process is left.
     """
     measured = [Measurement(subject) for subject in subjects]
+    # All processes are there at once, each idle while another one is measured.
     with started(subjects, report) as processes:
         for number in range(rounds):
             report(f"round {number + 1} of {rounds}")

@@ -114,6 +114,7 @@ def memory_per_clip(measured: Measurement, report: Report) -> float | None:
     if not is_asked or measured.warm_memory_mb is None:
         return None
 
+    # Four times, so that what the allocator rounds up is small beside the difference.
     larger = dataclasses.replace(subject, batch=4 * subject.batch)
     try:
         with started([larger], report, f", {larger.batch} clips") as (process,):
@@ -131,6 +132,7 @@ def network_ratios(rows: Sequence[Row]) -> dict[str, float]:
     main_peer = [row for row in rows if row.subject.network == MAIN_PEER]
     limit = [row for row in rows if row.subject.kind == LAYERS]
 
+    # Speed first: ways of ours against each other, then against the peer and the limit.
     pairs = []
     for way, other in (("eager", "plain"), ("checkpointed", "eager")):
         if way in ours and other in ours:
@@ -139,6 +141,7 @@ def network_ratios(rows: Sequence[Row]) -> dict[str, float]:
         pairs += [(row, other) for other in (*main_peer, *limit)]
     ratios = {f"{a.subject.name} / {b.subject.name}": a.gflops_per_s / b.gflops_per_s for a, b in pairs}
 
+    # Then memory, of the same batch.
     others = [*(ours[way] for way in ("plain",) if way in ours), *main_peer]
     for way in ("eager", "checkpointed"):
         for other in others:

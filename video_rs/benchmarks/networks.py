@@ -52,6 +52,7 @@ def forward_gflop(name: str, frames: int, size: int) -> float:
         InputError: a network that does not take this clip, or a library that cannot be imported.
     """
     try:
+        # Tensors without memory: even the largest network takes a moment.
         with torch.device("meta"):
             network = make_network(name).eval()
             clip = torch.empty(1, 3, frames, size, size)

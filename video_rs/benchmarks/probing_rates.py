@@ -30,6 +30,7 @@ def probing_rates(videos: Sequence[str], rounds: int, report: Report) -> list[di
         report(f"checking {len(videos)} files, round {number + 1} of {rounds}")
         for processes, measured in rates.items():
             with tempfile.TemporaryDirectory() as folder, ProbeCache(Path(folder, "probes.sqlite")) as empty:
+                # What an earlier round has found must not be known.
                 started = time.perf_counter()
                 found = probe_all(videos, empty, "ends", FileWorkers(processes, TIME_LIMIT))
                 measured.append(found.fresh / (time.perf_counter() - started))

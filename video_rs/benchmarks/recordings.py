@@ -48,6 +48,7 @@ def container_rates(minutes: float, frames: int, size: int, rounds: int, report:
             for name, record in records.items():
                 rates[name].append(CLIPS / _seconds(read, record, picks))
 
+    # Ratios are taken round by round: what slowed one container for a while slowed the other, too.
     rows = []
     for name, measured in rates.items():
         ratios = np.divide(measured, rates["mp4"]).tolist()

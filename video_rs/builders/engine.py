@@ -33,6 +33,7 @@ def build_loss(config: Config, lists: Lists) -> SoftmaxLoss | SigmoidLoss:
             "of them to 0"
         )
 
+    # Classes without videos count 0, and weigh as if they had one.
     num_classes = len(lists.label_names)
     labels = [label for record in lists.train.records for label in record.labels]
     counts = np.bincount(labels, minlength=num_classes).tolist()
@@ -55,6 +56,7 @@ def build_optimizer(config: Config, model: VideoClassifier) -> torch.optim.Optim
     With SOLVER.LAYER_DECAY, each part of the network has two groups of its own.
     """
     solver = config.SOLVER
+    # One pair of groups for the whole network is what checkpoints without LAYER_DECAY hold.
     depths = model.layer_depths() if solver.LAYER_DECAY != 1 else None
     groups = optimizers.parameter_groups(
         model, model.weight_decay_names(), solver.WEIGHT_DECAY, depths, solver.LAYER_DECAY

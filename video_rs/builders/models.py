@@ -33,6 +33,7 @@ def build_architecture(config: Config) -> Architecture:
 
 def build_model(config: Config, arch: Architecture, num_classes: int, device: torch.device) -> VideoClassifier:
     """Return a classifier whose fresh weights depend on RNG_SEED alone; parts of it are frozen, or recomputed."""
+    # Global random numbers are left as they were.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.RNG_SEED)
         model = VideoClassifier(arch, num_classes)

@@ -109,6 +109,7 @@ def _read_yaml(path: Path, seen: tuple[Path, ...]) -> list[Item]:
         wanted_by = f" (the _BASE_ of {seen[-1]})" if seen else ""
         raise InputError(f"cannot read {path}{wanted_by}: {error}") from error
 
+    # A config may build on another one, which comes first, so that its values can be replaced.
     tree = _parsed_mapping(text, str(path))
     base = tree.pop("_BASE_", None)
     inherited = []

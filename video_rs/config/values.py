@@ -26,6 +26,7 @@ def valid(option: Option, value: Any, source: str) -> Any:
         kind = _described_type(option.default)
         raise InputError(f"{option.key} is {value!r} ({source}); allowed: {kind}") from None
 
+    # The type is right; what is left are the values.
     if option.choices and value not in option.choices:
         allowed = ", ".join(repr(choice) for choice in option.choices)
         raise InputError(f"{option.key} is {value!r} ({source}); allowed: {allowed}")

@@ -37,6 +37,8 @@ class Ema:
     def update(self, model: nn.Module, steps: int) -> None:
         """Take in the model after its ``steps``-th step, counted from 1."""
         decay = min(self.decay, (1 + steps) / (10 + steps))
+
+        # All floating-point tensors in one call: hundreds of small ones would each start a kernel.
         averages = []
         values = []
         for name, value in model.state_dict().items():

@@ -64,6 +64,8 @@ class FailureLimit:
         """
         self.seen += seen
         self.failed += failed
+
+        # A single failed video among the first would be too large a share.
         if self.seen < self.judged_after:
             return
 

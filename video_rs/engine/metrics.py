@@ -133,6 +133,7 @@ def summarize(results: Sequence[VideoResult], num_classes: int, multi_label: boo
         top1 = top_k_hits(scores, truth, 1)
         topk = top_k_hits(scores, truth, k)
 
+    # Videos without labels are predicted, too, but there is nothing to hit.
     labelled = sum(bool(result.labels) for result in results)
     labelled_read = sum(bool(result.labels) for result in read)
     accuracies = {
@@ -196,6 +197,7 @@ def class_precisions(results: Sequence[VideoResult], num_classes: int) -> list[C
 
     precisions = []
     for index in range(num_classes):
+        # A class that no video has here would count with a precision of nothing.
         videos = int(found[index]) + missed[index]
         if videos:
             precision = average_precision(scores[:, index], truth[:, index], missed[index])

@@ -92,6 +92,7 @@ class StepProfiler:
     def _write_files(self, traced: profile) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         trace = self.folder / "trace_rank0.json"
+        # A viewer, or a killed run, never sees half a trace.
         partial = trace.with_name(f"{trace.name}.partial")
         try:
             traced.export_chrome_trace(str(partial))

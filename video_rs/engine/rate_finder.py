@@ -159,6 +159,7 @@ def suggest(rates: Sequence[float], losses: Sequence[float]) -> Suggestion | Non
     if fall <= CLEAR_FALL * _noise(losses[: lowest + 1]):
         return None
 
+    # Over the logarithm, since the rates grow by a factor.
     slopes = np.gradient(smoothed, np.log(rates))
     steepest = UNSETTLED + int(np.argmin(slopes[UNSETTLED : lowest + 1]))
     return Suggestion(rates[steepest], rates[lowest])

@@ -106,6 +106,8 @@ class Step:
         seed_step(self.seed, self.number)
         set_learning_rate(self.optimizer, self.rate() if rate is None else rate)
         clips, size = self._count_clips(micro_batches)
+
+        # The forward pass moves batch-norm statistics, which a step that is not taken must leave alone.
         statistics = BufferBackup(self.model)
 
         loss, ratios = self._backward(micro_batches if clips else (), clips)
@@ -118,6 +120,7 @@ class Step:
         if not finite:
             statistics.restore()
 
+        # Each process has seen other clips; from here on all hold one model again.
         distributed.mean_over_ranks(statistics_of_each_process(self.model))
         self.number += 1
         if self.average is not None and clips and finite:
@@ -133,6 +136,8 @@ class Step:
         clips = sum(len(batch.clips) for batch in micro_batches)
         size = sum(batch.size for batch in micro_batches)
         counts = torch.tensor([clips, size], device=self.device)
+
+        # In one exchange, before anything is computed: the loss is divided by the clips of all processes.
         clips, size = distributed.sum_over_ranks(counts).tolist()
         return clips, size
 
@@ -154,6 +159,7 @@ class Step:
                 sums[1 + 2 * place] += losses.ratios[name].total
                 sums[2 + 2 * place] += losses.ratios[name].count
 
+        # One exchange for the loss and everything that is logged.
         loss, *values = distributed.sum_over_ranks(sums).tolist()
         pairs = zip(values[::2], values[1::2], strict=True)
         return loss, {name: Ratio(total, count) for name, (total, count) in zip(names, pairs, strict=True)}

@@ -36,6 +36,7 @@ def changed_settings(saved: Mapping[str, Any], current: Mapping[str, Any]) -> li
     moved = [key for key in PATH_KEYS if _has_moved_along(key, before, now)]
     changes = changed_keys(before, now, ignored=(*MAY_CHANGE, *moved))
 
+    # Paths and options are compared by now; what the lists hold may have changed all the same.
     for name in ("train", "val"):
         if saved["dataset"][name] != current["dataset"][name]:
             changes.append(f"the {name} list")

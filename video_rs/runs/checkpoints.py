@@ -28,6 +28,7 @@ class Checkpoints:
         self.folder = folder
         self._step: Step = training.step
         self._state = state
+        # What does not change during a run is collected once.
         self._constants = {
             "format": FORMAT,
             "versions": dict(versions),

@@ -31,6 +31,7 @@ def without_demo(config: Config) -> Config:
 
     own = config.flat()
     demo = load_config("motion_demo").flat()
+    # What somebody has set to another value is meant, and stays.
     left_out = {key: "" for key in DEMO_KEYS if own[key] == demo[key]}
     if "DATA.VAL_LIST" in left_out:
         print_line(

@@ -112,6 +112,7 @@ def votes_of_neighbours(
     if not read:
         return torch.empty(0, len(memory.label_names))
 
+    # Of the memory, only the videos that could be read have a vote.
     labels = torch.tensor([record.labels[0] for record in memory.records])
     voters = [video.index for video in remembered]
     tensors = (

@@ -59,6 +59,7 @@ def find_rate(config: Config, *, finetune: str = "") -> dict[str, Any]:
     check_convolutions(training)
     folder.make()
 
+    # Every process takes part in the steps; one draws and writes.
     found = _sweep(training, growing_rates())
     result = _as_json(config, found, suggest(found.rates, found.losses))
     print_line(describe(result, config.SOLVER.LR_FOR_BATCH_SIZE))
@@ -112,6 +113,7 @@ def _as_json(config: Config, found: Sweep, suggestion: Suggestion | None) -> dic
     batch = config.TRAIN.BATCH_SIZE
     meant_for = config.SOLVER.LR_FOR_BATCH_SIZE
     suggested = suggestion.steepest if suggestion else None
+    # What a config has to say is another number where its rate is meant for another batch.
     base_lr = suggested
     if suggested and meant_for:
         base_lr = suggested * meant_for / batch

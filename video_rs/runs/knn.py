@@ -189,6 +189,7 @@ def _read_lists(
 def _require_neighbours(k: int, memory: RecordList, ids: VideoIds, readable: Sequence[int]) -> None:
     """Raise InputError where some video to test has fewer than ``k`` others among the readable ones of the memory."""
     voters = ids.memory[torch.as_tensor(readable)]
+    # A video that is in the memory itself does not vote on itself, however often it is listed.
     copies = Counter(voters.tolist())
     fewest = len(voters) - max(copies[query] for query in ids.queries.tolist())
     if k <= fewest:

@@ -79,6 +79,7 @@ def fit_into_memory(training: Training, is_resumed: bool, may_change: bool) -> T
 
 def _enough_micro_batches(config: Config, asked: int, tightest: Room, may_change: bool) -> int:
     """Return the fewest micro-batches for which there is memory; InputError where they may not, or cannot, be had."""
+    # Fewer micro-batches than asked for are never taken: somebody may have set them for the batch norm.
     whole = clips_at_once(config) * asked
     enough = [count for count in divisions(config) if count >= asked and whole // count <= tightest.clips]
     least = enough[0] if enough else None
@@ -105,6 +106,7 @@ def _room(config: Config, step: Step, reserve: float) -> Room | str | None:
     It is the reason where the trial itself had no memory, and None where there is nothing to know.
     """
     size = config.DATA.TRAIN_CROP_SIZE
+    # What the clips show does not matter for memory.
     clips = torch.zeros(probed_clips(config), 3, config.DATA.NUM_FRAMES, size, size, dtype=torch.uint8)
     try:
         memory = measure_step(step, clips)

@@ -84,6 +84,7 @@ def _class_weights(training: Training) -> str:
     """Return the line with the smallest and the largest weight of a class that has videos."""
     weights = training.step.objective.loss.weights
     names = training.lists.label_names
+    # Of classes without videos the weights say nothing.
     present = {label for record in training.lists.train.records for label in record.labels}
     pairs = sorted((float(weights[label]), names[label]) for label in present)
     least_weight, least_name = pairs[0]

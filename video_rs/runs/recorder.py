@@ -116,6 +116,7 @@ class Recorder:
 
     def _write_report(self) -> None:
         training = self.training
+        # A run that was stopped before its first validation has curves alone.
         metrics = self.state.metrics or {}
         arch = training.config.MODEL.ARCH
         notes = []

@@ -100,6 +100,7 @@ def describe(metrics: dict[str, Any]) -> str:
     parts.append(f"top{metrics['k']} {metrics['topk']:.4f}")
     parts.append(f"videos {metrics['videos']}")
 
+    # Where nothing failed, both ways of counting give the same numbers.
     if metrics["failed"]:
         parts.append(f"failed {metrics['failed']}")
         with_failed = f"top1 with failed videos counted as wrong {metrics['top1_all']:.4f}"
@@ -134,6 +135,7 @@ def write_evaluation_report(
     names = evaluation.label_names
     notes = list(notes)
 
+    # Of several labels a video, no matrix of true and predicted classes can be made.
     confusion = None
     precisions = None
     if results and evaluation.multi_label:
@@ -145,6 +147,7 @@ def write_evaluation_report(
     elif results:
         confusion = confusion_matrix(results, len(names)).numpy()
 
+    # A report without pictures is better than none, for instance when the videos have gone.
     examples: list[Example] = []
     try:
         examples = pick_examples(evaluation)

@@ -125,6 +125,7 @@ def jump_of_rate(saved: Mapping[str, Any], schedule: Schedule) -> str:
     if not step or not rates:
         return ""
 
+    # Parts of the network may have smaller rates (SOLVER.LAYER_DECAY), and frozen ones 0.
     before = max(rates)
     same_step = schedule(step - 1)
     if abs(same_step - before) <= STEADY * max(same_step, before):

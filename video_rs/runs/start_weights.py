@@ -42,6 +42,7 @@ def load_trained_weights(training: Training, finetune: str) -> bool:
     else:
         return False
 
+    # An average that started from zeros would forget the trained weights.
     step = training.step
     if step.average is not None:
         step.average.start_at(step.model)
@@ -91,6 +92,7 @@ def _say_other_preprocessing(about: Mapping[str, Any], config: Config) -> None:
         if value != now[key]:
             differences.append(f"{key} {_text(value)}, here {_text(now[key])}")
 
+    # Mean and deviation may differ, and the values that pixels become still be the same.
     if "DATA.MEAN" in before and "DATA.STD" in before:
         range_before = _range(before["DATA.MEAN"], before["DATA.STD"])
         range_now = _range(now["DATA.MEAN"], now["DATA.STD"])

@@ -86,6 +86,7 @@ def run_test(
         if key.startswith("MODEL.") or key in FIXED:
             raise InputError(f"{key} is fixed by the checkpoint {checkpoint_path}; test without it, or train anew")
 
+    # All input is read and checked before the network is built, which takes longest.
     device = pick_device(config.DEVICE)
     distributed.join_process_group(device)
     names = checkpoint["label_names"]
@@ -184,6 +185,7 @@ def output_folder(
     Raises:
         InputError: it cannot be written to, or holds a training run.
     """
+    # checkpoints/last.pth lies in the run's folder; a file that was copied elsewhere is its own place.
     run = checkpoint_path.resolve().parent
     if run.name == "checkpoints":
         run = run.parent
@@ -248,6 +250,7 @@ def finish(folder: Path, outcome: TestOutcome) -> None:
             failures=list(outcome.failures),
             notes=list(outcome.notes),
         )
+    # No process goes on, or ends, before the files are there.
     distributed.barrier()
 
     print_line(f"{describe(metrics)}  ({outcome.description})")

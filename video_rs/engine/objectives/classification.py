@@ -40,5 +40,7 @@ class Classification:
             clips, targets = self.mix(clips, self.loss.soft_targets(labels), generator)
 
         logits = network(clips)
+
+        # Top-1 counts the label that came with the clip, whatever it was mixed with.
         hits = self.loss.hits(logits.detach(), labels)
         return Losses(self.loss(logits, targets), {"top1": Ratio(hits, self.loss.counted(labels))})
