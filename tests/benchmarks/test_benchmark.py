@@ -393,11 +393,9 @@ REFUSALS = [
     (("model", "--batch", 0), "--batch is 0; allowed: 1 or more"),
     (("train", "--rounds", -1), "--rounds is -1; allowed: 1 or more"),
     (("model", "--engines", "tensorrt"), "engine is 'tensorrt'; installed here: compile, eager"),
-    (("train", "--list", "a.csv"), "--list is for data and loop; leave it out"),
-    (("train", "--engines", "eager"), "--engines is for model on a CPU in float32; leave it out"),
     (
         ("model", "--precision", "bfloat16", "--engines", "eager"),
-        "--engines is for model on a CPU in float32; leave it out",
+        "--engines is for a CPU in float32; leave it out",
     ),
     (("model", "--device", "cuda"), "--device is cuda, and PyTorch finds no such GPU here; allowed: auto, cpu"),
 ]

@@ -148,4 +148,5 @@ def test_from_the_command_line(tool, folder, tmp_path):
     for name, value in result["ratios"].items():
         assert f"{value:6.3f}  {name}\n" in done.out
     refused = tool("benchmark", "loop", "--list", folder / "list.csv", "--plot", tmp_path / "a.png")
-    assert (refused.code, refused.err) == (2, "error: --plot is for model and train; leave it out\n")
+    assert refused.code == 2
+    assert refused.err.endswith(f"error: unrecognized arguments: --plot {tmp_path / 'a.png'}\n")

@@ -56,8 +56,8 @@ def test_the_version(capsys):
         (["find-lr"], "no command find-lr; did you mean 'find_lr'? video-rs --help lists them"),
         (["Lists"], "no command Lists; did you mean 'list'? video-rs --help lists them"),
         (["xyzzy", "--cfg"], "no command xyzzy; video-rs --help lists them"),
-        (["list", "kinetic"], "no command list kinetic; did you mean 'kinetics'? video-rs list --help lists them"),
-        (["list", "--out", "x"], "no command list --out; video-rs list --help lists them"),
+        (["list", "kinetic"], "no command kinetic; did you mean 'kinetics'? video-rs list --help lists them"),
+        (["list", "--out", "x"], "no command --out; video-rs list --help lists them"),
         (["kinetics"], "no command kinetics; did you mean 'list kinetics'? video-rs --help lists them"),
     ],
 )
@@ -102,6 +102,8 @@ def test_a_script_is_called_in_its_help_as_it_was():
     )
     assert done.stdout.startswith("usage: python tools/predict.py [-h]")
     assert "\n  python tools/predict.py --checkpoint runs/mine video.mp4\n" in done.stdout
+    done = subprocess.run([sys.executable, "tools/benchmark.py"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout == overview("python tools/benchmark.py", "benchmark") + "\n"
 
 
 def test_options_prints_what_the_config_package_does(capsys):

@@ -40,12 +40,18 @@ COMMANDS = (
     Command("knn", "knn", "test the features of a network by nearest neighbours"),
     Command("predict", "predict", "label videos with a trained network"),
     Command("convert_weights", "convert_weights", "bring published weights into this project's format"),
-    Command("benchmark", "benchmark", "measure speed and memory"),
+    Command("benchmark model", "benchmarks.model", "speed and memory of forward passes"),
+    Command("benchmark train", "benchmarks.train", "speed and memory of optimizer steps"),
+    Command("benchmark loop", "benchmarks.loop", "whole training loops on real files"),
+    Command("benchmark data", "benchmarks.data", "reading clips"),
     Command("models", "models", "print the models with their sizes"),
     Command("options", "options", "print the keys of a configuration"),
     Command("completion", "completion", "print what a shell needs to complete commands and options"),
 )
-GROUPS = {"list": "list the videos of a data set"}
+GROUPS = {
+    "list": "List the videos of a data set.",
+    "benchmark": "Measure speed and memory.",
+}
 """Groups of commands, and what the commands of each do."""
 
 

@@ -1,0 +1,1 @@
+"""``video-rs benchmark``: one command for each kind of measurement."""
