@@ -75,9 +75,7 @@ def run(args: argparse.Namespace) -> None:
     originals, prepared = files
     frames = args.frames[0]
     if args.clips:
-        result["endurance"] = endure(
-            prepared.videos, prepared.cache, args.clips, frames, args.size, print_progress
-        )
+        result["endurance"] = endure(prepared.videos, prepared.cache, args.clips, frames, args.size, print_progress)
     if args.doctor:
         result["doctor"] = probing_rates(originals.videos, args.rounds, print_progress)
     if args.recording_minutes:
