@@ -101,7 +101,7 @@ def test_the_reference_is_printed_key_by_key():
 
 
 def test_kinetics_rs_is_the_published_recipe():
-    """FACTS (b): k400_resnet3drs_50_tpu.yaml. A key that is not here is no part of the recipe."""
+    """Model Garden's k400_resnet3drs_50_tpu.yaml. A key that is not here is no part of the recipe."""
     config = load_config("kinetics_rs.yaml").flat()
     published = {
         "MODEL.ARCH": "r3d_rs_50",

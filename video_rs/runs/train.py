@@ -79,9 +79,9 @@ def run_training(
 
     for records in training.lists.all():
         require_files(records)
-    fitting = fit_into_memory(training, is_resuming, may_change=allow_changes or not is_resuming)
-    changes = _changes(resumed, training, fitting)
-    training = fitting
+    fitted = fit_into_memory(training, is_resuming, may_change=allow_changes or not is_resuming)
+    changes = _changes(resumed, training, fitted)
+    training = fitted
     check_convolutions(training)
 
     folder.make()
@@ -140,13 +140,13 @@ def _is_finished(resumed: Resumed, folder: RunFolder) -> bool:
     return True
 
 
-def _changes(resumed: Resumed | None, before: Training, fitting: Training) -> list[str]:
+def _changes(resumed: Resumed | None, before: Training, fitted: Training) -> list[str]:
     """Return the settings that a resumed run was not trained with, micro-batches among them."""
     if resumed is None:
         return []
     changes = list(resumed.changes)
-    if fitting.plan.micro_batches != before.plan.micro_batches:
-        changes.append(f"TRAIN.ACCUMULATION_STEPS: {before.plan.micro_batches} -> {fitting.plan.micro_batches}")
+    if fitted.plan.micro_batches != before.plan.micro_batches:
+        changes.append(f"TRAIN.ACCUMULATION_STEPS: {before.plan.micro_batches} -> {fitted.plan.micro_batches}")
     return changes
 
 
