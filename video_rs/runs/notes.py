@@ -1,38 +1,22 @@
 """What a run says of itself before its first step, and what is doubtful about what it was given."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 from video_rs.builders import Training
 from video_rs.lists.class_notes import alike_names_notes, empty_classes_note
 from video_rs.lists.records import RecordList
 from video_rs.lists.sources.folder import mirrored_names
 from video_rs.models.resnet3d import FEATURES
+from video_rs.runs.start import Start
 from video_rs.runtime import distributed
 from video_rs.runtime.wording import pluralize
 
 
-@dataclass(frozen=True)
-class Beginning:
-    """A run before its first step.
-
-    Attributes:
-        training: what is trained.
-        folder: of the run.
-        has_trained_weights: whether it starts from trained weights, or goes on.
-    """
-
-    training: Training
-    folder: Path
-    has_trained_weights: bool
-
-
-def summary(beginning: Beginning) -> Iterator[str]:
+def summary(start: Start) -> Iterator[str]:
     """Yield lines about the network, the data, the steps, and the options that change what others mean."""
-    training = beginning.training
+    training = start.training
     config = training.config
-    yield _what_is_trained(beginning)
+    yield _what_is_trained(start)
 
     if config.DATA.TARGET_FPS:
         seconds = config.DATA.NUM_FRAMES * config.DATA.SAMPLING_RATE / config.DATA.TARGET_FPS
@@ -55,9 +39,9 @@ def summary(beginning: Beginning) -> Iterator[str]:
         yield _class_weights(training)
 
 
-def _what_is_trained(beginning: Beginning) -> str:
+def _what_is_trained(start: Start) -> str:
     """Return the line with network, data, steps and device."""
-    training = beginning.training
+    training = start.training
     parameters = 0
     trained = 0
     for parameter in training.step.model.parameters():
@@ -76,7 +60,7 @@ def _what_is_trained(beginning: Beginning) -> str:
     steps = f"{pluralize(plan.total_steps, 'step')} of {pluralize(plan.batch_size, 'clip')} ({epochs:.1f} epochs)"
     return (
         f"{training.config.MODEL.ARCH}, {parameters / 1e6:.2f} M parameters{frozen}, {classes}; {videos}, {held_out} "
-        f"for validation; {steps} on {distributed.world_size()} x {training.device.type}, output in {beginning.folder}"
+        f"for validation; {steps} on {distributed.world_size()} x {training.device.type}, output in {start.folder.path}"
     )
 
 
@@ -95,15 +79,15 @@ def _class_weights(training: Training) -> str:
     )
 
 
-def doubts(beginning: Beginning) -> list[str]:
+def doubts(start: Start) -> list[str]:
     """Return a sentence for each thing that may not be meant."""
-    found = [doubt(beginning) for doubt in DOUBTS]
+    found = [doubt(start) for doubt in DOUBTS]
     return [sentence for sentence in found if sentence]
 
 
-def unnamed_classes(beginning: Beginning) -> str:
+def unnamed_classes(start: Start) -> str:
     """Return a sentence on a network with more classes than there are names."""
-    lists = beginning.training.lists
+    lists = start.training.lists
     named = len(lists.train.label_names)
     classes = len(lists.label_names)
     if named == classes:
@@ -114,16 +98,16 @@ def unnamed_classes(beginning: Beginning) -> str:
     )
 
 
-def empty_classes(beginning: Beginning) -> str:
+def empty_classes(start: Start) -> str:
     """Return a sentence on classes without training videos."""
-    train = beginning.training.lists.train
+    train = start.training.lists.train
     present = {label for record in train.records for label in record.labels}
     return empty_classes_note(present, train.label_names, "training videos")
 
 
-def alike_names(beginning: Beginning) -> str:
+def alike_names(start: Start) -> str:
     """Return a sentence on class names that differ little."""
-    return "; ".join(alike_names_notes(beginning.training.lists.train.label_names))
+    return "; ".join(alike_names_notes(start.training.lists.train.label_names))
 
 
 def segments(records: RecordList | None) -> set[tuple[str, float | None, float | None]]:
@@ -133,9 +117,9 @@ def segments(records: RecordList | None) -> set[tuple[str, float | None, float |
     return {(record.path, record.start, record.end) for record in records.records}
 
 
-def shared_videos(beginning: Beginning) -> str:
+def shared_videos(start: Start) -> str:
     """Return a sentence on validation videos that are trained on."""
-    lists = beginning.training.lists
+    lists = start.training.lists
     shared = segments(lists.train) & segments(lists.val)
     if not shared:
         return ""
@@ -145,16 +129,16 @@ def shared_videos(beginning: Beginning) -> str:
     )
 
 
-def single_class(beginning: Beginning) -> str:
+def single_class(start: Start) -> str:
     """Return a sentence on a run of one class."""
-    if len(beginning.training.lists.label_names) > 1:
+    if len(start.training.lists.label_names) > 1:
         return ""
     return "there is a single class, so every answer is right; train with two or more"
 
 
-def single_labels(beginning: Beginning) -> str:
+def single_labels(start: Start) -> str:
     """Return a sentence on a multi-label run whose videos have one label each."""
-    training = beginning.training
+    training = start.training
     if not training.config.DATA.MULTI_LABEL:
         return ""
     if any(len(record.labels) != 1 for record in training.lists.train.records):
@@ -162,9 +146,9 @@ def single_labels(beginning: Beginning) -> str:
     return "DATA.MULTI_LABEL is true, but every training video has one label; without it, classes exclude each other"
 
 
-def mirrored_classes(beginning: Beginning) -> str:
+def mirrored_classes(start: Start) -> str:
     """Return a sentence on mirroring of clips where a class is another one in the mirror."""
-    training = beginning.training
+    training = start.training
     if not training.config.DATA.RANDOM_FLIP:
         return ""
     mirrored = mirrored_names(training.lists.label_names)
@@ -176,10 +160,10 @@ def mirrored_classes(beginning: Beginning) -> str:
     )
 
 
-def frozen_random_weights(beginning: Beginning) -> str:
+def frozen_random_weights(start: Start) -> str:
     """Return a sentence on frozen parts that were never trained."""
-    frozen = beginning.training.config.MODEL.FROZEN_STAGES
-    if beginning.has_trained_weights or not frozen:
+    frozen = start.training.config.MODEL.FROZEN_STAGES
+    if start.has_trained_weights or not frozen:
         return ""
     return (
         f"MODEL.FROZEN_STAGES {frozen} keeps random weights; start from trained ones with --finetune or "
@@ -187,9 +171,9 @@ def frozen_random_weights(beginning: Beginning) -> str:
     )
 
 
-def unused_statistics(beginning: Beginning) -> str:
+def unused_statistics(start: Start) -> str:
     """Return a sentence on precise batch-norm statistics that are never computed."""
-    training = beginning.training
+    training = start.training
     if not training.config.BN.NUM_BATCHES_PRECISE:
         return ""
     if training.config.MODEL.FROZEN_STAGES == 5:
@@ -201,9 +185,9 @@ def unused_statistics(beginning: Beginning) -> str:
     return ""
 
 
-def endless_warmup(beginning: Beginning) -> str:
+def endless_warmup(start: Start) -> str:
     """Return a sentence on a warm-up that is not shorter than the run."""
-    schedule = beginning.training.step.schedule
+    schedule = start.training.step.schedule
     if schedule.warmup_steps < schedule.total_steps:
         return ""
     return (
@@ -212,7 +196,7 @@ def endless_warmup(beginning: Beginning) -> str:
     )
 
 
-DOUBTS: tuple[Callable[[Beginning], str], ...] = (
+DOUBTS: tuple[Callable[[Start], str], ...] = (
     unnamed_classes,
     empty_classes,
     alike_names,

@@ -1,7 +1,6 @@
 """Going on with a run from its last checkpoint, unless config or data set have changed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from video_rs.builders import Training
@@ -11,6 +10,7 @@ from video_rs.engine.schedule import Schedule
 from video_rs.runs.changes import changed_settings, refuse_other_model
 from video_rs.runs.memory import divisions
 from video_rs.runs.run_folder import RunFolder
+from video_rs.runs.start import Start
 from video_rs.runs.state import RunState
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import print_line, print_notes
@@ -19,22 +19,7 @@ from video_rs.runtime.progress import print_line, print_notes
 STEADY = 0.01
 
 
-@dataclass(frozen=True)
-class Resumed:
-    """A run as it goes on.
-
-    Attributes:
-        training: with the saved weights.
-        state: as saved.
-        changes: settings that differ from those the run was trained with.
-    """
-
-    training: Training
-    state: RunState
-    changes: list[str]
-
-
-def resume_training(training: Training, folder: RunFolder, versions: Mapping[str, str], allow_changes: bool) -> Resumed:
+def resume_training(training: Training, folder: RunFolder, versions: Mapping[str, str], allow_changes: bool) -> Start:
     """Load the last checkpoint of a run into a training.
 
     Args:
@@ -67,7 +52,7 @@ def resume_training(training: Training, folder: RunFolder, versions: Mapping[str
 
     _say_differences(training, saved, versions, changes)
     print_line(f"resuming {folder.path} at step {training.step.number} of {training.plan.total_steps}")
-    return Resumed(training, state, changes)
+    return Start(training, folder, state, is_resumed=True, has_trained_weights=True, changes=tuple(changes))
 
 
 def _last_checkpoint(folder: RunFolder) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Train a run: guard its folder, build, continue or start, loop, and leave a report."""
 
 import contextlib
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,10 @@ from video_rs.runs.checkpoints import Checkpoints
 from video_rs.runs.demo import with_demo_clips
 from video_rs.runs.memory import clips_at_once, fit_into_memory, is_out_of_memory, no_memory
 from video_rs.runs.recorder import Recorder
-from video_rs.runs.resuming import Resumed, resume_training
+from video_rs.runs.resuming import resume_training
 from video_rs.runs.run_folder import RunFolder
+from video_rs.runs.start import Start
 from video_rs.runs.start_weights import load_trained_weights
-from video_rs.runs.state import RunState
 from video_rs.runs.validation import Validation, is_validation_due
 from video_rs.runtime import distributed
 from video_rs.runtime.code_version import code_version
@@ -65,34 +66,26 @@ def run_training(
     training = build_run(config, device)
     versions = code_version()
 
-    resumed = None
-    has_trained_weights = is_resuming
     if is_resuming:
-        resumed = resume_training(training, folder, versions, allow_changes)
-        training = resumed.training
-        if _is_finished(resumed, folder):
-            return resumed.state.metrics
+        start = resume_training(training, folder, versions, allow_changes)
+        if _is_finished(start):
+            return start.state.metrics
         if finetune:
             print_line(f"continuing the run in {folder.path}: --finetune {finetune} was for its start")
     else:
-        has_trained_weights = load_trained_weights(training, finetune)
+        start = Start(training, folder, has_trained_weights=load_trained_weights(training, finetune))
 
     for records in training.lists.all():
         require_files(records)
-    fitted = fit_into_memory(training, is_resuming, may_change=allow_changes or not is_resuming)
-    changes = _changes(resumed, training, fitted)
-    training = fitted
-    check_convolutions(training)
+    start = _fitted_into_memory(start, may_change=allow_changes or not is_resuming)
+    check_convolutions(start.training)
 
     folder.make()
     # Only now, with all input read and checked, does anything of an earlier or barely begun run go.
     if distributed.rank() == 0 and not is_resuming:
         folder.clear()
     distributed.barrier()
-
-    beginning = notes.Beginning(training, folder.path, has_trained_weights)
-    run = Run(beginning, folder, versions, resumed.state if resumed else RunState(), changes, is_resuming)
-    return run.go()
+    return Run(start, versions).go()
 
 
 def build_run(config: Config, device: torch.device) -> Training:
@@ -120,34 +113,36 @@ def _is_resuming(folder: RunFolder, resume: bool) -> bool:
     return is_resuming
 
 
-def _is_finished(resumed: Resumed, folder: RunFolder) -> bool:
+def _is_finished(start: Start) -> bool:
     """Return whether a run has come to its end, and say so.
 
     Raises:
         InputError: it has more steps than are asked for.
     """
-    training = resumed.training
-    taken = training.step.number
-    total = training.plan.total_steps
+    folder = start.folder.path
+    taken = start.training.step.number
+    total = start.training.plan.total_steps
     if taken > total:
         raise InputError(
-            f"{folder.path} has {pluralize(taken, 'step')} already, more than the {total} asked for (SOLVER.MAX_STEPS, "
+            f"{folder} has {pluralize(taken, 'step')} already, more than the {total} asked for (SOLVER.MAX_STEPS, "
             "or SOLVER.MAX_EPOCH); ask for more, or start a new run"
         )
-    if taken < total or is_validation_due(training, resumed.state):
+    if taken < total or is_validation_due(start.training, start.state):
         return False
-    print_line(f"{folder.path} is finished: {pluralize(taken, 'step')}; nothing to do")
+
+    print_line(f"{folder} is finished: {pluralize(taken, 'step')}; nothing to do")
     return True
 
 
-def _changes(resumed: Resumed | None, before: Training, fitted: Training) -> list[str]:
-    """Return the settings that a resumed run was not trained with, micro-batches among them."""
-    if resumed is None:
-        return []
-    changes = list(resumed.changes)
-    if fitted.plan.micro_batches != before.plan.micro_batches:
-        changes.append(f"TRAIN.ACCUMULATION_STEPS: {before.plan.micro_batches} -> {fitted.plan.micro_batches}")
-    return changes
+def _fitted_into_memory(start: Start, may_change: bool) -> Start:
+    """Return the start with as many micro-batches as memory asks for; of a resumed run, more of them are a change."""
+    before = start.training.plan.micro_batches
+    training = fit_into_memory(start.training, start.is_resumed, may_change)
+    now = training.plan.micro_batches
+    changes = start.changes
+    if start.is_resumed and now != before:
+        changes = (*changes, f"TRAIN.ACCUMULATION_STEPS: {before} -> {now}")
+    return dataclasses.replace(start, training=training, changes=changes)
 
 
 @dataclass(frozen=True)
@@ -155,32 +150,26 @@ class Run:
     """A training loop with what stands around it.
 
     Attributes:
-        beginning: what is trained, from where.
-        folder: of the run.
+        start: what is trained, from where.
         versions: of the code.
-        state: results so far.
-        changes: settings that a resumed run was not trained with.
-        is_resumed: whether the run goes on.
     """
 
-    beginning: notes.Beginning
-    folder: RunFolder
+    start: Start
     versions: dict[str, str]
-    state: RunState
-    changes: list[str]
-    is_resumed: bool
 
     def go(self) -> dict[str, Any] | None:
         """Train, and return the metrics of the last validation."""
-        training = self.beginning.training
+        training = self.start.training
         # Built before the first file is written, while a refusal still leaves no run.
         loader = training.loader(training.step.number)
         failures = build_failure_limit(training.config, training.plan)
         # Whoever has mended the videos after a refusal must not be refused for those of before.
-        failures.accepted = self.is_resumed
+        failures.accepted = self.start.is_resumed
 
-        checkpoints = Checkpoints(training, self.folder, self.state, self.versions)
-        recorder = Recorder(training, self.folder, self.state, training.step.number if self.is_resumed else None)
+        folder = self.start.folder
+        state = self.start.state
+        checkpoints = Checkpoints(training, folder, state, self.versions)
+        recorder = Recorder(training, folder, state, training.step.number if self.start.is_resumed else None)
         profiler = self._profiler()
         # From here on a signal is answered after the next step, with the state saved.
         signals = StopSignals()
@@ -195,8 +184,8 @@ class Run:
             stack.enter_context(checkpoints)
 
             self._announce()
-            recorder.begin(self.versions, self.changes)
-            validate = Validation(training, self.state, recorder, checkpoints)
+            recorder.begin(self.versions, list(self.start.changes))
+            validate = Validation(training, state, recorder, checkpoints)
             hooks = Hooks(
                 log=recorder.log,
                 failed_video=recorder.failed_video,
@@ -207,22 +196,22 @@ class Run:
                 begin_step=profiler.begin_step,
             )
             try:
-                if is_validation_due(training, self.state):
+                if is_validation_due(training, state):
                     validate(training.step.number)
                 self._fit(loader, hooks, failures, checkpoints)
             except InputError as error:
-                has_begun = failures.accepted and self.folder.last.is_file()
+                has_begun = failures.accepted and folder.last.is_file()
                 if not has_begun:
                     recorder.refused(str(error))
                 raise
 
         distributed.barrier()
-        print_line(f"checkpoint: {self.folder.last}  report: {self.folder.path / 'report.html'}")
-        return self.state.metrics
+        print_line(f"checkpoint: {folder.last}  report: {folder.path / 'report.html'}")
+        return state.metrics
 
     def _fit(self, loader: ClipLoader, hooks: Hooks, failures: FailureLimit, checkpoints: Checkpoints) -> None:
         """Run the loop; its errors are raised again with what to do about them."""
-        training = self.beginning.training
+        training = self.start.training
         config = training.config
         non_finite = build_non_finite_limit(config)
         try:
@@ -243,19 +232,19 @@ class Run:
     def _next_try(self, checkpoints: Checkpoints) -> str:
         """Return how to go on: from the last checkpoint where there is one, else with the same command."""
         checkpoints.wait()
-        if self.folder.last.is_file():
+        if self.start.folder.last.is_file():
             return "go on with --resume --allow-changes"
         return "then give the command again"
 
     def _profiler(self) -> StepProfiler:
         """Return the profiler of TRAIN.PROFILE_STEPS, which traces rank 0 alone."""
-        training = self.beginning.training
+        training = self.start.training
         steps = training.config.TRAIN.PROFILE_STEPS if distributed.rank() == 0 else 0
-        return StepProfiler(steps, self.folder.path / "profile", training.device, print_line)
+        return StepProfiler(steps, self.start.folder.path / "profile", training.device, print_line)
 
     def _announce(self) -> None:
         """Print what is trained, and what is doubtful about it."""
-        for line in notes.summary(self.beginning):
+        for line in notes.summary(self.start):
             print_line(line)
-        for doubt in notes.doubts(self.beginning):
+        for doubt in notes.doubts(self.start):
             print_line(f"note: {doubt}")
