@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from video_rs.benchmarks.worker import descendants
+from video_rs.benchmarks.memory import descendants
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.runtime.errors import InputError
 

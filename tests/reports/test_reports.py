@@ -12,8 +12,9 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from video_rs.reports import Example, Report, check_page, plots, write_report
+from video_rs.reports import Example, Report, check_page, curves, plots, write_report
 from video_rs.reports.confusion import checked, class_accuracies, most_confused
+from video_rs.reports.matrix_plot import confusion_matrix
 from video_rs.runtime.atomic import replace_text
 from video_rs.runtime.errors import InputError
 
@@ -123,8 +124,8 @@ def test_a_matrix_that_does_not_fit_the_names_is_refused(tmp_path):
 def test_running_mean_against_its_definition():
     values, keep = [4.0, 0.0, 8.0], 1 - 1 / 2
     expected = [4.0, (4 * keep + 0) / (keep + 1), (4 * keep**2 + 0 + 8) / (keep**2 + keep + 1)]
-    assert plots.running_mean(values, span=2) == pytest.approx(expected, rel=1e-12)  # float64 rounding
-    assert plots.running_mean([3.0] * 50, span=7) == pytest.approx([3.0] * 50, rel=1e-12)
+    assert curves.running_mean(values, span=2) == pytest.approx(expected, rel=1e-12)  # float64 rounding
+    assert curves.running_mean([3.0] * 50, span=7) == pytest.approx([3.0] * 50, rel=1e-12)
 
 
 def test_series_passes_over_what_is_missing_or_not_a_number():
@@ -135,7 +136,7 @@ def test_series_passes_over_what_is_missing_or_not_a_number():
         {"kind": "train", "step": 9},
         {"kind": "validation", "step": 9, "loss": 1.0},
     ]
-    assert plots.series(log, "train", "loss") == ([0, 5], [0.5, 2.0])
+    assert curves.series(log, "train", "loss") == ([0, 5], [0.5, 2.0])
 
 
 # ---- pictures
@@ -170,14 +171,14 @@ def test_montage_refuses_what_is_not_a_clip(bad):
 @pytest.mark.parametrize(
     ("record", "draw", "color"),
     [
-        ({"kind": "train", "step": 7, "loss": 2.0}, plots.loss_curve, plots.BLUE),
-        ({"kind": "validation", "step": 7, "loss": 2.0}, plots.loss_curve, plots.ORANGE),
-        ({"kind": "validation", "step": 7, "top1": 0.0}, plots.accuracy_curve, plots.ORANGE),
-        ({"kind": "train", "step": 0, "lr": 0.0}, plots.learning_rate_curve, plots.BLUE),
-        ({"kind": "train", "step": 7, "grad_norm": 1.0}, plots.gradient_norm_curve, plots.BLUE),
-        ({"kind": "train", "step": 7, "update_ratio": 1e-3}, plots.update_ratio_curve, plots.BLUE),
-        ({"kind": "train", "step": 7, "clips_per_s": 9.0}, plots.throughput_curve, plots.BLUE),
-        ({"kind": "train", "step": 7, "data_wait": 1.0}, plots.data_wait_curve, plots.BLUE),
+        ({"kind": "train", "step": 7, "loss": 2.0}, curves.loss_curve, plots.BLUE),
+        ({"kind": "validation", "step": 7, "loss": 2.0}, curves.loss_curve, plots.ORANGE),
+        ({"kind": "validation", "step": 7, "top1": 0.0}, curves.accuracy_curve, plots.ORANGE),
+        ({"kind": "train", "step": 0, "lr": 0.0}, curves.learning_rate_curve, plots.BLUE),
+        ({"kind": "train", "step": 7, "grad_norm": 1.0}, curves.gradient_norm_curve, plots.BLUE),
+        ({"kind": "train", "step": 7, "update_ratio": 1e-3}, curves.update_ratio_curve, plots.BLUE),
+        ({"kind": "train", "step": 7, "clips_per_s": 9.0}, curves.throughput_curve, plots.BLUE),
+        ({"kind": "train", "step": 7, "data_wait": 1.0}, curves.data_wait_curve, plots.BLUE),
     ],
 )
 def test_a_single_point_is_visible(record, draw, color):
@@ -190,9 +191,9 @@ def test_a_single_point_is_visible(record, draw, color):
 
 def test_many_training_points_are_drawn_faintly_under_their_running_mean():
     log = [{"kind": "train", "step": step, "loss": float(step % 2)} for step in range(100)]
-    raw, smooth = plots.loss_curve(log).axes[0].lines
+    raw, smooth = curves.loss_curve(log).axes[0].lines
     assert list(raw.get_ydata()) == [0.0, 1.0] * 50
-    assert list(smooth.get_ydata()) == plots.running_mean([0.0, 1.0] * 50, span=4)
+    assert list(smooth.get_ydata()) == curves.running_mean([0.0, 1.0] * 50, span=4)
     assert raw.get_alpha() == 0.25
     assert smooth.get_label() == "train"
 
@@ -200,11 +201,11 @@ def test_many_training_points_are_drawn_faintly_under_their_running_mean():
 @pytest.mark.parametrize(("k", "labels"), [(1, ["validation top-1"]), (5, ["validation top-1", "validation top-5"])])
 def test_accuracy_curve_names_its_k(k, labels):
     log = [{"kind": "validation", "step": 1, "top1": 0.5, "topk": 0.5, "k": k}]
-    assert [line.get_label() for line in plots.accuracy_curve(log).axes[0].lines] == labels
+    assert [line.get_label() for line in curves.accuracy_curve(log).axes[0].lines] == labels
 
 
 def test_confusion_picture_holds_row_shares_and_counts():
-    axes = plots.confusion_matrix(CONFUSION, NAMES).axes[0]
+    axes = confusion_matrix(CONFUSION, NAMES).axes[0]
     shares = [[0.8, 0.2, 0, 0], [0.25, 0.25, 0.5, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
     assert np.array_equal(axes.images[0].get_array(), shares)
     assert [text.get_text() for text in axes.texts] == [str(count) for count in CONFUSION.ravel()]
@@ -216,13 +217,14 @@ def test_confusion_picture_holds_row_shares_and_counts():
     [
         (["only"], ["only"]),
         (["$a and b$", "x_1^2"], ["$a and b$", "x_1^2"]),
-        (["跑步", "walk"], ["0", "1"]),
+        (["跑步", "walk"], ["0 □", "walk"]),
+        (["🏂", "jump 🏂", "jump 🏂🏂", "walk"], ["0 □", "1 jump □", "2 jump □", "walk"]),
         (["opening a bottle that is not wine"], ["opening a bo…is not wine"]),
         (["a" * 40, "a" * 39], ["0 " + "a" * 12 + "…" + "a" * 12, "1 " + "a" * 12 + "…" + "a" * 12]),
     ],
 )
 def test_names_on_the_axes_of_the_matrix(names, shown, recwarn):
-    figure = plots.confusion_matrix(np.eye(len(names), dtype=np.int64), names)
+    figure = confusion_matrix(np.eye(len(names), dtype=np.int64), names)
     plots.png(figure)
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == shown
@@ -232,7 +234,7 @@ def test_names_on_the_axes_of_the_matrix(names, shown, recwarn):
 
 
 def test_hundreds_of_classes_get_neither_names_nor_numbers():
-    axes = plots.confusion_matrix(np.eye(400, dtype=np.int64), [f"name {index}" for index in range(400)]).axes[0]
+    axes = confusion_matrix(np.eye(400, dtype=np.int64), [f"name {index}" for index in range(400)]).axes[0]
     assert len(axes.texts) == 0
     assert not any("name" in label.get_text() for label in axes.get_xticklabels())
     assert axes.get_xlabel() == "predicted (label number)"

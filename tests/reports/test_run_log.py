@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from video_rs.reports import RunLog, plots, read_log
+from video_rs.reports import RunLog, curves, read_log
 from video_rs.runtime.errors import InputError
 
 
@@ -73,7 +73,7 @@ def test_resume_drops_the_steps_after_the_checkpoint_everywhere(tmp_path):
     seen = [(record["kind"], record["step"]) for record in records]
     kept = [(kind, step) for step in (10, 20) for kind in ("train", "validation", "event")]
     assert seen == [*kept, ("event", 20), ("train", 30), ("train", 40)]
-    assert plots.series(records, "train", "loss") == ([10, 20, 30, 40], [10.0, 20.0, 300.0, 400.0])
+    assert curves.series(records, "train", "loss") == ([10, 20, 30, 40], [10.0, 20.0, 300.0, 400.0])
     assert scalars(tmp_path, "train/loss") == [(10, 10.0), (20, 20.0), (30, 300.0), (40, 400.0)]
     assert [step for step, _ in scalars(tmp_path, "validation/top1")] == [10, 20]
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tmp"] == []

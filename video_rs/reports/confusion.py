@@ -1,4 +1,4 @@
-"""Numbers read off a confusion matrix: int [K,K] counting videos, rows the true class, columns the predicted."""
+"""Numbers read off a confusion matrix: int ``[K, K]`` counting videos, rows the true class, columns the predicted."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -28,10 +28,14 @@ class ConfusedPair(NamedTuple):
 
 
 def checked(confusion: object, names: Sequence[str]) -> np.ndarray:
-    """``confusion`` (array or CPU tensor) as int64 [K,K] for K = ``len(names)``.
+    """Return a confusion matrix as int64 ``[K, K]``.
+
+    Args:
+        confusion: an array or a CPU tensor.
+        names: of the K classes.
 
     Raises:
-        InputError: it is not square, or its side is not the number of names.
+        InputError: the matrix is not square, or its side is not the number of names.
     """
     counts = np.asarray(confusion)
     if counts.shape != (len(names), len(names)):
@@ -41,26 +45,36 @@ def checked(confusion: object, names: Sequence[str]) -> np.ndarray:
 
 
 def row_shares(counts: np.ndarray) -> np.ndarray:
-    """int64 [K,K] -> float64 [K,K] in [0, 1]: each row over its sum; a class without videos gets zeros."""
+    """Return each row over its sum, float64 ``[K, K]`` in [0, 1]; a class without videos gets zeros."""
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
 def class_accuracies(counts: np.ndarray, names: Sequence[str]) -> list[ClassAccuracy]:
-    """The classes that have videos, worst first; equal ones in label order."""
-    rows = [
-        ClassAccuracy(index, name, int(counts[index, index]), int(total), float(counts[index, index] / total))
-        for index, (name, total) in enumerate(zip(names, counts.sum(axis=1), strict=True))
-        if total > 0
-    ]
+    """Return the classes that have videos, worst first; equal ones in label order."""
+    rows = []
+    for index, name in enumerate(names):
+        correct = int(counts[index, index])
+        total = int(counts[index].sum())
+        if total > 0:
+            rows.append(ClassAccuracy(index, name, correct, total, correct / total))
     return sorted(rows, key=lambda row: row.accuracy)
 
 
 def most_confused(counts: np.ndarray, names: Sequence[str], limit: int) -> list[ConfusedPair]:
-    """At most ``limit`` pairs of different classes, most videos first; equal ones by share, then in label order."""
+    """Return pairs of different classes, most videos first; equal ones by share, then in label order.
+
+    Args:
+        counts: int64 ``[K, K]``.
+        names: of the K classes.
+        limit: how many pairs at most.
+    """
+    pairs = []
     shares = row_shares(counts)
-    wrong = counts * (1 - np.eye(len(names), dtype=np.int64))
-    pairs = sorted(zip(*np.nonzero(wrong), strict=True), key=lambda at: (-counts[at], -shares[at], at))
-    return [
-        ConfusedPair(names[true], names[predicted], int(counts[true, predicted]), float(shares[true, predicted]))
-        for true, predicted in pairs[:limit]
-    ]
+    for true, predicted in np.argwhere(counts):
+        if true != predicted:
+            count = int(counts[true, predicted])
+            share = float(shares[true, predicted])
+            pairs.append(ConfusedPair(names[true], names[predicted], count, share))
+
+    pairs.sort(key=lambda pair: (-pair.count, -pair.share))
+    return pairs[:limit]

@@ -9,23 +9,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from video_rs.reports import plots
-from video_rs.reports.confusion import ConfusedPair, checked, class_accuracies, most_confused
+from video_rs.reports import curves, plots
+from video_rs.reports.classes import accuracies_of, matrix_of, precisions_of
+from video_rs.reports.confusion import checked
 from video_rs.reports.page import data_uri, template
 from video_rs.reports.summary import facts, percent, tiles
 from video_rs.runtime.atomic import replace_text
 
-MOST_BARS = 40  # classes listed one by one; of more, the worst and the best half of this
-MOST_PAIRS = 20
 MOST_FAILURES_OPEN = 20  # failed videos listed openly; more fold away
 CHARTS = (
-    ("Loss", plots.loss_curve, "No loss was logged."),
-    ("Accuracy", plots.accuracy_curve, "No accuracy was logged."),
-    ("Learning rate", plots.learning_rate_curve, "No learning rate was logged."),
-    ("Gradient norm", plots.gradient_norm_curve, "No gradient norm was logged."),
-    ("Update ratio", plots.update_ratio_curve, "No update ratio was logged."),
-    ("Throughput", plots.throughput_curve, "No throughput was logged."),
-    ("Waiting for data", plots.data_wait_curve, "No waiting time was logged."),
+    ("Loss", curves.loss_curve, "No loss was logged."),
+    ("Accuracy", curves.accuracy_curve, "No accuracy was logged."),
+    ("Learning rate", curves.learning_rate_curve, "No learning rate was logged."),
+    ("Gradient norm", curves.gradient_norm_curve, "No gradient norm was logged."),
+    ("Update ratio", curves.update_ratio_curve, "No update ratio was logged."),
+    ("Throughput", curves.throughput_curve, "No throughput was logged."),
+    ("Waiting for data", curves.data_wait_curve, "No waiting time was logged."),
 )
 
 
@@ -78,30 +77,6 @@ class Report:
     notes: Sequence[str]
 
 
-class ClassBar(NamedTuple):
-    """One class of a list: its ``share`` in [0, 1] is drawn as a bar, ``count`` is text."""
-
-    index: int
-    name: str
-    share: float
-    count: str
-
-
-@dataclass(frozen=True)
-class ClassList:
-    """The classes that have videos, worst first.
-
-    Attributes:
-        rows: all of them.
-        parts: what is listed openly, as (heading, rows).
-        absent: names of the classes without videos.
-    """
-
-    rows: list[ClassBar]
-    parts: list[tuple[str, list[ClassBar]]]
-    absent: list[str]
-
-
 @dataclass(frozen=True)
 class Chart:
     """A curve as a data URI, or None with the words that stand in its place."""
@@ -109,27 +84,6 @@ class Chart:
     title: str
     image: str | None
     empty: str
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """The confusion matrix and what is read off it.
-
-    Attributes:
-        image: picture as a data URI.
-        width: CSS pixels of the picture.
-        narrowest: CSS pixels to which it may shrink.
-        videos: how many are counted.
-        pairs: the most confused pairs.
-        wrong_pairs: how many pairs are confused at all.
-    """
-
-    image: str
-    width: int
-    narrowest: int
-    videos: int
-    pairs: list[ConfusedPair]
-    wrong_pairs: int
 
 
 def write_report(path: str | Path, report: Report) -> None:
@@ -147,9 +101,9 @@ def write_report(path: str | Path, report: Report) -> None:
         "notes": [*report.notes, *_not_finite_notes(report.log)],
         "charts": _charts(report.log),
         "validated": any(record.get("kind") == "validation" for record in report.log),
-        "matrix": _matrix(counts, report.label_names),
-        "accuracies": _accuracies(counts, report.label_names),
-        "precisions": _precisions(report),
+        "matrix": matrix_of(counts, report.label_names),
+        "accuracies": accuracies_of(counts, report.label_names),
+        "precisions": precisions_of(report.precisions, report.label_names),
         "examples": [_example(example) for example in report.examples],
         "failures": list(report.failures),
         "failures_open": len(report.failures) <= MOST_FAILURES_OPEN,
@@ -198,56 +152,6 @@ def _counts(report: Report) -> np.ndarray | None:
     if not counts.any():
         return None
     return counts
-
-
-def _matrix(counts: np.ndarray | None, names: Sequence[str]) -> Matrix | None:
-    if counts is None:
-        return None
-
-    picture = plots.png(plots.confusion_matrix(counts, names))
-    width = round(100 * plots.png_width(picture) / plots.DPI)
-    # A narrow screen scrolls sideways rather than shrinking the names out of sight; without names it shrinks.
-    narrowest = 0
-    if len(names) <= plots.MOST_NAMED:
-        narrowest = min(width, 480)
-
-    wrong = np.count_nonzero(counts) - np.count_nonzero(counts.diagonal())
-    pairs = most_confused(counts, names, MOST_PAIRS)
-    return Matrix(data_uri(picture), width, narrowest, int(counts.sum()), pairs, int(wrong))
-
-
-def _accuracies(counts: np.ndarray | None, names: Sequence[str]) -> ClassList | None:
-    if counts is None:
-        return None
-
-    bars = []
-    for row in class_accuracies(counts, names):
-        bars.append(ClassBar(row.index, row.name, row.accuracy, f"{row.correct} / {row.total}"))
-    return _class_list(bars, names)
-
-
-def _precisions(report: Report) -> ClassList | None:
-    if report.precisions is None:
-        return None
-
-    bars = []
-    for index, precision, videos in report.precisions:
-        bars.append(ClassBar(index, report.label_names[index], precision, str(videos)))
-    bars.sort(key=lambda bar: bar.share)
-    return _class_list(bars, report.label_names)
-
-
-def _class_list(bars: list[ClassBar], names: Sequence[str]) -> ClassList:
-    """Return a list of classes, of which many are cut to the worst and the best."""
-    parts = [("", bars)]
-    if len(bars) > MOST_BARS:
-        half = MOST_BARS // 2
-        best_first = bars[::-1]
-        parts = [(f"Worst {half}", bars[:half]), (f"Best {half}", best_first[:half])]
-
-    present = {bar.index for bar in bars}
-    absent = [name for index, name in enumerate(names) if index not in present]
-    return ClassList(bars, parts, absent)
 
 
 def _example(example: Example) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import jinja2
 
 
 def template(name: str, **filters: Callable[[Any], str]) -> jinja2.Template:
-    """A template beside this module, with filters of its own."""
+    """Return a template of this folder, with filters of its own."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("video_rs", "reports"),
         autoescape=True,
@@ -21,5 +21,5 @@ def template(name: str, **filters: Callable[[Any], str]) -> jinja2.Template:
 
 
 def data_uri(png: bytes) -> str:
-    """A PNG as a URI that holds it."""
+    """Return a PNG as a URI that holds it."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

@@ -1,9 +1,9 @@
 """The run log: one JSON object a line in ``log.jsonl``, and the same scalars for TensorBoard.
 
 A line is ``{"kind": "train" | "validation", "time": unix seconds, "step": int, "epoch": float, **scalars}`` or
-``{"kind": "event", "time", "step", "event": its kind, "message": text, **fields}``. JSON has no NaN or infinity:
-they are written as the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``, so any JSON parser reads the file,
-and :func:`read_log` gives the floats of train and validation records back.
+``{"kind": "event", "time", "step", "event": its kind, "message": text, **fields}``. JSON has no NaN or infinity: the
+log has the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` for them, and any JSON parser reads the file.
+:func:`read_log` gives the floats of train and validation records back.
 """
 
 import json
@@ -25,25 +25,29 @@ class RunLog:
     Args:
         folder: the run's output folder; made where it lacks.
         resume_step: the step of the checkpoint that training continues from. Lines of later steps, left by the run that
-            was killed, are dropped, so no curve holds a step twice. ``None`` starts a new log in place of an older one.
+            was killed, are dropped: no curve holds a step twice. None starts a new log in place of an older one.
     """
 
     def __init__(self, folder: str | Path, resume_step: int | None = None):
         folder = Path(folder)
         self.path = folder / "log.jsonl"
         self._step = resume_step or 0
-        kept = [] if resume_step is None else _lines_up_to(self.path, resume_step)
-        replace_text(self.path, "".join(map(_dump, kept)))
+
+        kept = []
+        first_new_step = 0
+        if resume_step is not None:
+            kept = _lines_up_to(self.path, resume_step)
+            first_new_step = resume_step + 1
+        replace_text(self.path, "".join(kept))
         self._file = self.path.open("a", encoding="utf-8")
-        first_new_step = 0 if resume_step is None else resume_step + 1
         self._tensorboard = _summary_writer(folder / "tensorboard", first_new_step)
 
     def train(self, step: int, epoch: float, **scalars: float | None) -> None:
-        """Log a training step: ``loss``, ``lr``, ``top1``, ``clips_per_s``, ``data_wait``, … (numbers or ``None``)."""
+        """Log a training step: ``loss``, ``lr``, ``top1``, ``clips_per_s``, ``data_wait``, … (numbers or None)."""
         self._scalars("train", step, epoch, scalars)
 
     def validation(self, step: int, epoch: float, **scalars: float | None) -> None:
-        """Log a validation: ``loss``, ``top1``, ``topk``, ``k``, ``videos``, ``failed``, … (numbers or ``None``)."""
+        """Log a validation: ``loss``, ``top1``, ``topk``, ``k``, ``videos``, ``failed``, … (numbers or None)."""
         self._scalars("validation", step, epoch, scalars)
         self._tensorboard.flush()
 
@@ -51,7 +55,7 @@ class RunLog:
         """Log something in words, at the last logged step unless ``fields`` hold another ``step``."""
         step = fields.pop("step", self._step)
         assert not RESERVED & fields.keys(), f"reserved names in {sorted(fields)}"
-        self._write({"kind": "event", "step": step, "event": kind, "message": message, **fields})
+        self._write("event", {"step": step, "event": kind, "message": message, **fields})
 
     def close(self) -> None:
         """Flush and close both files; a second call does nothing."""
@@ -67,20 +71,23 @@ class RunLog:
     def _scalars(self, kind: str, step: int, epoch: float, scalars: dict[str, Any]) -> None:
         assert not RESERVED & scalars.keys(), f"reserved names in {sorted(scalars)}"
         self._step = step
-        scalars = {name: _plain(value) for name, value in scalars.items()}
-        self._write({"kind": kind, "step": step, "epoch": epoch, **scalars})
-        for name, value in {"epoch": epoch, **scalars}.items():
+        numbers = {"epoch": epoch}
+        for name, value in scalars.items():
+            numbers[name] = _plain(value)
+
+        self._write(kind, {"step": step, **numbers})
+        for name, value in numbers.items():
             if value is not None:
                 self._tensorboard.add_scalar(f"{kind}/{name}", value, step)
 
-    def _write(self, record: dict[str, Any]) -> None:
-        kind = record.pop("kind")
+    def _write(self, kind: str, record: dict[str, Any]) -> None:
         self._file.write(_dump({"kind": kind, "time": time.time(), **record}))
-        self._file.flush()  # per line: a killed run loses nothing
+        # After every line: a killed run loses nothing.
+        self._file.flush()
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:
-    """Every record of ``log.jsonl`` in order; a last line torn by a kill is left out.
+    """Return every record of ``log.jsonl`` in order; a last line torn by a kill is left out.
 
     Raises:
         InputError: there is no such file, or a line before the last is no JSON object.
@@ -88,6 +95,7 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: there is no such run log; give the log.jsonl of a run's output folder")
+
     lines = path.read_bytes().splitlines()
     records = []
     for number, line in enumerate(lines, start=1):
@@ -101,17 +109,30 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
 
 
 def _parse(line: bytes) -> dict[str, Any]:
+    """Return the record of a line; ValueError where it is no JSON object."""
     record = json.loads(line)
     if not isinstance(record, dict):
         raise ValueError("not an object")
+    # The words of an event stay words.
     if record.get("kind") == "event":
         return record
-    return {key: NOT_FINITE.get(value, value) if isinstance(value, str) else value for key, value in record.items()}
+
+    for key, value in record.items():
+        if isinstance(value, str):
+            record[key] = NOT_FINITE.get(value, value)
+    return record
 
 
-def _lines_up_to(path: Path, last_step: int) -> list[dict[str, Any]]:
-    records = read_log(path) if path.exists() else []
-    return [record for record in records if (record.get("step") or 0) <= last_step]
+def _lines_up_to(path: Path, last_step: int) -> list[str]:
+    """Return the lines of a log, if there is one, without those of later steps."""
+    if not path.exists():
+        return []
+    lines = []
+    for record in read_log(path):
+        step = record.get("step") or 0
+        if step <= last_step:
+            lines.append(_dump(record))
+    return lines
 
 
 def _dump(record: dict[str, Any]) -> str:
@@ -119,25 +140,36 @@ def _dump(record: dict[str, Any]) -> str:
 
 
 def _json_safe(value: Any) -> Any:
+    """Return what JSON can hold in the place of a value."""
     value = _plain(value)
     if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        if math.isnan(value):
+            return "NaN"
+        return "Infinity" if value > 0 else "-Infinity"
+
     if isinstance(value, dict):
         return {str(key): _json_safe(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_json_safe(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    if isinstance(value, Path):
+        return str(value)
+    return value
 
 
 def _plain(value: Any) -> Any:
-    """A Python number for a one-element tensor, array or NumPy scalar; anything else as it is."""
-    return value.item() if hasattr(value, "item") else value
+    """Return a Python number for a one-element tensor, array or NumPy scalar; anything else as it is."""
+    if hasattr(value, "item"):
+        return value.item()
+    return value
 
 
 def _summary_writer(folder: Path, first_new_step: int) -> Any:
-    from torch.utils.tensorboard import SummaryWriter  # slow to import, and only a run that logs needs it
+    """Return TensorBoard's writer; steps from ``first_new_step`` on that older files hold are not shown any more."""
+    # Slow to import, and only a run that logs needs it.
+    from torch.utils.tensorboard import SummaryWriter
 
-    if first_new_step == 0:  # TensorBoard reads a folder's files by name: one of the same second may come after the new
+    # TensorBoard reads a folder's files by name: one of the same second may come after the new one.
+    if first_new_step == 0:
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
     return SummaryWriter(str(folder), purge_step=first_new_step)
