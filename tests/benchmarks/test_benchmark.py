@@ -14,6 +14,7 @@ import pytest
 import torch
 from matplotlib.text import Text
 
+from helpers.benchmarks import InThisProcess
 from helpers.networks import on_meta, refusal
 from helpers.tools import ROOT
 from video_rs import create_model
@@ -365,7 +366,9 @@ def test_sigterm_takes_the_processes_along():
         ("train", (), ["eager", "plain", "checkpointed"]),
     ],
 )
-def test_a_benchmark_from_the_command_line(tool, tmp_path, what, options, ways):
+def test_a_benchmark_from_the_command_line(tool, tmp_path, monkeypatch, what, options, ways):
+    if what == "train":  # model has processes
+        monkeypatch.setattr(process, "Process", InThisProcess)
     out, plot = tmp_path / "new" / "speed.json", tmp_path / "speed.png"
     told = tool("benchmark", what, *SMALL, *options, "--json", out, "--plot", plot)
     assert told.code == 0, told.err

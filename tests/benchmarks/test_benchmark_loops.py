@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
+from helpers.benchmarks import InThisProcess
 from helpers.videos import moving_square
-from video_rs.benchmarks import loop_calls
+from video_rs.benchmarks import loop_calls, process
 from video_rs.benchmarks.loop_benchmark import (
     AVERAGED,
     BARE,
@@ -18,6 +19,7 @@ from video_rs.benchmarks.loop_benchmark import (
     loop_lines,
     loop_ratios,
     loop_subjects,
+    measure_loops,
 )
 from video_rs.benchmarks.loop_calls import LoopRounds
 from video_rs.benchmarks.measuring import Row
@@ -48,7 +50,7 @@ def test_the_rows_and_their_networks():
     assert [s.name for s in rows] == [BARE, IN_MEMORY, AVERAGED, ON_FILES]
     peer = subject(PEER_LOOP)
     assert (peer.network, peer.has_our_settings, peer.workers) == ("pytorchvideo slow_r50", False, 1)
-    assert all(subject(way).has_our_settings for way in MEANINGS if way not in (PEER_LOOP, BARE))
+    assert all(subject(way).has_our_settings for way in MEANINGS if way != PEER_LOOP)
 
 
 @pytest.mark.parametrize("way", [ON_FILES, IN_MEMORY])
@@ -136,7 +138,16 @@ def test_the_table_to_the_letter():
     ]
 
 
-def test_from_the_command_line(tool, folder, tmp_path):
+def test_a_loop_in_a_process_of_its_own(folder):
+    wanted = subject(ON_FILES, [str(folder / f"{i}.mp4") for i in range(2)])
+    (row,) = measure_loops([wanted], 1, lambda line: None)
+    assert row.gflops_per_s == pytest.approx(row.clips_per_s * row.gflop_per_clip)
+    assert (row.calls, row.subject.name) == (4, ON_FILES)
+    assert row.peak_memory_mb > 50
+
+
+def test_from_the_command_line(tool, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "Process", InThisProcess)
     options = ("--network", "r3d_rs_tiny", "--size", 32, "--frames", 4, "--rounds", 1, "--json", tmp_path / "a.json")
     done = tool("benchmark", "loop", "--list", folder / "list.csv", *options)
     assert done.code == 0, done.err

@@ -93,4 +93,6 @@ class Subject:
         """Whether our layout and our settings of the process belong to it."""
         if self.kind in (FORWARD, TRAIN):
             return self.side == OURS and self.way != "plain"
-        return self.side == OURS or self.kind == LAYERS
+        if self.kind in (LAYERS, LOOP):
+            return self.side != PEER
+        return self.side == OURS
