@@ -1,4 +1,11 @@
-"""Runs of seconds."""
+"""Runs of seconds, and what they leave."""
+
+import torch
+
+from helpers.tools import ROOT
+from video_rs.engine.checkpoint import load_checkpoint
+
+TRAIN_NET = str(ROOT / "tools" / "train_net.py")
 
 # A run of seconds: 4 frames of 32 x 32, batches of 4, two epochs.
 TINY = {
@@ -25,3 +32,16 @@ def tiny_run(list_path, output, **changes):
     keys = {**TINY, "DATA.TRAIN_LIST": list_path, "DATA.VAL_LIST": list_path, "OUTPUT_DIR": output}
     keys.update({key.replace("__", "."): value for key, value in changes.items()})
     return [str(x) for pair in keys.items() for x in pair]
+
+
+def weights(folder, name="last"):
+    """The checkpoint of a run."""
+    return load_checkpoint(folder / "checkpoints" / f"{name}.pth")
+
+
+def assert_same_weights(a, b):
+    """Weights and averages of two checkpoints are equal to the bit."""
+    for part in ("model", "ema"):
+        assert a[part].keys() == b[part].keys()
+        for key, value in a[part].items():
+            assert torch.equal(value, b[part][key]), (part, key)

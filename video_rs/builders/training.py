@@ -12,7 +12,7 @@ from video_rs.builders.data import build_clip_order, build_preprocessing, build_
 from video_rs.builders.engine import build_objective, build_plan, build_step
 from video_rs.builders.lists import Lists, build_lists
 from video_rs.builders.models import build_architecture, build_model
-from video_rs.config import Config, config_from_text, stored_config
+from video_rs.config import Config, load_config, stored_config
 from video_rs.data.loader import ClipLoader
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.engine.schedule import Plan
@@ -69,7 +69,7 @@ class Training:
         """Return the same training, as if TRAIN.ACCUMULATION_STEPS had been ``count``; the step is the same object."""
         if count == self.plan.micro_batches:
             return self
-        config = config_from_text(self.config.dump(), {"TRAIN.ACCUMULATION_STEPS": count})
+        config = load_config("", {**self.config.flat(), "TRAIN.ACCUMULATION_STEPS": count})
         plan = build_plan(config, self.plan.num_samples)
         return dataclasses.replace(self, config=config, plan=plan)
 

@@ -68,7 +68,7 @@ def stored_config(config: Config) -> str:
     # MODEL.PRETRAINED may also be the name of published weights.
     if os.path.exists(config.MODEL.PRETRAINED):
         placed["MODEL.PRETRAINED"] = os.path.abspath(config.MODEL.PRETRAINED)
-    return config_from_text(config.dump(), placed).dump()
+    return Config({**config.flat(), **placed}).dump()
 
 
 def find_config(name_or_path: str) -> Path:

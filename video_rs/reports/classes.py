@@ -65,7 +65,7 @@ def matrix_of(counts: np.ndarray | None, names: Sequence[str]) -> Matrix | None:
     if counts is None:
         return None
 
-    picture = plots.png(confusion_matrix(counts, names))
+    picture = plots.png(confusion_matrix(counts, names), crop=True)
     width = round(100 * plots.png_width(picture) / plots.DPI)
     # A narrow screen scrolls sideways rather than shrinking the names out of sight; without names it shrinks.
     narrowest = 0

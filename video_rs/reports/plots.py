@@ -25,10 +25,13 @@ STRIP_HEIGHT = 128  # pixels at most
 STRIP_GAP = 4  # white pixels between frames
 
 
-def png(figure: Figure) -> bytes:
-    """Return a figure as PNG bytes on white."""
+def png(figure: Figure, crop: bool = False) -> bytes:
+    """Return a figure as PNG bytes on white; ``crop`` cuts around all that is drawn, outside the figure, too."""
+    box = None
+    if crop:
+        box = "tight"
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, facecolor="white", bbox_inches="tight", pad_inches=0.05)
+    figure.savefig(buffer, format="png", dpi=DPI, facecolor="white", bbox_inches=box, pad_inches=0.05)
     return buffer.getvalue()
 
 

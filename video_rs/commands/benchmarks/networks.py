@@ -37,6 +37,6 @@ def measure_networks(kind: str, args: argparse.Namespace, clip: dict[str, Any], 
         lines.append(f"{seconds:6.3f}  seconds to import video_rs and create the network")
 
     if args.plot:
-        args.plot.write_bytes(png(speed_plot(result["rows"], network_benchmark.best_layer(rows))))
+        args.plot.write_bytes(png(speed_plot(result["rows"], network_benchmark.best_layer(rows)), crop=True))
     columns = network_benchmark.network_columns(rows)
     publish(result, table(rows, columns, ratios, lines, machine), args.json)
