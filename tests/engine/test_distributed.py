@@ -4,13 +4,13 @@ Both processes run :func:`work` once and leave what they found in files; the tes
 """
 
 import os
-import socket
 
 import pytest
 import torch
 import torch.multiprocessing
 from torch import nn
 
+from helpers.jobs import free_port
 from helpers.results import Video, failed, same
 from helpers.training import Batch, assert_close, make_batch, make_step, norm_network, plain_network, prepare, split
 from video_rs.engine.batch_norm import SyncBatchNorm3d, is_synchronized, synchronize
@@ -138,10 +138,7 @@ def work(rank, port, folder):
 def found(tmp_path_factory):
     """What each process found."""
     folder = tmp_path_factory.mktemp("processes")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(work, (port, folder), nprocs=WORLD)
+    torch.multiprocessing.start_processes(work, (free_port(), folder), nprocs=WORLD, start_method="forkserver")
     return [torch.load(folder / f"{rank}.pth", weights_only=True) for rank in range(WORLD)]
 
 

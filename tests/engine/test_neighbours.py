@@ -3,8 +3,6 @@
 import json
 import math
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,8 +10,8 @@ import torch
 from iopath.common.file_io import PathHandler
 from torch import nn
 
+from helpers.jobs import run_job
 from helpers.runs import tiny_run
-from helpers.tools import ROOT
 from helpers.videos import make_videos
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.neighbours import QUERIES_AT_ONCE, view_features, vote
@@ -324,10 +322,8 @@ def test_two_processes_give_the_results_of_one(tool, checkpoint, videos, tmp_pat
         file.write("broken.mp4,run,train\n")
     arguments = ["--checkpoint", str(checkpoint), "--k", "3", "--list", str(listed), "OUTPUT_DIR"]
     assert tool("knn", *arguments, tmp_path / "one").code == 0
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [str(ROOT / "tools/knn.py"), *arguments, str(tmp_path / "two")]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr[:6000]
+    done = run_job(tmp_path, 2, "knn", *arguments, tmp_path / "two")
+    assert done.codes == [0, 0], done.err
     (one, one_rows), (two, two_rows) = answers(tmp_path / "one"), answers(tmp_path / "two")
     assert one == two
     assert (two["memory"], two["memory_failed"], two["videos"]) == (9, 1, 3)
@@ -335,8 +331,8 @@ def test_two_processes_give_the_results_of_one(tool, checkpoint, videos, tmp_pat
         assert (ours["video"], ours["label"]) == (theirs["video"], theirs["label"])
         # Products of matrices of other shapes may be rounded otherwise.
         assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-5)
-    assert done.stdout.count("cannot read") == 1
-    assert done.stdout.count("top1 ") == 1
+    assert done.out.count("cannot read") == 1
+    assert done.out.count("top1 ") == 1
 
 
 @pytest.mark.parametrize(

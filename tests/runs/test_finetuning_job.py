@@ -10,6 +10,7 @@ import torch
 
 from helpers.configs import build
 from helpers.image_networks import SMALL, image_network, small_image_network
+from helpers.jobs import run_job
 from helpers.runs import tiny_run
 from helpers.tools import ROOT
 from video_rs import create_model
@@ -120,11 +121,8 @@ def frozen(name):
 @pytest.mark.parametrize("processes", [1, 2])
 def test_frozen_stages_stay_to_the_bit_and_the_rest_learns(plain, videos, config_file, tmp_path, processes):
     arguments = tiny_run(videos, tmp_path / "run", MODEL__PRETRAINED=plain, MODEL__FROZEN_STAGES=2)
-    command = [sys.executable, str(ROOT / "tools/train_net.py"), "--cfg", str(config_file), *arguments]
-    if processes == 2:
-        command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr[-2000:]
+    done = run_job(tmp_path, processes, "train_net", "--cfg", config_file, *arguments)
+    assert done.codes == [0] * processes, done.err
     source, state = torch.load(plain), weights(tmp_path / "run")["model"]
     stayed = {name for name, value in state.items() if torch.equal(value, source[name])}
     assert stayed == {name for name in state if frozen(name)}

@@ -3,15 +3,12 @@
 import itertools
 import json
 import math
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 
+from helpers.jobs import run_job
 from helpers.runs import tiny_run
-from helpers.tools import ROOT
 from helpers.training import assert_same, make_batch, make_step, plain_network
 from helpers.videos import make_videos
 from video_rs.engine import rate_finder
@@ -346,21 +343,13 @@ def test_find_lr_without_enough_memory_says_what_to_lower(tool, videos, config_f
     )
 
 
-def test_two_processes_find_one_rate(videos, config_file, tmp_path):
+def test_two_processes_find_one_rate(tool, videos, config_file, tmp_path):
     """With synchronized batch norm their losses are those of one, to the order of addition."""
     synced = {"TRAIN__SYNC_BATCH_NORM": True, "SOLVER__LABEL_SMOOTHING": 0}
-    command = ["tools/find_lr.py", "--cfg", str(config_file)]
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    for name, prefix in (("two", launch), ("one", [])):
-        done = subprocess.run(
-            [sys.executable, *prefix, *command, *tiny_run(videos, tmp_path / name, **synced)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        assert done.returncode == 0, done.stderr[:6000]
-        assert done.stdout.count("picture: ") == 1
+    done = run_job(tmp_path, 2, "find_lr", "--cfg", config_file, *tiny_run(videos, tmp_path / "two", **synced))
+    assert done.codes == [0, 0], done.err
+    assert done.out.count("picture: ") == 1
+    assert tool("find_lr", "--cfg", config_file, *tiny_run(videos, tmp_path / "one", **synced)).code == 0
     two, one = read(tmp_path / "two"), read(tmp_path / "one")
     # Differences of rounding grow with the steps, and with the rate.
     assert two["losses"][:30] == pytest.approx(one["losses"][:30], rel=1e-4)

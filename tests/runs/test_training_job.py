@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from helpers.jobs import run_job
 from helpers.runs import assert_same_weights, tiny_run, weights
 from helpers.tools import ROOT
 from helpers.videos import make_videos, moving_square
@@ -136,10 +137,8 @@ def test_processes_of_one_run_make_its_folder_at_once(tmp_path):
 
 
 def test_two_processes_train_as_one(videos, tmp_path, config_file):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [str(ROOT / "tools/train_net.py"), "--cfg", str(config_file), *tiny_run(videos, tmp_path / "run")]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr[:6000]
+    done = run_job(tmp_path, 2, "train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "run"))
+    assert done.codes == [0, 0], done.err
     # One process that accumulates over two halves of each batch: batch norm sees the same clips together.
     halves = load_config(config_file, tiny_run(videos, tmp_path / "alone", TRAIN__ACCUMULATION_STEPS=2))
     run_training(halves)
@@ -154,16 +153,9 @@ def test_two_processes_name_the_failed_videos_of_both(config_file, tmp_path):
     videos = make_videos(tmp_path, per_class=2)
     for name in ("dark", "light"):
         (tmp_path / f"train/{name}/0.mp4").write_bytes(b"not a video")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    changes = {"DATA__MAX_FAILED_SHARE": 1, "SOLVER__MAX_EPOCH": 1}
-    command += [
-        str(ROOT / "tools/train_net.py"),
-        "--cfg",
-        str(config_file),
-        *tiny_run(videos, tmp_path / "run", **changes),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr[:6000]
+    arguments = tiny_run(videos, tmp_path / "run", DATA__MAX_FAILED_SHARE=1, SOLVER__MAX_EPOCH=1)
+    done = run_job(tmp_path, 2, "train_net", "--cfg", config_file, *arguments)
+    assert done.codes == [0, 0], done.err
     log = read_log(tmp_path / "run" / "log.jsonl")
     failed = {r["video"] for r in log if r.get("event") == "failed_video"}
     assert failed == {f"{tmp_path}/train/{name}/0.mp4" for name in ("dark", "light")}

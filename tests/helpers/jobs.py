@@ -1,0 +1,65 @@
+"""Commands in fresh processes that have the package loaded when they start: importing takes longer than a small run."""
+
+import multiprocessing
+import os
+import runpy
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from helpers.tools import script
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["torch._dynamo", "video_rs.runs.train", "video_rs.builders"])
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a job of one or more processes has left: the exit code of each, and what they printed together."""
+
+    codes: list[int]
+    out: str
+    err: str
+
+
+def run_job(folder, processes, name, *arguments):
+    """Run the script of a command in processes that find each other as those of torchrun do.
+
+    Args:
+        folder: where ``out.txt`` and ``err.txt`` are written.
+        processes: 1 or more.
+        name: of the command.
+        arguments: of the command.
+    """
+    out, err = Path(folder, "out.txt"), Path(folder, "err.txt")
+    command = [str(script(name)), *map(str, arguments)]
+    port = free_port()
+    started = []
+    for rank in range(processes):
+        variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
+        variables.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+        started.append(PROCESSES.Process(target=_run, args=(command, variables, out, err)))
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    return Finished([process.exitcode for process in started], out.read_text(), err.read_text())
+
+
+def free_port():
+    """A port that nobody listens at."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def _run(command, variables, out, err):
+    for stream, path in ((1, out), (2, err)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+    os.environ.update({name: str(value) for name, value in variables.items()})
+    torch.set_num_threads(1)
+    sys.argv = command
+    runpy.run_path(command[0], run_name="__main__")
