@@ -1,7 +1,24 @@
-"""Benchmarks without processes: starting Python and PyTorch anew for each subject is what takes the time."""
+"""Subjects of benchmarks, and processes for them: quick ones, none at all, or numbers of those that are started."""
 
+import dataclasses
+import os
+
+import pytest
+
+from helpers.tools import ROOT
+from video_rs.benchmarks import process
 from video_rs.benchmarks.network_calls import NetworkRounds
+from video_rs.benchmarks.subject import FORWARD, OURS, Subject
 from video_rs.benchmarks.worker import ROUNDS
+
+TINY = Subject(FORWARD, OURS, "eager", 2, 2, 32, network="r3d_rs_tiny")
+SMALL = ("--network", "r3d_rs_tiny", "--frames", 2, "--size", 32, "--rounds", 1, "--device", "cpu")
+CPU = {"batch": 2, "frames": 8, "size": 224, "device": "cpu", "precision": "float32"}
+
+
+def like(**changes):
+    """The tiny subject with other fields."""
+    return dataclasses.replace(TINY, **changes)
 
 
 class InThisProcess:
@@ -24,3 +41,37 @@ class InThisProcess:
 
     def close(self):
         pass
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Processes run :mod:`helpers.quick_worker`."""
+    monkeypatch.setattr(process, "WORKER", "helpers.quick_worker")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"), prepend=os.pathsep)
+
+
+@pytest.fixture
+def pids(monkeypatch):
+    """Numbers of the processes that were started."""
+    numbers = []
+
+    class Noted(process.Process):
+        def __init__(self, subject, name):
+            super().__init__(subject, name)
+            numbers.append(self.process.pid)
+
+    monkeypatch.setattr(process, "Process", Noted)
+    return numbers
+
+
+def alive(numbers):
+    """Those of the processes that are there."""
+
+    def there(number):
+        try:
+            os.kill(number, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    return [number for number in numbers if there(number)]

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 
 from video_rs.benchmarks.published import SAMPLING_RATE
-from video_rs.benchmarks.subject import LOOP, Subject
+from video_rs.benchmarks.subject import Subject
+from video_rs.video import open_video
+from video_rs.video.container import open_container
 
 
 def pytorchvideo_batches(subject: Subject, batch: int, workers: int) -> tuple[Iterator[dict[str, Any]], int]:
@@ -20,11 +22,12 @@ def pytorchvideo_batches(subject: Subject, batch: int, workers: int) -> tuple[It
 
     seconds = subject.frames * SAMPLING_RATE / frames_per_second(subject.videos[0])
     dataset = LabeledVideoDataset(
+        # Often enough that nobody reads to the end.
         [(video, {"label": 0}) for video in subject.videos] * 1000,
         RandomClipSampler(seconds),
         transform=PeerTransform(subject.frames, subject.size),
         decode_audio=False,
-        decoder="pyav" if subject.kind == LOOP else subject.decoder,
+        decoder=subject.decoder,
     )
     ahead = 2
     loader = torch.utils.data.DataLoader(dataset, batch_size=batch, num_workers=workers, prefetch_factor=ahead)
@@ -50,19 +53,14 @@ class PeerTransform:
 
 def frames_per_second(video: str) -> float:
     """Return the rate of a video."""
-    from video_rs.video import open_video
-
     with open_video(video) as reader:
         return reader.fps
 
 
-def plain_clip(video: str, indices: np.ndarray, transform: PeerTransform) -> int:
+def read_from_start(video: str, indices: np.ndarray, transform: PeerTransform) -> None:
     """Read a clip as a first script does: decode from the start, keep the frames, transform them with torchvision."""
-    from video_rs.video.container import open_container
-
     with open_container(video) as container:
         frames = (frame.to_ndarray(format="rgb24") for frame in container.decode(video=0))
         kept = dict(enumerate(itertools.islice(frames, int(indices.max()) + 1)))
     clip = torch.from_numpy(np.stack([kept[index] for index in indices.tolist()])).permute(3, 0, 1, 2)
     transform({"video": clip.float(), "label": 0})
-    return 1

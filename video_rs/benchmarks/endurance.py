@@ -1,29 +1,41 @@
 """Many clips through the loader: does memory grow, and is anything left behind?"""
 
+import math
 import os
 import time
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
+from video_rs.benchmarks.data_files import Files
+from video_rs.benchmarks.loader import training_loader
 from video_rs.benchmarks.measuring import Report
 from video_rs.benchmarks.memory import descendants, family_memory_mb, open_files
-from video_rs.benchmarks.published import published_clips, published_transform
-from video_rs.data.dataset import ClipReader, VideoSource
-from video_rs.data.loader import ClipLoader, Workers
-from video_rs.data.order import ClipOrder, Partition, permutation
-from video_rs.lists.records import VideoRecord
+from video_rs.benchmarks.subject import DATA, OURS, Subject
+from video_rs.runtime.errors import InputError
 
 # Clips of a batch.
 BATCH = 8
 WORKERS = 2
 # Clips after which memory is to grow no more.
 SETTLED = 1000
+# How often memory is looked at.
 SAMPLES = 10
 
 
-def endure(videos: Sequence[str], cache: str, clips: int, frames: int, size: int, report: Report) -> dict[str, Any]:
+def check_clips(option: str, clips: int) -> None:
+    """Refuse a number of clips after which memory has not settled yet."""
+    if clips < SETTLED:
+        raise InputError(f"{option} is {clips}; allowed: 0, or {SETTLED} or more: memory settles first")
+
+
+def endure(files: Files, clips: int, frames: int, size: int, report: Report) -> dict[str, Any]:
     """Measure the memory of all processes together after :data:`SETTLED` clips and at the end, and what is left.
+
+    Args:
+        files: what is read.
+        clips: how many are read, at least :data:`SETTLED`.
+        frames, size: of a clip.
+        report: takes lines of progress.
 
     Returns:
         ``clips``, ``clips_per_s``, ``settled_mb``, ``end_mb``, ``most_mb`` (of ten samples), ``growth``,
@@ -31,13 +43,15 @@ def endure(videos: Sequence[str], cache: str, clips: int, frames: int, size: int
     """
     files_before = open_files()
     processes_before = set(descendants(os.getpid()))
+    subject = Subject(DATA, OURS, "loader", 1, frames, size, videos=files.videos, cache=files.cache)
+    steps = math.ceil(clips / BATCH)
     started = time.perf_counter()
 
-    # A growth of memory shows late, so it is compared with what is held after a while.
+    # What is held first is libraries and buffers: a growth of memory shows after them.
     taken = 0
     settled = 0.0
     samples = []
-    for batch in _loader(videos, cache, clips, frames, size):
+    for batch in training_loader(subject, BATCH, WORKERS, steps):
         before = taken
         taken += batch.size
         if before < SETTLED <= taken:
@@ -58,10 +72,12 @@ def endure(videos: Sequence[str], cache: str, clips: int, frames: int, size: int
     }
 
 
-def _loader(videos: Sequence[str], cache: str, clips: int, frames: int, size: int) -> ClipLoader:
-    records = [VideoRecord(video, (0,), None, None, video) for video in videos]
-    read = ClipReader(published_clips(frames), published_transform(size), VideoSource(cache=cache), 0)
-    epoch = partial(permutation, seed=0, num_samples=len(records))
-    steps = -(-clips // BATCH)
-    order = ClipOrder(epoch, len(records), BATCH, 1, Partition(), 0, steps)
-    return ClipLoader(records, read, order, Workers(WORKERS))
+def endurance_lines(many: Mapping[str, Any]) -> list[str]:
+    """Return what :func:`endure` measured, as lines below the table."""
+    memory = f"{many['settled_mb']:.0f} MiB after the first thousand, {many['end_mb']:.0f} at the end"
+    left_behind = f"{many['files_left']} files, {many['processes_left']} processes"
+    return [
+        "",
+        f"{many['clips']} clips, {WORKERS} workers: {memory} ({many['growth']:+.1%}), at most {many['most_mb']:.0f}; "
+        f"{many['clips_per_s']:.0f} clips/s; left behind: {left_behind}",
+    ]

@@ -34,8 +34,17 @@ def loop_subjects(
         side = SIDES.get(way, OURS)
         if side == PEER and not peers:
             continue
-        trained = MAIN_PEER if side == PEER else network
-        subjects.append(Subject(LOOP, side, way, network=trained, videos=tuple(videos), workers=workers, **clip))
+        subject = Subject(
+            LOOP,
+            side,
+            way,
+            network=MAIN_PEER if side == PEER else network,
+            decoder="pyav",
+            videos=tuple(videos),
+            workers=workers,
+            **clip,
+        )
+        subjects.append(subject)
     return subjects
 
 

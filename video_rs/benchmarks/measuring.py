@@ -96,11 +96,18 @@ def measure(subjects: Sequence[Subject], rounds: int, report: Report) -> list[Me
 
 
 def row_of(measured: Measurement, gflop: float | None, **more: float | None) -> Row:
-    """Return the medians of a subject; ``gflop`` is the work of one clip, None where nothing is computed."""
+    """Return the medians of a subject.
+
+    Args:
+        measured: with one of :data:`TIMED` at least.
+        gflop: work of one clip; None where nothing is computed.
+        more: what else the row has.
+    """
     clips_per_s = measured.median("clips_per_s")
     if "seconds" in measured.samples:
         clips_per_s = measured.subject.batch / measured.median("seconds")
 
+    # Single layers give this rate themselves; of networks it follows.
     gflops_per_s = measured.median("gflops_per_s")
     if clips_per_s is not None and gflop is not None:
         gflops_per_s = clips_per_s * gflop

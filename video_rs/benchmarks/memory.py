@@ -1,8 +1,6 @@
 """What processes hold, in MiB."""
 
 import contextlib
-import os
-import resource
 import sys
 
 import psutil
@@ -18,8 +16,14 @@ def family_memory_mb() -> float | None:
     own = _proportional_mb(psutil.Process())
     if own is None:
         return None
-    others = [_proportional_mb(process) for process in psutil.Process().children(recursive=True)]
-    return own + sum(memory for memory in others if memory is not None)
+
+    total = own
+    for process in psutil.Process().children(recursive=True):
+        memory = _proportional_mb(process)
+        # A child may end between the listing and the look at its memory.
+        if memory is not None:
+            total += memory
+    return total
 
 
 def _proportional_mb(process: psutil.Process) -> float | None:
@@ -37,8 +41,12 @@ def descendants(process: int) -> list[int]:
     return []
 
 
-def peak_memory_mb(device: str) -> float:
-    """Return the most memory that this process (on a GPU: its tensors there) has held."""
+def peak_memory_mb(device: str) -> float | None:
+    """Return the most memory that this process (on a GPU: its tensors there) has held.
+
+    Returns:
+        None where the system hides it.
+    """
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
 
@@ -48,10 +56,17 @@ def peak_memory_mb(device: str) -> float:
         for line in lines:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 2**10
+
+    try:
+        import resource
+    except ImportError:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    if sys.platform == "darwin":
+        return peak / 2**20
+    return peak / 2**10
 
 
 def open_files() -> int:
-    """Return how many files this process has open."""
-    return len(os.listdir("/proc/self/fd"))
+    """Return how many files, sockets and pipes this process has open."""
+    return psutil.Process().num_fds()

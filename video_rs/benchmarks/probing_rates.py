@@ -3,7 +3,7 @@
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +40,11 @@ def probing_rates(videos: Sequence[str], rounds: int, report: Report) -> list[di
         rate = statistics.median(measured)
         rows.append({"processes": processes, "files": len(videos), "files_per_s": rate, "spread": spread(measured)})
     return rows
+
+
+def probing_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what :func:`probing_rates` measured, as lines below the table."""
+    lines = ["", f"checking {rows[0]['files']} files, first and last frame decoded:"]
+    for row in rows:
+        lines.append(f"{row['files_per_s']:6.1f} files/s, {row['processes']} processes")
+    return lines

@@ -14,6 +14,8 @@ from typing import Any
 from video_rs.benchmarks.subject import Subject
 from video_rs.runtime.errors import InputError
 
+# The module that a process runs.
+WORKER = "video_rs.benchmarks.worker"
 # What somebody may have set to make PyTorch faster or slower. Ours sets what it needs itself, as the tools do.
 SETTINGS = (
     "OMP_",
@@ -53,7 +55,7 @@ class Process:
     def __init__(self, subject: Subject, name: str):
         self.name = name
         self.warm_memory_mb: float | None = None
-        command = [sys.executable, "-m", "video_rs.benchmarks.worker", json.dumps(dataclasses.asdict(subject))]
+        command = [sys.executable, "-m", WORKER, json.dumps(dataclasses.asdict(subject))]
         # A file, not a pipe: nobody reads it while the process runs, and a full pipe would stop it.
         self.errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - close() closes it
         # The process has a session of its own, so that close() reaches what it started, too: compilers, readers.

@@ -3,6 +3,7 @@
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,15 @@ def container_rates(minutes: float, frames: int, size: int, rounds: int, report:
             }
         )
     return rows
+
+
+def container_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what :func:`container_rates` measured, as lines below the table."""
+    lines = ["", f"random clips of one stream of {rows[0]['minutes']:g} minutes:"]
+    for row in rows:
+        speed = f"{row['clips_per_s']:6.1f} clips/s, {row['container']:<3} ({row['ratio']:.3f} of mp4)"
+        lines.append(f"{speed}, {row['open_s']:.2f} s for the first clip")
+    return lines
 
 
 def _seconds(read: ClipReader, record: VideoRecord, picks: range) -> float:

@@ -59,7 +59,7 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """What the row is called."""
+        """Return what the row is called."""
         if self.kind == DATA:
             return f"{self.method}, {self.files}, {self.frames} frames"
         return self.method
@@ -78,21 +78,28 @@ class Subject:
         return " ".join(part for part in (self.network, self.way, self.engine) if part)
 
     def _reading_method(self) -> str:
+        if self.way == "decode":
+            return f"decode {self.decoder}"
         if self.way == "dataset":
             return f"pytorchvideo {self.decoder}"
-        if self.way in ("decode", "plain PyAV loop"):
-            return f"{self.way} {self.decoder}" if self.way == "decode" else self.way
+        if self.side == PEER:
+            return self.way
+
+        # Ours: the name says in what it differs from training by default.
         if self.clips_per_video > 1:
             return f"ours, {self.clips_per_video} clips a video"
-        if self.way != "loader":
-            return f"ours, {self.way}"
-        return f"ours {self.decoder}"
+        if self.way == "loader":
+            return f"ours {self.decoder}"
+        return f"ours, {self.way}"
 
     @property
     def has_our_settings(self) -> bool:
-        """Whether our layout and our settings of the process belong to it."""
-        if self.kind in (FORWARD, TRAIN):
-            return self.side == OURS and self.way != "plain"
+        """Return whether our layout and our settings of the process belong to it."""
+        # What a compiler sees has neither.
+        if self.kind in (FORWARD, TRAIN) and self.way == "plain":
+            return False
+
+        # The limits of arithmetic are taken with our settings; decoding alone needs none.
         if self.kind in (LAYERS, LOOP):
             return self.side != PEER
         return self.side == OURS

@@ -91,9 +91,7 @@ def clip_of(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     for name in ("batch", "frames", "size", "rounds"):
-        value = getattr(args, name)
-        if value < 1:
-            raise InputError(f"--{name} is {value}; allowed: 1 or more")
+        check_at_least_one(f"--{name}", getattr(args, name))
 
     cuda = torch.cuda.is_available()
     if args.device == "cuda" and not cuda:
@@ -104,6 +102,12 @@ def clip_of(args: argparse.Namespace) -> dict[str, Any]:
     if precision == "auto":
         precision = "bfloat16" if device == "cuda" else "float32"
     return {"batch": args.batch, "frames": args.frames, "size": args.size, "device": device, "precision": precision}
+
+
+def check_at_least_one(option: str, value: int) -> None:
+    """Refuse a number of which nothing could be measured."""
+    if value < 1:
+        raise InputError(f"{option} is {value}; allowed: 1 or more")
 
 
 def check_output(option: str, path: Path | None) -> None:

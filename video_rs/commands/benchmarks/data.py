@@ -11,6 +11,7 @@ from video_rs.commands.benchmarks.arguments import (
     BENCHMARK_CODES,
     add_measuring,
     add_videos,
+    check_at_least_one,
     check_output,
     end_on_signals,
     print_progress,
@@ -59,28 +60,40 @@ def run(args: argparse.Namespace) -> None:
     """Measure reading."""
     end_on_signals()
     check_output("--json", args.json)
-    from video_rs.benchmarks import data_benchmark
-    from video_rs.benchmarks.endurance import endure
+    check_at_least_one("--size", args.size)
+    check_at_least_one("--rounds", args.rounds)
+    for frames in args.frames:
+        check_at_least_one("--frames", frames)
+    from video_rs.benchmarks.data_benchmark import DATA_COLUMNS, measure_data
+    from video_rs.benchmarks.data_files import data_files
+    from video_rs.benchmarks.data_ratios import data_ratios
+    from video_rs.benchmarks.endurance import check_clips, endurance_lines, endure
     from video_rs.benchmarks.machine import describe_machine
-    from video_rs.benchmarks.probing_rates import probing_rates
-    from video_rs.benchmarks.recordings import container_rates
+    from video_rs.benchmarks.probing_rates import probing_lines, probing_rates
+    from video_rs.benchmarks.recordings import container_lines, container_rates
     from video_rs.benchmarks.table import table
 
-    files = data_benchmark.data_files(args.list, args.prepared, args.short_side)
-    rows = data_benchmark.measure_data(files, args.frames, args.size, args.peers, args.rounds, print_progress)
-    ratios = data_benchmark.data_ratios(rows)
+    if args.clips:
+        check_clips("--clips", args.clips)
+    files = data_files(args.list, args.prepared, args.short_side)
+    rows = measure_data(files, args.frames, args.size, args.peers, args.rounds, print_progress)
+    ratios = data_ratios(rows)
     machine = describe_machine("cpu")
     result = {"machine": machine, "rows": [row.to_json() for row in rows], "ratios": ratios}
 
+    # What belongs to reading beside the speed of clips, each where it is asked for.
     originals, prepared = files
     frames = args.frames[0]
+    lines: list[str] = []
     if args.clips:
-        result["endurance"] = endure(prepared.videos, prepared.cache, args.clips, frames, args.size, print_progress)
+        result["endurance"] = endure(prepared, args.clips, frames, args.size, print_progress)
+        lines += endurance_lines(result["endurance"])
     if args.doctor:
         result["doctor"] = probing_rates(originals.videos, args.rounds, print_progress)
+        lines += probing_lines(result["doctor"])
     if args.recording_minutes:
         minutes = args.recording_minutes
         result["containers"] = container_rates(minutes, frames, args.size, args.rounds, print_progress)
+        lines += container_lines(result["containers"])
 
-    lines = data_benchmark.data_lines(result)
-    publish(result, table(rows, data_benchmark.DATA_COLUMNS, ratios, lines, machine), args.json)
+    publish(result, table(rows, DATA_COLUMNS, ratios, lines, machine), args.json)

@@ -37,14 +37,13 @@ def run(args: argparse.Namespace) -> None:
     end_on_signals()
     check_output("--json", args.json)
     from video_rs.benchmarks import loop_benchmark
+    from video_rs.benchmarks.data_files import paths_of
     from video_rs.benchmarks.machine import describe_machine
     from video_rs.benchmarks.table import table
-    from video_rs.lists.records import read_records
     from video_rs.runtime.workers import usable_cores
 
     clip = clip_of(args)
-    videos = [record.path for record in read_records(args.list, require_labels=False).records]
-    subjects = loop_benchmark.loop_subjects(args.network, videos, args.peers, usable_cores(), clip)
+    subjects = loop_benchmark.loop_subjects(args.network, paths_of(args.list), args.peers, usable_cores(), clip)
     rows = loop_benchmark.measure_loops(subjects, args.rounds, print_progress)
     ratios = loop_benchmark.loop_ratios(rows)
     machine = describe_machine(clip["device"])
