@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from helpers import charts
 from helpers.image_networks import write_hub
 from helpers.runs import tiny_run
 from helpers.tools import ToolResult, script
@@ -48,6 +49,13 @@ def tool(monkeypatch, capfd):
         return ToolResult(caught.value.code or 0, out, err)
 
     return call
+
+
+@pytest.fixture
+def blank_charts():
+    """Reports that are written in this process are without drawn charts, see :mod:`helpers.charts`."""
+    with charts.blank_charts():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ from video_rs.runs import memory
 from video_rs.runs.memory import divisions, fit_into_memory
 from video_rs.runtime.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
+
 MIB = 2**20
 
 

@@ -19,6 +19,8 @@ from video_rs.models import Architecture, VideoClassifier
 from video_rs.runs.run_folder import RunFolder
 from video_rs.video import open_video
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
+
 TESTING_KEYS = {"top1", "topk", "k", "videos", "failed", "top1_all", "clips", "crops", "checkpoint"}
 
 

@@ -13,6 +13,8 @@ from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.precise_bn import recompute_statistics
 from video_rs.models import freeze_stages
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
+
 BATCHES = [make_batch(1, 4), make_batch(2, 3), make_batch(3, 5)]
 
 

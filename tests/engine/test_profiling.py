@@ -12,12 +12,15 @@ import pytest
 import torch
 
 from helpers.calls import Calls
+from helpers.charts import blank_charts
 from helpers.runs import tiny_run
 from helpers.training import make_batch, make_plan, make_step, plain_network, run_fit
 from video_rs.config import load_config
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.profiling import SKIPPED, StepProfiler
 from video_rs.runs.train import run_training
+
+pytestmark = pytest.mark.usefixtures("blank_charts")
 
 RANGES = ("data wait", "forward", "backward", "optimizer")
 
@@ -57,7 +60,7 @@ def profiled(videos, config_file, tmp_path_factory):
     for name, steps in (("plain", 0), ("traced", 2)):
         keys = {"SOLVER__MAX_STEPS": 7, "TRAIN__ACCUMULATION_STEPS": 2, "TRAIN__PROFILE_STEPS": steps}
         varied = {"MODEL__DROPOUT": 0.3, "AUG__RAND_AUGMENT_LAYERS": 2, "AUG__MIXUP_ALPHA": 0.2}
-        with contextlib.redirect_stdout(io.StringIO()) as out:
+        with contextlib.redirect_stdout(io.StringIO()) as out, blank_charts():
             run_training(load_config(config_file, tiny_run(videos, folder / name, **keys, **varied)))
         printed.append(out.getvalue())
     return folder / "plain", folder / "traced", *printed

@@ -10,10 +10,15 @@ from pathlib import Path
 
 import torch
 
-from helpers.tools import script
+from helpers.tools import ROOT, script
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["torch._dynamo", "video_rs.runs.train", "video_rs.builders"])
+# None of these may read the environment that tests give their jobs, as the libraries behind timm do. Each process
+# imports the main module of its parent, pytest, too.
+PROCESSES.set_forkserver_preload(
+    ["torch._dynamo", "video_rs.runs.train", "video_rs.runs.find_lr", "video_rs.runs.knn", "pytest"]
+)
+SECONDS = 240  # after which a process is taken for one that hangs
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Finished:
     err: str
 
 
-def run_job(folder, processes, name, *arguments):
+def run_job(folder, processes, name, *arguments, environment=None, before=""):
     """Run the script of a command in processes that find each other as those of torchrun do.
 
     Args:
@@ -33,6 +38,8 @@ def run_job(folder, processes, name, *arguments):
         processes: 1 or more.
         name: of the command.
         arguments: of the command.
+        environment: variables to add.
+        before: Python code that every process executes first.
     """
     out, err = Path(folder, "out.txt"), Path(folder, "err.txt")
     command = [str(script(name)), *map(str, arguments)]
@@ -40,12 +47,16 @@ def run_job(folder, processes, name, *arguments):
     started = []
     for rank in range(processes):
         variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
-        variables.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
-        started.append(PROCESSES.Process(target=_run, args=(command, variables, out, err)))
+        variables.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, **environment or {})
+        started.append(PROCESSES.Process(target=_run, args=(command, variables, before, out, err)))
     for process in started:
         process.start()
     for process in started:
-        process.join()
+        process.join(SECONDS)
+        if process.is_alive():
+            # The others may wait for this one.
+            process.kill()
+            process.join()
     return Finished([process.exitcode for process in started], out.read_text(), err.read_text())
 
 
@@ -56,10 +67,12 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def _run(command, variables, out, err):
+def _run(command, variables, before, out, err):
     for stream, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+    os.chdir(ROOT)
     os.environ.update({name: str(value) for name, value in variables.items()})
     torch.set_num_threads(1)
     sys.argv = command
+    exec(before, {})
     runpy.run_path(command[0], run_name="__main__")

@@ -19,6 +19,8 @@ from video_rs.runtime.errors import InputError
 from video_rs.video import DecodeError, open_video
 from video_rs.video.encoding import write_video
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
+
 
 @pytest.fixture(scope="module")
 def checkpoint(trained):

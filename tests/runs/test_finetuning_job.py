@@ -1,9 +1,5 @@
 """tools/train_net.py from image weights and from files: MODEL.PRETRAINED, MODEL.INFLATION and MODEL.FROZEN_STAGES."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import timm
 import torch
@@ -12,11 +8,12 @@ from helpers.configs import build
 from helpers.image_networks import SMALL, image_network, small_image_network
 from helpers.jobs import run_job
 from helpers.runs import tiny_run
-from helpers.tools import ROOT
 from video_rs import create_model
 from video_rs.config import find_config, load_config
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.models.weights.inflate import inflate_image_weights
+
+pytestmark = pytest.mark.usefixtures("blank_charts")
 
 # Nothing moves but the statistics, and they hardly.
 STILL = {"SOLVER__BASE_LR": 0, "SOLVER__MAX_STEPS": 1, "SOLVER__EMA_DECAY": 0, "MODEL__NORM_MOMENTUM": 1e-9}
@@ -75,20 +72,20 @@ def test_image_weights_of_a_file_are_inflated_as_asked(tool, videos, config_file
 
 def run_image_weights(hub, videos, output, **changes):
     """configs/finetune/image_weights.yaml in another process, whose timm has what is in ``hub`` and no network."""
-    command = [sys.executable, str(ROOT / "tools/train_net.py"), "--cfg", "finetune/image_weights.yaml"]
-    command += ["DATA.TRAIN_LIST", str(videos), "DATA.VAL_LIST", str(videos), "OUTPUT_DIR", str(output)]
-    for key, value in {**SECONDS, **changes}.items():
-        command += [key.replace("__", "."), str(value)]
-    environment = {**os.environ, "HF_HOME": str(hub), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    keys = {"DATA.TRAIN_LIST": videos, "DATA.VAL_LIST": videos, "OUTPUT_DIR": output}
+    keys.update({key.replace("__", "."): value for key, value in {**SECONDS, **changes}.items()})
+    arguments = [part for pair in keys.items() for part in pair]
+    environment = {"HF_HOME": hub, "HF_HUB_OFFLINE": "1"}
+    command = ("train_net", "--cfg", "finetune/image_weights.yaml")
+    return run_job(output.parent, 1, *command, *arguments, environment=environment)
 
 
 def test_the_image_weights_config_trains_from_timms_weights(hub, videos, tmp_path):
     done = run_image_weights(hub, videos, tmp_path / "run", MODEL__FROZEN_STAGES=2)
-    assert done.returncode == 0, done.stderr
-    assert "starting from the weights of timm\n" in done.stdout
+    assert done.codes == [0], done.err
+    assert "starting from the weights of timm\n" in done.out
     said = "in timm's resnetrs50 has 1000 classes, the model 2: it starts afresh, all other weights are loaded"
-    assert done.stderr.count(f"the classifier (fc) {said}") == 1
+    assert done.err.count(f"the classifier (fc) {said}") == 1
     image = image_network(50, torch.float32).state_dict()
     state = weights(tmp_path / "run")["model"]
     for name, theirs in (("res2.2.branch.3", "layer1.2.conv2"), ("res2.0.shortcut.1", "layer1.0.downsample.1")):
@@ -99,8 +96,8 @@ def test_the_image_weights_config_trains_from_timms_weights(hub, videos, tmp_pat
 
 def test_without_a_network_timms_other_weights_are_refused(hub, videos, tmp_path):
     done = run_image_weights(hub, videos, tmp_path / "run", MODEL__ARCH="inflated_rs_101")
-    assert done.returncode == 2
-    last = done.stderr.splitlines()[-1]
+    assert done.codes == [2]
+    last = done.err.splitlines()[-1]
     assert last.startswith("error: timm cannot get the weights of resnetrs101 (LocalEntryNotFoundError: ")
     assert not (tmp_path / "run").exists()
 

@@ -15,6 +15,8 @@ from video_rs.data.loader import Workers
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.inference import Predictor
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
+
 NAMES = ["dark", "light", "moving"]
 
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.guards import FailureLimit, TooManyFailed
 from video_rs.engine.rate_finder import (
     NonFiniteStart,
+    Suggestion,
     Sweep,
     growing_rates,
     has_diverged,
@@ -29,10 +31,11 @@ from video_rs.engine.step import Step, StepResult
 from video_rs.reports.plots import png
 from video_rs.reports.rate_plot import rate_plot
 from video_rs.reports.run_log import read_log
+from video_rs.runs import find_lr
 from video_rs.runs.find_lr import describe
 
 # One after the other: a job of several processes takes the cores of the machine as if it were alone.
-pytestmark = pytest.mark.xdist_group("processes")
+pytestmark = [pytest.mark.xdist_group("processes"), pytest.mark.usefixtures("blank_charts")]
 
 RATES = growing_rates()
 
@@ -227,6 +230,12 @@ def test_a_picture_of_little(losses, unstable):
     assert png(figure).startswith(b"\x89PNG")
 
 
+@pytest.fixture
+def few_rates(monkeypatch):
+    """Sweeps of the first steps only."""
+    monkeypatch.setattr(find_lr, "growing_rates", lambda: RATES[:12])
+
+
 def read(folder):
     return json.loads((folder / "lr_finder.json").read_text())
 
@@ -258,7 +267,20 @@ def test_find_lr_leaves_two_files_and_a_folder_to_train_in(tool, videos, config_
     losses = [r["loss"] for r in read_log(run / "log.jsonl") if r["kind"] == "train"]
     assert losses[0] == result["losses"][0]
 
-    # Again, in the folder of a run: of its files nothing changes, and these two are as before.
+
+@pytest.mark.usefixtures("few_rates")
+def test_find_lr_in_the_folder_of_a_run_changes_none_of_its_files(tool, trained, videos, config_file, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    arguments = tiny_run(videos, run)
+    found = tool("find_lr", "--cfg", config_file, *arguments)
+    assert found.code == 0, found.err
+    new = {run / "lr_finder.json", run / "lr_finder.png"}
+    assert {path for path in run.rglob("*") if path.is_file()} == before.keys() | new
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+    # The same again gives the same two files; another batch size, others.
     kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     again = tool("find_lr", "--cfg", config_file, *arguments)
     assert again.code == 0, again.err
@@ -272,16 +294,19 @@ def test_find_lr_leaves_two_files_and_a_folder_to_train_in(tool, videos, config_
     assert load_checkpoint(run / "checkpoints" / "last.pth")["step"] == 1
 
 
-def test_find_lr_says_the_base_rate_that_gives_the_rate(tool, videos, config_file, tmp_path):
+@pytest.mark.usefixtures("few_rates")
+def test_find_lr_says_the_base_rate_that_gives_the_rate(tool, videos, config_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(find_lr, "suggest", lambda *_: Suggestion(steepest=RATES[6], lowest=RATES[9]))
     for name, meant in (("plain", 0), ("scaled", 32)):
         arguments = tiny_run(videos, tmp_path / name, SOLVER__LR_FOR_BATCH_SIZE=meant)
         assert tool("find_lr", "--cfg", config_file, *arguments).code == 0
     plain, scaled = read(tmp_path / "plain"), read(tmp_path / "scaled")
     assert scaled["losses"] == plain["losses"]
-    assert scaled["suggested"] == plain["suggested"] == plain["base_lr"]
-    assert scaled["base_lr"] == 8 * scaled["suggested"]
+    assert scaled["suggested"] == plain["suggested"] == plain["base_lr"] == RATES[6]
+    assert scaled["base_lr"] == 8 * RATES[6]
 
 
+@pytest.mark.usefixtures("few_rates")
 def test_find_lr_starts_from_the_weights_that_training_would(tool, trained, videos, config_file, tmp_path):
     source = trained / "checkpoints" / "last.pth"
     torch.save(load_checkpoint(source)["ema"], tmp_path / "weights.pth")
@@ -307,6 +332,7 @@ def test_find_lr_has_no_run_to_resume_or_overwrite(tool, config_file, other):
     assert result.err.splitlines()[-1].endswith(f"error: unrecognized arguments: {other}")
 
 
+@pytest.mark.usefixtures("few_rates")
 def test_find_lr_refuses_bad_input_in_one_line_and_writes_nothing(tool, videos, config_file, tmp_path):
     missing = tool("find_lr", "--cfg", config_file, *tiny_run(tmp_path / "no.csv", tmp_path / "run"))
     assert missing.code == 2
@@ -343,16 +369,27 @@ def test_find_lr_without_enough_memory_says_what_to_lower(tool, videos, config_f
     )
 
 
-def test_two_processes_find_one_rate(tool, videos, config_file, tmp_path):
+# In every process of a job. Differences of rounding grow with the steps, and with the rate.
+THIRTY_RATES = """
+from video_rs.runs import find_lr
+rates = find_lr.growing_rates()[:30]
+find_lr.growing_rates = lambda: rates
+"""
+
+
+def test_two_processes_find_one_rate(tool, videos, config_file, tmp_path, monkeypatch):
     """With synchronized batch norm their losses are those of one, to the order of addition."""
     synced = {"TRAIN__SYNC_BATCH_NORM": True, "SOLVER__LABEL_SMOOTHING": 0}
-    done = run_job(tmp_path, 2, "find_lr", "--cfg", config_file, *tiny_run(videos, tmp_path / "two", **synced))
+    command = ("find_lr", "--cfg", config_file)
+    done = run_job(tmp_path, 2, *command, *tiny_run(videos, tmp_path / "two", **synced), before=THIRTY_RATES)
     assert done.codes == [0, 0], done.err
     assert done.out.count("picture: ") == 1
-    assert tool("find_lr", "--cfg", config_file, *tiny_run(videos, tmp_path / "one", **synced)).code == 0
+
+    monkeypatch.setattr(find_lr, "growing_rates", lambda: RATES[:30])
+    assert tool(*command, *tiny_run(videos, tmp_path / "one", **synced)).code == 0
     two, one = read(tmp_path / "two"), read(tmp_path / "one")
-    # Differences of rounding grow with the steps, and with the rate.
-    assert two["losses"][:30] == pytest.approx(one["losses"][:30], rel=1e-4)
+    assert two["rates"] == one["rates"] == RATES[:30]
+    assert two["losses"] == pytest.approx(one["losses"], rel=1e-4)
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["lr_finder.json", "lr_finder.png"]
 
 

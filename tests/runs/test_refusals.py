@@ -7,6 +7,8 @@ import pytest
 from helpers.runs import tiny_run, weights
 from video_rs.reports import read_log
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
+
 
 def test_a_second_run_in_a_folder_is_refused_and_overwrite_replaces_it(tool, videos, config_file, tmp_path):
     run = tmp_path / "run"

@@ -16,6 +16,8 @@ from video_rs.models.zoo import architecture
 from video_rs.runs.resuming import jump_of_rate
 from video_rs.runs.start_weights import trained_with
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
+
 # Nothing moves but the statistics, and they hardly.
 STILL = {"SOLVER__BASE_LR": 0, "SOLVER__MAX_STEPS": 1, "SOLVER__EMA_DECAY": 0, "MODEL__NORM_MOMENTUM": 1e-9}
 STARTS = ["--finetune", "MODEL.PRETRAINED"]

@@ -14,7 +14,7 @@ from video_rs.reports import read_log
 from video_rs.runs import recorder
 
 # One after the other: a job of several processes takes the cores of the machine as if it were alone.
-pytestmark = pytest.mark.xdist_group("processes")
+pytestmark = [pytest.mark.xdist_group("processes"), pytest.mark.usefixtures("blank_charts")]
 
 
 def test_sigterm_saves_and_exits_143_and_resume_ends_with_the_same_weights(

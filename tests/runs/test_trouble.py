@@ -16,6 +16,8 @@ from video_rs.engine.step import Step
 from video_rs.reports import read_log
 from video_rs.runs import checkpoints, validation
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
+
 
 def test_a_run_that_dies_in_its_validation_loses_nothing(tool, videos, config_file, tmp_path, monkeypatch):
     arguments = tiny_run(videos, tmp_path / "run")
