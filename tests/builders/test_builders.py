@@ -154,7 +154,7 @@ def test_a_missing_probe_cache_is_refused_when_the_run_is_built(two):
     with pytest.raises(InputError) as caught:
         build(two, {"DATA.CACHE": "/nowhere/probes.sqlite"})
     assert str(caught.value) == (
-        "no probe cache /nowhere/probes.sqlite; make it with tools/check_dataset.py LIST, or leave DATA.CACHE empty"
+        "no probe cache /nowhere/probes.sqlite; make it with video-rs check_dataset LIST, or leave DATA.CACHE empty"
     )
 
 

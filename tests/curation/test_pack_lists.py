@@ -57,9 +57,9 @@ def test_a_list_of_all_kinds(pack, mixed_list, tmp_path):
         f"failed, and left out of the list: {out}/failures.csv; when mended, run again with --overwrite\n"
         f"list: {out}/list.csv\n"
         "train with your config, or a first one such as small_scratch.yaml:\n"
-        f"  python tools/train_net.py --cfg CONFIG DATA.TRAIN_LIST {out}/list.csv\n"
+        f"  video-rs train --cfg CONFIG DATA.TRAIN_LIST {out}/list.csv\n"
     )
-    loose = "; tools/prepare_videos.py makes it a file"
+    loose = "; video-rs prepare_videos makes it a file"
     assert [(row["path"], row["reason"]) for row in table(out / "failures.csv")] == [
         (f"{mixed_list}/gone.mp4", "no such file"),
         (f"{mixed_list}/empty.mp4", "empty file"),
@@ -120,7 +120,7 @@ def test_class_folders_and_lists_without_labels(pack, videos, tmp_path):
     listed = f"'{tmp_path}/a b/list.csv'"
     assert told.out.endswith(
         "train with your config, or a first one such as small_scratch.yaml:\n"
-        f"  python tools/train_net.py --cfg CONFIG DATA.TRAIN_LIST {listed} "
+        f"  video-rs train --cfg CONFIG DATA.TRAIN_LIST {listed} "
         f"DATA.VAL_LIST {listed}\n"
     )
     (tmp_path / "plain.txt").write_text("train/dark/0.mp4\nval/light/1.mp4\n")

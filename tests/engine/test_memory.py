@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -91,30 +92,35 @@ def write(root, path, text):
     (root / path).write_text(text)
 
 
-MEMINFO = "MemTotal:       8000 kB\nMemFree:         100 kB\nMemAvailable:   4000 kB\n"
+MACHINE = 4096000  # bytes
 
 
-def test_available_memory(tmp_path):
-    assert available_memory(tmp_path) is None
-    write(tmp_path, "proc/meminfo", MEMINFO)
-    assert available_memory(tmp_path) == 4000 * 1024
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine with 4 MB left."""
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=MACHINE))
 
 
+@pytest.mark.usefixtures("machine")
+def test_available_memory_without_control_groups(tmp_path):
+    assert available_memory(tmp_path) == MACHINE
+
+
+@pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("folder", ["sys/fs/cgroup/job/step", "sys/fs/cgroup/job", "sys/fs/cgroup"])
 def test_a_control_group_leaves_less(tmp_path, folder):
     """Of the process itself, of one above it, and as seen from inside of a container."""
-    write(tmp_path, "proc/meminfo", MEMINFO)
     write(tmp_path, "proc/self/cgroup", "0::/job/step\n")
     write(tmp_path, f"{folder}/memory.max", "1000000\n")
     write(tmp_path, f"{folder}/memory.current", "700000\n")
     write(tmp_path, f"{folder}/memory.stat", "anon 1\nactive_file 7\ninactive_file 50000\n")
     assert available_memory(tmp_path) == 350000
     write(tmp_path, f"{folder}/memory.max", "max\n")
-    assert available_memory(tmp_path) == 4000 * 1024
+    assert available_memory(tmp_path) == MACHINE
 
 
+@pytest.mark.usefixtures("machine")
 def test_a_control_group_of_version_1(tmp_path):
-    write(tmp_path, "proc/meminfo", MEMINFO)
     write(tmp_path, "proc/self/cgroup", "9:cpu:/\n4:memory:/box\n0::/\n")
     write(tmp_path, "sys/fs/cgroup/memory/box/memory.limit_in_bytes", "500000\n")
     write(tmp_path, "sys/fs/cgroup/memory/box/memory.usage_in_bytes", "600000\n")

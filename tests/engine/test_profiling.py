@@ -20,7 +20,8 @@ from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.profiling import SKIPPED, StepProfiler
 from video_rs.runs.train import run_training
 
-pytestmark = pytest.mark.usefixtures("blank_charts")
+# One after the other: what is profiled once would be profiled by both workers.
+pytestmark = [pytest.mark.xdist_group("profiling"), pytest.mark.usefixtures("blank_charts")]
 
 RANGES = ("data wait", "forward", "backward", "optimizer")
 

@@ -126,7 +126,7 @@ def test_rows_of_another_split_are_tested_in_a_folder_of_their_own(tool, trained
     assert (none.code, none.err) == (
         2,
         f"error: {listed} has no rows of the split 'val', only of 'test', 'train'; correct its split column (train, "
-        "val, test), or test on them: tools/test_net.py --split test\n",
+        "val, test), or test on them: video-rs test --split test\n",
     )
 
 

@@ -188,7 +188,7 @@ def test_list_label_map_config_and_command(tmp_path):
         f"wrote {out}/list.csv",
         f"wrote {out}/config.yaml",
         "train with:",
-        f"  python tools/train_net.py --cfg '{out}/config.yaml'",
+        f"  video-rs train --cfg '{out}/config.yaml'",
     ]
     names = read_label_map(str(out / "labels.txt"))
     assert names == ("cat", "dog")
@@ -213,7 +213,7 @@ def test_default_place_and_mirrored_classes(tmp_path, monkeypatch):
     touch(tmp_path / "mine", *(f"turn {side}/{i}.mp4" for side in ("left", "right") for i in range(2)))
     lines = accepted("folder", "mine/")
     assert "note: clips are not mirrored, because of the class turn left" in lines
-    assert lines[-1] == "  python tools/train_net.py --cfg data/mine/config.yaml"
+    assert lines[-1] == "  video-rs train --cfg data/mine/config.yaml"
     config = load_config("data/mine/config.yaml")
     assert (config.DATA.RANDOM_FLIP, config.OUTPUT_DIR) == (False, "runs/mine")
 

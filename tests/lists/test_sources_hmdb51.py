@@ -38,7 +38,7 @@ def test_tree(tmp_path, lists):
         f"wrote {missing}",
         "note: 2 classes, where HMDB51 has 51; are all its lists there?",
         "train with:",
-        f"  python tools/train_net.py --cfg finetune/image_weights.yaml DATA.TRAIN_LIST {out}/hmdb51_split2.csv "
+        f"  video-rs train --cfg finetune/image_weights.yaml DATA.TRAIN_LIST {out}/hmdb51_split2.csv "
         f"DATA.VAL_LIST {out}/hmdb51_split2.csv DATA.LABEL_MAP {out}/labels.txt",
     ]
     assert missing.read_text() == "wave/b_wave\n"

@@ -79,7 +79,7 @@ def test_list_missing_and_command_literal(tmp_path, csvs):
         f"wrote {out}/kinetics400.csv",
         f"wrote {tmp_path}/missing.txt",
         "train with:",
-        f"  python tools/train_net.py --cfg kinetics_rs.yaml DATA.TRAIN_LIST {out}/kinetics400.csv "
+        f"  video-rs train --cfg kinetics_rs.yaml DATA.TRAIN_LIST {out}/kinetics400.csv "
         f"DATA.VAL_LIST {out}/kinetics400.csv DATA.LABEL_MAP {out}/labels.txt MODEL.NUM_CLASSES 400",
     ]
 
@@ -206,7 +206,5 @@ def test_more_refusals(tmp_path, csvs):
 
 
 def test_training_on_an_official_csv_names_the_script(csvs):
-    with pytest.raises(
-        InputError, match=r"is an official Kinetics CSV .*: python datasets/kinetics\.py VIDEOS --classes"
-    ):
+    with pytest.raises(InputError, match=r"is an official Kinetics CSV .*: video-rs list kinetics VIDEOS --classes"):
         read_records(csvs[0])

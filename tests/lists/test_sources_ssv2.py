@@ -48,7 +48,7 @@ def test_tree_and_config(tmp_path):
         "note: 3 classes, where Something-Something v2 has 174; are all its lists there?",
         "DATA.RANDOM_FLIP must be false here, as some classes differ in left and right only; the config has it so",
         "train with:",
-        f"  python tools/train_net.py --cfg {out}/ssv2.yaml",
+        f"  video-rs train --cfg {out}/ssv2.yaml",
     ]
     assert (out / "missing.txt").read_text() == "9\n"
     names = read_label_map(str(out / "labels.txt"))

@@ -41,7 +41,7 @@ def test_tree(tmp_path, lists):
         f"wrote {out}/missing.txt",
         "note: 2 classes, where UCF101 has 101; are all its lists there?",
         "train with:",
-        f"  python tools/train_net.py --cfg finetune/image_weights.yaml DATA.TRAIN_LIST {out}/ucf101_split1.csv "
+        f"  video-rs train --cfg finetune/image_weights.yaml DATA.TRAIN_LIST {out}/ucf101_split1.csv "
         f"DATA.VAL_LIST {out}/ucf101_split1.csv DATA.LABEL_MAP {out}/labels.txt",
     ]
     assert (out / "missing.txt").read_text() == "v_HandStandPushups_g01_c02\n"

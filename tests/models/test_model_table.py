@@ -11,6 +11,9 @@ from helpers.networks import on_meta
 from video_rs import create_model, list_models
 from video_rs.models.table import gmac, model_table, parameters
 
+# One after the other: the table would be worked out by both workers.
+pytestmark = pytest.mark.xdist_group("model table")
+
 # Parameters and GMAC at 32 x 224, 32 x 256, 48 x 224, 48 x 256, and 32 x 224 with the pool's stride of 2.
 PUBLISHED = {
     "r3d_rs_50": (48_129_840, 88.0, 115.0, 132.0, 172.4, 47.2),

@@ -346,7 +346,7 @@ def test_find_lr_refuses_bad_input_in_one_line_and_writes_nothing(tool, videos, 
     assert result.code == 2
     assert result.out.count(f"cannot read {tmp_path}/broken/train/dark/0.mp4: ") == 1
     assert result.err.startswith("error: 1 of 4 training samples could not be read (25.0%), allowed: 20.0% (DATA.MAX")
-    assert f"; 'python tools/check_dataset.py {broken} --out check' lists the others in check/clean.csv" in result.err
+    assert f"; 'video-rs check_dataset {broken} --out check' lists the others in check/clean.csv" in result.err
     assert list((tmp_path / "run").iterdir()) == []
     allowed = tiny_run(broken, tmp_path / "run", DATA__MAX_FAILED_SHARE=0.5)
     result = tool("find_lr", "--cfg", config_file, *allowed)

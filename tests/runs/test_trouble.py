@@ -222,7 +222,7 @@ def test_too_many_unreadable_videos_are_refused_with_what_to_do_and_leave_no_run
     run, check = tmp_path / "run", tmp_path / "check"
     result = tool("train_net", "--cfg", config_file, *tiny_run(videos, run))
     assert result.code == 2
-    doctor = f"python tools/check_dataset.py {videos} --out check"
+    doctor = f"video-rs check_dataset {videos} --out check"
     assert result.err == (
         "error: 1 of 4 training samples could not be read (25.0%), allowed: 5.0% (DATA.MAX_FAILED_SHARE); each is "
         f"named above; {doctor!r} lists the others in check/clean.csv, for DATA.TRAIN_LIST and DATA.VAL_LIST, or allow "

@@ -353,8 +353,8 @@ def test_a_run_is_told_once_that_videos_are_counted(files, tmp_path, capsys):
     assert [batch.counted_videos for batch in note_counted_videos(loader)] == [[counted]] * 3
     assert capsys.readouterr().out == (
         f"note: {counted} does not say which frames it shows and was decoded once to count them, as each worker does "
-        "with videos of its kind; tools/check_dataset.py LIST counts them once for all (set DATA.CACHE to its "
-        "probes.sqlite), and files of tools/prepare_videos.py need no counting\n"
+        "with videos of its kind; video-rs check_dataset LIST counts them once for all (set DATA.CACHE to its "
+        "probes.sqlite), and files of video-rs prepare_videos need no counting\n"
     )
 
     cache = str(tmp_path / "probes.sqlite")

@@ -87,7 +87,7 @@ OPTIONS = (
     Option(
         "DATA.CACHE",
         "",
-        "probes.sqlite of tools/check_dataset.py: its files are not scanned again",
+        "probes.sqlite of video-rs check_dataset: its files are not scanned again",
         may_change=True,
         is_path=True,
     ),

@@ -23,7 +23,7 @@ def note_counted_videos(items: Iterable[T]) -> Iterator[T]:
             is_noted = True
             print_line(
                 f"note: {item.counted_videos[0]} does not say which frames it shows and was decoded once to count "
-                "them, as each worker does with videos of its kind; tools/check_dataset.py LIST counts them once for "
-                "all (set DATA.CACHE to its probes.sqlite), and files of tools/prepare_videos.py need no counting"
+                "them, as each worker does with videos of its kind; video-rs check_dataset LIST counts them once for "
+                "all (set DATA.CACHE to its probes.sqlite), and files of video-rs prepare_videos need no counting"
             )
         yield item

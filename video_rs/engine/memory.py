@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -169,8 +170,8 @@ def _status(key: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
 
 
-def free_memory(device: torch.device) -> int | None:
-    """Return the bytes that this process can still take on a device; None where the system hides them.
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that this process can still take on a device.
 
     On a CPU they are the share of this process in what its machine and its control group (the limit of a container)
     leave.
@@ -179,20 +180,17 @@ def free_memory(device: torch.device) -> int | None:
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
 
-    free = available_memory()
-    if free is None:
-        return None
-    return free // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return available_memory() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def available_memory(root: Path = Path("/")) -> int | None:
-    """Return the bytes of main memory that can be taken without swapping; None where there is no Linux in ``root``."""
-    try:
-        lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    free = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    return min([*free, *_left_by_control_groups(root)], default=None)
+def available_memory(root: Path = Path("/")) -> int:
+    """Return the bytes of main memory that can be taken without swapping, as the machine and its control groups say.
+
+    Args:
+        root: where the files of control groups are looked for.
+    """
+    # psutil knows the machine, and nothing of control groups, which limit a container.
+    return min([psutil.virtual_memory().available, *_left_by_control_groups(root)])
 
 
 def _left_by_control_groups(root: Path) -> list[int]:

@@ -50,7 +50,7 @@ def read_listing(source: str, root: str, require_labels: bool) -> Listing:
     if "youtube_id" in header:
         raise InputError(
             f"{source} is an official Kinetics CSV ({','.join(header)}), which names no files; match it with "
-            "your videos: python datasets/kinetics.py VIDEOS --classes 400 --csv FILE (datasets/README.md)"
+            "your videos: video-rs list kinetics VIDEOS --classes 400 --csv FILE (datasets/README.md)"
         )
 
     # A video may be called "path 3": a line with a label is a row.

@@ -127,6 +127,10 @@ def truncated_normal(weight: Tensor, std: float) -> None:
     The numbers come from the inverse of the distribution function: torch's own function draws and redraws whole
     tensors, and takes seconds for a network.
     """
+    # A network without memory has no numbers; to follow their shapes would take longer than to make the network.
+    if weight.is_meta:
+        return
+
     bound = math.erf(2 / math.sqrt(2))
     weight.uniform_(-bound, bound).erfinv_().mul_(std * math.sqrt(2))
 

@@ -10,7 +10,7 @@ def about_failures(error: TooManyFailed, config: Config) -> str:
     """Return what to do where too many videos could not be read."""
     lists = [path for path in (config.DATA.TRAIN_LIST, config.DATA.VAL_LIST) if path]
     root = ["--root", config.DATA.ROOT] if config.DATA.ROOT else []
-    doctor = ["python", "tools/check_dataset.py", *dict.fromkeys(lists), *root, "--out", "check"]
+    doctor = ["video-rs", "check_dataset", *dict.fromkeys(lists), *root, "--out", "check"]
     return (
         f"{error} (DATA.MAX_FAILED_SHARE); each is named above; {shlex.join(doctor)!r} lists the others in "
         "check/clean.csv, for DATA.TRAIN_LIST and DATA.VAL_LIST, or allow more with DATA.MAX_FAILED_SHARE"

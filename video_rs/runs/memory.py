@@ -115,7 +115,7 @@ def _room(config: Config, step: Step, reserve: float) -> Room | str | None:
         if is_out_of_memory(error):
             return str(error)
         raise
-    if memory is None or free is None:
+    if memory is None:
         return None
     return Room(memory.most_clips(free, reserve), memory.needed(clips_at_once(config), reserve), free)
 

@@ -103,9 +103,9 @@ def choose_files(source: SourceList) -> tuple[list[ShardFile], dict[str, str]]:
 def _why_not(path: str) -> str:
     """Return why a file cannot be packed, or ""."""
     if is_url(path):
-        return "a URL; tools/prepare_videos.py makes it a file"
+        return "a URL; video-rs prepare_videos makes it a file"
     if os.path.isdir(path):
-        return "a folder of frames; tools/prepare_videos.py makes it a file"
+        return "a folder of frames; video-rs prepare_videos makes it a file"
 
     try:
         check_file(path)

@@ -114,4 +114,4 @@ def _tell_next_steps(
         validation = f" DATA.VAL_LIST {listed}"
     # The config that came with the list may turn mirroring off, or name a label map: any config of ours would be wrong.
     print_line("train with your config, or a first one such as small_scratch.yaml:")
-    print_line(f"  python tools/train_net.py --cfg CONFIG DATA.TRAIN_LIST {listed}{validation}")
+    print_line(f"  video-rs train --cfg CONFIG DATA.TRAIN_LIST {listed}{validation}")

@@ -25,7 +25,7 @@ _COMMENT = """\
 A small network from scratch on the videos of {videos}. Written by datasets/folder.py; what is not
 here comes from _BASE_.
 
-Command:   python tools/train_net.py --cfg {config}
+Command:   video-rs train --cfg {config}
 Hardware:  a laptop's CPU.
 Time:      not measured.
 Expected:  not measured.

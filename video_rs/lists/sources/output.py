@@ -109,7 +109,7 @@ def train_command(config: str, list_path: Path | None = None, more: str = "") ->
         list_path: the list to train on, which has its label map beside it; None: the config names both.
         more: further options of the command.
     """
-    command = f"python tools/train_net.py --cfg {shlex.quote(config)}"
+    command = f"video-rs train --cfg {shlex.quote(config)}"
     if list_path is not None:
         listed = shlex.quote(str(list_path))
         labels = shlex.quote(str(list_path.with_name("labels.txt")))

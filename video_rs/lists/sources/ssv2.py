@@ -21,7 +21,7 @@ _HOW_TO = "give the folder of the labels, with labels.json, train.json and valid
 _COMMENT = """\
 R3D-RS-50 on Something-Something v2. Written by datasets/ssv2.py.
 
-Command:   python tools/train_net.py --cfg {path}
+Command:   video-rs train --cfg {path}
 Hardware:  as kinetics_rs.yaml: its batch of 1024 clips wants about 32 large GPUs, or TRAIN.ACCUMULATION_STEPS. With a
            smaller TRAIN.BATCH_SIZE, lower SOLVER.BASE_LR in proportion.
 Time:      not measured.

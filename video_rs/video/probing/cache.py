@@ -52,7 +52,7 @@ class ProbeCache:
         self.is_kept = True
         if read_only and not os.path.isfile(self.path):
             raise InputError(
-                f"no probe cache {self.path}; make it with tools/check_dataset.py LIST, or leave DATA.CACHE empty"
+                f"no probe cache {self.path}; make it with video-rs check_dataset LIST, or leave DATA.CACHE empty"
             )
 
         try:
