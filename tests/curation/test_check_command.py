@@ -19,6 +19,7 @@ from video_rs.curation import file_workers
 from video_rs.curation.doctor.check import run_check
 from video_rs.curation.doctor.options import CheckOptions
 from video_rs.lists.records import read_records
+from video_rs.lists.rows import COLUMNS
 from video_rs.runs.train import run_training
 from video_rs.runtime.errors import InputError
 from video_rs.video.location import Stamp
@@ -129,6 +130,15 @@ def test_a_clean_data_set_exits_0_and_needs_no_second_probe(in_this_process, too
     assert tool("check_dataset", videos, "--out", tmp_path).out.splitlines()[0].endswith("none of them anew")
     os.utime(videos.parent / "val" / "dark" / "0.mp4", (1, 1))
     assert ", 1 of them now, " in tool("check_dataset", videos, "--out", tmp_path).out
+
+
+def test_every_column_that_is_read_is_in_the_clean_list(in_this_process, tool, videos, tmp_path):
+    row = {"path": str(videos.parent / "train" / "dark" / "0.mp4"), "label": "dark", "split": "train"}
+    row.update(start="0.0", end="0.5", id="first", group="anna")
+    assert tuple(row) == COLUMNS
+    (tmp_path / "list.csv").write_text(",".join(row) + "\n" + ",".join(row.values()) + "\n")
+    assert tool("check_dataset", tmp_path / "list.csv", "--out", tmp_path / "out", "--min-frames", 1).code == 0
+    assert table(tmp_path / "out" / "clean.csv") == [row]
 
 
 def test_training_takes_the_cache(in_this_process, videos, tmp_path, monkeypatch):

@@ -97,7 +97,10 @@ def test_several_clips_of_a_video_keep_the_stream_of_videos(world, accumulation)
     settings = {"num_samples": 10, "last": 15}
     halved = global_stream(world, accumulation, batch=8, clips=2, **settings)
     assert halved == global_stream(1, 1, batch=4, **settings)
-    assert order(batch=8, clips=2, world=world, accumulation=accumulation).videos == 4 // world // accumulation
+    assert (
+        order(batch=8, clips=2, world=world, accumulation=accumulation).picks_per_micro_batch
+        == 4 // world // accumulation
+    )
 
 
 def test_a_video_is_not_split_over_micro_batches():

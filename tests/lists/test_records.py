@@ -67,6 +67,11 @@ def test_csv_all_columns_in_any_order_with_bom_and_windows_line_ends(write, tmp_
     )
 
 
+def test_videos_have_the_groups_of_their_rows(write):
+    got = read_records(write("path,label,group\na.mp4,0,anna\nb.mp4,0,\n"), root="/videos")
+    assert [record.group for record in got.records] == ["anna", ""]
+
+
 def test_relative_list_and_root_become_absolute(write, tmp_path, monkeypatch):
     write("path,label\na.mp4,0\n")
     monkeypatch.chdir(tmp_path)
@@ -407,7 +412,7 @@ def test_a_header_of_other_columns_is_no_video(write, line, require_labels):
         read_records(source, require_labels=require_labels)
     assert str(caught.value) == (
         f"{source}: the header {line!r} has no column 'path'; name the columns path,label and, if there are, "
-        "split,start,end,id, with commas between them"
+        "split,start,end,id,group, with commas between them"
     )
 
 

@@ -425,7 +425,10 @@ def test_a_package_that_cannot_load_its_libraries_is_told_apart(monkeypatch, fil
     for module in [m for m in sys.modules if m.split(".")[0] == "torchcodec" or m.endswith("readers.torchcodec")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    with pytest.raises(InputError, match=r"cannot be imported \(Could not load libtorchcodec\); allowed: auto, pyav"):
+    with pytest.raises(
+        InputError,
+        match=r"cannot be imported \(Could not load libtorchcodec\); allowed: auto, pyav, decord, torchcodec_cuda$",
+    ):
         open_video(files("closed.mp4"), "torchcodec")
 
 

@@ -13,7 +13,7 @@ from video_rs.config import Config
 from video_rs.engine import optimizer as optimizers
 from video_rs.engine.average import Ema
 from video_rs.engine.guards import FailureLimit, NonFiniteLimit
-from video_rs.engine.objectives import Classification
+from video_rs.engine.objectives import Classification, Objective
 from video_rs.engine.objectives.losses import SigmoidLoss, SoftmaxLoss, class_weights, positive_weights
 from video_rs.engine.schedule import Plan, Schedule
 from video_rs.engine.step import Step
@@ -46,7 +46,7 @@ def build_loss(config: Config, lists: Lists) -> SoftmaxLoss | SigmoidLoss:
 
 
 def build_objective(config: Config, lists: Lists, prepare: Callable[[Tensor], Tensor]) -> Classification:
-    """Return what a step makes smaller; ``prepare`` makes float clips on the device of uint8 clips."""
+    """Return what a step makes smaller; ``prepare`` turns uint8 clips into float clips on the training device."""
     return Classification(build_loss(config, lists), prepare, build_mixing(config))
 
 
@@ -121,9 +121,7 @@ def base_rate(config: Config) -> float:
     return solver.BASE_LR * config.TRAIN.BATCH_SIZE / solver.LR_FOR_BATCH_SIZE
 
 
-def build_step(
-    config: Config, model: VideoClassifier, objective: Classification, plan: Plan, device: torch.device
-) -> Step:
+def build_step(config: Config, model: VideoClassifier, objective: Objective, plan: Plan, device: torch.device) -> Step:
     """Return the training step, with the optimizer and the average of a model."""
     return Step(
         model,

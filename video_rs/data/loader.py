@@ -103,7 +103,7 @@ class ClipLoader:
 
     def __iter__(self) -> Iterator[ClipBatch]:
         # While the network trains on one micro-batch, the next is read, and the one after it begun.
-        results = self.workers.map(self.read, self._tasks(), ahead=2 * self.order.videos)
+        results = self.workers.map(self.read, self._tasks(), ahead=2 * self.order.picks_per_micro_batch)
         for keys in self.order:
             samples = []
             for _, pick in keys:

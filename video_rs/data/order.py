@@ -1,8 +1,8 @@
 """The order of the training stream, and the part of it that each process reads.
 
-The stream is endless and global: position ``p`` is element ``p % n`` of epoch ``p // n``'s order, and step ``s`` takes
-positions ``s * videos`` to ``(s + 1) * videos``. So no clip is dropped at an epoch's end, any number of processes
-shares one order, and a run continues at any step by starting there.
+The stream is endless and global: position ``p`` is element ``p % n`` of epoch ``p // n``'s order. A step takes ``P``
+picks, over all processes and micro-batches: step ``s`` takes positions ``s * P`` to ``(s + 1) * P``. So no clip is
+dropped at an epoch's end, any number of processes shares one order, and a run continues at any step by starting there.
 
 An order consists of *picks*: pick ``i + k * n`` is record ``i`` of ``n`` for the (k + 1)-th time in its epoch.
 """
@@ -17,7 +17,7 @@ from video_rs.data.dataset import sample_generator
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
 
-# The pick that no sample has: keeps an order's stream apart from theirs.
+# Stands for a pick where the order of an epoch is drawn, so that it shares its random numbers with no sample.
 ORDER = -1
 
 
@@ -42,7 +42,7 @@ class ClipOrder:
         clips_per_video: clips that one pick gives, all of them in one micro-batch.
 
     Attributes:
-        videos: picks of a micro-batch.
+        picks_per_micro_batch: of this process.
 
     Raises:
         InputError: the batch does not divide.
@@ -71,7 +71,7 @@ class ClipOrder:
 
         self.epoch_order = epoch_order
         self.num_samples = num_samples
-        self.videos = batch_size // multiple
+        self.picks_per_micro_batch = batch_size // multiple
         self.accumulation = accumulation
         self.partition = partition
         self.steps = range(first_step, last_step)
@@ -85,7 +85,7 @@ class ClipOrder:
         order: Sequence[int] = []
         for first in self._first_positions():
             keys = []
-            for position in range(first, first + self.videos):
+            for position in range(first, first + self.picks_per_micro_batch):
                 # An epoch's order is made when its first position comes, and kept until the next epoch's does.
                 if position // self.num_samples != epoch:
                     epoch = position // self.num_samples
@@ -102,7 +102,7 @@ class ClipOrder:
         for step in self.steps:
             for micro in range(self.accumulation):
                 part = (step * self.accumulation + micro) * world_size + self.partition.rank
-                yield part * self.videos
+                yield part * self.picks_per_micro_batch
 
 
 def permutation(epoch: int, *, seed: int, num_samples: int) -> list[int]:

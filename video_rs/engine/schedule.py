@@ -76,7 +76,10 @@ class Plan:
         return step == self.total_steps or self.ends_epochs(step, self.validation_epochs)
 
     def saves(self, step: int) -> bool:
-        """Return whether step number ``step``, counted from 1, ends a period between two checkpoints."""
+        """Return whether step number ``step``, counted from 1, is followed by a checkpoint because of its number.
+
+        ``checkpoint_minutes`` are not counted here, but by the loop.
+        """
         if self.checkpoint_steps:
             return step % self.checkpoint_steps == 0
         return self.ends_epochs(step)

@@ -246,7 +246,7 @@ class Step:
 
 
 def stand_in(batch: Any) -> Any:
-    """Return a batch of two black clips in place of one without any.
+    """Return a batch of two black clips, in place of a batch that has no clips.
 
     There are two because the last map of a single clip may be one value a channel, of which batch norm has no variance.
     """

@@ -16,11 +16,15 @@ NAMES = {
     "start": ("start", "start_time", "time_start", "start_sec", "start_seconds"),
     "end": ("end", "end_time", "time_end", "end_sec", "end_seconds"),
     "id": ("id",),
+    "group": ("group",),
 }  # fmt: skip
-"""Each column of a list, in the order of a row's cells, and the names that it is known by, the best one first."""
+"""Each column of a list, and the names that it is known by, the preferred one first.
+
+The columns are the fields of :class:`video_rs.lists.rows.ListRow` after ``line``, in the same order.
+"""
 HEADER_WORDS = frozenset((*NAMES["path"], *NAMES["label"]))
 
-# Words in the name of a column that is not read although somebody may have meant it.
+# Words that suggest that a column was meant as a path or a segment; a note then says that it is not read.
 _PATH_WORDS = frozenset(("path", "paths", "file", "filename", "filepath", "url", "uri"))
 _SEGMENT_WORDS = frozenset(("start", "begin", "end", "stop", "onset", "offset", "segment"))
 # With one of these words a column is something else: a file's size is no file.

@@ -98,7 +98,7 @@ def _refuse_unknown_header(line: str, source: str) -> None:
     if has_header_words and not looks_like_path and not LABEL_LINE.fullmatch(line):
         raise InputError(
             f"{source}: the header {shortened(line)!r} has no column 'path'; name the columns path,label and, if there "
-            "are, split,start,end,id, with commas between them"
+            "are, split,start,end,id,group, with commas between them"
         )
 
 
@@ -121,11 +121,11 @@ def _read_csv(text: str, root: str, source: str, require_labels: bool) -> Listin
             # Absent columns have the place -1, and so take this last cell.
             cells.append("")
             taken = take(cells)
-            path, label, split, start, end, identifier = map(str.strip, taken)
+            row = ListRow(reader.line_num, *map(str.strip, taken))
+            path = row.path
             if path != taken[0]:
                 path = _with_blanks_of_the_file(taken[0], path, root)
-            split = SPLIT_WORDS.get(split.lower(), split)
-            rows.append(ListRow(reader.line_num, path, label, split, start, end, identifier))
+            rows.append(row._replace(path=path, split=SPLIT_WORDS.get(row.split.lower(), row.split)))
     except csv.Error as error:
         raise InputError(f"{source}, line {reader.line_num}: {error}; correct the line") from error
     return Listing(rows, root, columns.places["split"] >= 0, columns.notes)

@@ -28,6 +28,7 @@ class VideoRecord:
         start: of the segment, in seconds; None: the segment begins with the video.
         end: of the segment, in seconds; None: the segment ends with the video.
         id: for reports and predictions: the list's id column, else the path as listed and the segment.
+        group: the list's group column: videos of one group are no independent ones.
     """
 
     path: str
@@ -35,6 +36,7 @@ class VideoRecord:
     start: float | None
     end: float | None
     id: str
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ def _to_records(
             faults.append(RowFault(row, str(error)))
             continue
 
-        records.append(VideoRecord(path, class_ids, start, end, row.id or _default_id(row)))
+        records.append(VideoRecord(path, class_ids, start, end, row.id or _default_id(row), row.group))
 
     notes = [*listing.notes, *paths.notes()]
     order_note = classes.order_note(rows)
@@ -219,7 +221,7 @@ def _rows_of_split(listing: Listing, split: str | None, source: str) -> list[Lis
     splits = sorted({row.split for row in listing.rows})
     hint = ""
     if split == "val" and "test" in splits:
-        hint = ", or test on them: video-rs test --split test"
+        hint = ", or test on them: tools/test_net.py --split test"
     raise InputError(
         f"{source} has no rows of the split {split!r}, only of {', '.join(map(repr, splits))}; correct its split "
         f"column (train, val, test){hint}"

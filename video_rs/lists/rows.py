@@ -19,6 +19,9 @@ SPLIT_WORDS = {
 class ListRow(NamedTuple):
     """One row as it is written; an absent or empty cell is an empty string.
 
+    A new column is a field here, its names in :data:`video_rs.lists.columns.NAMES`, and, if it is for others than
+    writers of lists, a field of :class:`video_rs.lists.records.VideoRecord`.
+
     Attributes:
         line: number of the row's line in the file, from 1; 0 for a row that comes from a folder.
         path: of the video, relative to the list's root, or absolute, or a URL.
@@ -26,6 +29,7 @@ class ListRow(NamedTuple):
         split: ``train``, ``val``, ``test``, or another word as it is written.
         start, end: of the segment, in seconds.
         id: for reports and predictions.
+        group: videos of one group, as of one speaker or one scene, are no independent ones.
     """
 
     line: int
@@ -35,6 +39,7 @@ class ListRow(NamedTuple):
     start: str = ""
     end: str = ""
     id: str = ""
+    group: str = ""
 
     @property
     def is_of_folder(self) -> bool:

@@ -44,7 +44,8 @@ class Recorder:
             config_text = self.training.identity()["config"]
             (self.folder.path / "config.yaml").write_text(config_text, encoding="utf-8")
             self._log = RunLog(self.folder.path, self._resumed_step)
-        self._progress = TrainProgress(self.training.step.number, self.training.plan.total_steps)
+        step = self.training.step
+        self._progress = TrainProgress(step.number, self.training.plan.total_steps, step.objective.logged)
         return self
 
     def __exit__(self, *exc_info) -> None:

@@ -40,9 +40,15 @@ def has_bar() -> bool:
 
 
 class TrainProgress:
-    """A bar over steps with loss, accuracy, learning rate, data wait and ETA; lines where there is no terminal."""
+    """A bar over steps with loss, learning rate, data wait and ETA; lines where there is no terminal.
 
-    def __init__(self, first_step: int, total_steps: int):
+    Args:
+        first_step, total_steps: where the run begins and ends.
+        names: of further measurements to show, such as ``top1``.
+    """
+
+    def __init__(self, first_step: int, total_steps: int, names: Sequence[str]):
+        self.names = names
         self.first_step = first_step
         self.total_steps = total_steps
         self.started = time.perf_counter()
@@ -52,10 +58,8 @@ class TrainProgress:
 
     def update(self, step: int, epoch: float, scalars: dict[str, float]) -> None:
         """Show the measurements up to ``step``."""
-        text = (
-            f"loss {scalars['loss']:.3f}  top1 {scalars['top1']:.3f}  lr {scalars['lr']:.2g}  "
-            f"data wait {scalars['data_wait']:.0%}"
-        )
+        measured = [f"{name} {scalars[name]:.3f}" for name in ("loss", *self.names)]
+        text = f"{'  '.join(measured)}  lr {scalars['lr']:.2g}  data wait {scalars['data_wait']:.0%}"
         if not self.bar.disable:
             self.bar.set_postfix_str(text, refresh=False)
             self.bar.update(step - self.bar.n)

@@ -123,4 +123,5 @@ def _import_failure(decoder: str, error: Exception) -> str:
 
     first_line = str(error).strip().split("\n")[0]
     failure = f"decoder {decoder!r}: {package} is installed but cannot be imported ({first_line})"
-    return f"{failure}; allowed: {', '.join(DECODERS)}"
+    others = [name for name in DECODERS if name != decoder]
+    return f"{failure}; allowed: {', '.join(others)}"

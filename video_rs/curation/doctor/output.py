@@ -72,6 +72,7 @@ def _written_row(row: DataSetRow, data_set: DataSet) -> ListRow:
         start=_seconds_text(record.start),
         end=_seconds_text(record.end),
         id=record.id,
+        group=record.group,
     )
 
 

@@ -29,8 +29,9 @@ _WITHOUT_PTS = ("avi", "mpeg", "h264", "hevc", "m4v", "mpegvideo")
 # do not.
 _ADDRESSABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "avi", "gif")
 
-# Codecs for which each FFmpeg brings a library of somebody else's (dav1d). An older one was seen to give frames without
-# a word that a newer one refuses as damaged. TorchCodec also counts the streams of animated AVIF otherwise.
+# Codecs that FFmpeg decodes with an external library (dav1d), whose version differs between builds. An older one was
+# seen to give frames without a word that a newer one refuses as damaged. TorchCodec also counts the streams of animated
+# AVIF otherwise.
 _OTHER_DECODERS_DIFFER = ("av1",)
 
 _LARGEST_DENOMINATOR = 1001  # of the usual frame rates, such as 30000/1001

@@ -36,7 +36,8 @@ class PyAVReader(VideoReader):
     Attributes:
         orientation: how the frames are turned and mirrored, as the first one says.
         other_size: height and width of a frame that was scaled to the size of the first; None: none was so far.
-        other_angle: degrees by which the frames should be turned but are not, since they are no quarter turn; else 0.
+        other_angle: degrees that the file says the frames are to be turned by, and that are ignored because they are no
+            multiple of 90; else 0.
         bits: bits of a stored sample.
         transfer: FFmpeg's number of the transfer characteristic.
         interlaced: whether one of the frames read up to now holds two fields.
