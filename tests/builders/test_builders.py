@@ -47,7 +47,10 @@ REACHES = {
     ),
     "DATA.CACHE": (None, None),  # below
     "DATA.TIME_LIMIT": ("7", lambda run: run.loader(0).workers.time_limit == 7),
-    "DATA.CLIPS_PER_VIDEO": ("2", lambda run: run.loader(0).read.clips == 2 and run.loader(0).order.videos == 2),
+    "DATA.CLIPS_PER_VIDEO": (
+        "2",
+        lambda run: run.loader(0).read.clips == 2 and run.loader(0).order.picks_per_micro_batch == 2,
+    ),
     "DATA.CLASS_BALANCE": ("0.5", lambda run: run.loader(0).order.epoch_order.keywords.get("balance") == 0.5),
     "DATA.NUM_FRAMES": ("5", lambda run: run.preprocessing.clip.num_frames == run.loader(0).read.clip.num_frames == 5),
     "DATA.SAMPLING_RATE": ("3", lambda run: run.loader(0).read.clip.sampling_rate == 3),

@@ -221,7 +221,7 @@ def _rows_of_split(listing: Listing, split: str | None, source: str) -> list[Lis
     splits = sorted({row.split for row in listing.rows})
     hint = ""
     if split == "val" and "test" in splits:
-        hint = ", or test on them: tools/test_net.py --split test"
+        hint = ", or test on them: video-rs test --split test"
     raise InputError(
         f"{source} has no rows of the split {split!r}, only of {', '.join(map(repr, splits))}; correct its split "
         f"column (train, val, test){hint}"
