@@ -31,6 +31,8 @@ def _row(option: Option) -> str:
     meaning = option.meaning
     if option.choices:
         meaning += f" ({', '.join(f'`{choice}`' for choice in option.choices)})"
+    elif option.is_bounded:
+        meaning += f" ({option.bounds})"
     default = option.default
     if default is None:
         shown = "the network's"

@@ -13,7 +13,7 @@ from video_rs.benchmarks.data_calls import DataRounds
 from video_rs.benchmarks.data_files import Files, data_files
 from video_rs.benchmarks.data_ratios import data_ratios
 from video_rs.benchmarks.decoding import decode_decord, decode_pyav, decode_torchcodec, needed_frames
-from video_rs.benchmarks.endurance import endurance_lines, endure
+from video_rs.benchmarks.endurance import check_clips, endurance_lines, endure
 from video_rs.benchmarks.loader import training_loader
 from video_rs.benchmarks.measuring import Row
 from video_rs.benchmarks.probing_rates import probing_lines, probing_rates
@@ -244,3 +244,9 @@ def test_bad_input_is_refused(tool, folder, tmp_path):
     assert str(caught.value) == (
         f"none of 1 files of {tmp_path}/a.csv can be read: {tmp_path}/out/failures.csv says why"
     )
+
+
+def test_endurance_without_the_memory_of_other_processes_is_refused(monkeypatch):
+    monkeypatch.setattr("video_rs.benchmarks.endurance.family_memory_mb", lambda: None)
+    with pytest.raises(InputError, match=r"--clips needs the memory of all processes, which this system does not tell"):
+        check_clips("--clips", 5000)

@@ -89,12 +89,14 @@ def test_slowfasts_names_are_kept():
 
 
 def test_the_reference_is_printed_key_by_key():
-    command = [sys.executable, "-m", "video_rs.config"]
+    command = [sys.executable, "-m", "video_rs", "options"]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True, cwd=CONFIGS.parent)
     lines = answer.stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(DEFAULTS)
     assert all(option.meaning in line for line, option in zip(lines, OPTIONS, strict=True))
     assert all(repr(choice) in line for line, option in zip(lines, OPTIONS, strict=True) for choice in option.choices)
+    (limit,) = [line for line in lines if line.startswith("DATA.TIME_LIMIT ")]
+    assert limit.endswith(" [at least 0.1, finite]")
 
 
 # -- Files
@@ -237,6 +239,12 @@ def test_broken_and_unsafe_yaml_is_refused(write, capfd, text, reason):
     assert "ran" not in capfd.readouterr().out
 
 
+def test_values_may_be_merged_in(write):
+    path = write("MODEL:\n  <<: {WIDTH: 0.5, DROPOUT: 0.1}\n  DROPOUT: 0.2\n")
+    config = load_config(path)
+    assert (config.MODEL.WIDTH, config.MODEL.DROPOUT) == (0.5, 0.2)
+
+
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "clip.yaml"
     path.write_bytes(b"\xff\xfe\x00")
@@ -252,8 +260,8 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         ("BASE_LR", "; did you mean 'SOLVER.BASE_LR'?"),
         ("SOLVER.NUM_FRAMES", "; did you mean 'DATA.NUM_FRAMES'?"),
         # What all keys of a group share makes none of them near.
-        ("DATA.XYZ", "; python -m video_rs.config lists all keys"),
-        ("SOLVER.FOO", "; python -m video_rs.config lists all keys"),
+        ("DATA.XYZ", "; video-rs options lists all keys"),
+        ("SOLVER.FOO", "; video-rs options lists all keys"),
     ],
 )
 def test_a_key_that_is_not_near_is_not_suggested(key, hint):
@@ -270,7 +278,7 @@ def test_unknown_keys_name_the_nearest(write):
     assert refusal("", {"SOLVER.BASELR": 1}) == expected
     expected = "unknown config key 'data.num_frames' (override); did you mean 'DATA.NUM_FRAMES'?"
     assert refusal("", ["data.num_frames", "8"]) == expected
-    expected = "unknown config key '1' (override); python -m video_rs.config lists all keys"
+    expected = "unknown config key '1' (override); video-rs options lists all keys"
     assert refusal("", ["1", "8"]) == expected
 
 
@@ -316,6 +324,8 @@ def test_a_value_without_its_key_is_refused():
         ("DATA.ROOT", ["a"], "text"),
         ("DATA.ROOT", None, "text"),
         ("MODEL.WIDTH", "2020-13-45", "a YAML value"),
+        ("SOLVER.BETAS", "[0.9e", "a list of 2 values like [0.9, 0.999]"),
+        ("SOLVER.BASE_LR", "{e", "a number"),
     ],
 )
 def test_values_of_another_type_or_range_are_refused(key, value, allowed):
@@ -444,7 +454,7 @@ def test_dump_comes_back_equal(name):
     ("text", "message"),
     [
         ("- 1", "the checkpoint's config holds list; allowed: a mapping of keys to values"),
-        ("OLD_KEY_OF_ANOTHER_TIME: 1", "unknown config key 'OLD_KEY_OF_ANOTHER_TIME' (checkpoint); python -m"),
+        ("OLD_KEY_OF_ANOTHER_TIME: 1", "unknown config key 'OLD_KEY_OF_ANOTHER_TIME' (checkpoint); video-rs options"),
         ("RNG_SEED: x", "RNG_SEED is 'x' (checkpoint); allowed: a whole number"),
         ("[1", "cannot read the checkpoint's config: while parsing a flow sequence"),
     ],

@@ -208,8 +208,8 @@ def test_other_contents(tmp_path):
     path = tmp_path / "other.pth"
     torch.save({"model": {}, "epoch": 3, "step": 1}, path)
     assert refusal(path) == (
-        "PATH is not a checkpoint of this project: it has no format, ema, architecture, num_classes, label_names, "
-        "preprocessing, config; weights alone can start a run with MODEL.PRETRAINED"
+        "PATH is not a checkpoint of this project: it has no format, ema, architecture, num_classes, multi_label, "
+        "label_names, preprocessing, config; weights alone can start a run with MODEL.PRETRAINED"
     )
     torch.save([torch.zeros(1)], path)
     assert refusal(path) == "PATH is not a checkpoint of this project: it holds a list"

@@ -63,6 +63,17 @@ def test_the_last_ones_are_kept(tmp_path, keep):
     assert [load_checkpoint(tmp_path / name)["step"] for name in kept] == [int(name[5:-4]) for name in kept]
 
 
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_run_that_keeps_fewer_than_before_removes_the_older_ones(tmp_path, keep):
+    for number, steps in ((3, (1, 2, 3)), (keep, (4,))):
+        writer = CheckpointWriter(tmp_path / "last.pth", number)
+        for step in steps:
+            writer.write(state(step))
+        writer.wait()
+    kept = [] if keep == 1 else ["step_4.pth", "step_3.pth"]
+    assert [path.name for path in kept_checkpoints(tmp_path)] == kept
+
+
 def test_who_goes_back_keeps_what_is_written_then(tmp_path):
     """Steps are kept by when they were written; another file of a similar name is nobody's."""
     writer = CheckpointWriter(tmp_path / "last.pth", 2)

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -206,6 +207,18 @@ def test_the_classes_of_a_label_map_come_in_its_order(tool, checkpoint, videos, 
     _, mapped = answers(out)
     assert [row["probabilities"][::-1] for row in mapped] == [row["probabilities"] for row in rows]
     assert [row["label"] for row in mapped] == list(ASKED.values())
+
+
+def test_lists_of_one_relative_name_are_lists_of_two_folders(tool, checkpoint, videos, tmp_path, monkeypatch):
+    shutil.copytree(checkpoint.parents[1], tmp_path / "run")
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        other_list(tmp_path / name / "other.csv", videos)
+        monkeypatch.chdir(tmp_path / name)
+        assert tool("knn", "--checkpoint", tmp_path / "run", "--k", 1, "--list", "other.csv").code == 0
+    metrics = [json.loads(path.read_text()) for path in (tmp_path / "run").glob("knn*/**/metrics.json")]
+    lists = {str(tmp_path / name / "other.csv") for name in ("here", "there")}
+    assert lists <= {one["list"] for one in metrics} == {one["memory_list"] for one in metrics}
 
 
 def test_a_list_without_train_rows_asks_the_runs(tool, checkpoint, videos, tmp_path):

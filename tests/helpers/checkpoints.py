@@ -14,6 +14,7 @@ def state(step=1):
         "ema": {name: value * 2 for name, value in weights.items()},
         "architecture": {"depths": (1, 1, 1, 1), "width": 0.25},
         "num_classes": 2,
+        "multi_label": False,
         "label_names": ["ja", "näh"],
         "preprocessing": {"clip": {"num_frames": 8}},
         "config": "MODEL: {}",

@@ -15,6 +15,7 @@ from helpers.tools import ROOT
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.inference import Predictor
 from video_rs.models import Architecture, VideoClassifier
+from video_rs.runs import results, test
 from video_rs.runtime.errors import InputError
 from video_rs.video import DecodeError, open_video
 from video_rs.video.encoding import write_video
@@ -251,6 +252,43 @@ def test_answers_are_in_the_file_as_they_come(checkpoint, videos, tmp_path, monk
         tool("predict", "--checkpoint", checkpoint, good, tmp_path / "gone.mp4", good, "--json", out, "--processes", 1)
     assert [len(answers) for answers in seen] == [0, 1, 2]
     assert [answer["error"] for answer in json.loads(out.read_text())] == [None, "no such file", None]
+
+
+def test_fewer_processes_than_none_are_refused(tool, checkpoint, videos):
+    result = tool("predict", "--checkpoint", checkpoint, videos.parent / "val/dark/0.mp4", "--processes", -1)
+    assert (result.code, result.err) == (2, "error: --processes: got -1, allowed: from 1\n")
+
+
+def test_a_list_to_test_on_may_be_behind_a_handler(tool, checkpoint, videos, tmp_path, monkeypatch):
+    monkeypatch.setenv("ATTIC", str(tmp_path))
+    (tmp_path / "one.csv").write_text(f"path,label\n{videos.parent}/val/dark/0.mp4,dark\n")
+    keys = ("DATA.PATH_HANDLERS", "helpers.attic:Attic,", "OUTPUT_DIR", tmp_path / "out")
+    result = tool("test_net", "--checkpoint", checkpoint, "--list", "attic://one.csv", *keys)
+    assert result.code == 0, result.err
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["videos"] == 1
+
+
+def test_a_video_that_went_after_its_test_costs_its_sample_alone(tool, checkpoint, videos, tmp_path, monkeypatch):
+    evaluate_records = test.evaluate_records
+    shutil.copytree(videos.parent / "val", tmp_path / "val")
+    names = ("dark/0", "dark/1", "light/0")
+    rows = "".join(f"val/{name}.mp4,{name.split('/')[0]}\n" for name in names)
+    (tmp_path / "list.csv").write_text(f"path,label\n{rows}")
+
+    def and_lose_one(*arguments):
+        results = evaluate_records(*arguments)
+        (tmp_path / "val/dark/1.mp4").unlink()
+        return results
+
+    monkeypatch.setattr(test, "evaluate_records", and_lose_one)
+    written = []
+    monkeypatch.setattr(results, "write_report", lambda _, report: written.append(report))
+    result = tool("test_net", "--checkpoint", checkpoint, "--list", tmp_path / "list.csv", "OUTPUT_DIR", tmp_path / "o")
+    assert result.code == 0, result.err
+    (report,) = written
+    assert len(report.examples) == 2
+    gone = "1 sample clip left out, the first one because: "
+    assert any(note.startswith(gone) and "dark/1.mp4" in note for note in report.notes), report.notes
 
 
 def test_a_json_that_cannot_be_written_is_refused_before_the_work(tool, checkpoint, videos, tmp_path):

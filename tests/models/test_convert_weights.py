@@ -1,5 +1,6 @@
 """``tools/convert_weights.py``: exit codes, what it prints and what it writes; a real TensorFlow where there is one."""
 
+import dataclasses
 import importlib.util
 import os
 import subprocess
@@ -14,8 +15,11 @@ from helpers.image_networks import SMALL, small_image_network
 from helpers.model_garden import END, checkpoint, in_model, network_shapes, random_variables
 from helpers.tools import ROOT
 from video_rs import create_model
+from video_rs.models import Architecture
 from video_rs.models.weights.inflate import inflate_image_weights
 from video_rs.models.weights.model_garden import from_model_garden
+
+FIELDS = [field.name for field in dataclasses.fields(Architecture)]
 
 OVERRIDES = ("depths", "[1, 2, 1, 1]", "width", 0.125)
 FIELDS = {"depths": (1, 2, 1, 1), "width": 0.125}
@@ -223,6 +227,10 @@ def test_a_checkpoint_of_another_network_is_refused(convert, saved, variables, t
         (("width",), "overrides come as KEY VALUE pairs; 'width' has no value"),
         (("se_ration", "0.2"), "unknown architecture override 'se_ration'; did you mean 'se_ratio'?"),
         (("MODEL.SE_RATION", "0.2"), "unknown architecture override 'se_ration'; did you mean 'se_ratio'?"),
+        (
+            ("name", "x"),
+            f"unknown architecture override 'name'; allowed: {', '.join(FIELDS)}",
+        ),
         (("depths", "[1, 2"), "architecture field 'depths' is '[1, 2'; allowed: a list"),
         (("in_channels", "two"), "architecture field 'in_channels' is 'two'; allowed: one value of type int"),
     ],

@@ -405,8 +405,13 @@ def test_a_run_of_one_step_shows_its_point_and_names_what_is_missing(tmp_path):
 def test_a_loss_that_was_not_finite_is_told(tmp_path):
     losses = [1.0, math.nan, math.inf]
     page = report(tmp_path, log=[{"kind": "train", "step": step, "loss": loss} for step, loss in enumerate(losses)])
-    told = "The loss was not a finite number 2 times, first at step 1; the curves leave that out."
+    told = "Loss or gradient were not finite 2 times, first at step 1; the curves leave that out."
     assert page.text["summary"].endswith(told)
+
+    event = {"kind": "event", "event": "non_finite", "step": 7, "loss": "NaN"}
+    skipped = report(tmp_path, log=[{"kind": "train", "step": 1, "loss": 2.0}, event])
+    told = "Loss or gradient were not finite once, first at step 7; the curves leave that out."
+    assert skipped.text["summary"].endswith(told)
 
 
 def test_a_failed_write_leaves_the_older_file_alone(tmp_path, monkeypatch):

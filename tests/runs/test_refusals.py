@@ -1,5 +1,8 @@
 """What a run refuses, and what goes on regardless."""
 
+import errno
+import os
+import shutil
 import sys
 
 import pytest
@@ -127,6 +130,35 @@ def test_allow_changes_goes_on(tool, videos, config_file, tmp_path):
     refused = tool("train_net", "--cfg", config_file, "--resume", "--allow-changes", *other)
     assert refused.code == 2
     assert "holds the state of sgd, which adamw cannot take over" in refused.err
+
+
+def test_the_order_of_the_optimizers_weights_may_not_change(tool, trained, videos, config_file, tmp_path):
+    """Whatever is allowed: MODEL.INITIALIZATION says which weights are decayed, and so where their momentum is."""
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    before = (run / "config.yaml").read_bytes()
+    changed = tiny_run(videos, run, MODEL__INITIALIZATION="tpu", SOLVER__MAX_EPOCH=3)
+    refused = tool("train_net", "--cfg", config_file, "--resume", "--allow-changes", *changed)
+    assert (refused.code, refused.err.splitlines()[-1]) == (
+        2,
+        f"error: {run}/checkpoints/last.pth holds the optimizer's state for MODEL.INITIALIZATION model_garden, which "
+        "decays other weights than tpu; keep that, or start a new run with --finetune",
+    )
+    assert (run / "config.yaml").read_bytes() == before
+
+
+def test_the_config_of_a_run_is_whole_whatever_the_disk_does(tool, trained, videos, config_file, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    before = (run / "config.yaml").read_bytes()
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    result = tool("train_net", "--cfg", config_file, "--resume", *tiny_run(videos, run, SOLVER__MAX_EPOCH=3))
+    assert result.code != 0
+    assert (run / "config.yaml").read_bytes() == before
 
 
 def test_a_run_that_goes_on_with_other_settings_records_them(tool, videos, config_file, tmp_path):

@@ -52,6 +52,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(t
     assert len(event["videos"]) == 4
     assert {os.path.basename(video) for video in event["videos"]} <= names
     assert all(value.isfinite().all() for value in state["model"].values())
+    # The state is worth keeping: nothing was wrong with the list.
+    again = tool("train_net", "--cfg", config_file, *arguments)
+    assert (again.code, weights(run)["step"]) == (2, state["step"])
+    assert f"{run} already holds a run; add --resume to continue it" in again.err
     # The step that was not finite is taken again, with what was changed.
     changed = tiny_run(videos, run, SOLVER__BASE_LR=1e-3, SOLVER__MAX_EPOCH=9, TRAIN__NON_FINITE="skip")
     resumed = tool("train_net", "--cfg", config_file, "--resume", "--allow-changes", *changed)

@@ -26,6 +26,8 @@ def check_clips(option: str, clips: int) -> None:
     """Refuse a number of clips after which memory has not settled yet."""
     if clips < SETTLED:
         raise InputError(f"{option} is {clips}; allowed: 0, or {SETTLED} or more: memory settles first")
+    if family_memory_mb() is None:
+        raise InputError(f"{option} needs the memory of all processes, which this system does not tell; leave it out")
 
 
 def endure(files: Files, clips: int, frames: int, size: int, report: Report) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
     # A process of its own costs seconds, which a single video is not worth.
     if not processes and len(videos) > 1:
         processes = usable_cores()
-    check_limits(max(1, processes), args.time_limit)
+    check_limits(processes or 1, args.time_limit)
 
     predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder)
     if predictor.multi_label:

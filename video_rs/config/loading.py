@@ -124,6 +124,9 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node, deep=False):
         keys = []
         for key_node, _ in node.value:
+            # What is merged in may be given again: that is what merging is for.
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
             if key in keys:
                 line = key_node.start_mark.line + 1
@@ -191,4 +194,4 @@ def _hint(key: str) -> str:
         near = nearest(name, names)
         if near:
             return f"; did you mean {names[near]!r}?"
-    return "; python -m video_rs.config lists all keys"
+    return "; video-rs options lists all keys"

@@ -28,6 +28,20 @@ class Option:
     may_change: bool = False
     is_path: bool = False
 
+    @property
+    def bounds(self) -> str:
+        """The bounds in words."""
+        if self.high < math.inf:
+            return f"{self.low:g} to {self.high:g}"
+        if self.low > -math.inf:
+            return f"at least {self.low:g}, finite"
+        return "finite numbers"
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether some numbers are not allowed."""
+        return self.low > -math.inf or self.high < math.inf
+
 
 OPTIONS = (
     Option("OUTPUT_DIR", "runs/default", "folder of the run, made if missing", may_change=True, is_path=True),
@@ -66,7 +80,12 @@ OPTIONS = (
     Option("MODEL.NORM_EPS", None, "batch norm's epsilon"),
     Option("MODEL.NORM_MOMENTUM", None, "torch's meaning: TensorFlow's 0.0 is 1.0"),
     Option("MODEL.INITIALIZATION", None, "whose rules start and decay the weights: model_garden or tpu"),
-    Option("BN.NUM_BATCHES_PRECISE", 0, "before a validation, statistics of fixed weights over so many; 0: off", low=0),
+    Option(
+        "BN.NUM_BATCHES_PRECISE",
+        0,
+        "batches whose statistics batch norm takes before a validation; 0: the running ones",
+        low=0,
+    ),
     # -- Data
     Option("DATA.TRAIN_LIST", "", "CSV, 'path label' lines, or a folder of class folders", is_path=True),
     Option("DATA.VAL_LIST", "", "the same; empty trains without validation", is_path=True),
@@ -170,7 +189,12 @@ OPTIONS = (
         low=1,
         may_change=True,
     ),
-    Option("TRAIN.NON_FINITE", "stop", "a step whose loss or gradient is not finite: never taken", ("stop", "skip")),
+    Option(
+        "TRAIN.NON_FINITE",
+        "stop",
+        "at a loss or gradient that is not finite: end, or skip the step",
+        ("stop", "skip"),
+    ),
     Option("TRAIN.LOG_PERIOD", 10, "optimizer steps between log lines", low=1, may_change=True),
     Option(
         "TRAIN.PROFILE_STEPS", 0, "steps traced by torch.profiler, after three others; 0 is off", low=0, may_change=True
@@ -200,13 +224,25 @@ OPTIONS = (
     Option("SOLVER.WARMUP_EPOCHS", 5.0, "epochs of linear warm-up from 0", low=0),
     Option("SOLVER.MAX_EPOCH", 350, "epochs", low=1),
     Option("SOLVER.MAX_STEPS", 0, "optimizer steps; above 0 it overrides MAX_EPOCH", low=0),
-    Option("SOLVER.LAYER_DECAY", 1.0, "factor on the rate of res5, again on res4's, ... the stem's", low=0, high=1),
+    Option(
+        "SOLVER.LAYER_DECAY",
+        1.0,
+        "factor on the rate for each stage below the classifier",
+        low=0,
+        high=1,
+    ),
     Option("SOLVER.MOMENTUM", 0.9, "of SGD", low=0, high=1),
     Option("SOLVER.NESTEROV", True, "Nesterov's momentum"),
     Option("SOLVER.BETAS", [0.9, 0.999], "of AdamW", low=0, high=0.999999),
     Option("SOLVER.WEIGHT_DECAY", 4e-5, "L2 on kernels, by the rule of MODEL.INITIALIZATION", low=0),
     Option("SOLVER.LABEL_SMOOTHING", 0.1, "share of the target spread over all classes", low=0, high=1),
-    Option("SOLVER.CLASS_WEIGHTS", 0.0, "0 weighs clips alike in the loss, 1 classes: rare ones more", low=0, high=1),
+    Option(
+        "SOLVER.CLASS_WEIGHTS",
+        0.0,
+        "in the loss: 0 weighs clips alike, 1 weighs classes alike",
+        low=0,
+        high=1,
+    ),
     Option("SOLVER.CLIP_GRAD_L2NORM", 0.0, "largest norm of the gradient; 0 is off", low=0),
     Option("SOLVER.EMA_DECAY", 0.9999, "of the averaged weights; 0 is off", low=0, high=1),
 )

@@ -13,4 +13,6 @@ def option_lines(part: str = "") -> Iterator[str]:
         allowed = ""
         if option.choices:
             allowed = f" [{', '.join(map(repr, option.choices))}]"
+        elif option.is_bounded:
+            allowed = f" [{option.bounds}]"
         yield f"{option.key:34} {option.default!r:16} {option.meaning}{allowed}"

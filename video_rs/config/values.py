@@ -1,5 +1,6 @@
 """Values as typed or read from YAML -> values of an option's type, within what the option allows."""
 
+import contextlib
 import math
 from typing import Any
 
@@ -33,7 +34,7 @@ def valid(option: Option, value: Any, source: str) -> Any:
 
     for number in value if isinstance(value, list) else [value]:
         if isinstance(number, (int, float)) and not _is_within(option, number):
-            raise InputError(f"{option.key} is {value!r} ({source}); allowed: {_described_bounds(option)}")
+            raise InputError(f"{option.key} is {value!r} ({source}); allowed: {option.bounds}")
     return value
 
 
@@ -66,11 +67,10 @@ def coerced(value: Any, default: Any) -> Any:
 
 def _parsed(text: str) -> Any:
     """Return a scalar or list from text; YAML 1.1 alone would read ``1e-3`` as a string."""
-    try:
-        if "e" in text.lower() and "," not in text:
+    if "e" in text.lower() and "," not in text:
+        with contextlib.suppress(ValueError):
             return float(text)
-        return yaml.safe_load(text)
-    except ValueError:
+    try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
         return text
@@ -85,11 +85,3 @@ def _described_type(default: Any) -> str:
         return f"a list of {len(default)} values like {default}"
     kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     return kinds.get(type(default), "a YAML value")
-
-
-def _described_bounds(option: Option) -> str:
-    if option.high < math.inf:
-        return f"{option.low:g} to {option.high:g}"
-    if option.low > -math.inf:
-        return f"at least {option.low:g}, finite"
-    return "finite numbers"

@@ -15,7 +15,18 @@ from video_rs.runtime.torch_files import find_checkpoint, read_torch_file, verif
 from video_rs.runtime.unfinished import unfinished
 
 FORMAT = 1
-REQUIRED = ("format", "model", "ema", "architecture", "num_classes", "label_names", "preprocessing", "config", "step")
+REQUIRED = (
+    "format",
+    "model",
+    "ema",
+    "architecture",
+    "num_classes",
+    "multi_label",
+    "label_names",
+    "preprocessing",
+    "config",
+    "step",
+)
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any], then: str = "go on") -> None:
@@ -114,8 +125,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             "weights alone can start a run with MODEL.PRETRAINED"
         )
 
-    # Checkpoints from before there were several labels hold models of one class a video.
-    return {"multi_label": False, **checkpoint}
+    return checkpoint
 
 
 def changed_keys(before: Mapping[str, Any], now: Mapping[str, Any], ignored: tuple[str, ...]) -> list[str]:

@@ -54,10 +54,13 @@ class CheckpointWriter:
     def _write(self, state: Mapping[str, Any]) -> None:
         try:
             save_checkpoint(self.last, state, self.then)
+            kept = 0
             if self.keep > 1:
                 copy_checkpoint(self.last, self.last.with_name(f"step_{state['step']}.pth"))
-                for old in kept_checkpoints(self.last.parent)[self.keep :]:
-                    old.unlink()
+                kept = self.keep
+            # Also those of a run that kept more before it was resumed.
+            for old in kept_checkpoints(self.last.parent)[kept:]:
+                old.unlink()
         except InputError as error:
             self.error = error
         except Exception as error:  # noqa: BLE001 - the thread that trains raises it, whatever it is

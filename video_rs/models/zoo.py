@@ -70,7 +70,7 @@ def list_models(pattern: str = "*") -> list[str]:
     return fnmatch.filter(ARCHITECTURES, pattern)
 
 
-def architecture(name: str, **overrides) -> Architecture:
+def architecture(name: str, /, **overrides) -> Architecture:
     """Return the named architecture with fields of :class:`Architecture` replaced.
 
     Raises:

@@ -114,11 +114,13 @@ def write_report(path: str | Path, report: Report) -> None:
 
 
 def _not_finite_notes(log: Sequence[dict[str, Any]]) -> list[str]:
-    """Return a sentence on losses that the curves cannot show, if there are any."""
+    """Return a sentence on steps that the curves cannot show, if there are any."""
     steps = []
     for record in log:
+        # Means over several steps are records of training, steps that were left out are events.
         loss = record.get("loss")
-        if isinstance(loss, float) and not math.isfinite(loss):
+        is_mean = isinstance(loss, float) and not math.isfinite(loss)
+        if is_mean or record.get("event") == "non_finite":
             steps.append(record.get("step", "unknown"))
     if not steps:
         return []
@@ -126,7 +128,7 @@ def _not_finite_notes(log: Sequence[dict[str, Any]]) -> list[str]:
     times = "once"
     if len(steps) > 1:
         times = f"{len(steps)} times"
-    return [f"The loss was not a finite number {times}, first at step {steps[0]}; the curves leave that out."]
+    return [f"Loss or gradient were not finite {times}, first at step {steps[0]}; the curves leave that out."]
 
 
 def _charts(log: Sequence[dict[str, Any]]) -> list[Chart]:

@@ -68,6 +68,14 @@ def refuse_other_model(saved: Mapping[str, Any], current: Mapping[str, Any], fol
             "something else; keep that, or start a new run with --finetune"
         )
 
+    # Which weights are decayed decides where each stands among the optimizer's parameters.
+    rules = [Architecture(**identity["architecture"]).initialization for identity in (saved, current)]
+    if rules[0] != rules[1]:
+        raise InputError(
+            f"{folder.last} holds the optimizer's state for MODEL.INITIALIZATION {rules[0]}, which decays other "
+            f"weights than {rules[1]}; keep that, or start a new run with --finetune"
+        )
+
     differences = model_differences(saved, current)
     if saved["num_classes"] != current["num_classes"]:
         differences.append(f"{pluralize(saved['num_classes'], 'class', 'classes')} -> {current['num_classes']}")

@@ -19,7 +19,7 @@ from video_rs.runs.run_folder import RunFolder
 from video_rs.runs.start_weights import load_trained_weights
 from video_rs.runs.train import build_run, check_convolutions
 from video_rs.runtime import distributed
-from video_rs.runtime.atomic import write_json
+from video_rs.runtime.atomic import replace_bytes, write_json
 from video_rs.runtime.devices import pick_device
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import print_line, rates_with_progress
@@ -66,7 +66,7 @@ def find_rate(config: Config, *, finetune: str = "") -> dict[str, Any]:
     if distributed.rank() == 0:
         write_json(folder.path / RESULTS, result)
         picture = rate_plot(found.rates, found.losses, result["smoothed"], result["suggested"], result["unstable"])
-        (folder.path / PICTURE).write_bytes(png(picture))
+        replace_bytes(folder.path / PICTURE, png(picture))
     distributed.barrier()
     print_line(f"picture: {folder.path / PICTURE}  numbers: {folder.path / RESULTS}")
     return result

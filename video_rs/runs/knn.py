@@ -36,7 +36,7 @@ from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import print_line, print_notes
 from video_rs.runtime.torch_files import find_checkpoint
 from video_rs.runtime.wording import pluralize
-from video_rs.video.fetching import handler_names, register_handlers
+from video_rs.video.fetching import absolute_path, handler_names, register_handlers
 
 # One centre view of each video: as published, and a training list with all of TEST's views would take days.
 ONE_VIEW = ("TEST.NUM_ENSEMBLE_VIEWS", "TEST.NUM_SPATIAL_CROPS")
@@ -109,8 +109,8 @@ def _vote(
         "neighbours": k,
         "memory": len(memory),
         "memory_failed": len(failures),
-        "list": records.source,
-        "memory_list": memory.source,
+        "list": absolute_path(records.source),
+        "memory_list": absolute_path(memory.source),
     }
     notes = _notes(metrics, memory, ids)
     # The first says what was done, which the last line says, too.

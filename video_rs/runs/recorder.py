@@ -14,7 +14,7 @@ from video_rs.runs.results import Evaluation, describe, write_evaluation_report
 from video_rs.runs.run_folder import REFUSED, RunFolder
 from video_rs.runs.state import RunState
 from video_rs.runtime import distributed
-from video_rs.runtime.atomic import write_json
+from video_rs.runtime.atomic import replace_text, write_json
 from video_rs.runtime.progress import TrainProgress, print_line
 
 # What of metrics.json is logged for each validation.
@@ -42,7 +42,7 @@ class Recorder:
         self._started = time.time()
         if distributed.rank() == 0:
             config_text = self.training.identity()["config"]
-            (self.folder.path / "config.yaml").write_text(config_text, encoding="utf-8")
+            replace_text(self.folder.path / "config.yaml", config_text)
             self._log = RunLog(self.folder.path, self._resumed_step)
         step = self.training.step
         self._progress = TrainProgress(step.number, self.training.plan.total_steps, step.objective.logged)

@@ -20,6 +20,7 @@ from video_rs.lists.records import RecordList, VideoRecord
 from video_rs.reports import Example, Report, write_report
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import videos_with_progress
+from video_rs.runtime.wording import pluralize
 from video_rs.video import open_video
 
 # Clips that a report shows, and frames of each.
@@ -148,11 +149,9 @@ def write_evaluation_report(
         confusion = confusion_matrix(results, len(names)).numpy()
 
     # A report without pictures is better than none, for instance when the videos have gone.
-    examples: list[Example] = []
-    try:
-        examples = pick_examples(evaluation)
-    except InputError as error:
-        notes.append(f"sample clips are left out: {error}")
+    examples, reasons = pick_examples(evaluation)
+    if reasons:
+        notes.append(f"{pluralize(len(reasons), 'sample clip')} left out, the first one because: {reasons[0]}")
 
     failed = [(result.video, result.error) for result in results if result.error is not None]
     report = Report(
@@ -170,8 +169,12 @@ def write_evaluation_report(
     write_report(path, report)
 
 
-def pick_examples(evaluation: Evaluation) -> list[Example]:
-    """Return clips for the report: wrong ones first, then right ones, each spread over the list."""
+def pick_examples(evaluation: Evaluation) -> tuple[list[Example], list[str]]:
+    """Return clips for the report: wrong ones first, then right ones, each spread over the list.
+
+    Returns:
+        The clips, and why others cannot be shown.
+    """
     wrong = []
     right = []
     for result in evaluation.results:
@@ -187,12 +190,17 @@ def pick_examples(evaluation: Evaluation) -> list[Example]:
 
     names = evaluation.label_names
     examples = []
+    reasons = []
     for result in chosen:
         record = evaluation.records[result.index]
-        frames = _example_frames(record, evaluation.preprocessing.clip, evaluation.config.DATA.DECODER)
+        try:
+            frames = _example_frames(record, evaluation.preprocessing.clip, evaluation.config.DATA.DECODER)
+        except InputError as error:
+            reasons.append(str(error))
+            continue
         label = joined_labels(result.labels, names)
         examples.append(Example(frames, result.video, label, top_labels(result.probabilities, names, 3)))
-    return examples
+    return examples, reasons
 
 
 def _spread(items: list, count: int) -> list:

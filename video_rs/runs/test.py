@@ -27,7 +27,7 @@ from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import print_line, print_notes
 from video_rs.runtime.torch_files import find_checkpoint
 from video_rs.runtime.wording import pluralize
-from video_rs.video.fetching import absolute_path
+from video_rs.video.fetching import absolute_path, handler_names, register_handlers
 
 # Guessing gets so few right once in a thousand tests: less often is no bad luck.
 HARDLY_EVER = 0.001
@@ -90,6 +90,8 @@ def run_test(
     device = pick_device(config.DEVICE)
     distributed.join_process_group(device)
     names = checkpoint["label_names"]
+    # Lists may lie behind a handler, too.
+    register_handlers(handler_names(config.DATA.PATH_HANDLERS))
     records = records_to_test(config, list_path, names, "DATA.ROOT" in overrides[::2], split)
     print_notes(records.notes)
     require_labels(records, config.DATA.MULTI_LABEL)

@@ -200,8 +200,10 @@ class Run:
                     validate(training.step.number)
                 self._fit(loader, hooks, failures, checkpoints)
             except InputError as error:
-                has_begun = failures.accepted and folder.last.is_file()
-                if not has_begun:
+                # Too many failed videos among the first ones tell of a wrong list: nothing that was trained on it is
+                # worth keeping.
+                is_of_list = isinstance(error.__cause__, TooManyFailed) and not failures.accepted
+                if is_of_list or not folder.last.is_file():
                     recorder.refused(str(error))
                 raise
 

@@ -13,18 +13,23 @@ from typing import Any, Self
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8 to ``path`` through a neighbour file and a rename, and make the folder if needed.
+    """Write ``text`` as UTF-8, as :func:`replace_bytes` does.
 
     File names may hold bytes that are not UTF-8, which Python keeps as lone surrogates: those are written as
     ``\\udcXX``.
     """
+    replace_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` through a neighbour file and a rename, and make the folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
 
     # Not tempfile: its files are private (0600), and a report is there to be shared.
     neighbour = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with neighbour.open("wb") as file:
-            file.write(text.encode("utf-8", "backslashreplace"))
+            file.write(content)
             # On the disk before the rename: after a crash of the machine the new name must not lead to an empty file.
             file.flush()
             os.fsync(file.fileno())

@@ -22,6 +22,7 @@ def measure_networks(kind: str, args: argparse.Namespace, clip: dict[str, Any], 
     from video_rs.benchmarks.table import table
     from video_rs.reports.plots import png
     from video_rs.reports.speed_plot import speed_plot
+    from video_rs.runtime.atomic import replace_bytes
 
     pass_kind = {"model": FORWARD, "train": TRAIN}[kind]
     subjects = network_benchmark.network_subjects(pass_kind, args.network, args.peers, engines, clip)
@@ -37,6 +38,7 @@ def measure_networks(kind: str, args: argparse.Namespace, clip: dict[str, Any], 
         lines.append(f"{seconds:6.3f}  seconds to import video_rs and create the network")
 
     if args.plot:
-        args.plot.write_bytes(png(speed_plot(result["rows"], network_benchmark.best_layer(rows)), crop=True))
+        figure = speed_plot(result["rows"], network_benchmark.best_layer(rows))
+        replace_bytes(args.plot, png(figure, crop=True))
     columns = network_benchmark.network_columns(rows)
     publish(result, table(rows, columns, ratios, lines, machine), args.json)
