@@ -90,8 +90,6 @@ def run_test(
     device = pick_device(config.DEVICE)
     distributed.join_process_group(device)
     names = checkpoint["label_names"]
-    # Lists may lie behind a handler, too.
-    register_handlers(handler_names(config.DATA.PATH_HANDLERS))
     records = records_to_test(config, list_path, names, "DATA.ROOT" in overrides[::2], split)
     print_notes(records.notes)
     require_labels(records, config.DATA.MULTI_LABEL)
@@ -140,6 +138,8 @@ def records_to_test(
     if not source:
         raise InputError("the run had no DATA.VAL_LIST; name the videos to test on with --list")
 
+    # Lists may lie behind a handler, too.
+    register_handlers(handler_names(config.DATA.PATH_HANDLERS))
     root = config.DATA.ROOT if root_given or not list_path else ""
     records = read_records(
         source,
