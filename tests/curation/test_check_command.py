@@ -95,6 +95,7 @@ def test_rows_that_cannot_be_used_are_quarantined_one_by_one(in_this_process, to
         (";dark", "row", "line 6: label ';dark', expected a label, or several with ; between them; fill it in"),
     ]
     assert [(row["path"], row["label"]) for row in table(out / "clean.csv")] == [(good, "dark")]
+    assert [row["start"] for row in table(out / "quarantine.csv")] == ["", "", "3", ""]
     page = (out / "check.html").read_text()
     assert "its label, path or times cannot be used" in page
     assert "lihgt" in page

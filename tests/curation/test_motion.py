@@ -177,7 +177,7 @@ def test_interrupted_run_continues_only_with_its_settings(tmp_path, demo):
     assert contents(tmp_path) == contents(demo)
 
 
-@pytest.mark.parametrize(("option", "value"), [("train_clips", 0), ("val_clips", 0), ("seed", -1)])
+@pytest.mark.parametrize(("option", "value"), [("train_clips", 0), ("val_clips", 0), ("seed", -1), ("workers", 0)])
 def test_bad_numbers_are_refused(tmp_path, option, value):
     with pytest.raises(InputError, match=f"^{option} is {value}; allowed: "):
         make_motion_demo(tmp_path, **{option: value})

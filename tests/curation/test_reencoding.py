@@ -186,3 +186,13 @@ def test_a_copy_with_other_frames_is_no_copy(tmp_path, monkeypatch, pts, message
     with pytest.raises(InputError, match=message):
         reencode(tmp_path / "a.mp4", tmp_path / "copy.mp4", short_side=24)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_part_of_a_shard_is_reencoded_as_its_file_is(tmp_path, program):
+    film(tmp_path / "a.mp4", numbered(6))
+    data = (tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "s.tar").write_bytes(bytes(512) + data + bytes(512))
+    for source, name in ((tmp_path / "a.mp4", "file.mp4"), (f"{tmp_path}/s.tar#512+{len(data)}", "part.mp4")):
+        reencode(source, tmp_path / name, short_side=24, program=program)
+    assert (tmp_path / "part.mp4").read_bytes() == (tmp_path / "file.mp4").read_bytes()

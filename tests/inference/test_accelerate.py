@@ -302,3 +302,12 @@ def test_an_engine_that_computes_something_else_is_refused(monkeypatch):
         "engine 'eager' gives other logits than the model, by 2.0e-02 where the largest is 2.0e+00; allowed: 1e-04 of "
         "it; take another engine"
     )
+
+
+def test_the_model_stays_as_it_was():
+    """Another engine may run it."""
+    model = create_model("r3d_rs_tiny", 3, width=0.125).eval()
+    before = [(type(module), [weight.stride() for weight in module.parameters(False)]) for module in model.modules()]
+    accelerate(model, (1, 3, 4, 32, 32), engine="eager")
+    after = [(type(module), [weight.stride() for weight in module.parameters(False)]) for module in model.modules()]
+    assert after == before

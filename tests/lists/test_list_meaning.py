@@ -195,12 +195,40 @@ def test_class_ids_without_videos(present, count, told):
     assert empty_classes_note(present, list(map(str, range(count))), "training videos") == told
 
 
+def test_a_class_called_none_takes_no_typing_mistakes(write, tmp_path):
+    (tmp_path / "names.txt").write_text("None\nwave\n")
+    names = read_label_map(tmp_path / "names.txt")
+    with pytest.raises(InputError, match=r"label 'wafe', expected one of the 2 known names, nearest 'wave'"):
+        read_records(write("path,label\na.mp4,wafe\n"), label_names=names)
+    assert read_records(write("path,label\na.mp4,None\n"), label_names=names).records[0].labels == (0,)
+
+
+def test_a_label_map_with_the_line_ends_of_old_macs(tmp_path):
+    (tmp_path / "names.txt").write_bytes(b"walk\rrun\r")
+    assert read_label_map(tmp_path / "names.txt") == ("walk", "run")
+
+
+def test_a_list_with_the_line_ends_of_old_macs(tmp_path):
+    (tmp_path / "list.csv").write_bytes(b"path,label\ra.mp4,walk\rb.mp4,run\r")
+    found = read_records(tmp_path / "list.csv")
+    assert [(os.path.basename(record.path), record.labels) for record in found.records] == [
+        ("a.mp4", (1,)),
+        ("b.mp4", (0,)),
+    ]
+
+
+def test_a_header_with_an_open_quote_is_refused(write):
+    with pytest.raises(InputError, match=r"list\.csv"):
+        read_records(write('path,"label\n' + "a.mp4,walk\n" * 20_000))
+
+
 def test_names_without_videos():
     assert empty_classes_note({0, 2}, ("run", "jump", "walk"), "rows") == (
-        "class 'jump' has no rows; add some, or take it out of what names it, the label map or rows"
+        "class 'jump' has no rows; add some, or remove them from the label map or the rows that name them"
     )
     assert empty_classes_note({1}, ("run", "jump", "walk"), "rows") == (
-        "2 of 3 classes have no rows: 'run', 'walk'; add some, or take it out of what names it, the label map or rows"
+        "2 of 3 classes have no rows: 'run', 'walk'; add some, or remove them from the label map or the rows that name "
+        "them"
     )
 
 

@@ -19,7 +19,7 @@ from video_rs.models import Architecture
 from video_rs.models.weights.inflate import inflate_image_weights
 from video_rs.models.weights.model_garden import from_model_garden
 
-FIELDS = [field.name for field in dataclasses.fields(Architecture)]
+ARCHITECTURE_FIELDS = [field.name for field in dataclasses.fields(Architecture)]
 
 OVERRIDES = ("depths", "[1, 2, 1, 1]", "width", 0.125)
 FIELDS = {"depths": (1, 2, 1, 1), "width": 0.125}
@@ -229,7 +229,7 @@ def test_a_checkpoint_of_another_network_is_refused(convert, saved, variables, t
         (("MODEL.SE_RATION", "0.2"), "unknown architecture override 'se_ration'; did you mean 'se_ratio'?"),
         (
             ("name", "x"),
-            f"unknown architecture override 'name'; allowed: {', '.join(FIELDS)}",
+            f"unknown architecture override 'name'; allowed: {', '.join(ARCHITECTURE_FIELDS)}",
         ),
         (("depths", "[1, 2"), "architecture field 'depths' is '[1, 2'; allowed: a list"),
         (("in_channels", "two"), "architecture field 'in_channels' is 'two'; allowed: one value of type int"),

@@ -14,6 +14,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from helpers.numbered_videos import COUNT, FILES, decoded_in_order, importable, numbered, numbers
 from video_rs.data.dataset import record_span
@@ -463,3 +464,13 @@ def test_importing_the_package_imports_no_decoder():
     code = "import sys, video_rs.video; print(sorted({'av','decord','torchcodec'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_pictures_of_16_bits_show_their_upper_eight(tmp_path):
+    stored = np.array([[0, 255, 256, 300], [511, 512, 65279, 65535]], np.uint16)
+    for number in range(2):
+        Image.fromarray(stored).save(tmp_path / f"img_{number}.png")
+    with open_video(tmp_path) as reader:
+        frames = reader.frames([0, 1])
+    assert frames.dtype == torch.uint8
+    assert frames[0, :, :, 0].tolist() == (stored >> 8).tolist()

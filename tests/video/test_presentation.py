@@ -285,3 +285,35 @@ def test_the_probe_names_a_high_dynamic_range(tmp_path, transfer, name):
     assert facts(path, "hdr", "interlaced", "pixel_format") == (name, False, "yuv420p10le")
     reencode(path, tmp_path / "copy.mp4", short_side=64)
     assert facts(tmp_path / "copy.mp4", "hdr", "pixel_format") == (name, "yuv420p")
+
+
+def in_colours(path, matrix):
+    """The scene in H.264 whose headers name another matrix of colours."""
+    with av.open(str(path.with_name("plain.mp4")), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+        for picture in scene():
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode())
+    with av.open(str(path.with_name("plain.mp4"))) as source, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        filters = av.BitStreamFilterContext(
+            f"h264_metadata=matrix_coefficients={matrix}", source.streams.video[0], stream
+        )
+        for packet in source.demux(video=0):
+            for filtered in filters.filter(packet if packet.size else None):
+                filtered.stream = stream
+                container.mux(filtered)
+    return path
+
+
+def test_colours_that_cannot_be_converted_cost_their_file_alone(tmp_path):
+    """YCgCo: the conversion to RGB knows no such matrix."""
+    path = in_colours(tmp_path / "ycgco.mp4", 8)
+    said = r"its frames cannot be made RGB pictures \(.*\)"
+    with pytest.raises(DecodeError, match=said) as refused, open_video(path) as reader:
+        reader.frames([0])
+    assert refused.value.kind == "unreadable"
+    with pytest.raises(DecodeError, match=r"its frames cannot be converted \(.*\)"):
+        reencode(path, tmp_path / "out.mp4", short_side=32)
+    assert not (tmp_path / "out.mp4").exists()

@@ -321,3 +321,14 @@ def test_a_cache_of_another_version_is_refused(tmp_path):
         assert str(caught.value) == (
             f"{path} is no probe cache of this version (format 9, not 3); remove it and probe anew"
         )
+
+
+def test_another_database_is_left_alone(tmp_path):
+    path = tmp_path / "users.sqlite"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE users (name TEXT)")
+    database.close()
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=r"users\.sqlite is no probe cache of this version \(format 0, not \d+\)"):
+        ProbeCache(path)
+    assert path.read_bytes() == before

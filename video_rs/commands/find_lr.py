@@ -14,7 +14,7 @@ EXAMPLES = (
     "--cfg small_scratch.yaml DATA.TRAIN_LIST list.csv",
     "--cfg data/mine/config.yaml --finetune runs/other OUTPUT_DIR runs/mine",
 )
-CODES = {0: "a learning rate is suggested", 2: "the input was refused: one line says why"}
+CODES = {0: "a learning rate is suggested, or there is none to suggest", 2: "the input was refused: one line says why"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 Optional engines are imported where they are used; ``pip install 'video_rs[accelerate]'`` brings them.
 """
 
+import copy
 import importlib.util
 import tempfile
 from collections.abc import Callable, Sequence
@@ -36,7 +37,8 @@ def missing(packages: Sequence[str]) -> list[str]:
 
 def build_eager(model: nn.Module, _clips: Tensor) -> Run:
     """Return PyTorch's own run of the sped-up model, in the layout that its convolutions are fastest in."""
-    fast = speed_up(model).to(memory_format=torch.channels_last_3d)
+    # A copy: the model stays as the caller, and another engine, has it.
+    fast = speed_up(copy.deepcopy(model)).to(memory_format=torch.channels_last_3d)
     return torch.no_grad()(fast)
 
 

@@ -18,10 +18,11 @@ from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.evaluation import evaluate
 from video_rs.engine.metrics import VideoResult, top_labels
 from video_rs.lists.records import VideoRecord
-from video_rs.models import Architecture, VideoClassifier
+from video_rs.models import VideoClassifier
 from video_rs.models.convolution_check import require_right_convolutions
 from video_rs.models.fast import speed_up
 from video_rs.models.weights import load_strictly
+from video_rs.models.weights.pretrained import stored_architecture
 from video_rs.runtime.devices import pick_device
 from video_rs.runtime.wording import pluralize
 from video_rs.video import DecodeError, VideoReader
@@ -150,7 +151,10 @@ class Predictor:
         item = read(VideoRecord(name, (), None, None, name), 0)
 
         (result,) = evaluate(self.model, [item], self.prepare, self.batch, self.multi_label)
-        return self._prediction(result)
+        prediction = self._prediction(result)
+        if prediction.error is not None:
+            raise DecodeError(name, prediction.error)
+        return prediction
 
     def _prediction(self, result: VideoResult) -> Prediction:
         """Return the answer for a video from the probabilities of all classes."""
@@ -175,7 +179,8 @@ def load_classifier(checkpoint: dict[str, Any], device: torch.device) -> VideoCl
 
     The weights are the raw ones where the checkpoint kept no average.
     """
-    model = VideoClassifier(Architecture(**checkpoint["architecture"]), checkpoint["num_classes"])
+    architecture = stored_architecture(checkpoint["architecture"], "the checkpoint")
+    model = VideoClassifier(architecture, checkpoint["num_classes"])
     weights = checkpoint["ema"] or checkpoint["model"]
     load_strictly(model, weights, "the checkpoint")
     return speed_up(model).to(device, memory_format=torch.channels_last_3d).eval()

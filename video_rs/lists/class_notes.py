@@ -29,7 +29,7 @@ def empty_classes_note(present: Collection[int], names: Sequence[str], what: str
     else:
         found = f"{len(absent)} of {len(names)} classes have no {what}: {_first_of(some)}"
     if not are_numbers:
-        return f"{found}; add some, or take it out of what names it, the label map or rows"
+        return f"{found}; add some, or remove them from the label map or the rows that name them"
 
     # Numbers that leave classes out are often no class ids, or count from 1.
     used = [names[index] for index in sorted(present)]

@@ -10,6 +10,8 @@ from video_rs.runtime.wording import canonical, nearest, pluralize
 
 # What stands for no label, as pandas and str() write it. No other capitals: "none" is a usual class of gestures.
 MISSING = frozenset(("", "nan", "NaN", "None", "<NA>"))
+# The name of a class folder is always a label.
+MISSING_FOLDER = frozenset(("",))
 # So many times as many classes as rows name is a mistyped id, or numbers that count something else.
 MOST_CLASSES_FOR_ONE = 10
 # Classes that a sentence names; of more classes it states the number.
@@ -57,8 +59,10 @@ class Classes:
             InputError: names and ids are mixed, or there are too many of them.
         """
         # All rows count, not only those of the split: both splits must agree on what their labels mean.
-        missing = _missing_labels(all_rows)
-        labels = _distinct_labels(all_rows, missing)
+        missing = MISSING
+        if all(row.is_of_folder for row in all_rows):
+            missing = MISSING_FOLDER
+        labels = _distinct_labels(all_rows, names or ())
         integers = set()
         for label in labels:
             if class_id(label) is not None:
@@ -71,7 +75,7 @@ class Classes:
             _refuse_mixture(all_rows, integers, labels, source)
             are_names = integers != labels
             if are_names:
-                names = _names_in_rows(all_rows, rows, missing)
+                names = _names_in_rows(all_rows, rows)
             else:
                 names = _names_of_ids(all_rows, integers, num_classes, source)
             known = _ids_by_name(names, source)
@@ -108,7 +112,7 @@ class Classes:
     def order_note(self, rows: Iterable[ListRow]) -> str:
         """Return a sentence on numbers in ``rows`` that stand for classes with names; nothing where none do."""
         digits = tuple(map(str, range(len(self.names))))
-        if self.ids_by_name is not None or self.names == digits or not _distinct_labels(rows, self.missing):
+        if self.ids_by_name is not None or self.names == digits or not _distinct_labels(rows):
             return ""
 
         # Of many classes the sentence names the first ones and the last one.
@@ -143,8 +147,9 @@ class Classes:
     def _id_of_name(self, label: str, row: ListRow) -> int:
         """Return the id of the class that a label names; ``3.0`` is the class called ``3``."""
         index = self.ids_by_name.get(label)
-        if index is None:
-            index = self.ids_by_name.get(str(class_id(label)))
+        number = class_id(label)
+        if index is None and number is not None:
+            index = self.ids_by_name.get(str(number))
         if index is None:
             allowed = f"one of the {len(self.names)} known names"
             near = nearest(label, self.names)
@@ -172,19 +177,14 @@ def class_id(label: str) -> int | None:
     return int(match[1])
 
 
-def _missing_labels(rows: Sequence[ListRow]) -> frozenset[str]:
-    """Return which labels stand for none; the name of a class folder is always a label."""
-    if rows and rows[0].is_of_folder:
-        return frozenset(("",))
-    return MISSING
-
-
-def _distinct_labels(rows: Iterable[ListRow], missing: frozenset[str]) -> set[str]:
-    """Return all labels in the rows but the missing ones."""
+def _distinct_labels(rows: Iterable[ListRow], names: Iterable[str] = ()) -> set[str]:
+    """Return all labels in the rows but those that stand for none; what is among the ``names`` is a label."""
+    known = set(map(canonical, names))
     labels: set[str] = set()
-    for cell in {row.label for row in rows}:
-        labels.update(split_labels(cell))
-    return labels - missing
+    for cell, is_of_folder in {(row.label, row.is_of_folder) for row in rows}:
+        missing = MISSING_FOLDER if is_of_folder else MISSING
+        labels.update(set(split_labels(cell)) - (missing - known))
+    return labels
 
 
 def _ids_by_name(names: Sequence[str], source: str) -> dict[str, int]:
@@ -217,12 +217,12 @@ def _renumbers(known: Mapping[str, int], integers: set[str]) -> bool:
     return False
 
 
-def _names_in_rows(all_rows: Sequence[ListRow], rows: Sequence[ListRow], missing: frozenset[str]) -> tuple[str, ...]:
+def _names_in_rows(all_rows: Sequence[ListRow], rows: Sequence[ListRow]) -> tuple[str, ...]:
     """Return the sorted names of the train rows; of the chosen rows in a list without any."""
     training = [row for row in all_rows if row.split == "train"]
-    names = _distinct_labels(training, missing)
+    names = _distinct_labels(training)
     if not names:
-        names = _distinct_labels(rows, missing)
+        names = _distinct_labels(rows)
     return tuple(sorted(names))
 
 

@@ -20,7 +20,7 @@ def read_label_map(path: str) -> tuple[str, ...]:
 
     first_line: dict[str, int] = {}
     # Editors end a file with blank lines; between two names a blank line would be a class without a name.
-    lines = io.StringIO(text.rstrip())
+    lines = io.StringIO(text.rstrip(), newline=None)
     for number, line in enumerate(lines, 1):
         name = canonical(line)
         if not name:

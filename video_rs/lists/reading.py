@@ -45,7 +45,10 @@ def read_listing(source: str, root: str, require_labels: bool) -> Listing:
 
     # An official Kinetics CSV looks like a list, but names no files.
     first_line = text.lstrip().splitlines()[0]
-    first_row = next(csv.reader(io.StringIO(text.lstrip())))
+    try:
+        first_row = next(csv.reader(io.StringIO(text.lstrip(), newline=""), skipinitialspace=True))
+    except csv.Error as error:
+        raise InputError(f"{source}, line 1: {error}; correct the line") from error
     header = [name.strip().lower() for name in first_row]
     if "youtube_id" in header:
         raise InputError(
@@ -105,7 +108,10 @@ def _refuse_unknown_header(line: str, source: str) -> None:
 def _read_csv(text: str, root: str, source: str, require_labels: bool) -> Listing:
     """Read a CSV with a header."""
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
-    header = next(filter(any, reader))
+    try:
+        header = next(filter(any, reader))
+    except csv.Error as error:
+        raise InputError(f"{source}, line {reader.line_num}: {error}; correct the line") from error
     columns = find_columns(header, source, require_labels)
     take = itemgetter(*columns.places.values())
 

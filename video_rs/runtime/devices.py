@@ -22,6 +22,8 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = _best_device(available)
 
+    if name not in available:
+        raise InputError(f"device is {name!r}; allowed: auto, {', '.join(available)}")
     if not available[name]:
         found = ", ".join(kind for kind in available if available[kind])
         raise InputError(f"device {name!r} is not there; this machine has {found}: set DEVICE (predict: --device)")

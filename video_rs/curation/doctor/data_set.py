@@ -9,7 +9,7 @@ from typing import NamedTuple
 from video_rs.lists.label_map import read_label_map
 from video_rs.lists.reading import read_listing
 from video_rs.lists.records import RowFault, VideoRecord, class_names_of_rows, records_by_split
-from video_rs.lists.rows import SPLIT_WORDS, SPLITS, Listing
+from video_rs.lists.rows import SPLIT_WORDS, SPLITS, Listing, ListRow
 from video_rs.runtime.errors import InputError
 
 # Words in the names of lists; UCF101 has trainlist01.txt.
@@ -23,13 +23,13 @@ class DataSetRow(NamedTuple):
         split: as listed; "" where the list has no splits.
         record: of the row; of a row that cannot be used it has the path as listed and the id, and nothing else.
         fault: why the row cannot be used; "" for a row that can.
-        label: of a row that cannot be used, as listed.
+        listed: a row that cannot be used, as it is in its list.
     """
 
     split: str
     record: VideoRecord
     fault: str = ""
-    label: str = ""
+    listed: ListRow | None = None
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class DataSet:
 
     def label_of(self, row: DataSetRow, separator: str) -> str:
         """Return the label of a row as text: as listed for a row that cannot be used, else the names of its classes."""
-        if row.label:
-            return row.label
+        if row.listed is not None:
+            return row.listed.label
         return separator.join(self.names[label] for label in row.record.labels)
 
 
@@ -129,4 +129,4 @@ def _unusable_row(split: str, fault: RowFault) -> DataSetRow:
     """Return the row of a fault."""
     listed = fault.row
     record = VideoRecord(listed.path, (), None, None, listed.id or listed.path)
-    return DataSetRow(split, record, fault.reason, listed.label)
+    return DataSetRow(split, record, fault.reason, listed)

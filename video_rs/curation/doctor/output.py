@@ -28,7 +28,9 @@ class CheckResult:
 
 
 def write_lists(folder: Path, result: CheckResult) -> None:
-    """Write ``clean.csv`` for training, and ``quarantine.csv`` with the reasons; paths are absolute.
+    """Write ``clean.csv`` for training, and ``quarantine.csv`` with the reasons.
+
+    Paths are absolute, but those of rows that cannot be used are as listed.
 
     Raises:
         OSError: a file cannot be written.
@@ -59,8 +61,11 @@ def write_lists(folder: Path, result: CheckResult) -> None:
 
 
 def _written_row(row: DataSetRow, data_set: DataSet) -> ListRow:
-    """Return a row as it is written."""
+    """Return a row as it is written; one that cannot be used as it is listed, with its id."""
     record = row.record
+    if row.listed is not None:
+        return row.listed._replace(split=row.split, id=record.id)
+
     label = ""
     if data_set.names:  # a data set without classes has no column for labels
         label = data_set.label_of(row, ";")

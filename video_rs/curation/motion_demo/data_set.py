@@ -64,6 +64,7 @@ def make_motion_demo(
         "seed": _checked("seed", seed, 0),
         "version": VERSION,
     }
+    _checked("workers", workers, 1)
     clips = [*_clips_of_split("train", train_clips, seed), *_clips_of_split("val", val_clips, seed)]
 
     # The settings come last: a folder that has them is complete.

@@ -13,6 +13,7 @@ from video_rs.curation.prepare.copy_plan import CopyPlan
 from video_rs.curation.prepare.source_frames import scale_filter, source_frames
 from video_rs.curation.prepare.x264 import quick_to_read
 from video_rs.runtime.errors import InputError
+from video_rs.video.location import Location
 
 _QUIET = ["ffmpeg", "-nostdin", "-v", "error"]
 _PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
@@ -32,7 +33,7 @@ def encode_with_ffmpeg(plan: CopyPlan, path: Path, keyframe_interval: int, crf: 
         InputError: the program fails.
     """
     # One stream alone, as it is stored; any error ends the program.
-    command = [*_QUIET, "-xerror", "-threads", "1", "-noautorotate", "-i", f"file:{plan.source}"]
+    command = [*_QUIET, "-xerror", "-threads", "1", "-noautorotate", "-i", Location.parse(plan.source).url()]
     command += ["-map", f"0:{plan.index.stream}", "-an", "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1"]
 
     # Passthrough keeps each frame at its time; without it the program may drop frames and repeat others.

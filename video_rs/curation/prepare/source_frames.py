@@ -27,12 +27,17 @@ def scaled_frames(plan: CopyPlan) -> Iterator[av.VideoFrame]:
     """Give the frames as the copy has them: turned, scaled, in yuv420p.
 
     Raises:
-        DecodeError: a frame is damaged, or does not come.
+        DecodeError: a frame is damaged, or does not come, or cannot be converted.
     """
     # The filters depend on a frame's format, which may change inside a video.
     filters = FilterGraph(lambda frame: [*plan.orientation.filters(), scale_filter(plan, frame), "format=yuv420p"])
     for frame in source_frames(plan):
-        yield filters(frame)
+        try:
+            scaled = filters(frame)
+        except av.FFmpegError as error:
+            reason = f"its frames cannot be converted ({ffmpeg_reason(error)})"
+            raise DecodeError(plan.source, reason, "unreadable") from error
+        yield scaled
 
 
 def scale_filter(plan: CopyPlan, frame: av.VideoFrame) -> str:

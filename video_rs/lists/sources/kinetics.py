@@ -144,7 +144,10 @@ def _read_csv(path: str) -> list[Segment]:
     """Return the rows of one CSV."""
     text = read_text(path, "Kinetics CSV", _HOW_TO)
     reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
-    header = reader.fieldnames or ()
+    try:
+        header = reader.fieldnames or ()
+    except csv.Error as error:
+        raise InputError(f"{path}, line 1: {error}; correct the line") from error
     for column in _COLUMNS:
         if column not in header:
             raise InputError(f"{path}: no column {column!r} in the header {','.join(header)}; {_HOW_TO}")

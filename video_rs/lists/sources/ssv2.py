@@ -134,9 +134,13 @@ def _read_answers(path: Path) -> dict[str, str]:
 
     text = read_text(str(path), "answers", _HOW_TO)
     answers = {}
-    for row in csv.reader(io.StringIO(text, newline=""), delimiter=";"):
-        if len(row) > 1:
-            answers[row[0].strip()] = row[1].strip()
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=";")
+    try:
+        for row in reader:
+            if len(row) > 1:
+                answers[row[0].strip()] = row[1].strip()
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: {error}; correct the line") from error
     return answers
 
 

@@ -104,19 +104,27 @@ def require_source(pretrained: str | Path) -> None:
         )
 
 
-def _require_same_network(stored: Any, own: Architecture, source: str) -> None:
-    """Raise InputError, naming the fields, where a checkpoint's network is another one than ``own``."""
-    if not isinstance(stored, Mapping) or "depths" not in stored:
-        return  # nothing, or what another project has under this name
+def stored_architecture(fields: Mapping[str, Any], source: str) -> Architecture:
+    """Return the architecture that a checkpoint stores.
+
+    Raises:
+        InputError: it has a field that this version does not know.
+    """
     try:
-        of_checkpoint = Architecture(**stored)
+        return Architecture(**fields)
     except (TypeError, InputError) as error:
         raise InputError(
             f"{source} describes a network that this version does not know ({first_sentence(error)}); take the version "
             "of video_rs that wrote it"
         ) from error
 
-    differing = {name: getattr(of_checkpoint, name) for name in of_checkpoint.differing_fields(own)}
+
+def _require_same_network(stored: Any, own: Architecture, source: str) -> None:
+    """Raise InputError, naming the fields, where a checkpoint's network is another one than ``own``."""
+    if not isinstance(stored, Mapping) or "depths" not in stored:
+        return  # nothing, or what another project has under this name
+    other = stored_architecture(stored, source)
+    differing = {name: getattr(other, name) for name in other.differing_fields(own)}
     # Detection dilates a trained network on purpose.
     if own.res5_dilation == 2:
         differing.pop("res5_dilation", None)

@@ -75,7 +75,8 @@ class ProbeCache:
 
         # SQLite's own number for the users of a file; 0 is that of a new one.
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version == 0 and not read_only:
+        (tables,) = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version == 0 and tables == 0 and not read_only:
             self._database.execute(_TABLE)
             self._database.execute(f"PRAGMA user_version = {_FORMAT}")
             return _FORMAT

@@ -139,8 +139,13 @@ class ImageFolderReader(VideoReader):
 
         try:
             data = torch.from_numpy(np.fromfile(os.path.join(self._path, name), np.uint8))
-            return decode_image(data, ImageReadMode.RGB).permute(1, 2, 0)
+            picture = decode_image(data, ImageReadMode.RGB).permute(1, 2, 0)
         except (OSError, RuntimeError, ValueError) as error:
             message = getattr(error, "strerror", None) or str(error)
             first_line = message.strip().split("\n")[0]
             raise DecodeError(self._path, f"frame {name}: {first_line}", "damaged") from error
+
+        # Of 16 bits a sample, the upper eight are what eight bits show.
+        if picture.dtype == torch.uint16:
+            picture = (picture.int() >> 8).to(torch.uint8)
+        return picture

@@ -1,5 +1,6 @@
 """Frames that are in memory already, read like a video."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,8 +26,8 @@ class InMemoryReader(VideoReader):
 
     def __init__(self, frames: np.ndarray | torch.Tensor, fps: float = DEFAULT_FPS):
         self._frames = _checked_frames(frames)
-        if not fps > 0:
-            raise InputError(f"fps: got {fps}, allowed: above 0 (frames per second)")
+        if not (math.isfinite(fps) and fps > 0):
+            raise InputError(f"fps: got {fps}, allowed: above 0, finite (frames per second)")
         self.num_frames, self.height, self.width = self._frames.shape[:3]
         self.fps = float(fps)
 

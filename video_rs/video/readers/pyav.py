@@ -227,8 +227,14 @@ class PyAVReader(VideoReader):
         if size != (self.height, self.width):
             self.other_size = size
 
+        try:
+            picture = self._to_rgb(frame)
+        except av.FFmpegError as error:
+            reason = f"its frames cannot be made RGB pictures ({ffmpeg_reason(error)})"
+            raise DecodeError(self._path, reason, "unreadable") from error
+
         # The rows of the plane may be longer than the picture, for alignment.
-        rgb = self._to_rgb(frame).planes[0]
+        rgb = picture.planes[0]
         rows = np.frombuffer(rgb, np.uint8).reshape(-1, rgb.line_size)
         pixels = rows[: self.height, : self.width * 3]
         return torch.from_numpy(pixels.reshape(self.height, self.width, 3))
