@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/motion_demo
-# Tests of shards as webdataset reads them, and of accelerated engines.
-EXTRAS := tests/curation/test_shards.py tests/inference/test_accelerate.py
+# Tests of shards as webdataset reads them, of accelerated engines, and of studies on Ray.
+EXTRAS := tests/curation/test_shards.py tests/inference/test_accelerate.py tests/studies/test_ray.py
 
 .PHONY: demo test test-extras test-tensorflow docs lint clean
 .DEFAULT_GOAL := demo
@@ -33,8 +33,13 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
+# Packages that no other test needs.
+$(VENV)/.installed-extras: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
+	@touch $@
+
 # What optional packages are for. The packages are installed first, and a test that is skipped there is a failure.
-test-extras: $(VENV)/.installed-dev
+test-extras: $(VENV)/.installed-extras
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --no-skips $(EXTRAS)
 
 # The site, in build/site; a link or a name that leads nowhere is an error.

@@ -45,6 +45,8 @@ setup(
         # Which cores, processes and memory there are, on every system.
         "psutil>=5.9",
         "pyyaml",
+        # Student's interval, and the fits of the scaling study.
+        "scipy>=1.11",
         "tensorboard",
         "tqdm",
         "matplotlib",
@@ -59,6 +61,8 @@ setup(
         "images": ["timm>=1.0.9", "safetensors"],
         # Engines of video_rs.inference.accelerate; torch.onnx.export needs onnx and onnxscript.
         "accelerate": ["openvino>=2025.0", "onnxruntime>=1.20", "onnx>=1.17", "onnxscript>=0.3"],
+        # For studies on a cluster of Ray only.
+        "ray": ["ray>=2.30"],
         # For pack_shards only: shards are read without it.
         "shards": ["webdataset>=0.2.86"],
         # For convert_weights --source model_garden only: tensorboard would import it in every training run.

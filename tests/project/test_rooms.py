@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "benchmarks": {"lists", "video", "data", "curation", "models", "engine", "inference"},
     "runs": {"config", "lists", "video", "data", "curation", "models", "engine", "builders", "inference", "reports"},
 }
+MAY_IMPORT["studies"] = set(MAY_IMPORT)
 MAY_IMPORT["commands"] = set(MAY_IMPORT)
 
 

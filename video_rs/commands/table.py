@@ -40,6 +40,8 @@ COMMANDS = (
     Command("knn", "knn", "test the features of a network by nearest neighbours"),
     Command("predict", "predict", "label videos with a trained network"),
     Command("convert_weights", "convert_weights", "bring published weights into this project's format"),
+    Command("additive_study", "additive_study", "measure the published recipe row by row"),
+    Command("study", "study", "go on with a study of many runs"),
     Command("benchmark model", "benchmarks.model", "speed and memory of forward passes"),
     Command("benchmark train", "benchmarks.train", "speed and memory of optimizer steps"),
     Command("benchmark loop", "benchmarks.loop", "whole training loops on real files"),

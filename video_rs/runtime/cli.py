@@ -72,7 +72,7 @@ def report(error: BaseException, hint: Hint | None = None) -> int | None:
         line = f"error: {reason}"
         code = REFUSED
     elif isinstance(error, Stopped):
-        line = f"{error}; continue with --resume"
+        line = f"{error}; {error.next_step}"
         code = TERMINATED
     elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" ({error.filename})" if error.filename else ""

@@ -11,4 +11,13 @@ class InputError(ValueError):
 
 
 class Stopped(Exception):
-    """A run was told to stop, and its state is saved."""
+    """A run was told to stop, and its state is saved.
+
+    Args:
+        message: what was stopped, and where.
+        next_step: how to go on.
+    """
+
+    def __init__(self, message: str, next_step: str = "continue with --resume"):
+        super().__init__(message)
+        self.next_step = next_step

@@ -1,0 +1,45 @@
+"""A study on a Ray cluster of this machine."""
+
+import os
+
+import pytest
+
+from video_rs.studies.one_run import do_run
+from video_rs.studies.running import Resources, go_on
+
+ray = pytest.importorskip("ray")
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """A cluster of two cores, whose processes find the package where this one does."""
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.usefixtures("cluster", "blank_charts")
+def test_a_study_on_ray_gives_the_numbers_of_one_on_this_machine(make_study, tmp_path, capfd):
+    (tmp_path / "broken.pth").write_bytes(b"none")
+    rows = {"a": {}, "b": {"SOLVER__BASE_LR": 0.02}}
+    alone = make_study("alone", rows, SOLVER__MAX_STEPS=2)
+    for run in alone.runs:
+        do_run(alone, run.name)
+    # A finished run says how long the others take.
+    study = make_study("study", {**rows, "broken": {"MODEL__PRETRAINED": tmp_path / "broken.pth"}}, SOLVER__MAX_STEPS=2)
+    go_on(study, Resources("ray", jobs=2))
+    for run in alone.runs:
+        theirs = (alone.run_folder(run) / "test" / "predictions.jsonl").read_text()
+        assert (study.run_folder(run) / "test" / "predictions.jsonl").read_text() == theirs
+    said = capfd.readouterr().out
+    assert "failed: broken-seed0: exit code 2: " in said
+    assert sorted(line for line in said.splitlines() if line.startswith("done: ")) == ["done: a-seed0", "done: b-seed0"]
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_lost_task_is_a_failed_run(make_study, monkeypatch, capfd):
+    study = make_study("study", {"a": {}}, SOLVER__MAX_STEPS=2)
+    monkeypatch.setattr("video_rs.studies.engines.ray.do_in_process", lambda *_: os._exit(3))
+    with pytest.raises(Exception, match=r"none of 1 run came to its end; a-seed0: its Ray task was lost: "):
+        go_on(study, Resources("ray"))

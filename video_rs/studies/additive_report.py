@@ -1,0 +1,112 @@
+"""What an additive study leaves for people: a table, a chart beside the published one, a page."""
+
+from collections.abc import Iterator, Mapping
+
+from video_rs.reports import plots
+from video_rs.reports.additive_plot import Bar, additive_plot
+from video_rs.reports.study_page import Picture, StudyPage, Table, write_study_page
+from video_rs.runtime.atomic import write_csv
+from video_rs.runtime.wording import pluralize
+from video_rs.studies.additive import AdditiveTable, TableRow, read_table, verdict
+from video_rs.studies.intervals import Interval
+from video_rs.studies.study import Study
+
+COLUMNS = (
+    "row",
+    "title",
+    "published_top1",
+    "seeds",
+    "top1",
+    "top1_spread",
+    "step",
+    "step_low",
+    "step_high",
+    "log_loss",
+    "log_loss_step",
+    "log_loss_step_low",
+    "log_loss_step_high",
+)
+"""Of table.csv: top-1 and its differences in [0, 1], log-losses in nats."""
+NOTES = (
+    "Spread: the standard deviation over seeds. Step: the difference to the row before, seed by seed, with Student's "
+    "interval of 95 %.",
+    "Step of the log-loss: over all test videos; its interval of 95 % draws seeds and groups of videos again "
+    "(10,000 times). Less is better.",
+    "The intervals are of one comparison each: of nine steps without any effect, at least one shows one in every third "
+    "study.",
+)
+
+
+def write_report(study: Study, failed: Mapping[str, str]) -> list[str]:
+    """Write table.csv, additive.png and report.html into the folder of a study; return what to print."""
+    table = read_table(study)
+    write_csv(study.folder / "table.csv", COLUMNS, csv_rows(table))
+
+    videos = f"{pluralize(table.videos, 'video')} of {pluralize(table.groups, 'group')}"
+    bars = [Bar(row.title, row.published, [100 * value for value in row.top1.values()]) for row in table.rows]
+    (study.folder / "additive.png").write_bytes(plots.png(additive_plot(bars, videos), crop=True))
+    sentences = verdict(table)
+    page = StudyPage(
+        title=f"Additive study {study.folder.name}",
+        sentences=sentences,
+        done=len(study.runs) - len(study.unfinished()),
+        runs=len(study.runs),
+        failed=list(failed.items()),
+        pictures=[
+            Picture(
+                "Row by row",
+                additive_plot(bars, videos),
+                "Bars are means, dots are seeds. The axes start where differences can be seen.",
+            )
+        ],
+        tables=[Table("Rows", HEADS, [cells(row) for row in table.rows], NOTES)],
+    )
+    write_study_page(study.folder / "report.html", page)
+    return [text_table(table), *sentences, f"report: {study.folder / 'report.html'}"]
+
+
+HEADS = ("Row", "Published", "Seeds", "Top-1", "Spread", "Step", "Log-loss", "Step of the log-loss")
+
+
+def cells(row: TableRow) -> list[str]:
+    """Return a row of the table as text."""
+    log_loss = sum(row.log_loss.values()) / len(row.log_loss)
+    return [
+        row.title,
+        "" if row.published is None else f"{row.published:.1f}",
+        str(len(row.top1)),
+        f"{100 * row.mean:.1f}",
+        f"{100 * row.spread:.1f}" if len(row.top1) > 1 else "",
+        _with_interval(row.step, 100, 1),
+        f"{log_loss:.3f}",
+        _with_interval(row.loss_step, 1, 3),
+    ]
+
+
+def _with_interval(interval: Interval | None, factor: float, digits: int) -> str:
+    if interval is None:
+        return ""
+    mean, low, high = (f"{factor * value:+.{digits}f}" for value in interval)
+    return f"{mean} ({low} to {high})"
+
+
+def text_table(table: AdditiveTable) -> str:
+    """Return the table for a terminal."""
+    lines = [HEADS, *(cells(row) for row in table.rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = []
+    for line in lines:
+        first, *others = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        right = [cell.strip().rjust(len(cell)) for cell in others]
+        text.append("  ".join([first, *right]).rstrip())
+    return "\n".join(text)
+
+
+def csv_rows(table: AdditiveTable) -> Iterator[list]:
+    """Give the rows of table.csv."""
+    for row in table.rows:
+        log_loss = sum(row.log_loss.values()) / len(row.log_loss)
+        step = row.step or ("", "", "")
+        loss_step = row.loss_step or ("", "", "")
+        measured = [len(row.top1), row.mean, row.spread, *step, log_loss, *loss_step]
+        yield [row.name, row.title, row.published, *measured]

@@ -1,0 +1,95 @@
+"""Runs on a Ray cluster: a task a run, with its GPUs."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from video_rs.runtime.errors import InputError
+from video_rs.studies.progress import StudyProgress
+from video_rs.studies.run_process import command, environment, failure, output_file
+from video_rs.studies.study import Study
+
+PAUSE = 1.0  # seconds between looks at the tasks
+
+
+@dataclass(frozen=True)
+class RayEngine:
+    """Does each run as a task of a Ray cluster, all machines of which see the folder of the study.
+
+    Without a cluster Ray starts one on this machine. When this process ends before its tasks, their runs save and stop.
+
+    Attributes:
+        jobs: runs at a time, at most.
+        processes: of each run, and GPUs where the cluster has any.
+    """
+
+    jobs: int = 1
+    processes: int = 1
+
+    def __call__(self, study: Study, names: Sequence[str], progress: StudyProgress) -> Mapping[str, str]:
+        """Do the runs, and return why those failed that did.
+
+        Raises:
+            InputError: Ray is not installed.
+        """
+        ray = import_ray()
+        if not ray.is_initialized():
+            ray.init(log_to_driver=False, include_dashboard=False)
+
+        task = ray.remote(do_in_process).options(**self._share(ray.cluster_resources()))
+        waiting = list(names)
+        running: dict[Any, str] = {}
+        failed: dict[str, str] = {}
+        while waiting or running:
+            while waiting and len(running) < self.jobs:
+                name = waiting.pop(0)
+                call = (
+                    command(study, name, self.processes, "--with-parent"),
+                    environment(study),
+                    str(output_file(study, name)),
+                )
+                running[task.remote(*call)] = name
+            ended, _ = ray.wait(list(running), timeout=PAUSE)
+            for reference in ended:
+                name = running.pop(reference)
+                failed.update(progress.ended(name, self._reason(ray, study, name, reference)))
+            progress.update(list(running.values()))
+        return failed
+
+    def _share(self, cluster: Mapping[str, float]) -> dict[str, Any]:
+        """Return what a task takes of a cluster: GPUs where it has any, else its share of the CPUs."""
+        if cluster.get("GPU"):
+            return {"num_gpus": self.processes, "max_retries": 0}
+        return {"num_cpus": min(self.processes, int(cluster["CPU"])), "max_retries": 0}
+
+    def _reason(self, ray: Any, study: Study, name: str, reference: Any) -> str | None:
+        """Return why a task has failed, or None."""
+        try:
+            return failure(study, name, ray.get(reference))
+        except ray.exceptions.RayError as error:
+            return f"its Ray task was lost: {str(error).splitlines()[0]}"
+
+
+def import_ray() -> Any:
+    """Return Ray's module.
+
+    Raises:
+        InputError: it is not installed; the message names the extra.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError("--engine ray needs Ray; install it with: pip install 'video_rs[ray]'") from error
+    return ray
+
+
+def do_in_process(words: Sequence[str], variables: Mapping[str, str], output: str) -> int:
+    """Run a command to its end, and return its exit code; what it prints is appended to a file."""
+    path = Path(output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        # The command holds the pipe, nothing is written to it, and it closes with this process.
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=file, stderr=file, env=dict(variables))
+        return process.wait()
