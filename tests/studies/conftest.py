@@ -3,7 +3,9 @@
 import pytest
 
 from helpers.runs import tiny_run
+from helpers.scaling import FakeMeasure
 from video_rs.config import load_config
+from video_rs.studies import latency
 from video_rs.studies.study import Study, StudyRun, keys_of
 
 
@@ -21,3 +23,11 @@ def make_study(videos, config_file, tmp_path):
         return study
 
     return make
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Latencies that nothing measures."""
+    measure = FakeMeasure()
+    monkeypatch.setattr(latency, "measure", measure)
+    return measure

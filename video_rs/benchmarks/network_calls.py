@@ -66,7 +66,7 @@ def random_clips(subject: Subject) -> Tensor:
 
 def network_on_device(subject: Subject) -> nn.Module:
     """Return the network on its device, ours sped up and in the layout that its convolutions are fastest in."""
-    network = make_network(subject.network)
+    network = make_network(subject.network, **dict(subject.overrides))
     if not subject.has_our_settings:
         return network.to(subject.device)
     return speed_up(network).to(subject.device, memory_format=torch.channels_last_3d)
@@ -82,7 +82,7 @@ def forward_call(subject: Subject) -> Callable[[], Tensor]:
     """Return a call of one forward pass in evaluation mode: -> logits ``[batch, 400]``."""
     clips = random_clips(subject)
     if subject.way == "accelerate":
-        network = make_network(subject.network).to(subject.device)
+        network = make_network(subject.network, **dict(subject.overrides)).to(subject.device)
         accelerated = accelerate(network, tuple(clips.shape), subject.engine)
         return lambda: accelerated(clips)
 

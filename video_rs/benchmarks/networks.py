@@ -1,6 +1,7 @@
 """Our networks and those of peers, with fresh weights, and the arithmetic of a forward pass."""
 
 import functools
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,14 +21,18 @@ PEERS = {
 }
 
 
-def make_network(name: str) -> nn.Module:
+def make_network(name: str, **overrides: Any) -> nn.Module:
     """Return a network of ours by its name, or a peer as shipped, with fresh weights.
+
+    Args:
+        name: of the network.
+        **overrides: fields of ours that are otherwise.
 
     Raises:
         InputError: a peer of a library that cannot be imported.
     """
     if name not in PEERS:
-        return create_model(name, CLASSES)
+        return create_model(name, CLASSES, **overrides)
 
     library, maker = name.split()
     if library == "torchvision":

@@ -1,6 +1,7 @@
 """What a benchmark measures, as plain data that can be handed to a process of its own."""
 
 from dataclasses import dataclass
+from typing import Any
 
 # The network that ours is compared with: the same depth, width and kernels.
 MAIN_PEER = "pytorchvideo slow_r50"
@@ -28,6 +29,7 @@ class Subject:
         side: :data:`OURS`, :data:`PEER` or :data:`LIMIT`.
         way: how it is computed or read; each kind of benchmark lists its ways.
         network: a model of ours, or a peer's.
+        overrides: fields of ours that differ from those of that name, as (field, value).
         engine: of ``accelerate``, where the way is "accelerate".
         decoder: what reads the videos.
         clips_per_video: clips of each video read, where ours reads.
@@ -56,6 +58,7 @@ class Subject:
     videos: tuple[str, ...] = ()
     cache: str = ""
     workers: int = 1
+    overrides: tuple[tuple[str, Any], ...] = ()
 
     @property
     def name(self) -> str:

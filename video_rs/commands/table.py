@@ -41,6 +41,8 @@ COMMANDS = (
     Command("predict", "predict", "label videos with a trained network"),
     Command("convert_weights", "convert_weights", "bring published weights into this project's format"),
     Command("additive_study", "additive_study", "measure the published recipe row by row"),
+    Command("scaling_study", "scaling_study", "measure what depth, width, resolution and frames buy"),
+    Command("recommend", "recommend", "say which network, frames and size fit a budget"),
     Command("study", "study", "go on with a study of many runs"),
     Command("benchmark model", "benchmarks.model", "speed and memory of forward passes"),
     Command("benchmark train", "benchmarks.train", "speed and memory of optimizer steps"),

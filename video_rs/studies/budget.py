@@ -1,5 +1,6 @@
 """What a study costs: the work of its runs, and the seconds that it takes as measured."""
 
+import functools
 import json
 import statistics
 from collections.abc import Mapping
@@ -9,8 +10,9 @@ import torch
 
 from video_rs.builders import build_architecture
 from video_rs.builders.engine import build_plan
+from video_rs.models import Architecture
 from video_rs.models.classifier import VideoClassifier
-from video_rs.models.table import gmac
+from video_rs.models.table import gmac, parameters
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import format_duration
 from video_rs.runtime.wording import pluralize
@@ -60,19 +62,31 @@ def work_of(study: Study, run: StudyRun, lists: StudyLists) -> Work:
             f"{run.name} has no videos to be tested on; name a list with --list that has a column split with val rows, "
             "or set DATA.VAL_LIST"
         )
-    with torch.device("meta"):
-        model = VideoClassifier(build_architecture(config), len(read.label_names))
-
+    arch = build_architecture(config)
+    classes = len(read.label_names)
     plan = build_plan(config, len(read.train))
     frames = config.DATA.NUM_FRAMES
     return Work(
         steps=plan.total_steps,
         clips=plan.total_steps * plan.batch_size,
         views=len(read.val) * config.TEST.NUM_ENSEMBLE_VIEWS * config.TEST.NUM_SPATIAL_CROPS,
-        gmac=gmac(model, frames, config.DATA.TRAIN_CROP_SIZE),
-        view_gmac=gmac(model, frames, config.DATA.TEST_CROP_SIZE),
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        gmac=_clip_gmac(arch, classes, frames, config.DATA.TRAIN_CROP_SIZE),
+        view_gmac=_clip_gmac(arch, classes, frames, config.DATA.TEST_CROP_SIZE),
+        parameters=parameters(_network(arch, classes)),
     )
+
+
+@functools.cache
+def _network(arch: Architecture, classes: int) -> VideoClassifier:
+    """Return a network without memory; the runs of a study have few different ones."""
+    with torch.device("meta"):
+        return VideoClassifier(arch, classes)
+
+
+@functools.cache
+def _clip_gmac(arch: Architecture, classes: int, frames: int, size: int) -> float:
+    """Return the multiply-adds of a clip's forward pass, in 10^9; to count them takes up to a second."""
+    return gmac(_network(arch, classes), frames, size)
 
 
 @dataclass(frozen=True)
