@@ -27,7 +27,7 @@ setup(
     # find_packages must see video_rs only, or tools, tests and datasets would be installed at top level.
     packages=[*find_packages(include=["video_rs", "video_rs.*"]), *CONFIGS],
     package_dir={"": ".", **CONFIGS},
-    package_data={"video_rs": ["**/*.j2"], "video_rs.configs": ["**/*.yaml"]},
+    package_data={"video_rs": ["**/*.j2", "**/*.csv"], "video_rs.configs": ["**/*.yaml"]},
     install_requires=[
         "torch>=2.6",
         "torchvision>=0.21",

@@ -71,12 +71,13 @@ def test_the_wheel_installs_one_top_level_package(names):
 
 def test_the_wheel_holds_every_module_config_and_template(names):
     tracked = [Path(name) for name in tree_files()]
-    modules = {str(path) for path in tracked if path.parts[0] == "video_rs" and path.suffix in (".py", ".j2")}
+    modules = {str(path) for path in tracked if path.parts[0] == "video_rs" and path.suffix in (".py", ".j2", ".csv")}
     configs = {f"video_rs/{path}" for path in tracked if path.parts[0] == "configs" and path.suffix == ".yaml"}
     assert {
         "video_rs/configs/kinetics_rs.yaml",
         "video_rs/reports/report.html.j2",
         "video_rs/reports/check.html.j2",
+        "video_rs/studies/frontier/published.csv",
     } <= modules | configs
     assert {name for name in names if ".dist-info/" not in name} == modules | configs
 

@@ -2,11 +2,14 @@
 
 import pytest
 
+from helpers.benchmarks import pids, quick
 from helpers.runs import tiny_run
 from helpers.scaling import FakeMeasure
 from video_rs.config import load_config
 from video_rs.studies import latency
 from video_rs.studies.study import Study, StudyRun, keys_of
+
+__all__ = ["make_study", "pids", "quick"]
 
 
 @pytest.fixture

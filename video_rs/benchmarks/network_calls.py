@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from video_rs.benchmarks.networks import CLASSES, make_network
+from video_rs.benchmarks.networks import CLASSES, make_network, trained_network
 from video_rs.benchmarks.subject import FORWARD, LAYERS, TRAIN, Subject
 from video_rs.engine.optimizer import set_learning_rate, sgd
 from video_rs.inference.accelerate import accelerate
@@ -64,9 +64,16 @@ def random_clips(subject: Subject) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(subject.device)
 
 
+def network_of(subject: Subject) -> nn.Module:
+    """Return the plain network of a trained run, or else one with fresh weights by its name."""
+    if subject.checkpoint:
+        return trained_network(subject.checkpoint)
+    return make_network(subject.network, **dict(subject.overrides))
+
+
 def network_on_device(subject: Subject) -> nn.Module:
     """Return the network on its device, ours sped up and in the layout that its convolutions are fastest in."""
-    network = make_network(subject.network, **dict(subject.overrides))
+    network = network_of(subject)
     if not subject.has_our_settings:
         return network.to(subject.device)
     return speed_up(network).to(subject.device, memory_format=torch.channels_last_3d)
@@ -82,7 +89,7 @@ def forward_call(subject: Subject) -> Callable[[], Tensor]:
     """Return a call of one forward pass in evaluation mode: -> logits ``[batch, 400]``."""
     clips = random_clips(subject)
     if subject.way == "accelerate":
-        network = make_network(subject.network, **dict(subject.overrides)).to(subject.device)
+        network = network_of(subject).to(subject.device)
         accelerated = accelerate(network, tuple(clips.shape), subject.engine)
         return lambda: accelerated(clips)
 

@@ -28,7 +28,8 @@ class Subject:
         kind: :data:`FORWARD` passes, :data:`TRAIN` steps, single :data:`LAYERS`, :data:`DATA` or a whole :data:`LOOP`.
         side: :data:`OURS`, :data:`PEER` or :data:`LIMIT`.
         way: how it is computed or read; each kind of benchmark lists its ways.
-        network: a model of ours, or a peer's.
+        network: a model of ours, or a peer's; of a trained run, what the run is called.
+        checkpoint: of the trained run whose network is measured; empty: one with fresh weights.
         overrides: fields of ours that differ from those of that name, as (field, value).
         engine: of ``accelerate``, where the way is "accelerate".
         decoder: what reads the videos.
@@ -49,6 +50,7 @@ class Subject:
     frames: int
     size: int
     network: str = ""
+    checkpoint: str = ""
     engine: str = ""
     decoder: str = "auto"
     clips_per_video: int = 1

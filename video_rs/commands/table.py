@@ -43,6 +43,7 @@ COMMANDS = (
     Command("additive_study", "additive_study", "measure the published recipe row by row"),
     Command("scaling_study", "scaling_study", "measure what depth, width, resolution and frames buy"),
     Command("recommend", "recommend", "say which network, frames and size fit a budget"),
+    Command("pareto", "pareto", "accuracy against the cost of a whole video"),
     Command("study", "study", "go on with a study of many runs"),
     Command("benchmark model", "benchmarks.model", "speed and memory of forward passes"),
     Command("benchmark train", "benchmarks.train", "speed and memory of optimizer steps"),

@@ -48,6 +48,7 @@ class StudyPage:
         failed: (run, reason) of those that failed just now.
         pictures: in their order.
         tables: in their order.
+        what: of what ``done`` and ``runs`` are numbers, and what has been done with them.
     """
 
     title: str
@@ -57,6 +58,7 @@ class StudyPage:
     failed: Sequence[tuple[str, str]]
     pictures: Sequence[Picture]
     tables: Sequence[Table]
+    what: str = "runs are finished"
 
 
 def write_study_page(path: str | Path, page: StudyPage) -> None:

@@ -88,10 +88,19 @@ def end_on_signals() -> None:
 
 def clip_of(args: argparse.Namespace) -> dict[str, Any]:
     """Return what all subjects have in common: the clips of a call, the device and the precision."""
-    import torch
-
     for name in ("batch", "frames", "size", "rounds"):
         check_at_least_one(f"--{name}", getattr(args, name))
+    device, precision = device_and_precision(args)
+    return {"batch": args.batch, "frames": args.frames, "size": args.size, "device": device, "precision": precision}
+
+
+def device_and_precision(args: argparse.Namespace) -> tuple[str, str]:
+    """Return the device and the precision that are asked for, with what "auto" stands for here.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    import torch
 
     cuda = torch.cuda.is_available()
     if args.device == "cuda" and not cuda:
@@ -101,7 +110,7 @@ def clip_of(args: argparse.Namespace) -> dict[str, Any]:
     precision = args.precision
     if precision == "auto":
         precision = "bfloat16" if device == "cuda" else "float32"
-    return {"batch": args.batch, "frames": args.frames, "size": args.size, "device": device, "precision": precision}
+    return device, precision
 
 
 def check_at_least_one(option: str, value: int) -> None:

@@ -1,0 +1,1 @@
+"""Accuracy against the cost of a whole video: published networks, and one's own runs."""
