@@ -120,17 +120,62 @@ def steps(model, optimizer):
 
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.9, True), (0.9, False), (0.0, True), (0.0, False)])
 def test_sgd_against_numpy(momentum, nesterov):
+    """At changing rates: the momentum holds each gradient times the rate of its own step, as Keras' does."""
     model = two_parameters()
     weights = [p.detach().numpy().copy() for p in model.parameters()]
     velocity, decay = [0.0, 0.0], [0.05, 0.0]
     for rate, gradients in steps(model, sgd(parameter_groups(model, {"weight"}, 0.05), momentum, nesterov)):
         for i, gradient in enumerate(gradients):
             g = gradient + decay[i] * weights[i]  # the gradient of decay / 2 * |w|^2
-            velocity[i] = momentum * velocity[i] + g
-            direction = g + momentum * velocity[i] if nesterov else velocity[i]
-            weights[i] = weights[i] - rate * direction
+            velocity[i] = momentum * velocity[i] + rate * g
+            weights[i] = weights[i] - (rate * g + momentum * velocity[i] if nesterov else velocity[i])
     for ours, expected in zip(model.parameters(), weights, strict=True):
         np.testing.assert_allclose(ours.detach().numpy(), expected, rtol=1e-12)  # float64 rounding
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_at_one_rate_sgd_is_pytorchs_own(nesterov):
+    ours, theirs = two_parameters(), two_parameters()
+    optimizer = sgd([{"params": list(ours.parameters()), "weight_decay": 0.05}], 0.9, nesterov)
+    reference = torch.optim.SGD(theirs.parameters(), lr=0.3, momentum=0.9, nesterov=nesterov, weight_decay=0.05)
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(4):
+        for weight, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            other.grad = torch.randn(other.shape, generator=generator, dtype=torch.float64)
+            weight.grad = other.grad.clone()
+        set_learning_rate(optimizer, 0.3)
+        optimizer.step()
+        reference.step()
+    for weight, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(weight, other, rtol=1e-12, atol=1e-13)  # float64 rounding
+
+
+def test_sgd_leaves_weights_without_a_gradient_alone():
+    model = two_parameters()
+    before = [weight.detach().clone() for weight in model.parameters()]
+    optimizer = sgd(parameter_groups(model, {"weight"}, 0.05), 0.9, True)
+    set_learning_rate(optimizer, 0.1)
+    model.bias.grad = torch.ones_like(model.bias)
+    optimizer.step()
+    assert torch.equal(model.weight, before[0])
+    torch.testing.assert_close(model.bias, before[1] - 0.19, rtol=1e-12, atol=0)  # 0.1 * 1 + 0.9 * 0.1 * 1
+    assert list(optimizer.state) == [model.bias]
+
+
+def test_sgd_takes_no_step_where_the_scaler_found_an_overflow():
+    model = two_parameters().float()
+    before = [weight.detach().clone() for weight in model.parameters()]
+    optimizer = sgd(parameter_groups(model, {"weight"}, 0.05), 0.9, True)
+    set_learning_rate(optimizer, 0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    for value, moves in [(torch.inf, False), (1.0, True)]:
+        scaler.scale(model.weight.sum() * value + model.bias.sum()).backward()
+        scaler.unscale_(optimizer)
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+        assert [not torch.equal(a, b) for a, b in zip(model.parameters(), before, strict=True)] == [moves, moves]
+    torch.testing.assert_close(model.bias, before[1] - 0.19)  # nothing of the overflow is in the momentum
 
 
 def test_adamw_against_numpy():

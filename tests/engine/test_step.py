@@ -58,8 +58,8 @@ def test_a_step_equals_one_written_by_hand():
             for name, parameter in model.named_parameters():
                 gradient = parameter.grad.add(parameter, alpha=0.05 if name in kernels(model) else 0.0)
                 old = velocity[name]
-                velocity[name] = gradient.clone() if old is None else old.mul(0.9).add(gradient)
-                parameter.add_(gradient.add(velocity[name], alpha=0.9), alpha=-rate)
+                velocity[name] = gradient * rate if old is None else old.mul(0.9).add(gradient, alpha=rate)
+                parameter.sub_(gradient * rate + velocity[name] * 0.9)
                 parameter.grad = None
             decay = min(0.9, (2 + step) / (11 + step))
             for name in average:

@@ -21,11 +21,13 @@ def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Te
         smoothing: share of the target that is spread over all classes, in [0, 1].
 
     Returns:
-        float32 ``[B]``.
+        float32 ``[B]``, float64 for logits of float64.
     """
+    # Half precision is raised; a network in float64, as tests compare it, stays there.
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if targets.is_floating_point():
-        targets = targets.float()
-    return functional.cross_entropy(logits.float(), targets, reduction="none", label_smoothing=smoothing)
+        targets = targets.to(logits.dtype)
+    return functional.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
 
 
 @dataclass(frozen=True)
