@@ -47,16 +47,19 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python -m mkdocs build --strict --quiet
 
 # TensorFlow has a folder of its own: in .venv, tensorboard would import it in every training run.
-# Of the Model Garden only the video networks are used, which need none of its many dependencies but tf-keras.
+# Of the Model Garden only the video networks and the optimizers are used, which need none of its many dependencies but
+# tf-keras, and gin-config, a small package without any of its own, which its optimizer factory imports.
 $(VENV)/.installed-tensorflow: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/tensorflow tensorflow-cpu
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/tensorflow --no-deps \
-		tf-keras tf-models-official
+		tf-keras tf-models-official gin-config
 	@touch $@
 
-# Reads checkpoints that TensorFlow itself has written, and compares with the Model Garden's own code.
+# Reads checkpoints that TensorFlow itself has written, and compares networks and training steps with the Model Garden's
+# own code.
 test-tensorflow: $(VENV)/.installed-tensorflow
-	PYTHONPATH=$(VENV)/tensorflow $(BIN)/python -m pytest -rP tests/models/test_convert_weights.py tests/models/test_model_garden.py
+	PYTHONPATH=$(VENV)/tensorflow $(BIN)/python -m pytest -rP tests/models/test_convert_weights.py \
+		tests/models/test_model_garden.py tests/engine/test_model_garden_steps.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
