@@ -208,6 +208,7 @@ def test_metadata_states_what_is_needed(metadata):
         "dev",
         "docs",
         "images",
+        "ray",
         "shards",
         "tensorflow",
         "torchcodec",

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "studies/additive --jobs 2",
     "studies/additive --engine slurm --processes 8",
-    "studies/additive --only 00_r3d50-seed0",
 )
 CODES = {
     0: "all runs that were left are done, or the job is written, or --only's run is done",
