@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from helpers.studies import finish
+from video_rs.reports.text_table import text_table
 from video_rs.runtime.errors import InputError
 from video_rs.studies.additive import Ladder, Seeds, additive_study, read_table, verdict
-from video_rs.studies.additive_report import text_table, write_report
+from video_rs.studies.additive_report import HEADS, cells, write_report
 from video_rs.studies.intervals import bootstrap_interval, mean_interval
 from video_rs.studies.results import SMALLEST, read_result
 from video_rs.studies.study_lists import StudyLists
@@ -113,7 +114,7 @@ def test_each_row_is_compared_with_the_one_before_seed_by_seed(finished):
     assert second.step_by_seed == pytest.approx(by_seed)
     assert second.step == pytest.approx(mean_interval(by_seed))
     assert second.top1 == {seed: top1("01_dropout", seed) for seed in (0, 1)}
-    assert third.published == 74.9
+    assert (third.published.published, third.published.is_remembered) == (74.9, True)
 
     losses = np.stack([np.log(SURE["00_r3d50", seed]) - np.log(SURE["01_dropout", seed]) for seed in (0, 1)])
     assert second.loss_step == pytest.approx(bootstrap_interval(losses, GROUPS))
@@ -156,13 +157,18 @@ def test_the_verdict_says_what_could_be_seen_first(finished):
 def test_the_report_leaves_a_table_a_chart_and_a_page(finished):
     lines = write_report(finished, {"01_dropout-seed1": "exit code 1: it printed nothing"})
     table = read_table(finished)
-    assert lines == [text_table(table), *verdict(table), f"report: {finished.folder}/report.html"]
+    printed = text_table(HEADS, [cells(row) for row in table.rows])
+    assert lines == [printed, *verdict(table), f"report: {finished.folder}/report.html"]
     with (finished.folder / "table.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["row"] for row in rows] == list(ROWS)
     assert float(rows[1]["top1"]) == table.rows[1].mean
     assert float(rows[1]["step_low"]) == table.rows[1].step.low
     assert rows[0]["step"] == ""
+    assert [(row["published_top1"], row["published_source"]) for row in rows[:2]] == [
+        ("73.4", "as a published review of the paper has it"),
+        ("74.4", "from memory, not read off the paper"),
+    ]
     assert (finished.folder / "additive.png").read_bytes().startswith(b"\x89PNG")
     page = (finished.folder / "report.html").read_text()
     for text in (*verdict(table), "8 of 8 runs are finished", "exit code 1: it printed nothing", "+ label smoothing"):

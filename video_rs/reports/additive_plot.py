@@ -18,11 +18,13 @@ class Bar(NamedTuple):
         title: beside the bar.
         published: top-1 in per cent, or None.
         values: top-1 of each seed in per cent; none where no run is finished.
+        is_remembered: whether ``published`` is from memory; such a bar is hatched.
     """
 
     title: str
     published: float | None
     values: Sequence[float]
+    is_remembered: bool = False
 
 
 def additive_plot(bars: Sequence[Bar], videos: str) -> Figure:
@@ -37,7 +39,10 @@ def additive_plot(bars: Sequence[Bar], videos: str) -> Figure:
     if any(value is not None for value in published):
         right, left = figure.subplots(1, 2, sharey=True)
         _draw(left, [() if value is None else (value,) for value in published], GREY)
-        left.set_title("published: R3D-50, Kinetics-400", fontsize=10)
+        for place, bar in enumerate(bars):
+            if bar.is_remembered:
+                _hatch(left, place)
+        left.set_title("published: R3D-50, Kinetics-400 (hatched: from memory)", fontsize=10)
     else:
         right = figure.subplots()
     _draw(right, [bar.values for bar in bars], BLUE)
@@ -70,3 +75,10 @@ def _draw(axes: Axes, rows: Sequence[Sequence[float]], color: str) -> None:
     axes.grid(alpha=0.3, axis="x")
     axes.set_axisbelow(True)
     hide_frame(axes)
+
+
+def _hatch(axes: Axes, place: int) -> None:
+    """Hatch the bar at a place."""
+    for patch in axes.patches:
+        if round(patch.get_y() + patch.get_height() / 2) == place:
+            patch.set(hatch="///", edgecolor="white", linewidth=0)

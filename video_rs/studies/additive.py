@@ -32,6 +32,11 @@ class Step(NamedTuple):
     published: float
     source: str
 
+    @property
+    def is_remembered(self) -> bool:
+        """Whether nobody here has read the number off anything."""
+        return self.source == _MEMORY
+
 
 _MEMORY = "from memory, not read off the paper"
 _REVIEW = "as a published review of the paper has it"
@@ -129,7 +134,7 @@ class TableRow:
     Attributes:
         name: of the row.
         title: what it adds.
-        published: top-1 on Kinetics-400 in per cent; None for a row of one's own ladder.
+        published: of a row of the paper, its step; None for a row of one's own ladder.
         top1: of each seed, in [0, 1], by seed.
         log_loss: mean cross-entropy of each seed, in nats.
         step: top-1 minus that of the row before with the same seed, mean and interval; None without two seeds of both.
@@ -139,7 +144,7 @@ class TableRow:
 
     name: str
     title: str
-    published: float | None
+    published: Step | None
     top1: Mapping[int, float]
     log_loss: Mapping[int, float]
     step: Interval | None = None
@@ -207,12 +212,8 @@ def _table_row(
     name: str, by_seed: Mapping[int, RunResult], before: Mapping[int, RunResult], groups: Sequence[str]
 ) -> TableRow:
     """Return a row with what it adds to the row before."""
-    title = name
-    published = None
-    if name in STEPS:
-        title = STEPS[name].title
-        published = STEPS[name].published
-
+    published = STEPS.get(name)
+    title = published.title if published else name
     step, step_by_seed, loss_step = _compared(before, by_seed, groups)
     return TableRow(
         name,

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from video_rs.reports import plots
 from video_rs.reports.additive_plot import Bar, additive_plot
 from video_rs.reports.study_page import Picture, StudyPage, Table, write_study_page
-from video_rs.runtime.atomic import write_csv
+from video_rs.reports.text_table import text_table
+from video_rs.runtime.atomic import replace_bytes, write_csv
 from video_rs.runtime.wording import pluralize
 from video_rs.studies.additive import AdditiveTable, TableRow, read_table, verdict
 from video_rs.studies.intervals import Interval
@@ -15,6 +16,7 @@ COLUMNS = (
     "row",
     "title",
     "published_top1",
+    "published_source",
     "seeds",
     "top1",
     "top1_spread",
@@ -27,7 +29,13 @@ COLUMNS = (
     "log_loss_step_high",
 )
 """Of table.csv: top-1 and its differences in [0, 1], log-losses in nats."""
+HEADS = ("Row", "Published", "Seeds", "Top-1", "Spread", "Step", "Log-loss", "Step of the log-loss")
+CAPTION = (
+    "Bars are means, dots are seeds; hatched are numbers from memory, not read off the paper. The axes start where "
+    "differences can be seen."
+)
 NOTES = (
+    "* from memory, not read off the paper.",
     "Spread: the standard deviation over seeds. Step: the difference to the row before, seed by seed, with Student's "
     "interval of 95 %.",
     "Step of the log-loss: over all test videos; its interval of 95 % draws seeds and groups of videos again "
@@ -43,8 +51,8 @@ def write_report(study: Study, failed: Mapping[str, str]) -> list[str]:
     write_csv(study.folder / "table.csv", COLUMNS, csv_rows(table))
 
     videos = f"{pluralize(table.videos, 'video')} of {pluralize(table.groups, 'group')}"
-    bars = [Bar(row.title, row.published, [100 * value for value in row.top1.values()]) for row in table.rows]
-    (study.folder / "additive.png").write_bytes(plots.png(additive_plot(bars, videos), crop=True))
+    bars = [_bar(row) for row in table.rows]
+    replace_bytes(study.folder / "additive.png", plots.png(additive_plot(bars, videos), crop=True))
     sentences = verdict(table)
     page = StudyPage(
         title=f"Additive study {study.folder.name}",
@@ -56,16 +64,14 @@ def write_report(study: Study, failed: Mapping[str, str]) -> list[str]:
             Picture(
                 "Row by row",
                 additive_plot(bars, videos),
-                "Bars are means, dots are seeds. The axes start where differences can be seen.",
+                CAPTION,
             )
         ],
         tables=[Table("Rows", HEADS, [cells(row) for row in table.rows], NOTES)],
     )
     write_study_page(study.folder / "report.html", page)
-    return [text_table(table), *sentences, f"report: {study.folder / 'report.html'}"]
-
-
-HEADS = ("Row", "Published", "Seeds", "Top-1", "Spread", "Step", "Log-loss", "Step of the log-loss")
+    printed = text_table(HEADS, [cells(row) for row in table.rows])
+    return [printed, *sentences, f"report: {study.folder / 'report.html'}"]
 
 
 def cells(row: TableRow) -> list[str]:
@@ -73,7 +79,7 @@ def cells(row: TableRow) -> list[str]:
     log_loss = sum(row.log_loss.values()) / len(row.log_loss)
     return [
         row.title,
-        "" if row.published is None else f"{row.published:.1f}",
+        _published(row),
         str(len(row.top1)),
         f"{100 * row.mean:.1f}",
         f"{100 * row.spread:.1f}" if len(row.top1) > 1 else "",
@@ -83,23 +89,26 @@ def cells(row: TableRow) -> list[str]:
     ]
 
 
+def _bar(row: TableRow) -> Bar:
+    values = [100 * value for value in row.top1.values()]
+    if row.published is None:
+        return Bar(row.title, None, values)
+    return Bar(row.title, row.published.published, values, row.published.is_remembered)
+
+
+def _published(row: TableRow) -> str:
+    """Return the published number, with a mark where it is from memory."""
+    if row.published is None:
+        return ""
+    mark = "*" if row.published.is_remembered else ""
+    return f"{row.published.published:.1f}{mark}"
+
+
 def _with_interval(interval: Interval | None, factor: float, digits: int) -> str:
     if interval is None:
         return ""
     mean, low, high = (f"{factor * value:+.{digits}f}" for value in interval)
     return f"{mean} ({low} to {high})"
-
-
-def text_table(table: AdditiveTable) -> str:
-    """Return the table for a terminal."""
-    lines = [HEADS, *(cells(row) for row in table.rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = []
-    for line in lines:
-        first, *others = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        right = [cell.strip().rjust(len(cell)) for cell in others]
-        text.append("  ".join([first, *right]).rstrip())
-    return "\n".join(text)
 
 
 def csv_rows(table: AdditiveTable) -> Iterator[list]:
@@ -109,4 +118,7 @@ def csv_rows(table: AdditiveTable) -> Iterator[list]:
         step = row.step or ("", "", "")
         loss_step = row.loss_step or ("", "", "")
         measured = [len(row.top1), row.mean, row.spread, *step, log_loss, *loss_step]
-        yield [row.name, row.title, row.published, *measured]
+        published = ("", "")
+        if row.published is not None:
+            published = (row.published.published, row.published.source)
+        yield [row.name, row.title, *published, *measured]

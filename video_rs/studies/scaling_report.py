@@ -8,7 +8,7 @@ from video_rs.reports import plots
 from video_rs.reports.scaling_plot import LawPanel, Line, PairBar, law_plot, lines_plot, pairs_plot
 from video_rs.reports.study_page import Picture, StudyPage, Table, write_study_page
 from video_rs.reports.text_table import text_table
-from video_rs.runtime.atomic import write_csv
+from video_rs.runtime.atomic import replace_bytes, write_csv
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
 from video_rs.studies.recommendation import recommend
@@ -51,7 +51,7 @@ def write_report(study: Study, failed: Mapping[str, str]) -> list[str]:
     sentences = verdict(results, fits)
     pictures = []
     for name, picture in pictures_of(results, fits).items():
-        (study.folder / f"{name}.png").write_bytes(plots.png(picture.figure, crop=True))
+        replace_bytes(study.folder / f"{name}.png", plots.png(picture.figure, crop=True))
         pictures.append(picture)
 
     page = StudyPage(

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from video_rs.reports import plots
 from video_rs.reports.frontier_plot import Dot, Panel, frontier_plot
 from video_rs.reports.study_page import Picture, StudyPage, Table, write_study_page
-from video_rs.runtime.atomic import replace_text, write_csv
+from video_rs.runtime.atomic import replace_bytes, replace_text, write_csv
 from video_rs.studies.frontier.dominance import Point, frontier
 from video_rs.studies.frontier.result import Frontier, time_groups, work_groups, work_unit, work_words
 from video_rs.studies.frontier.rows import Row
@@ -24,7 +24,7 @@ def write_report(found: Frontier) -> list[str]:
 
     # One figure for the files and the page.
     figure = draw(found)
-    (found.folder / "frontier.png").write_bytes(plots.png(figure, crop=True))
+    replace_bytes(found.folder / "frontier.png", plots.png(figure, crop=True))
     replace_text(found.folder / "frontier.svg", svg(figure))
 
     sentences = verdict(found)
