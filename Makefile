@@ -29,10 +29,9 @@ demo: $(VENV)/.installed
 		data/motion_demo/val/turning_clockwise/turning_clockwise_0001.mp4
 	@echo "The report of the training: $(DEMO)/report.html, of the test: $(DEMO)/test/report.html"
 
-# One thread per worker: workers of two threads each would get in each other's way on two cores. There is one worker more
-# than cores, because tests of what hangs wait for seconds.
+# One thread per worker: two workers of two threads each would get in each other's way on two cores.
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # Packages that no other test needs.
 $(VENV)/.installed-extras: $(VENV)/.installed-dev
