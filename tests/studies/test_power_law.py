@@ -146,7 +146,5 @@ def test_no_error_left_is_refused_in_a_line(best, text):
     assert f"the best run errs by {text}" in str(caught.value)
     assert "--measure cross_entropy, or take a harder task" in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_an_error_of_one_per_cent_is_fitted():
+    # One per cent is enough.
     require_error(0.01)

@@ -8,18 +8,14 @@ with a study that was stopped; more --seeds add runs to it.
 import argparse
 
 from video_rs.commands.overrides import add_overrides
-from video_rs.commands.study import add_resources, add_study, overrides_of, resources_of
+from video_rs.commands.study import STUDY_CODES, add_resources, add_study, overrides_of, resources_of
 from video_rs.runtime import start
 
 EXAMPLES = (
     "--ladder small --list list.csv --seeds 3 --jobs 2 --out studies/additive",
     "--ladder kinetics --list kinetics400.csv --seeds 3 --engine slurm --processes 8 --out studies/kinetics",
 )
-CODES = {
-    0: "all runs are done, or the job is written",
-    2: "the input was refused, or no run came to its end: one line says why",
-    143: "stopped by SIGTERM, SIGHUP or Ctrl-C with the states of the runs saved: give the command again",
-}
+CODES = STUDY_CODES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from video_rs.commands.benchmarks.arguments import (
     BENCHMARK_CODES,
+    add_device,
     check_at_least_one,
     check_output,
     device_and_precision,
@@ -49,18 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PROCESSES",
         help="in memory at the same time; two a network, some GB each (default: %(default)s)",
     )
-    parser.add_argument(
-        "--device",
-        default="auto",
-        choices=("auto", "cpu", "cuda"),
-        help="auto takes CUDA, then the CPU (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--precision",
-        default="auto",
-        choices=("auto", "float32", "bfloat16"),
-        help="auto: bfloat16 on a GPU, float32 on a CPU (default: %(default)s)",
-    )
+    add_device(parser)
     parser.add_argument(
         "--engine",
         default="auto",

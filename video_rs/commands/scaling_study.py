@@ -10,7 +10,7 @@ resolution against frames at equal compute. The same command goes on with a stud
 import argparse
 
 from video_rs.commands.overrides import add_overrides
-from video_rs.commands.study import add_resources, add_study, overrides_of, resources_of
+from video_rs.commands.study import STUDY_CODES, add_resources, add_study, overrides_of, resources_of
 from video_rs.runtime import start
 
 EXAMPLES = (
@@ -18,11 +18,7 @@ EXAMPLES = (
     "studies/scaling --jobs 2",
     "--cfg kinetics_rs.yaml --depths 50,101,152,200 --frames 32,48 --engine slurm --processes 8 --out studies/kinetics",
 )
-CODES = {
-    0: "all runs are done, or the job is written",
-    2: "the input was refused, or no run came to its end: one line says why",
-    143: "stopped by SIGTERM, SIGHUP or Ctrl-C with the states of the runs saved: give the command again",
-}
+CODES = STUDY_CODES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

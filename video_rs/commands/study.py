@@ -19,11 +19,12 @@ EXAMPLES = (
     "studies/additive --jobs 2",
     "studies/additive --engine slurm --processes 8",
 )
-CODES = {
-    0: "all runs that were left are done, or the job is written, or --only's run is done",
+STUDY_CODES = {
+    0: "all runs are done, or the job is written",
     2: "the input was refused, or no run came to its end: one line says why",
     143: "stopped by SIGTERM, SIGHUP or Ctrl-C with the states of the runs saved: give the command again",
 }
+CODES = {**STUDY_CODES, 0: "all runs that were left are done, or the job is written, or --only's run is done"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,6 @@
 
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import NamedTuple
 
 from video_rs.reports import read_log
 from video_rs.runtime.errors import InputError
-from video_rs.studies.run_process import environment
+from video_rs.studies.run_process import environment, video_rs
 from video_rs.studies.study import Study, StudyRun
 
 PROBE_STEPS = 24
@@ -61,10 +60,7 @@ def probe(study: Study, run: StudyRun, jobs: int, processes: int) -> Speed:
 
 
 def _start_probe(study: Study, path: Path, processes: int) -> subprocess.Popen:
-    launcher = [sys.executable]
-    if processes > 1:
-        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [*launcher, "-m", "video_rs", "train", "--cfg", str(path.with_suffix(".yaml"))]
+    command = [*video_rs(processes), "train", "--cfg", str(path.with_suffix(".yaml"))]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(study)
     )

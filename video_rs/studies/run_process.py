@@ -11,6 +11,14 @@ OUTPUT = "output.txt"
 _TAIL = 4096  # bytes in which the last line is looked for
 
 
+def video_rs(processes: int) -> list[str]:
+    """Return how ``video-rs`` is called with this Python; more than one process are started through torchrun."""
+    launcher = []
+    if processes > 1:
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return [sys.executable, *launcher, "-m", "video_rs"]
+
+
 def command(study: Study, name: str, processes: int = 1, *more: str) -> list[str]:
     """Return the command line that does a run.
 
@@ -20,10 +28,7 @@ def command(study: Study, name: str, processes: int = 1, *more: str) -> list[str
         processes: of the run; more than one are started through torchrun.
         more: options at the end.
     """
-    launcher = []
-    if processes > 1:
-        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    return [sys.executable, *launcher, "-m", "video_rs", "study", str(study.folder.resolve()), "--only", name, *more]
+    return [*video_rs(processes), "study", str(study.folder.resolve()), "--only", name, *more]
 
 
 def environment(study: Study) -> dict[str, str]:

@@ -49,6 +49,11 @@ def add_network(parser: argparse.ArgumentParser, batch: int) -> None:
         "--batch", type=int, default=batch, metavar="CLIPS", help="of a call or a step (default: %(default)s)"
     )
     parser.add_argument("--frames", type=int, default=8, help="of a clip (default: %(default)s)")
+    add_device(parser)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the device and the precision that networks are measured in."""
     parser.add_argument(
         "--device",
         default="auto",
