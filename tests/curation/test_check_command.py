@@ -75,8 +75,14 @@ def test_a_broken_data_set_is_told_what_is_wrong_and_trained_without_it(tool, fo
 def test_rows_that_cannot_be_used_are_quarantined_one_by_one(in_this_process, tool, videos, tmp_path):
     (tmp_path / "labels.txt").write_text("dark\nlight\n")
     good = f"{videos.parent}/train/dark/0.mp4"
-    rows = [f"{good},dark,0,0.3", f"{good},lihgt,,", "../../secret.mp4,dark,,", f"{good},light,3,1", f"{good},;dark,,"]
-    (tmp_path / "list.csv").write_text("\n".join(["path,label,start,end", *rows, ""]))
+    rows = [
+        f"{good},dark,0,0.3,",
+        f"{good},lihgt,,,one",
+        "../../secret.mp4,dark,,,",
+        f"{good},light,3,1,two",
+        f"{good},;dark,,,",
+    ]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,start,end,group", *rows, ""]))
     out = tmp_path / "out"
     told = tool("check_dataset", tmp_path / "list.csv", "--label-map", tmp_path / "labels.txt", "--out", out)
     assert (told.code, told.err) == (1, "")
@@ -95,7 +101,12 @@ def test_rows_that_cannot_be_used_are_quarantined_one_by_one(in_this_process, to
         (";dark", "row", "line 6: label ';dark', expected a label, or several with ; between them; fill it in"),
     ]
     assert [(row["path"], row["label"]) for row in table(out / "clean.csv")] == [(good, "dark")]
-    assert [row["start"] for row in table(out / "quarantine.csv")] == ["", "", "3", ""]
+    assert [(row["start"], row["end"], row["group"]) for row in table(out / "quarantine.csv")] == [
+        ("", "", "one"),
+        ("", "", ""),
+        ("3", "1", "two"),
+        ("", "", ""),
+    ]
     page = (out / "check.html").read_text()
     assert "its label, path or times cannot be used" in page
     assert "lihgt" in page

@@ -59,3 +59,17 @@ def shown(path):
 def small_numbers(pixels):
     """Return the numbers on frames of half of the size of :func:`helpers.numbered_videos.numbered`, 24 x 56."""
     return numbers(torch.repeat_interleave(torch.repeat_interleave(pixels, 2, dim=1), 2, dim=2))
+
+
+def with_colour_matrix(source, path, matrix):
+    """Write an H.264 file again whose headers name another matrix of colours (``matrix_coefficients``, ITU-T H.273)."""
+    with av.open(str(source)) as original, av.open(str(path), "w") as container:
+        template = original.streams.video[0]
+        stream = container.add_stream_from_template(template)
+        rewrite = av.BitStreamFilterContext(f"h264_metadata=matrix_coefficients={matrix}", template, stream)
+        for packet in original.demux(template):
+            # The empty packet at the end empties the filter, too.
+            for rewritten in rewrite.filter(packet if packet.size else None):
+                rewritten.stream = stream
+                container.mux(rewritten)
+    return path

@@ -6,6 +6,7 @@ import shutil
 import sys
 
 import pytest
+import torch
 
 from helpers.runs import tiny_run, weights
 from video_rs.reports import read_log
@@ -145,6 +146,24 @@ def test_the_order_of_the_optimizers_weights_may_not_change(tool, trained, video
         "decays other weights than tpu; keep that, or start a new run with --finetune",
     )
     assert (run / "config.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("start", ["--resume", "--finetune"])
+def test_a_run_of_a_later_version_is_refused(tool, trained, videos, config_file, tmp_path, start):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    last = run / "checkpoints" / "last.pth"
+    state = weights(run)
+    state["architecture"]["later"] = 1
+    torch.save(state, last)
+
+    how = ("--resume", *tiny_run(videos, run))
+    if start == "--finetune":
+        how = ("--finetune", last, *tiny_run(videos, tmp_path / "new"))
+    refused = tool("train_net", "--cfg", config_file, *how)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert f"error: {last} describes a network that this version does not know (" in refused.err
+    assert "'later'); take the version of video_rs that wrote it" in refused.err
 
 
 def test_the_config_of_a_run_is_whole_whatever_the_disk_does(tool, trained, videos, config_file, tmp_path, monkeypatch):

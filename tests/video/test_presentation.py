@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.clips import clip_spec, train_transform
+from helpers.films import with_colour_matrix
 from helpers.numbered_videos import importable
 from helpers.programs import PROGRAMS
 from video_rs.curation.prepare.reencoding import reencode
+from video_rs.data.dataset import ClipReader, VideoSource
+from video_rs.lists.records import VideoRecord
 from video_rs.video import DecodeError, open_video
 from video_rs.video.index.bitstream import states_orientation
 from video_rs.video.probing.probe import probe
@@ -287,33 +291,27 @@ def test_the_probe_names_a_high_dynamic_range(tmp_path, transfer, name):
     assert facts(tmp_path / "copy.mp4", "hdr", "pixel_format") == (name, "yuv420p")
 
 
-def in_colours(path, matrix):
-    """The scene in H.264 whose headers name another matrix of colours."""
-    with av.open(str(path.with_name("plain.mp4")), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
-        for picture in scene():
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
-        container.mux(stream.encode())
-    with av.open(str(path.with_name("plain.mp4"))) as source, av.open(str(path), "w") as container:
-        stream = container.add_stream_from_template(source.streams.video[0])
-        filters = av.BitStreamFilterContext(
-            f"h264_metadata=matrix_coefficients={matrix}", source.streams.video[0], stream
-        )
-        for packet in source.demux(video=0):
-            for filtered in filters.filter(packet if packet.size else None):
-                filtered.stream = stream
-                container.mux(filtered)
-    return path
-
-
-def test_colours_that_cannot_be_converted_cost_their_file_alone(tmp_path):
-    """YCgCo: the conversion to RGB knows no such matrix."""
-    path = in_colours(tmp_path / "ycgco.mp4", 8)
-    said = r"its frames cannot be made RGB pictures \(.*\)"
-    with pytest.raises(DecodeError, match=said) as refused, open_video(path) as reader:
+@pytest.mark.parametrize("matrix", [8, 10, 12, 14])
+def test_colours_that_cannot_be_converted_cost_their_file_alone(tmp_path, matrix):
+    """YCgCo and others: the conversion to RGB knows no such matrix."""
+    path = with_colour_matrix(film(tmp_path / "plain.mp4"), tmp_path / "other.mp4", matrix)
+    reason = "its frames cannot be made RGB pictures (function not implemented)"
+    with open_video(path) as reader, pytest.raises(DecodeError) as refused:
         reader.frames([0])
-    assert refused.value.kind == "unreadable"
-    with pytest.raises(DecodeError, match=r"its frames cannot be converted \(.*\)"):
-        reencode(path, tmp_path / "out.mp4", short_side=32)
+    assert (str(refused.value), refused.value.kind) == (f"cannot decode {path}: {reason}", "unreadable")
+
+    record = VideoRecord(str(path), (1,), None, None, "id")
+    [sample] = ClipReader(clip_spec(4, 1), train_transform(crop_size=16), VideoSource(), seed=0)(record, 0, 0)
+    assert (sample.clip, sample.labels, sample.error) == (None, (1,), reason)
+
+    facts, _ = probe(str(path), "ends")
+    assert (facts.kind, facts.reason) == ("unreadable", reason)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_colours_that_cannot_be_converted_are_not_reencoded(tmp_path, program):
+    path = with_colour_matrix(film(tmp_path / "plain.mp4"), tmp_path / "other.mp4", 8)
+    reason = r"its frames cannot be converted \(function not implemented\)"
+    with pytest.raises(DecodeError, match=reason):
+        reencode(path, tmp_path / "out.mp4", short_side=32, program=program)
     assert not (tmp_path / "out.mp4").exists()

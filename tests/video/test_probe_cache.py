@@ -1,5 +1,6 @@
 """Facts of real files, and the cache that keeps them with their frame index."""
 
+import contextlib
 import os
 import pickle
 import sqlite3
@@ -329,6 +330,29 @@ def test_another_database_is_left_alone(tmp_path):
         database.execute("CREATE TABLE users (name TEXT)")
     database.close()
     before = path.read_bytes()
-    with pytest.raises(InputError, match=r"users\.sqlite is no probe cache of this version \(format 0, not \d+\)"):
-        ProbeCache(path)
+    for read_only in (False, True):
+        with pytest.raises(InputError) as caught:
+            ProbeCache(path, read_only)
+        assert str(caught.value) == (
+            f"{path} is another program's database, which is left as it is; name another file with --cache"
+        )
     assert path.read_bytes() == before
+
+
+def test_a_new_cache_has_its_table_and_its_version_at_once(tmp_path, monkeypatch):
+    """Another process may look in between, or this one be killed there."""
+    path = tmp_path / "probes.sqlite"
+    seen = []
+
+    class Watched(sqlite3.Connection):
+        def execute(self, *statement):
+            result = super().execute(*statement)
+            with contextlib.closing(connect(path)) as other:
+                version = other.execute("PRAGMA user_version").fetchone()[0]
+                seen.append((version, other.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0))
+            return result
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k, factory=Watched))
+    ProbeCache(path).close()
+    assert set(seen) == {(0, False), (3, True)}

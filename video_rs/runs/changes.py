@@ -6,7 +6,7 @@ from typing import Any
 
 from video_rs.config import OPTIONS, PATH_KEYS, Config, config_from_text
 from video_rs.engine.checkpoint import changed_keys
-from video_rs.models import Architecture
+from video_rs.models.weights.pretrained import stored_architecture
 from video_rs.runs.run_folder import RunFolder
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
@@ -69,14 +69,16 @@ def refuse_other_model(saved: Mapping[str, Any], current: Mapping[str, Any], fol
         )
 
     # Which weights are decayed decides where each stands among the optimizer's parameters.
-    rules = [Architecture(**identity["architecture"]).initialization for identity in (saved, current)]
+    before = stored_architecture(saved["architecture"], str(folder.last))
+    now = stored_architecture(current["architecture"], "this run")
+    rules = [before.initialization, now.initialization]
     if rules[0] != rules[1]:
         raise InputError(
             f"{folder.last} holds the optimizer's state for MODEL.INITIALIZATION {rules[0]}, which decays other "
             f"weights than {rules[1]}; keep that, or start a new run with --finetune"
         )
 
-    differences = model_differences(saved, current)
+    differences = model_differences(saved, current, str(folder.last))
     if saved["num_classes"] != current["num_classes"]:
         differences.append(f"{pluralize(saved['num_classes'], 'class', 'classes')} -> {current['num_classes']}")
     if differences:
@@ -109,8 +111,17 @@ def _refuse_other_optimizer(before: Config, now: Config, folder: RunFolder) -> N
         )
 
 
-def model_differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
-    """Return ``field: before -> now`` for what makes the networks of two checkpoints different ones."""
-    before = Architecture(**saved["architecture"])
-    now = Architecture(**current["architecture"])
+def model_differences(saved: Mapping[str, Any], current: Mapping[str, Any], path: str) -> list[str]:
+    """Return ``field: before -> now`` for what makes the networks of two checkpoints different ones.
+
+    Args:
+        saved: the checkpoint at ``path``.
+        current: what this run would save.
+        path: of the checkpoint, for messages.
+
+    Raises:
+        InputError: the checkpoint's network has a field that this version does not know.
+    """
+    before = stored_architecture(saved["architecture"], path)
+    now = stored_architecture(current["architecture"], "this run")
     return [f"{name}: {getattr(before, name)!r} -> {getattr(now, name)!r}" for name in before.differing_fields(now)]

@@ -53,7 +53,7 @@ def _start_from_run(path: str, training: Training) -> None:
     """Load the weights of another run's checkpoint, its average where it has one, and say what differs there."""
     saved = load_checkpoint(path)
     identity = training.identity()
-    differences = model_differences(saved, identity)
+    differences = model_differences(saved, identity, path)
     if differences:
         raise InputError(f"{path} holds another model ({'; '.join(differences)}); set the same MODEL keys")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from video_rs.curation.prepare.copy_plan import CopyPlan
-from video_rs.curation.prepare.source_frames import scale_filter, source_frames
+from video_rs.curation.prepare.source_frames import scale_filter, scaled_frames, source_frames
 from video_rs.curation.prepare.x264 import quick_to_read
 from video_rs.runtime.errors import InputError
 from video_rs.video.location import Location
@@ -29,7 +29,7 @@ def encode_with_ffmpeg(plan: CopyPlan, path: Path, keyframe_interval: int, crf: 
         crf: constant rate factor of x264.
 
     Raises:
-        DecodeError: the first frame cannot be decoded.
+        DecodeError: the first frame cannot be decoded or converted.
         InputError: the program fails.
     """
     # One stream alone, as it is stored; any error ends the program.
@@ -71,6 +71,9 @@ def _filters(plan: CopyPlan) -> str:
     if len(steps) <= 1:
         # Where a container stores no times, this ffmpeg may reckon other times than PyAV's.
         times = f"N*{steps.sum()}"
+
+    # The program keeps colours that no reader of the copy could show.
+    next(scaled_frames(plan))
 
     first = next(source_frames(plan))
     filters = [f"settb={plan.time_base}", f"setpts={times}", scale_filter(plan, first)]

@@ -57,10 +57,16 @@ class ProbeCache:
 
         try:
             version = self._open(read_only)
+            is_foreign = self._holds_other_tables()
         except sqlite3.Error as error:
             raise InputError(
                 f"cannot open the probe cache {self.path}: {error}; remove it or name another with --cache"
             ) from error
+        if is_foreign:
+            self.close()
+            raise InputError(
+                f"{self.path} is another program's database, which is left as it is; name another file with --cache"
+            )
         if version != _FORMAT:
             self.close()
             raise InputError(
@@ -73,14 +79,30 @@ class ProbeCache:
         mode = "ro" if read_only else "rwc"
         self._database = sqlite3.connect(f"file:{_uri_quoted(self.path)}?mode={mode}", uri=True, timeout=_WAIT)
 
-        # SQLite's own number for the users of a file; 0 is that of a new one.
+        if not read_only and self._version() == 0 and not self._tables():
+            self._make_table()
+        return self._version()
+
+    def _version(self) -> int:
+        """Return SQLite's own number for the users of a file; 0 is that of a new one."""
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        (tables,) = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if version == 0 and tables == 0 and not read_only:
+        return version
+
+    def _tables(self) -> set[str]:
+        """Return the names of what the file holds; nothing for a new one."""
+        return {name for (name,) in self._database.execute("SELECT name FROM sqlite_master")}
+
+    def _holds_other_tables(self) -> bool:
+        """Return whether the file is a database, but no cache of whichever version."""
+        tables = self._tables()
+        return bool(tables) and "probes" not in tables
+
+    def _make_table(self) -> None:
+        """Give a new file our table and its version: both or none, whatever other processes or a kill do meanwhile."""
+        self._database.execute("BEGIN IMMEDIATE")
+        with self._database:
             self._database.execute(_TABLE)
             self._database.execute(f"PRAGMA user_version = {_FORMAT}")
-            return _FORMAT
-        return version
 
     def find(self, path: str, stamp: Stamp) -> ProbedFile | None:
         """Return what is known of a file, if it has not changed since."""
