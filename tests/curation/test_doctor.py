@@ -194,7 +194,7 @@ def test_class_notes_and_counts():
     found = findings(rows)
     assert found.counts == {"train": {0: 2, 1: 1}, "val": {1: 1, 2: 1}}
     assert found.class_notes == (
-        "class 'Dog ' has no training rows; add some, or remove them from the label map or the rows that name them",
+        "class 'Dog ' has no training rows; add some, or remove this class from the label map or the rows that name it",
         "class 'Dog ' has a single video",
         "class names look alike: 'dog', 'Dog '",
     )
@@ -212,7 +212,7 @@ def test_rows_without_labels_are_counted_where_others_have_some():
 def test_classes_without_any_rows_are_told_too():
     found = findings([row("a", 1, ""), row("b", 1, ""), row("c", 0, ""), row("d", 0, "")])
     assert found.class_notes == (
-        "class 'Dog ' has no rows; add some, or remove them from the label map or the rows that name them",
+        "class 'Dog ' has no rows; add some, or remove this class from the label map or the rows that name it",
     )
 
 

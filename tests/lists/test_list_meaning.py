@@ -180,14 +180,14 @@ def test_a_refusal_names_some_of_many_ids(write):
         (
             {1, 2, 10},
             11,
-            "8 of 11 classes have no training videos: 0, 3, 4, 5, 6, …; if these numbers are no class ids from 0 on, "
-            "number them from 0 without gaps, or give a label map (DATA.LABEL_MAP) with the lines 1, 2, 10",
+            "8 of 11 classes have no training videos: 0, 3, 4, 5, 6, and 3 more; if these numbers are no class ids "
+            "from 0 on, number them from 0 without gaps, or give a label map (DATA.LABEL_MAP) with the lines 1, 2, 10",
         ),
         (
             {0, 1, 2, 3, 4, 5, 7},
             8,
             "class 6 has no training videos; if these numbers are no class ids from 0 on, number them from 0 without "
-            "gaps, or give a label map (DATA.LABEL_MAP) with the lines 0, 1, 2, 3, 4, …",
+            "gaps, or give a label map (DATA.LABEL_MAP) with the lines 0, 1, 2, 3, 4, and 2 more",
         ),
     ],
 )
@@ -203,9 +203,21 @@ def test_a_class_called_none_takes_no_typing_mistakes(write, tmp_path):
     assert read_records(write("path,label\na.mp4,None\n"), label_names=names).records[0].labels == (0,)
 
 
-def test_a_label_map_with_the_line_ends_of_old_macs(tmp_path):
-    (tmp_path / "names.txt").write_bytes(b"walk\rrun\r")
-    assert read_label_map(tmp_path / "names.txt") == ("walk", "run")
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_label_map_with_the_line_ends_of_any_system(tmp_path, end):
+    """U+2028 ends no line."""
+    (tmp_path / "names.txt").write_bytes(f"walk{end}run\u2028fast{end}".encode())
+    assert read_label_map(tmp_path / "names.txt") == ("walk", "run\u2028fast")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_with_the_line_ends_of_any_system(tmp_path, end):
+    (tmp_path / "list.txt").write_bytes(f"a.mp4 1{end}b.mp4 0{end}".encode())
+    found = read_records(tmp_path / "list.txt")
+    assert [(os.path.basename(record.path), record.labels) for record in found.records] == [
+        ("a.mp4", (1,)),
+        ("b.mp4", (0,)),
+    ]
 
 
 def test_a_list_with_the_line_ends_of_old_macs(tmp_path):
@@ -217,18 +229,30 @@ def test_a_list_with_the_line_ends_of_old_macs(tmp_path):
     ]
 
 
-def test_a_header_with_an_open_quote_is_refused(write):
-    with pytest.raises(InputError, match=r"list\.csv"):
-        read_records(write('path,"label\n' + "a.mp4,walk\n" * 20_000))
+@pytest.mark.parametrize("before", ["", "\n , \n"])
+def test_a_header_with_an_open_quote_is_refused(write, before):
+    source = write(before + 'path,"label\n' + "a.mp4,walk\n" * 20_000)
+    line = 1 + before.count("\n")
+    assert refusal(source) == f"{source}, line {line}: field larger than field limit (131072); correct the line"
+
+
+def test_the_order_of_lists_does_not_say_what_a_label_is(write, tmp_path):
+    (tmp_path / "train" / "nan").mkdir(parents=True)
+    (tmp_path / "train" / "nan" / "a.mp4").touch()
+    folder, other = str(tmp_path / "train"), write("path,label,split\nb.mp4,walk,train\nc.mp4,None,train\n")
+    for lists in ([folder, other], [other, folder]):
+        found = read_data_set(lists, "", "")
+        assert found.names == ("nan", "walk")
+        assert sorted(found.label_of(row, ";") for row in found.rows) == ["", "nan", "walk"]
 
 
 def test_names_without_videos():
     assert empty_classes_note({0, 2}, ("run", "jump", "walk"), "rows") == (
-        "class 'jump' has no rows; add some, or remove them from the label map or the rows that name them"
+        "class 'jump' has no rows; add some, or remove this class from the label map or the rows that name it"
     )
     assert empty_classes_note({1}, ("run", "jump", "walk"), "rows") == (
-        "2 of 3 classes have no rows: 'run', 'walk'; add some, or remove them from the label map or the rows that name "
-        "them"
+        "2 of 3 classes have no rows: 'run', 'walk'; add some, or remove these classes from the label map or the rows "
+        "that name them"
     )
 
 

@@ -199,6 +199,8 @@ def test_list_label_map_config_and_command(tmp_path):
     }
     found = splits(read(videos, val_share=0.2, seed=0).rows)
     assert records == {f"{videos}/{path}": (split, (int(path[0] == "d"),)) for path, split in found.items()}
+    comment = "Written by video-rs list folder; what is\n# not here comes from _BASE_.\n"
+    assert comment in (out / "config.yaml").read_text()
     config, base = load_config(out / "config.yaml").flat(), load_config("small_scratch").flat()
     assert {key: value for key, value in config.items() if value != base[key]} == {
         "OUTPUT_DIR": "runs/my out",

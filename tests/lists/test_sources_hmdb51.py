@@ -4,6 +4,7 @@ import pytest
 
 from helpers.source_trees import accepted, refused, snapshot, touch, write
 from video_rs.lists.records import VideoRecord, read_records
+from video_rs.lists.sources.hmdb51 import read_lists
 
 HAIR = "April_09_brush_hair_u_nm_np1_ba_goo_0.avi 1 ", "#20_Rhythm! of_brush_goo_1.avi 2 ", "unused_brush_0.avi 0 "
 WAVE = "a_wave_f_cm_np1_fr_med_0.avi 2 ", "b_wave.avi 1 "
@@ -81,3 +82,11 @@ def test_no_lists(tmp_path, folder):
         f"{tmp_path / folder} has no files *_test_split3.txt; give the folder testTrainMulti_7030_splits, with files "
         "like brush_hair_test_split1.txt"
     )
+
+
+def test_a_list_with_the_line_ends_of_old_macs(tmp_path):
+    """U+2028 ends no line."""
+    path = tmp_path / "wave_test_split1.txt"
+    path.write_bytes("a\u2028b.avi 1\rc.avi 2\r".encode())
+    videos, _ = read_lists(str(tmp_path), 1)
+    assert [(video.id, video.split) for video in videos] == [("wave/a\u2028b", "train"), ("wave/c", "val")]

@@ -180,6 +180,7 @@ ROW = "yoga,a,0,10,train"
         ),
         ((HEADER, "yoga,a,0"), "line 2: split '', allowed"),
         ((HEADER, "yoga,,0,10,train"), "line 2: no youtube_id; fill it in or remove the line"),
+        (('"' + "x" * 200_000,), "train.csv, line 1: field larger than field limit (131072); correct the line"),
         ((HEADER, "x" * 200_000 + ",a,0,10,train"), "line 2: field larger than field limit"),
         (
             (HEADER, ROW, "acting in play,a,0,10,train"),

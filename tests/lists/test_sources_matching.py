@@ -80,7 +80,7 @@ def test_report_literal():
         "missing most: jump (1 of 1), walk (2 of 3), run (1 of 2,000)",
         "not used by this split: 1 listed videos",
         "left out: 1 further files of listed videos",
-        "found but not listed: 4 files (n1.mp4, n2.mp4, n3.mp4, …)",
+        "found but not listed: 4 files (n1.mp4, n2.mp4, n3.mp4, and 1 more)",
     ]
     shared = report_lines(
         match_files(

@@ -60,6 +60,7 @@ def test_tree_and_config(tmp_path):
     assert read_records(str(out / "ssv2.csv"), split="val", label_names=names).records == (
         VideoRecord(f"{videos}/41.webm", (2,), None, None, "41"),
     )
+    assert "Something-Something v2. Written by video-rs list ssv2." in (out / "ssv2.yaml").read_text()
     config, base = load_config(out / "ssv2.yaml").flat(), load_config("kinetics_rs").flat()
     assert {key: value for key, value in config.items() if value != base[key]} == {
         "OUTPUT_DIR": "runs/ssv2",
@@ -138,3 +139,10 @@ def test_a_file_that_is_not_json(tmp_path):
     path = write(labels / "train.json", "[", "oops")
     got = refused("ssv2", touch(tmp_path / "v", "5.webm"), "--labels", labels)
     assert got == f"{path}, line 2: Expecting value; download it again"
+
+
+def test_answers_with_an_open_quote(tmp_path):
+    labels = write_json(tmp_path / "labels", test=TEST)
+    path = write(labels / "test-answers.csv", "77;Opening something", '78;"' + "x" * 200_000)
+    got = refused("ssv2", touch(tmp_path / "v", "5.webm"), "--labels", labels)
+    assert got == f"{path}, line 2: field larger than field limit (131072); correct the line"

@@ -5,6 +5,7 @@ import pytest
 from helpers.source_trees import accepted, refused, snapshot, touch, write
 from video_rs.lists.label_map import read_label_map
 from video_rs.lists.records import VideoRecord, read_records
+from video_rs.lists.sources.ucf101 import read_classes
 
 CLASSES = "1 ApplyEyeMakeup", "2 HandstandPushups"
 TRAIN = "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1", "HandstandPushups/v_HandStandPushups_g08_c01.avi 2"
@@ -95,3 +96,9 @@ def test_refusals(tmp_path, changes, message):
     videos = touch(tmp_path / "v", *FILES)
     assert message in refused("ucf101", videos, "--lists", lists, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_classes_with_the_line_ends_of_old_macs(tmp_path):
+    """U+2028 ends no line."""
+    (tmp_path / "classInd.txt").write_bytes("1 Apply\u2028Eye\r2 Bowling\r".encode())
+    assert read_classes(str(tmp_path)) == ["Apply\u2028Eye", "Bowling"]

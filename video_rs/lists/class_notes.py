@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from video_rs.lists.classes import NAMED
+from video_rs.runtime.wording import first_names
 
 
 def empty_classes_note(present: Collection[int], names: Sequence[str], what: str) -> str:
@@ -26,14 +27,17 @@ def empty_classes_note(present: Collection[int], names: Sequence[str], what: str
 
     if len(absent) == 1:
         found = f"class {some[0]} has no {what}"
+        removal = "remove this class from the label map or the rows that name it"
     else:
-        found = f"{len(absent)} of {len(names)} classes have no {what}: {_first_of(some)}"
+        found = f"{len(absent)} of {len(names)} classes have no {what}: {first_names(some, NAMED)}"
+        removal = "remove these classes from the label map or the rows that name them"
     if not are_numbers:
-        return f"{found}; add some, or remove them from the label map or the rows that name them"
+        return f"{found}; add some, or {removal}"
 
     # Numbers that leave classes out are often no class ids, or count from 1.
     used = [names[index] for index in sorted(present)]
-    remedy = f"number them from 0 without gaps, or give a label map (DATA.LABEL_MAP) with the lines {_first_of(used)}"
+    lines = first_names(used, NAMED)
+    remedy = f"number them from 0 without gaps, or give a label map (DATA.LABEL_MAP) with the lines {lines}"
     if absent == [0]:
         return f"{found}; do your labels start at 1? Then {remedy}"
     return f"{found}; if these numbers are no class ids from 0 on, {remedy}"
@@ -53,11 +57,3 @@ def alike_names_notes(names: Sequence[str]) -> list[str]:
         if len(group) > 1:
             notes.append(f"class names look alike: {', '.join(map(repr, group))}")
     return notes
-
-
-def _first_of(names: Sequence[str]) -> str:
-    """Return the first names with commas between them, and a sign where there are more."""
-    text = ", ".join(names[:NAMED])
-    if len(names) > NAMED:
-        text += ", …"
-    return text

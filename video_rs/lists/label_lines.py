@@ -1,11 +1,11 @@
 """Lists of ``path label`` lines, as SlowFast and MMAction2 write them."""
 
-import io
 import os
 import re
 from collections.abc import Callable, Iterable
 
 from video_rs.lists.rows import ListRow, shortened
+from video_rs.lists.text_files import lines_of
 from video_rs.lists.video_search import is_video
 from video_rs.runtime.errors import InputError
 
@@ -29,7 +29,7 @@ def read_label_lines(text: str, root: str, source: str, require_labels: bool) ->
         InputError: a line has no label although labels are required, or looks like the row of a CSV.
     """
     rows = []
-    for number, line in enumerate(io.StringIO(text), 1):
+    for number, line in enumerate(lines_of(text), 1):
         match = LABEL_LINE.fullmatch(line)
         if match:
             path = match[1].rstrip(", \t").strip(' \t"')

@@ -1,9 +1,8 @@
 """Label maps: text files with one class name a line, whose first line names class 0."""
 
-import io
 import os
 
-from video_rs.lists.text_files import read_text
+from video_rs.lists.text_files import lines_of, read_text
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import canonical
 
@@ -20,8 +19,7 @@ def read_label_map(path: str) -> tuple[str, ...]:
 
     first_line: dict[str, int] = {}
     # Editors end a file with blank lines; between two names a blank line would be a class without a name.
-    lines = io.StringIO(text.rstrip(), newline=None)
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines_of(text.rstrip()), 1):
         name = canonical(line)
         if not name:
             raise InputError(f"{path}, line {number}: empty; write one class name a line, with no gaps")

@@ -13,7 +13,7 @@ from video_rs.lists.class_folders import read_class_folders
 from video_rs.lists.columns import HEADER_WORDS, find_columns, is_header
 from video_rs.lists.label_lines import LABEL_LINE, read_label_lines
 from video_rs.lists.rows import SPLIT_WORDS, Listing, ListRow, shortened
-from video_rs.lists.text_files import read_text
+from video_rs.lists.text_files import lines_of, read_text
 from video_rs.lists.unicode_names import UnicodeNames
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
@@ -44,12 +44,7 @@ def read_listing(source: str, root: str, require_labels: bool) -> Listing:
     root = _absolute(root or os.path.dirname(source))
 
     # An official Kinetics CSV looks like a list, but names no files.
-    first_line = text.lstrip().splitlines()[0]
-    try:
-        first_row = next(csv.reader(io.StringIO(text.lstrip(), newline=""), skipinitialspace=True))
-    except csv.Error as error:
-        raise InputError(f"{source}, line 1: {error}; correct the line") from error
-    header = [name.strip().lower() for name in first_row]
+    header = [name.strip().lower() for name in _first_row(text, source)]
     if "youtube_id" in header:
         raise InputError(
             f"{source} is an official Kinetics CSV ({','.join(header)}), which names no files; match it with "
@@ -57,11 +52,31 @@ def read_listing(source: str, root: str, require_labels: bool) -> Listing:
         )
 
     # A video may be called "path 3": a line with a label is a row.
+    first_line = next(iter(lines_of(text.lstrip()))).rstrip("\n")
     if is_header(header) and not LABEL_LINE.fullmatch(first_line):
         return _read_csv(text, root, source, require_labels)
     _refuse_unknown_header(first_line, source)
     rows = read_label_lines(text, root, source, require_labels)
     return Listing(rows, root, has_splits=False)
+
+
+def _first_row(text: str, source: str) -> list[str]:
+    """Return the cells of the first row that is not blank, read as a CSV; nothing where all cells are blank.
+
+    Raises:
+        InputError: the row cannot be read, such as one behind a quote that is never closed.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+    line = 1
+    try:
+        for cells in reader:
+            if any(map(str.strip, cells)):
+                return cells
+            line = reader.line_num + 1
+    except csv.Error as error:
+        # The reader is at the line where it gave up, which may be far behind the quote.
+        raise InputError(f"{source}, line {line}: {error}; correct the line") from error
+    return []
 
 
 def _on_this_machine(path: str) -> str:
@@ -108,10 +123,7 @@ def _refuse_unknown_header(line: str, source: str) -> None:
 def _read_csv(text: str, root: str, source: str, require_labels: bool) -> Listing:
     """Read a CSV with a header."""
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
-    try:
-        header = next(filter(any, reader))
-    except csv.Error as error:
-        raise InputError(f"{source}, line {reader.line_num}: {error}; correct the line") from error
+    header = next(filter(any, reader))
     columns = find_columns(header, source, require_labels)
     take = itemgetter(*columns.places.values())
 

@@ -1,6 +1,8 @@
 """Text files of a user: read with clear refusals, and written whole and only if they change."""
 
+import io
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from video_rs.lists.unicode_names import UnicodeNames
@@ -44,6 +46,15 @@ def read_text(path: str, what: str, how_to: str) -> str:
         raise InputError(f"{what} {path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     except OSError as error:
         raise InputError(f"{what} {path} cannot be read ({error.strerror}); {how_to}") from error
+
+
+def lines_of(text: str) -> Iterable[str]:
+    """Return the lines of a text, with the line ends of any system: Unix, Windows or old Macs (a lone CR).
+
+    Each line ends with a line feed, but maybe the last one. ``str.splitlines`` also splits at characters that a name
+    may hold, such as U+2028.
+    """
+    return io.StringIO(text, newline=None)
 
 
 def write_text(path: Path, text: str) -> bool:

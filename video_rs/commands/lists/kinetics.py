@@ -7,7 +7,7 @@ it again brings both up to date.
 import argparse
 
 from video_rs.commands.lists.arguments import LIST_CODES, add_missing, print_report
-from video_rs.lists.sources.options import KineticsOptions
+from video_rs.lists.sources.options import KINETICS_VERSIONS, KineticsOptions
 
 EXAMPLES = (
     "/videos --classes 400 --csv train.csv validate.csv",
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "videos", metavar="VIDEOS", help="folder of the videos, with or without folders of splits and classes"
     )
-    parser.add_argument("--classes", type=int, choices=(400, 600, 700), required=True, help="which Kinetics")
+    parser.add_argument("--classes", type=int, choices=KINETICS_VERSIONS, required=True, help="which Kinetics")
     parser.add_argument(
         "--csv", nargs="+", required=True, metavar="FILE", help="the official CSVs of all splits to list"
     )

@@ -22,8 +22,8 @@ _DIRECTIONS = {
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _PURPOSES = {"train": "for train", "val": "to validate on", "test": "for test"}
 _COMMENT = """\
-A small network from scratch on the videos of {videos}. Written by datasets/folder.py; what is not
-here comes from _BASE_.
+A small network from scratch on the videos of {videos}. Written by video-rs list folder; what is
+not here comes from _BASE_.
 
 Command:   video-rs train --cfg {config}
 Hardware:  a laptop's CPU.

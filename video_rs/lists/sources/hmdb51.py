@@ -8,7 +8,7 @@ from video_rs.lists.sources.official import OfficialList, class_count_note, writ
 from video_rs.lists.sources.options import SplitOptions
 from video_rs.lists.sources.output import train_command
 from video_rs.lists.sources.video_index import stem_of
-from video_rs.lists.text_files import read_text
+from video_rs.lists.text_files import lines_of, read_text
 from video_rs.runtime.errors import InputError
 
 _SPLIT_OF_CODE = {"1": "train", "2": "val", "0": ""}
@@ -54,7 +54,7 @@ def _read_list(path: Path, label: str) -> list[ListedVideo]:
     """Return the videos of one class."""
     text = read_text(str(path), "HMDB51 list", _HOW_TO)
     videos = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if not line.strip():
             continue
 

@@ -16,7 +16,6 @@ from video_rs.lists.text_files import read_text
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import nearest
 
-VERSIONS = (400, 600, 700)
 _COLUMNS = ("youtube_id", "time_start", "time_end", "split")
 _HOW_TO = "give an official CSV (label,youtube_id,time_start,time_end,split)"
 

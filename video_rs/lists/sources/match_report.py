@@ -1,10 +1,10 @@
 """How much of an official list was found, in lines for people."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 from video_rs.lists.rows import SPLITS
 from video_rs.lists.sources.matching import MatchedList
+from video_rs.runtime.wording import first_names
 
 # How many classes and files a line names.
 _CLASSES_NAMED = 5
@@ -31,7 +31,8 @@ def report_lines(matched: MatchedList) -> list[str]:
         lines.append(f"left out: {matched.copies:,} further files of listed videos")
     if matched.unlisted:
         files = "file" if len(matched.unlisted) == 1 else "files"
-        lines.append(f"found but not listed: {len(matched.unlisted):,} {files} ({_first_of(matched.unlisted)})")
+        examples = first_names(matched.unlisted, _FILES_NAMED)
+        lines.append(f"found but not listed: {len(matched.unlisted):,} {files} ({examples})")
     return lines
 
 
@@ -57,11 +58,3 @@ def _incomplete_classes(matched: MatchedList) -> list[str]:
 
     named = [f"{label} ({missing[label]:,} of {total[label]:,})" for label in worst[:_CLASSES_NAMED]]
     return ["missing most: " + ", ".join(named)]
-
-
-def _first_of(paths: Sequence[str]) -> str:
-    """Return the first paths with commas between them, and a sign where there are more."""
-    text = ", ".join(paths[:_FILES_NAMED])
-    if len(paths) > _FILES_NAMED:
-        text += ", …"
-    return text

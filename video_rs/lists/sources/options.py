@@ -45,6 +45,10 @@ class SplitOptions:
     missing: str = ""
 
 
+KINETICS_VERSIONS = (400, 600, 700)
+"""How many classes the Kinetics data sets have, which is how they are told apart."""
+
+
 @dataclass(frozen=True)
 class KineticsOptions:
     """Options of :func:`video_rs.lists.sources.kinetics.make_list`.

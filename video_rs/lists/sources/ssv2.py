@@ -19,7 +19,7 @@ from video_rs.runtime.wording import nearest
 _PREFIX = "something-something-v2-"  # of the first release's files
 _HOW_TO = "give the folder of the labels, with labels.json, train.json and validation.json"
 _COMMENT = """\
-R3D-RS-50 on Something-Something v2. Written by datasets/ssv2.py.
+R3D-RS-50 on Something-Something v2. Written by video-rs list ssv2.
 
 Command:   video-rs train --cfg {path}
 Hardware:  as kinetics_rs.yaml: its batch of 1024 clips wants about 32 large GPUs, or TRAIN.ACCUMULATION_STEPS. With a

@@ -9,7 +9,7 @@ from video_rs.lists.sources.official import OfficialList, class_count_note, writ
 from video_rs.lists.sources.options import SplitOptions
 from video_rs.lists.sources.output import train_command
 from video_rs.lists.sources.video_index import stem_of
-from video_rs.lists.text_files import read_text
+from video_rs.lists.text_files import lines_of, read_text
 from video_rs.runtime.errors import InputError
 
 _HOW_TO = "give the folder ucfTrainTestlist, with classInd.txt, trainlist01.txt and testlist01.txt"
@@ -85,6 +85,6 @@ def _video(line: str, where: str, split: str, names: list[str]) -> ListedVideo:
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
     """Give the place and the text of each line that is not blank."""
     text = read_text(str(path), "UCF101 list", _HOW_TO)
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if line.strip():
             yield f"{path}, line {number}", line.strip()
