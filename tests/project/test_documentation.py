@@ -5,6 +5,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from helpers.runs import TINY
 from helpers.tools import ROOT
 from video_rs.commands.main import run_named
 from video_rs.config import OPTIONS
+from video_rs.runtime import cli
 
 REASONS = {
     "installs",
@@ -149,3 +151,10 @@ def test_code_that_the_pages_name_is_there():
         ):
             if "NAME" not in name:
                 assert (ROOT / name).exists(), f"{path}: {name}"
+
+
+def test_every_exit_code_is_explained():
+    text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    codes = re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
+    known = {0, 128 + signal.SIGINT, cli.FAILED, cli.REFUSED, cli.OUTPUT_CLOSED, cli.TERMINATED}
+    assert sorted(map(int, codes)) == sorted(known)

@@ -1,6 +1,7 @@
 """Which room may import which: the arrows of docs/design.md, read from the source. There are no circles."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,17 @@ def test_no_modules_import_each_other_in_a_circle():
         left = {name: imported for name, imported in left.items() if name not in lowest}
     circle = {name: sorted(imported & set(left)) for name, imported in left.items()}
     assert circle == {}
+
+
+def test_the_readme_names_the_same_rooms():
+    everything = set(MAY_IMPORT)
+    stated = {}
+    for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines():
+        row = re.fullmatch(r"\| `(\w+)/` \|.*\|([^|]*)\|", line)
+        if row is None or row[1] not in MAY_IMPORT:
+            continue
+        named = set(re.findall(r"`(\w+)`", row[2]))
+        if row[2].strip().startswith("all rooms"):
+            named = everything - named - {row[1], "runtime"}
+        stated[row[1]] = named
+    assert stated == {room: below - {room, "runtime"} for room, below in MAY_IMPORT.items()}

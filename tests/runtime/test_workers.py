@@ -255,7 +255,7 @@ def test_arrays_and_tensors_travel_whole():
     assert got["empty"].shape == (0, 3)
     assert got["text"] == "ä"
     got["tensor"] += 1  # it is ours, and can be written to
-    with pytest.raises(EOFError, match="a result ends before its end"):
+    with pytest.raises(EOFError, match="the file ends within a result"):
         file.read(7, [1])
     file.close()
 

@@ -1,1 +1,1 @@
-"""From list files to batches of clips: records, decoding, sampling, transforms, dataset, loader."""
+"""From the records of a list to batches of clips: sampling, transforms, data set, order, loader, mixing."""

@@ -100,7 +100,7 @@ class ResultFile:
         while part:
             count = transfer(self._descriptor, part[:_LARGEST_CALL], offset)
             if not count:
-                raise EOFError("a result ends before its end")
+                raise EOFError("the file ends within a result")
             part = part[count:]
             offset += count
 

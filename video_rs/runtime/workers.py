@@ -167,17 +167,17 @@ class _Workers:
 
     def _is_done(self, task: _Task) -> bool:
         """Wait until a task is done or lost; return False where the pool breaks before."""
-        was_overdue = False
+        was_gone = False
         while not wait([task.future], timeout=_LOOK).done:
             if not self._pool.active:
                 return False
 
             # Pebble overlooks some deaths, such as those with exit code 0; the task would wait for its time limit.
             # Twice in a row, because a result may be on its way when its worker is gone.
-            is_overdue = self._lost_its_worker(task)
-            if is_overdue and was_overdue:
+            is_gone = self._worker_is_gone(task)
+            if is_gone and was_gone:
                 task.fail(ProcessExpired("overlooked"))
-            was_overdue = is_overdue
+            was_gone = is_gone
 
         return not task.is_unfinished()
 
@@ -206,7 +206,7 @@ class _Workers:
 
         unfinished = [task for task in window if task.is_unfinished()]
         for task in unfinished:
-            if self._lost_its_worker(task):
+            if self._worker_is_gone(task):
                 task.fail(ProcessExpired("noticed late"))
 
         self._end_pool()
@@ -216,7 +216,7 @@ class _Workers:
                 self._results.clear(task.place)
                 self.schedule(task)
 
-    def _lost_its_worker(self, task: _Task) -> bool:
+    def _worker_is_gone(self, task: _Task) -> bool:
         """Return whether the worker that has begun a task is gone."""
         owner = self._results.owner(task.place)
         return owner != 0 and not psutil.pid_exists(owner)

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_videos(parser)
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 16, 32], help="of a clip (default: %(default)s)")
-    add_measuring(parser, peers="pytorchvideo's data set, and decoding alone")
+    add_measuring(parser, peers="pytorchvideo's data set")
     parser.add_argument(
         "--prepared",
         type=Path,

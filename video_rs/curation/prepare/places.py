@@ -61,7 +61,7 @@ def place_of(path: str, root: str) -> str:
 def is_up_to_date(path: str, target: str) -> bool:
     """Return whether the copy is there and made of its source as it is now.
 
-    A source that is gone, and a URL, count as they were when the copy was made.
+    A source that is gone, or is a URL, is taken as unchanged.
     """
     try:
         copy = os.stat(target)

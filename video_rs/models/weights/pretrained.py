@@ -49,8 +49,8 @@ def load_pretrained(
         label_names: of the module's classes; the classifier of a checkpoint that names its own is taken over by name.
 
     Returns:
-        What has been loaded, as it was found, and what became of the classifier, in words; "" where it is as it was, or
-        where that has been logged.
+        The weights that were found, before inflation and without any renaming, and a sentence on what became of the
+        classifier; "" where nothing did, or where a warning has said what.
 
     Raises:
         InputError: the weights cannot be had or read, or they do not fit.
