@@ -1,6 +1,7 @@
 """The additive study on finished runs written by hand: differences, intervals, words, files."""
 
 import csv
+import dataclasses
 import math
 import re
 
@@ -10,10 +11,11 @@ import pytest
 from helpers.studies import finish
 from video_rs.reports.text_table import text_table
 from video_rs.runtime.errors import InputError
-from video_rs.studies.additive import Ladder, Seeds, additive_study, read_table, verdict
-from video_rs.studies.additive_report import HEADS, cells, write_report
-from video_rs.studies.intervals import bootstrap_interval, mean_interval
+from video_rs.studies.additive import STEPS, Ladder, Seeds, additive_study, read_table, verdict
+from video_rs.studies.additive_report import HEADS, cells, notes, write_report
+from video_rs.studies.intervals import Interval, bootstrap_interval, mean_interval
 from video_rs.studies.results import SMALLEST, read_result
+from video_rs.studies.study import open_study
 from video_rs.studies.study_lists import StudyLists
 
 LABELS = ["dark", "dark", "light", "light"]
@@ -67,7 +69,23 @@ def finished(study):
 def test_the_ends_have_more_seeds(study):
     counts = {row: sum(run.row == row for run in study.runs) for row in ROWS}
     assert counts == {"00_r3d50": 3, "01_dropout": 2, "02_label_smoothing": 3}
-    assert study.settings == {"ladder": "small", "rows": list(ROWS)}
+    assert study.settings == {"ladder": "small", "rows": list(STEPS)}
+
+
+def test_rows_are_in_the_order_of_the_ladder_however_they_are_typed(tmp_path):
+    ladder = Ladder("small", (ROWS[1], ROWS[2], ROWS[0], ROWS[1]))
+    study = additive_study(tmp_path, ladder, Seeds(1, 2), 1)
+    assert study.rows() == list(ROWS)
+    # The first and the last of the ladder have the seeds of the ends.
+    assert [run.name for run in study.runs[3:]] == [f"{ROWS[0]}-seed1", f"{ROWS[2]}-seed1"]
+
+
+def test_another_ladder_in_the_folder_is_refused(study, tmp_path):
+    (tmp_path / "ladder").mkdir()
+    (tmp_path / "ladder" / "a.yaml").write_text("MODEL:\n  ARCH: r3d_rs_tiny\n")
+    other = additive_study(study.folder, Ladder(str(tmp_path / "ladder")), Seeds(1, 1), 1)
+    with pytest.raises(InputError, match=rf"holds another study: its --ladder is small, not {tmp_path}/ladder; give"):
+        open_study(other)
 
 
 def test_a_result_has_the_loss_of_each_video(finished):
@@ -135,18 +153,90 @@ def test_rows_without_finished_runs_are_left_out_and_the_next_is_compared_with_w
     ]
 
 
-def test_the_verdict_says_what_could_be_seen_first(finished):
-    table = read_table(finished)
+def with_top1(study, right):
+    """Finish seeds 0 and 1 of rows; ``right`` is row -> how many of the four videos each seed has right."""
+    for row, counts in right.items():
+        for seed, count in enumerate(counts):
+            finish(study, f"{row}-seed{seed}", LABELS, sure(*(0.9 if i < count else 0.2 for i in range(4))))
+    return read_table(study)
+
+
+def test_a_step_that_is_the_same_with_every_seed_has_no_interval(study):
+    """Two seeds and one difference: they show no spread, and Student's interval of nothing is not zero."""
+    table = with_top1(study, {ROWS[0]: (1, 2), ROWS[1]: (2, 3)})
+    step = table.rows[1].step
+    assert (step.mean, step.has_width, step.excludes_zero) == (0.25, False, False)
+    assert cells(table.rows[1])[5] == "+25.0 (every seed)"
     sentences = verdict(table)
-    points = 100 * table.detectable
+    assert sentences[0] == (
+        "Each step of top-1 is the same with every seed: that shows no spread, without which no interval can be given; "
+        "the test is too small, or the training too short. It tests 4 videos of 3 groups."
+    )
+    assert sentences[1].endswith("Better with: none. Worse with: none.")
+    assert sentences[2].startswith("By the cross-entropy, ")
+    # Differences of rounded numbers are the same, too: 0.75 - 0.5 and 1 - 0.75 are; a tenth would not be.
+    assert not Interval(0.1, 0.1 - 1e-17, 0.1 + 1e-17).excludes_zero
+
+
+def test_the_whole_may_be_the_same_with_every_seed(study):
+    table = with_top1(study, {ROWS[0]: (1, 1), ROWS[1]: (2, 3), ROWS[2]: (3, 3)})
+    assert verdict(table)[-1].startswith(
+        "From the first row to the last: top-1 +50.0 points (the same with every seed); cross-entropy -"
+    )
+
+
+def test_a_difference_that_there_cannot_be_is_not_one_that_the_study_finds(study):
+    sentences = verdict(with_top1(study, {ROWS[0]: (0, 4), ROWS[1]: (4, 0)}))
+    assert re.match(
+        r"From one row to the next, a true difference would have to be of \d{4}\.\d points of top-1 to be found in "
+        r"four of five cases, and there is none so large: by top-1, this study cannot tell rows apart\. Give it more "
+        r"--seeds\. It tests 4 videos of 3 groups\.$",
+        sentences[0],
+    )
+
+
+def test_where_rows_are_left_out_a_step_is_several(study):
+    """Row 9 after row 0 is the whole recipe, and not the last step of it."""
+    lists = {key: study.runs[0].keys[key] for key in ("DATA.TRAIN_LIST", "DATA.VAL_LIST")}
+    ladder = Ladder("small", ("00_r3d50", "09_resnet_d"), lists)
+    ends = additive_study(study.folder.with_name("ends"), ladder, Seeds(2, 2), 1)
+    for row, values in (("00_r3d50", (0.4, 0.4, 0.41, 0.42)), ("09_resnet_d", (0.9, 0.9, 0.91, 0.9))):
+        for seed in (0, 1):
+            finish(ends, f"{row}-seed{seed}", LABELS, sure(*(value - 0.01 * seed for value in values)))
+    table = read_table(ends)
+    assert [row.title for row in table.rows] == ["3D ResNet-50", "+ ResNet-D stem, and 8 steps before it"]
+    assert "Better with: ResNet-D stem, and 8 steps before it. Worse with: none." in verdict(table)[2]
+    # A study that starts further up has no step there.
+    late = additive_study(study.folder.with_name("late"), Ladder("small", ROWS[1:], lists), Seeds(1, 1), 1)
+    for row in ROWS[1:]:
+        finish(late, f"{row}-seed0", LABELS, sure(0.6, 0.6, 0.6, 0.6))
+    assert [row.title for row in read_table(late).rows] == ["+ dropout before the classifier", "+ label smoothing"]
+
+
+def test_the_notes_count_the_steps(finished):
+    table = read_table(finished)
+    # 1 - 0.95^2.
+    assert notes(table)[-1] == (
+        "The intervals are of one comparison each: of 2 steps without any effect, at least one shows one in about 10 "
+        "of 100 studies."
+    )
+    assert not any("one comparison each" in note for note in notes(dataclasses.replace(table, rows=table.rows[:2])))
+
+
+def test_the_verdict_says_what_could_be_seen_first(finished):
+    table = dataclasses.replace(read_table(finished), detectable=0.234)
+    sentences = verdict(table)
+    points = 23.4
     assert sentences[0] == (
         f"From one row to the next, this study finds a true difference of {points:.1f} points of top-1 in four of five "
         "cases; smaller ones it mostly misses. It tests 4 videos of 3 groups."
     )
     assert sentences[1] == (
-        "By top-1, the intervals of these steps are clear of zero: better with none; worse with none."
+        "By top-1, the intervals of these steps are clear of zero. Better with: none. Worse with: none."
     )
-    assert sentences[2].startswith("By the cross-entropy, the intervals of these steps are clear of zero: better with ")
+    assert sentences[2].startswith(
+        "By the cross-entropy, the intervals of these steps are clear of zero. Better with: "
+    )
     assert re.fullmatch(
         r"From the first row to the last: top-1 \+\d+\.\d points \([+-]\d+\.\d to \+\d+\.\d\); "
         r"cross-entropy -\d\.\d{3} nats \(-\d\.\d{3} to [+-]\d\.\d{3}\)\.",

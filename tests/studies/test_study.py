@@ -8,7 +8,7 @@ import pytest
 from helpers.runs import tiny_run
 from video_rs.config import load_config
 from video_rs.runtime.errors import InputError
-from video_rs.studies.study import Study, StudyRun, common_seeds, keys_of, load_study, open_study, with_seeds
+from video_rs.studies.study import Study, StudyRun, keys_of, load_study, open_study, with_seeds
 
 
 @pytest.fixture
@@ -20,7 +20,6 @@ def study(tmp_path):
 def test_the_first_seed_of_all_rows_comes_before_the_second(study):
     assert [run.name for run in study.runs] == ["small-seed0", "wide-seed0", "small-seed1"]
     assert study.rows() == ["small", "wide"]
-    assert common_seeds(study.runs, "small", "wide") == [0]
 
 
 def test_a_study_is_what_its_file_says(study):

@@ -9,7 +9,7 @@ import numpy as np
 
 from video_rs.config import Config, find_config, load_config
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.wording import nearest
+from video_rs.runtime.wording import nearest, pluralize
 from video_rs.studies.intervals import Interval, bootstrap_interval, detectable_difference, mean_interval
 from video_rs.studies.results import RunResult, read_result
 from video_rs.studies.study import Study, keys_of, with_seeds
@@ -90,10 +90,15 @@ def additive_study(folder: str | Path, ladder: Ladder, seeds: Seeds, threads: in
         InputError: an unknown ladder, row or key.
     """
     configs = row_configs(ladder)
-    chosen = {name: keys_of(configs[known_row(name, configs)]) for name in ladder.rows or configs}
-    counts = dict.fromkeys(chosen, seeds.all_rows)
-    counts.update(dict.fromkeys([*chosen][:1] + [*chosen][-1:], seeds.ends))
-    settings = {"ladder": ladder.name, "rows": list(chosen)}
+    asked = {known_row(name, configs) for name in ladder.rows or configs}
+    # In the order of the ladder, however they were typed.
+    chosen = {name: keys_of(config) for name, config in configs.items() if name in asked}
+
+    names = list(chosen)
+    counts = dict.fromkeys(names, seeds.all_rows)
+    counts.update({names[0]: seeds.ends, names[-1]: seeds.ends})
+    # Those of the whole ladder: the report says where some are left out.
+    settings = {"ladder": ladder.name, "rows": list(configs)}
     return Study(Path(folder), "additive", settings, threads, with_seeds(chosen, counts))
 
 
@@ -133,7 +138,7 @@ class TableRow:
 
     Attributes:
         name: of the row.
-        title: what it adds.
+        title: what it adds to the row before, which are several steps where the study leaves out rows between them.
         published: of a row of the paper, its step; None for a row of one's own ladder.
         top1: of each seed, in [0, 1], by seed.
         log_loss: mean cross-entropy of each seed, in nats.
@@ -187,7 +192,7 @@ class AdditiveTable:
 def read_table(study: Study) -> AdditiveTable:
     """Read the finished runs of a study, and compare each row with the one before."""
     lists = StudyLists(study)
-    results: dict[str, dict[int, RunResult]] = {row: {} for row in sorted(study.rows())}
+    results: dict[str, dict[int, RunResult]] = {row: {} for row in study.rows()}
     groups: list[str] = []
     for run in study.runs:
         if study.is_finished(run):
@@ -196,29 +201,47 @@ def read_table(study: Study) -> AdditiveTable:
 
     rows = []
     before: Mapping[int, RunResult] = {}
-    for name, by_seed in results.items():
+    left_out = 0
+    ends = []
+    for name in study.settings["rows"]:
+        if name not in results:
+            left_out += 1
+            continue
+        by_seed = results[name]
         if by_seed:
-            rows.append(_table_row(name, by_seed, before, groups))
+            title = _title(name, left_out if ends else 0)
+            rows.append(_table_row(name, title, by_seed, before, groups))
         # Where nothing of a row is finished, the next one has nothing to be compared with.
         before = by_seed
+        left_out = 0
+        ends.append(by_seed)
 
-    ends = list(results.values())
     whole, _, whole_loss = _compared(ends[0], ends[-1], groups)
     detectable = detectable_difference([row.step_by_seed for row in rows])
     return AdditiveTable(tuple(rows), whole, whole_loss, detectable, len(groups), len(set(groups)))
 
 
+def _title(name: str, left_out: int) -> str:
+    """Return what a row adds to the row before in the study, between which so many rows of the ladder are left out."""
+    title = STEPS[name].title if name in STEPS else name
+    if left_out:
+        return f"{title}, and {pluralize(left_out, 'step')} before it"
+    return title
+
+
 def _table_row(
-    name: str, by_seed: Mapping[int, RunResult], before: Mapping[int, RunResult], groups: Sequence[str]
+    name: str,
+    title: str,
+    by_seed: Mapping[int, RunResult],
+    before: Mapping[int, RunResult],
+    groups: Sequence[str],
 ) -> TableRow:
     """Return a row with what it adds to the row before."""
-    published = STEPS.get(name)
-    title = published.title if published else name
     step, step_by_seed, loss_step = _compared(before, by_seed, groups)
     return TableRow(
         name,
         title,
-        published,
+        STEPS.get(name),
         top1={seed: result.top1 for seed, result in sorted(by_seed.items())},
         log_loss={seed: result.log_loss for seed, result in sorted(by_seed.items())},
         step=step,
@@ -243,22 +266,15 @@ def verdict(table: AdditiveTable) -> list[str]:
     """Return what the study says, in sentences: what it could have seen, and what it has seen."""
     if table.detectable is None:
         return ["No row has two seeds that the row before has, too: there is nothing to say about single steps yet."]
-    if table.detectable == 0:
-        return [
-            "All seeds of a row have the same top-1: the test is too small, or the training too short, to say a thing."
-        ]
-    sentences = [
-        f"From one row to the next, this study finds a true difference of {100 * table.detectable:.1f} points of top-1 "
-        "in four of five cases; smaller ones it mostly misses. "
-        f"It tests {table.videos} videos of {table.groups} groups."
-    ]
+    tested = f"It tests {pluralize(table.videos, 'video')} of {pluralize(table.groups, 'group')}."
+    sentences = [f"{_detectable(table.detectable)} {tested}"]
 
     for what, attribute, better in (("top-1", "step", 1), ("the cross-entropy", "loss_step", -1)):
         found = [(row, getattr(row, attribute)) for row in table.rows]
         helped = [row.title for row, step in found if step and step.excludes_zero and step.mean * better > 0]
         hurt = [row.title for row, step in found if step and step.excludes_zero and step.mean * better < 0]
         sentences.append(
-            f"By {what}, the intervals of these steps are clear of zero: better with {_listed(helped)}; worse with "
+            f"By {what}, the intervals of these steps are clear of zero. Better with: {_listed(helped)}. Worse with: "
             f"{_listed(hurt)}."
         )
 
@@ -269,12 +285,33 @@ def verdict(table: AdditiveTable) -> list[str]:
     return sentences
 
 
+def _detectable(difference: float) -> str:
+    """Return in words what the study could have seen of top-1."""
+    if difference == 0:
+        return (
+            "Each step of top-1 is the same with every seed: that shows no spread, without which no interval can be "
+            "given; the test is too small, or the training too short."
+        )
+    points = f"{100 * difference:.1f} points of top-1"
+    if difference > 1:
+        return (
+            f"From one row to the next, a true difference would have to be of {points} to be found in four of five "
+            "cases, and there is none so large: by top-1, this study cannot tell rows apart. Give it more --seeds."
+        )
+    return (
+        f"From one row to the next, this study finds a true difference of {points} in four of five cases; smaller ones "
+        "it mostly misses."
+    )
+
+
 def _listed(titles: Sequence[str]) -> str:
-    return ", ".join(title.removeprefix("+ ") for title in titles) or "none"
+    return "; ".join(title.removeprefix("+ ") for title in titles) or "none"
 
 
 def _points(interval: Interval) -> str:
     """Return a difference of top-1 in words."""
+    if not interval.has_width:
+        return f"{100 * interval.mean:+.1f} points (the same with every seed)"
     return f"{100 * interval.mean:+.1f} points ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
 
 

@@ -9,7 +9,7 @@ from video_rs.reports.text_table import text_table
 from video_rs.runtime.atomic import replace_bytes, write_csv
 from video_rs.runtime.wording import pluralize
 from video_rs.studies.additive import AdditiveTable, TableRow, read_table, verdict
-from video_rs.studies.intervals import Interval
+from video_rs.studies.intervals import DRAWS, LEVEL, Interval
 from video_rs.studies.study import Study
 
 COLUMNS = (
@@ -34,14 +34,12 @@ CAPTION = (
     "Bars are means, dots are seeds; hatched are numbers from memory, not read off the paper. The axes start where "
     "differences can be seen."
 )
-NOTES = (
+_NOTES = (
     "* from memory, not read off the paper.",
     "Spread: the standard deviation over seeds. Step: the difference to the row before, seed by seed, with Student's "
-    "interval of 95 %.",
-    "Step of the log-loss: over all test videos; its interval of 95 % draws seeds and groups of videos again "
-    "(10,000 times). Less is better.",
-    "The intervals are of one comparison each: of nine steps without any effect, at least one shows one in every third "
-    "study.",
+    f"interval of {100 * LEVEL:.0f} %; every seed: all of them have this difference, and show no spread.",
+    f"Step of the log-loss: over all test videos; its interval of {100 * LEVEL:.0f} % draws seeds and groups of videos "
+    f"again ({DRAWS:,} times), widened for few seeds. Less is better.",
 )
 
 
@@ -67,7 +65,7 @@ def write_report(study: Study, failed: Mapping[str, str]) -> list[str]:
                 CAPTION,
             )
         ],
-        tables=[Table("Rows", HEADS, [cells(row) for row in table.rows], NOTES)],
+        tables=[Table("Rows", HEADS, [cells(row) for row in table.rows], notes(table))],
     )
     write_study_page(study.folder / "report.html", page)
     printed = text_table(HEADS, [cells(row) for row in table.rows])
@@ -89,6 +87,19 @@ def cells(row: TableRow) -> list[str]:
     ]
 
 
+def notes(table: AdditiveTable) -> list[str]:
+    """Return what to know of the table."""
+    steps = sum(row.step is not None for row in table.rows)
+    if steps < 2:
+        return list(_NOTES)
+    chance = 1 - LEVEL**steps
+    several = (
+        f"The intervals are of one comparison each: of {steps} steps without any effect, at least one shows one in "
+        f"about {100 * chance:.0f} of 100 studies."
+    )
+    return [*_NOTES, several]
+
+
 def _bar(row: TableRow) -> Bar:
     values = [100 * value for value in row.top1.values()]
     if row.published is None:
@@ -107,6 +118,8 @@ def _published(row: TableRow) -> str:
 def _with_interval(interval: Interval | None, factor: float, digits: int) -> str:
     if interval is None:
         return ""
+    if not interval.has_width:
+        return f"{factor * interval.mean:+.{digits}f} (every seed)"
     mean, low, high = (f"{factor * value:+.{digits}f}" for value in interval)
     return f"{mean} ({low} to {high})"
 

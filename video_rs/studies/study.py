@@ -10,10 +10,9 @@
 Any number of processes may work on one study: what is finished is read from the folders of the runs.
 """
 
-import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,8 @@ from video_rs.runtime.wording import nearest
 FORMAT = 1
 # What a study itself sets in each run.
 OWN_KEYS = ("OUTPUT_DIR", "RNG_SEED")
+# Settings by which a study is another one; others may change from one command to the next.
+FIXED_SETTINGS = ("ladder",)
 DEFAULTS = {option.key: option.default for option in OPTIONS}
 
 
@@ -185,10 +186,14 @@ def _differences(known: Study, wanted: Study) -> Iterator[str]:
         yield f"its kind is {known.kind}, not {wanted.kind}"
     if known.threads != wanted.threads:
         yield f"its runs have --threads {known.threads}, not {wanted.threads}"
+    for name in FIXED_SETTINGS:
+        before, now = known.settings.get(name), wanted.settings.get(name)
+        if before != now:
+            yield f"its --{name} is {before}, not {now}"
+    known_runs = {run.name: run for run in known.runs}
     for run in wanted.runs:
-        with contextlib.suppress(InputError):
-            before = known.run(run.name)
-            yield from _changed_keys(run.name, before.keys, run.keys)
+        if run.name in known_runs:
+            yield from _changed_keys(run.name, known_runs[run.name].keys, run.keys)
 
 
 def _changed_keys(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -210,8 +215,3 @@ def with_seeds(rows: Mapping[str, Mapping[str, Any]], seeds: Mapping[str, int]) 
     for seed in range(max(seeds.values(), default=0)):
         runs += [StudyRun(row, seed, keys) for row, keys in rows.items() if seed < seeds[row]]
     return tuple(runs)
-
-
-def common_seeds(runs: Sequence[StudyRun], row: str, other: str) -> list[int]:
-    """Return the seeds that two rows have both."""
-    return sorted({run.seed for run in runs if run.row == row} & {run.seed for run in runs if run.row == other})
