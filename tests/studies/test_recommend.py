@@ -70,15 +70,41 @@ def test_short_training_takes_width():
 def test_between_it_depends_and_depth_is_taken():
     found = recommend(200, 100, IMAGENET)
     assert (found.strategy, found.model) == ("depth", "r3d_rs_101")
-    assert "at about 100 epochs it depends which scales better" in found.reasons[0]
+    assert found.reasons[0] == (
+        "100 epochs: at about 100 epochs it depends which scales better (Bello et al. 2021). Our own extension: then "
+        "depth is taken, as R3D-RS did in long training."
+    )
+    assert found.extensions == ("depth is taken, as R3D-RS did in long training",)
+
+
+@pytest.mark.parametrize(("epochs", "nearest"), [(4, 10), (31, 10), (32, 100), (187, 100), (188, 350), (1000, 350)])
+def test_between_the_lengths_that_were_tried_the_nearest_counts_which_is_marked_as_our_own(epochs, nearest):
+    """The middle of 10 and 100 is 31.6 by ratio, that of 100 and 350 is 187.1."""
+    own = f"{epochs} epochs count as {nearest}, the nearest by ratio of the 10, 100 and 350 epochs that were tried"
+    found = recommend(100, epochs, IMAGENET)
+    assert found.reasons[0].startswith(f"Our own extension: {own}; ")
+    assert found.extensions[0] == own
+    assert found.strategy == ("width" if nearest == 10 else "depth")
+
+
+@pytest.mark.parametrize(("epochs", "videos"), [(10, IMAGENET), (350, IMAGENET), (350, KINETICS)])
+def test_the_lengths_that_were_tried_are_the_papers(epochs, videos):
+    found = recommend(100, epochs, videos)
+    assert found.reasons[0].startswith(f"{epochs} epochs: ")
+    assert OWN not in found.reasons[0]
+    assert found.extensions == ()
 
 
 def test_few_videos_overfit_sooner_which_is_marked_as_our_own():
     found = recommend(200, 10, 500)
     assert found.strategy == "depth"
     # 10 epochs x 1,281,167 images / 500 videos.
-    assert found.reasons[0].startswith("Our own extension: 10 epochs of 500 videos overfit as 25,600 epochs of ")
-    assert len(found.extensions) == 1
+    own = (
+        "10 epochs of 500 videos overfit as 25,600 epochs of ImageNet's 1.28 million images would, and count as 350, "
+        "the nearest by ratio of the 10, 100 and 350 epochs that were tried"
+    )
+    assert found.reasons[0].startswith(f"Our own extension: {own}; depth scales better where overfitting can occur")
+    assert found.extensions == (own,)
     # And many later: 350 epochs of 100 million are 4.5 epochs of ImageNet.
     assert recommend(200, 350, 100_000_000).strategy == "width"
 
@@ -128,7 +154,12 @@ def test_a_budget_below_the_smallest_network_names_its_work(tool):
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
-    [((0, 350, 10), "budget_gmac is 0"), ((100, -1, 10), "epochs is -1"), ((100, 350, 0), "videos is 0")],
+    [
+        ((0, 350, 10), "the budget in GMAC is 0"),
+        ((100, -1, 10), "the number of epochs is -1"),
+        ((100, 350, 0), "the number of videos is 0"),
+        ((float("nan"), 350, 10), "the budget in GMAC is nan"),
+    ],
 )
 def test_numbers_that_are_none_are_refused(arguments, named):
     with pytest.raises(InputError, match=f"^{named}; give a finite number above 0$"):

@@ -35,16 +35,16 @@ def test_a_grid_is_read_as_typed():
 @pytest.mark.parametrize(
     ("axis", "text", "message"),
     [
-        ("widths", "0.5,x", "--widths 0.5,x: 'x' is none; give numbers above 0 with commas between them"),
-        ("widths", "0", "--widths 0: '0' is none; give numbers above 0 with commas between them"),
-        ("widths", "inf", "--widths inf: 'inf' is none; give numbers above 0 with commas between them"),
-        ("sizes", ",", "--sizes ,: '' is none; give pixels, whole numbers above 0, with commas between them"),
-        ("frames", "4.5", "--frames 4.5: '4.5' is none; give whole numbers above 0 with commas between them"),
+        ("widths", "0.5,x", "--widths 0.5,x: cannot take 'x'; give numbers above 0 with commas between them"),
+        ("widths", "0", "--widths 0: cannot take '0'; give numbers above 0 with commas between them"),
+        ("widths", "inf", "--widths inf: cannot take 'inf'; give numbers above 0 with commas between them"),
+        ("sizes", ",", "--sizes ,: cannot take ''; give pixels, whole numbers above 0, with commas between them"),
+        ("frames", "4.5", "--frames 4.5: cannot take '4.5'; give whole numbers above 0 with commas between them"),
         (
             "depths",
             "2-2-2-",
-            "--depths 2-2-2-: '2-2-2-' is none; give published depths, such as 50, or blocks of each stage, such as "
-            "2-2-2-2, with commas between them",
+            "--depths 2-2-2-: cannot take '2-2-2-'; give published depths, such as 50, or blocks of each stage, such "
+            "as 2-2-2-2, with commas between them",
         ),
         ("frames", "4,8,4", "--frames 4,8,4: 4 is there twice; give each value once"),
         ("widths", "0.5,.5", "--widths 0.5,.5: .5 is there twice; give each value once"),

@@ -1,5 +1,6 @@
 """What a scaling study says: strategies at equal compute, laws in words, pictures and tables."""
 
+import dataclasses
 import math
 import re
 
@@ -8,10 +9,11 @@ import pytest
 from scipy import stats
 
 from helpers.scaling import finish_all, of_compute, study_of
+from video_rs.studies.intervals import Interval
 from video_rs.studies.running import write_report as write_any_report
-from video_rs.studies.scaling_report import write_report
+from video_rs.studies.scaling_report import pictures_of, write_report
 from video_rs.studies.scaling_results import pooled_spread, read_results
-from video_rs.studies.scaling_verdict import fits_of, verdict
+from video_rs.studies.scaling_verdict import exponent_text, fits_of, verdict
 from video_rs.studies.strategies import alone, best_within, budgets, compare_lines, compare_pairs, frame_size_pairs
 
 
@@ -103,6 +105,16 @@ def test_the_best_within_a_budget(grid):
     assert best.mean("error") == min(point.mean("error") for point in points)
 
 
+def test_of_one_compute_there_is_one_budget_which_allows_it(grid):
+    """The power of a logarithm may be below its number, by the last digit: then nothing would be allowed."""
+    [point] = grid(of_compute(), depths="1-1-1-1", widths="0.125").points
+    for gmac in np.random.default_rng(0).uniform(0.001, 500, 200):
+        points = [dataclasses.replace(point, gmac=float(gmac))]
+        assert budgets(points) == [gmac]
+        assert best_within(points, budgets(points)[0], "error") == points[0]
+    assert any(math.exp(math.log(gmac)) < gmac for gmac in np.random.default_rng(0).uniform(0.001, 500, 200))
+
+
 # -- What it says.
 
 
@@ -121,8 +133,8 @@ def test_a_law_is_said_with_its_interval(tmp_path, fake):
     finish_all(study, of_compute(-0.3))
     sentences = say(study)
     assert sentences[0] == (
-        "16 runs of 16 points of the grid are finished, each tested on 200 videos. So few runs sketch a law; they do "
-        "not establish one."
+        "Finished: 16 runs of 16 points of the grid, each tested on 200 videos. So few runs sketch a law; they do not "
+        "establish one."
     )
     found = re.match(
         r"All points, 20 epochs: the error goes as compute to the power (\S+) \((\S+) to (\S+)\) "
@@ -172,9 +184,7 @@ def test_the_cross_entropy_is_fitted_where_it_is_asked_for(tmp_path, fake):
     study = study_of(tmp_path, measure="cross_entropy", widths="0.125,0.25,0.375,0.5")
     finish_all(study, lambda config, work, seed: 0.0)
     sentences = say(study)
-    assert "the cross-entropy goes as compute to the power 0.00" in one(sentences, "Width alone").replace(
-        "-0.00", "0.00"
-    )
+    assert "the cross-entropy goes as compute to the power 0.00" in one(sentences, "Width alone")
     assert not any("No power law" in sentence for sentence in sentences)
 
 
@@ -203,6 +213,59 @@ def test_a_difference_within_the_spread_is_none(tmp_path, fake):
     assert "no difference is shown." in one(sentences, "In 350 epochs")
     assert one(sentences, "The grid has one length")
     assert one(sentences, "More frames or larger ones: no two points")
+
+
+def test_seeds_that_agree_show_no_spread(tmp_path, fake):
+    study = study_of(tmp_path, 2, depths="1-1-1-1,2-2-2-2", widths="0.125,0.25")
+    finish_all(study, lambda config, work, seed: 0.2 - 0.05 * (config.MODEL.WIDTH == 0.25))
+    assert re.match(
+        r"In 350 epochs, width was better than depth by [\d.]+ points of error from \S+ to \S+ GMAC; all seeds of a "
+        r"point gave the same, which shows no spread, and this may be chance\.$",
+        one(say(study), "In 350 epochs"),
+    )
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_where_all_err_alike_nothing_is_better(tmp_path, fake, seeds):
+    """Of three seeds, the mean of equal numbers may differ from them in its last digit."""
+    study = study_of(tmp_path, seeds, depths="1-1-1-1,2-2-2-2", widths="0.125,0.25", sizes="32,44", frames="4,8")
+    finish_all(study, lambda config, work, seed: 0.3)
+    sentences = say(study)
+    assert re.match(
+        r"In 350 epochs, depth and width had the same error from \S+ to \S+ GMAC\.$", one(sentences, "In 350 epochs")
+    )
+    assert re.match(
+        r"In 4 pairs of equal compute, more frames were better in 0; on average more frames and larger frames had the "
+        r"same error from \S+ to \S+ GMAC\.$",
+        one(sentences, "In 4 pairs"),
+    )
+    assert "to the power 0.00 (0.00 to 0.00)" in one(sentences, "All points")
+
+
+def test_a_zero_has_no_sign():
+    assert exponent_text(Interval(-0.001, -0.0049, 0.001)) == "0.00 (0.00 to 0.00)"
+    assert exponent_text(Interval(-0.3, -0.5, -0.1)) == "-0.30 (-0.50 to -0.10)"
+
+
+def test_one_point_is_reported(tmp_path, fake):
+    study = study_of(tmp_path, widths="0.125")
+    finish_all(study, of_compute())
+    lines = write_report(study, {})
+    assert one(lines, "Finished: 1 run of 1 point of the grid, each tested on 200 videos.")
+    assert one(lines, "All points") == ("All points, 350 epochs: no fit: 1 compute, and a power law wants 4 at least.")
+    page = (study.folder / "report.html").read_text()
+    assert "At the budget of the grid" in page
+    assert page.count("below its smallest network") == 1
+    assert "Its error" in page
+
+
+def test_a_picture_without_a_law_says_why(tmp_path, fake):
+    study = study_of(tmp_path, widths="0.125,0.25,0.375,0.5,0.75")
+    finish_all(study, lambda config, work, seed: 0.0 if config.MODEL.WIDTH == 0.75 else 0.2)
+    results = read_results(study)
+    figure = pictures_of(results, fits_of(results))["scaling"].figure
+    notes = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert notes == ["no fit: too little error"] * 2
 
 
 def test_frames_against_resolution_in_words(tmp_path, fake):
@@ -242,4 +305,4 @@ def test_a_study_that_is_half_done_is_reported(tmp_path, fake):
     for run in study.runs[1:]:
         (study.run_folder(run) / "done.json").unlink()
     write_any_report(study, {})
-    assert "1 of 3 runs are finished" in (study.folder / "report.html").read_text()
+    assert "Finished: 1 run of 1 point" in (study.folder / "report.html").read_text()

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import optimize, stats
 
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.wording import pluralize
 from video_rs.studies.intervals import LEVEL, Interval
 
 FEWEST_COMPUTES = 4
@@ -88,7 +89,8 @@ def fit_power_law(computes: Sequence[float], values: Sequence[float], seed: int 
     """
     distinct = len(np.unique(computes))
     if distinct < FEWEST_COMPUTES:
-        raise InputError(f"no fit: {distinct} different computes, and a power law wants {FEWEST_COMPUTES} at least")
+        counted = pluralize(distinct, "compute", "different computes")
+        raise InputError(f"no fit: {counted}, and a power law wants {FEWEST_COMPUTES} at least")
     if min(values) <= 0:
         raise InputError("no fit: a run has the value 0, which has no logarithm; take a harder task")
 

@@ -3,6 +3,8 @@
 The rules are those of Bello et al. 2021 (arXiv 2103.07579, section 6): scale the depth where overfitting can occur
 (350 epochs of ImageNet), the width otherwise (10 epochs; at 100 it depends); raise the resolution slowly. The points
 are those of R3D-RS (Du et al. 2021, arXiv 2109.01696): depth together with frames, which help more than resolution.
+
+What goes beyond the two is marked as our own extension wherever it is said.
 """
 
 import functools
@@ -22,6 +24,7 @@ SHORT, MIDDLE, LONG = 10, 100, 350
 EXTENSION = "our own extension"
 PAPER = "Bello et al. 2021"
 R3D_RS = "Du et al. 2021"
+_DEPTH_THEN = "depth is taken, as R3D-RS did in long training"
 
 
 class Rung(NamedTuple):
@@ -121,9 +124,9 @@ def recommend(budget_gmac: float, epochs: float, videos: int) -> Recommendation:
     Raises:
         InputError: the budget is below the smallest network, or an argument is none.
     """
-    _require_positive("budget_gmac", budget_gmac)
-    _require_positive("epochs", epochs)
-    _require_positive("videos", videos)
+    _require_positive("the budget in GMAC", budget_gmac)
+    _require_positive("the number of epochs", epochs)
+    _require_positive("the number of videos", videos)
     strategy, why, extensions = _strategy(epochs, videos)
 
     ladder = LADDERS[strategy]
@@ -143,26 +146,44 @@ def _require_positive(name: str, value: float) -> None:
 
 def _strategy(epochs: float, videos: int) -> tuple[str, str, list[str]]:
     """Return what to scale, why, and what of the reason is our own."""
-    published = _regime(epochs)
-    # Fewer videos overfit sooner, more videos later: epochs count in proportion.
-    equivalent = epochs * IMAGENET / videos
-    regime = _regime(equivalent)
+    regime, own = _regime(epochs, videos)
     what = {
         SHORT: ("width", f"width scales better than depth in training as short as 10 epochs ({PAPER})"),
-        MIDDLE: ("depth", f"at about 100 epochs it depends which scales better ({PAPER}), and R3D-RS took the depth"),
+        MIDDLE: (
+            "depth",
+            f"at about 100 epochs it depends which scales better ({PAPER}). {_capital(EXTENSION)}: then {_DEPTH_THEN}",
+        ),
         LONG: ("depth", f"depth scales better where overfitting can occur, as in 350 epochs ({PAPER})"),
     }
     strategy, why = what[regime]
-    if regime == published:
-        return strategy, f"{epochs:g} epochs: {why}.", []
+    extensions = []
+    start = f"{epochs:g} epochs: "
+    if own:
+        extensions.append(own)
+        start = f"{_capital(EXTENSION)}: {own}; "
+    if regime == MIDDLE:
+        extensions.append(_DEPTH_THEN)
+    return strategy, f"{start}{why}.", extensions
 
-    # Three digits, without an exponent.
-    rounded = f"{float(f'{equivalent:.3g}'):,.10g}"
-    own = f"{epochs:g} epochs of {videos:,} videos overfit as {rounded} epochs of ImageNet's 1.28 million images would"
-    return strategy, f"{_capital(EXTENSION)}: {own}; {why}.", [own]
+
+def _regime(epochs: float, videos: int) -> tuple[int, str]:
+    """Return as which of the tried lengths of training this one counts, and what of that is our own, or ""."""
+    # Fewer videos overfit sooner, more videos later: epochs count in proportion.
+    equivalent = epochs * IMAGENET / videos
+    regime = _nearest_tried(equivalent)
+    counted = f"{regime}, the nearest by ratio of the {SHORT}, {MIDDLE} and {LONG} epochs that were tried"
+    if regime != _nearest_tried(epochs):
+        # Three digits, without an exponent.
+        rounded = f"{float(f'{equivalent:.3g}'):,.10g}"
+        images = "ImageNet's 1.28 million images"
+        own = f"{epochs:g} epochs of {videos:,} videos overfit as {rounded} epochs of {images} would, and count as"
+        return regime, f"{own} {counted}"
+    if epochs != regime:
+        return regime, f"{epochs:g} epochs count as {counted}"
+    return regime, ""
 
 
-def _regime(epochs: float) -> int:
+def _nearest_tried(epochs: float) -> int:
     """Return which of the tried lengths of training is the nearest, by ratio."""
     return min((SHORT, MIDDLE, LONG), key=lambda tried: abs(math.log(epochs / tried)))
 

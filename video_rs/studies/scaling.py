@@ -76,7 +76,7 @@ def _values(axis: str, text: str) -> tuple:
     for part in text.split(","):
         value = parse(part.strip())
         if value is None:
-            raise InputError(f"--{axis} {text}: {part!r} is none; give {allowed} with commas between them")
+            raise InputError(f"--{axis} {text}: cannot take {part!r}; give {allowed} with commas between them")
         if value in values:
             raise InputError(f"--{axis} {text}: {part.strip()} is there twice; give each value once")
         values.append(value)

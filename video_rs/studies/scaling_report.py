@@ -11,6 +11,7 @@ from video_rs.reports.text_table import text_table
 from video_rs.runtime.atomic import replace_bytes, write_csv
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
+from video_rs.studies.power_law import FEWEST_COMPUTES
 from video_rs.studies.recommendation import recommend
 from video_rs.studies.scaling_results import MeasuredPoint, ScalingResults, read_results
 from video_rs.studies.scaling_verdict import WORDS, Fit, break_text, exponent_text, fits_of, verdict
@@ -38,7 +39,7 @@ COLUMNS = (
 """Of table.csv: top-1, error and its spread in [0, 1], cross-entropy in nats, the latency's spread over its median."""
 HEADS = ("Point", "GMAC", "Parameters", "Latency (ms)", "Seeds", "Top-1", "Error", "Spread", "Cross-entropy")
 FIT_HEADS = ("Scaled", "Epochs", "Runs", "Computes", "Exponent", "Break at", "Exponent beyond", "Criterion")
-BUDGET_HEADS = ("Budget (GMAC)", "Best of the grid", "Its GMAC", "Its value", "Recommended", "Its GMAC")
+BUDGET_HEADS = ("Budget (GMAC)", "Best of the grid", "Its GMAC", "Its {}", "Recommended", "Its GMAC")
 VALUE_NAMES = {"error": "error (1 - top-1)", "cross_entropy": "cross-entropy (nats)"}
 
 
@@ -114,10 +115,13 @@ def tables_of(results: ScalingResults, fits: Sequence[Fit]) -> list[Table]:
         f"Recommended: what `video-rs recommend` says for {results.epochs()[-1]} epochs and "
         f"{pluralize(results.train_videos, 'video')}, whatever the grid holds.",
     )
+    rows = budget_rows(results)
+    budget_title = "At three budgets" if len(rows) == 3 else "At the budget of the grid"
+    budget_heads = [head.format(WORDS[results.measure]) for head in BUDGET_HEADS]
     return [
         Table("Points", HEADS, [cells(point) for point in results.points], point_notes),
         Table("Power laws", FIT_HEADS, [fit_cells(fit) for fit in fits], fit_notes),
-        Table("At three budgets", BUDGET_HEADS, budget_rows(results), budget_notes),
+        Table(budget_title, budget_heads, rows, budget_notes),
     ]
 
 
@@ -202,7 +206,10 @@ def _law_panel(fit: Fit, measure: str) -> LawPanel:
     law = fit.law
     if law is None:
         computed = {point.gmac for point in fit.points}
-        note = f"no fit of {pluralize(len(computed), 'compute')}"
+        # The whole reason is in a sentence of the page.
+        note = "no fit: too little error"
+        if len(computed) < FEWEST_COMPUTES:
+            note = f"no fit of {pluralize(len(computed), 'compute')}"
         return LawPanel(fit.title, note, computes, values, None, None)
 
     note = f"exponent {exponent_text(law.exponents[0])}"

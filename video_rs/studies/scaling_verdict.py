@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
-from video_rs.studies.intervals import Interval
+from video_rs.studies.intervals import ROUNDING, Interval
 from video_rs.studies.latency import FILE, STEADY
 from video_rs.studies.power_law import PowerLaw, fit_power_law, require_error
 from video_rs.studies.scaling_results import MeasuredPoint, ScalingResults
@@ -81,7 +81,7 @@ def verdict(results: ScalingResults, fits: Sequence[Fit]) -> list[str]:
     """Return what the study says, in sentences."""
     points = len(results.points)
     sentences = [
-        f"{pluralize(results.runs, 'run')} of {pluralize(points, 'point')} of the grid are finished, each tested on "
+        f"Finished: {pluralize(results.runs, 'run')} of {pluralize(points, 'point')} of the grid, each tested on "
         f"{pluralize(results.test_videos, 'video')}."
     ]
     if results.runs < FEW_RUNS:
@@ -122,12 +122,13 @@ def _law_sentence(fit: Fit, measure: str) -> str:
     text = f"{start}: the {WORDS[measure]} goes as compute to the power {exponent_text(law.exponents[0])} ({counted})"
     if law.gain is None:
         return f"{text}; a break cannot be told from so few runs."
-    return f"{text}; no break (the corrected Akaike criterion prefers the straight law by {-law.gain:.1f})."
+    return f"{text}; no break (the corrected Akaike criterion prefers the straight law by {abs(law.gain):.1f})."
 
 
 def exponent_text(exponent: Interval) -> str:
     """Return an exponent with its interval."""
-    return f"{exponent.mean:.2f} ({exponent.low:.2f} to {exponent.high:.2f})"
+    # "z": without the sign of a zero.
+    return f"{exponent.mean:z.2f} ({exponent.low:z.2f} to {exponent.high:z.2f})"
 
 
 def break_text(at: Interval) -> str:
@@ -157,21 +158,32 @@ def _pairs_sentence(results: ScalingResults) -> str:
     pairs = frame_size_pairs(results.points)
     contrast = compare_pairs(pairs, results.measure)
     if contrast is None:
-        return "More frames or larger ones: no two points of the grid differ in this and have GMAC within 25 %."
-    wins = sum(pair.frames.mean(results.measure) < pair.size.mean(results.measure) for pair in pairs)
+        return (
+            "More frames or larger ones: no two points of the grid differ in this and have GMAC within 25 % of each "
+            "other's."
+        )
+    wins = 0
+    for frames, size in pairs:
+        # Equal means of several seeds may differ in their last digit.
+        wins += frames.mean(results.measure) < size.mean(results.measure) - ROUNDING
     text = _contrast_text(contrast, "more frames", "larger frames", results.measure)
     return f"In {pluralize(len(pairs), 'pair')} of equal compute, more frames were better in {wins}; on average {text}"
 
 
 def _contrast_text(contrast: Contrast, first: str, second: str, measure: str) -> str:
     """Return which of two ways was better, by how much, and whether that is beyond the spread; ends the sentence."""
+    where = f"from {contrast.low:.3g} to {contrast.high:.3g} GMAC"
+    if abs(contrast.difference) < ROUNDING:
+        return f"{first} and {second} had the same {WORDS[measure]} {where}."
+
     better, worse = (first, second) if contrast.difference < 0 else (second, first)
     verb = "was" if better in ("depth", "width") else "were"
-    where = f"from {contrast.low:.3g} to {contrast.high:.3g} GMAC"
     size = amount(abs(contrast.difference), measure)
     text = f"{better} {verb} better than {worse} by {size} of {WORDS[measure]} {where}"
     if contrast.interval is None:
         return f"{text}; with one seed a point the spread is not known, and this may be chance."
+    if not contrast.interval.has_width:
+        return f"{text}; all seeds of a point gave the same, which shows no spread, and this may be chance."
 
     # The interval is of the difference as subtracted; what is said has the sign of the better one.
     low, high = sorted(abs_signed(bound, contrast.difference) for bound in contrast.interval[1:])

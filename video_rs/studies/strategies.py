@@ -140,9 +140,13 @@ def best_within(points: Sequence[MeasuredPoint], budget: float, measure: str) ->
 
 
 def budgets(points: Sequence[MeasuredPoint]) -> list[float]:
-    """Return three budgets in GMAC: near the smallest point, in the middle by ratio, and the largest point."""
-    low = math.log(min(point.gmac for point in points))
-    high = math.log(max(point.gmac for point in points))
-    found = [math.exp(low + share * (high - low)) for share in (0.1, 0.5)]
-    # Not through the logarithm, which would lose the last digit and with it the largest point.
-    return [*found, max(point.gmac for point in points)]
+    """Return three budgets in GMAC: near the smallest point, in the middle by ratio, and the largest point.
+
+    Where all points are of one compute, that is the only budget.
+    """
+    low = min(point.gmac for point in points)
+    high = max(point.gmac for point in points)
+    if low == high:
+        return [low]
+    # The largest one not through a power, which would lose the last digit and with it the point.
+    return [low * (high / low) ** 0.1, math.sqrt(low * high), high]
