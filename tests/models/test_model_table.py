@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from helpers.networks import on_meta
 from video_rs import create_model, list_models
 from video_rs.models.table import gmac, model_table, parameters
+from video_rs.runtime.errors import InputError
 
 # One after the other: the table would be worked out by both workers.
 pytestmark = pytest.mark.xdist_group("model table")
@@ -113,3 +115,16 @@ def test_the_command_prints_a_part_of_the_table_for_another_clip():
     refused = subprocess.run([*command[:-1], "0"], capture_output=True, text=True, timeout=100)
     assert refused.returncode == 2
     assert refused.stderr.splitlines()[-1].endswith("error: --classes, --frames and --size must be at least 1")
+
+
+def test_counting_leaves_the_network_as_it_was_and_counts_what_the_counter_does():
+    """Layers without products are passed over while it is counted, and only then."""
+    model = on_meta("r3d_rs_tiny")
+    clip = torch.empty(1, 3, 4, 32, 32, device="meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(clip)
+    assert gmac(model, 4, 32) == counter.get_total_flops() / 2e9
+    assert not any("forward" in vars(module) for module in model.modules())
+    with pytest.raises(InputError, match="at least 1 frame of 1 x 1 pixel"):
+        gmac(model, 4, 0)
+    assert not any("forward" in vars(module) for module in model.modules())

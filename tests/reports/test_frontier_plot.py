@@ -108,3 +108,23 @@ def test_three_digits():
     assert [three_digits(value) for value in (None, 0.0412, 1.0, 42.04, 183.2, 999.7, 18342.0)] == [
         *("", "0.0412", "1.00", "42.0", "183", "1,000", "18,342")
     ]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_names_of_any_letters_and_length_are_drawn_beside_their_numbers(count):
+    """Runs are called as their folders: with dollars, bytes that are no UTF-8, and long paths."""
+    names = ["lr$_{$", "a\udcffb", "名前", "two\nlines", "studies/mine/runs/d1-1-1-1_w0.125_s32_f4_e350-seed12"]
+    panels = [TIME, WORK][:count]
+    costs = {"s/video": 3.0, "GFLOPs": 3.0}
+    dots = [Dot(name, 60.0 + place, OURS, True, False, costs) for place, name in enumerate(names)]
+    figure = frontier_plot(dots, [Panel(panel.name, "", "", [("frontier", [names[-1]])]) for panel in panels])
+    figure.draw_without_rendering()
+    texts = figure.axes[-1].texts
+    shown = [text.get_text() for text in texts]
+    assert [shown[shown.index(str(place)) + 1] for place in (2, 3, 4, 5)] == ["two□lines", "□", "a□b", "lr$_{$"]
+    # Of a long one the middle goes.
+    long = shown[shown.index("1") + 1]
+    assert long.startswith("studies/min")
+    assert long.endswith("-seed12")
+    boxes = [text.get_window_extent() for text in texts if text.get_text()]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))

@@ -6,9 +6,11 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from video_rs.reports.drawn_names import drawable, shortened
 from video_rs.reports.plots import BLUE, GREY, ORANGE, hide_frame
 
 LINE = 0.42  # inches of a bar
+LONGEST_TITLE = 56  # letters: half of the picture
 
 
 class Bar(NamedTuple):
@@ -47,7 +49,9 @@ def additive_plot(bars: Sequence[Bar], videos: str) -> Figure:
         right = figure.subplots()
     _draw(right, [bar.values for bar in bars], BLUE)
     right.set_title(f"measured: {videos}", fontsize=10)
-    right.set_yticks(range(len(bars)), [bar.title for bar in bars], fontsize=9)
+    titles = [shortened(drawable(bar.title), LONGEST_TITLE) for bar in bars]
+    # parse_math: a "$" in a title is a dollar sign, not the start of a formula.
+    right.set_yticks(range(len(bars)), titles, fontsize=9, parse_math=False)
     right.invert_yaxis()
     return figure
 

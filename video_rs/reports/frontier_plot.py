@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from video_rs.reports.drawn_names import drawable, shortened
 from video_rs.reports.label_places import Box, label_places
 from video_rs.reports.plots import BLUE, GREY, ORANGE, hide_frame
 
@@ -15,6 +16,8 @@ LINE = 0.165  # inches of a line of the list
 NUMBER_SIZE = 6.5
 LIST_SIZE = 7.0
 LEAST_HEIGHT = 4.2  # inches of a panel
+LONGEST_NAME = 28  # letters in the list, beside which there are two costs
+LONGEST_NAME_OF_ONE_PANEL = 42
 
 OURS = "ours"
 PEER = "peer"
@@ -193,17 +196,22 @@ def _draw_list(axes: Axes, dots: Sequence[Dot], panels: Sequence[Panel]) -> None
     height = max(len(dots) + 2, int(axes.figure.get_figheight() / LINE) - 3)
     on_a_frontier = {name for panel in panels for _, names in panel.frontiers for name in names}
     ends = [1.0 - 0.2 * (len(panels) - 1 - place) for place in range(len(panels))]
+    longest = LONGEST_NAME if len(panels) > 1 else LONGEST_NAME_OF_ONE_PANEL
 
     def write(texts: Sequence[str], line: float, color: str, weight: str = "normal") -> None:
         columns = [(0.035, "right"), (0.06, "left"), (ends[0] - 0.2, "right"), *((end, "right") for end in ends)]
         for (x, side), text in zip(columns, texts, strict=True):
             y = 1 - line / height
-            axes.text(x, y, text, fontsize=LIST_SIZE, color=color, weight=weight, ha=side, transform=axes.transAxes)
+            # parse_math: a "$" in a name is a dollar sign, not the start of a formula.
+            look = {"fontsize": LIST_SIZE, "color": color, "weight": weight, "ha": side, "parse_math": False}
+            axes.text(x, y, text, transform=axes.transAxes, **look)
 
     write(("", "bold: on a frontier", "top-1", *(panel.name for panel in panels)), 0, GREY)
     for number, dot in enumerate(dots, start=1):
         costs = [three_digits(dot.costs.get(panel.name)) for panel in panels]
-        name = f"{dot.name} *" if dot.other_data else dot.name
+        name = shortened(drawable(dot.name), longest)
+        if dot.other_data:
+            name = f"{name} *"
         weight = "bold" if dot.name in on_a_frontier else "normal"
         write((str(number), name, f"{dot.top1:.1f}", *costs), number + 0.4, COLORS[dot.side], weight)
 

@@ -7,15 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import PercentFormatter
 
 from video_rs.reports.confusion import row_shares
+from video_rs.reports.drawn_names import drawable, shortened
 
 MOST_NAMED = 40  # classes whose names fit on the axes
 MOST_COUNTED = 12  # classes whose cells have room for a number
 NAME_LENGTH = 26  # letters at most
-NO_GLYPH = "□"  # in the place of a letter that the font lacks
 
 
 def confusion_matrix(counts: np.ndarray, names: Sequence[str]) -> Figure:
@@ -92,35 +91,15 @@ def tick_texts(names: Sequence[str]) -> list[str]:
     """Return short names, with their label numbers where two look alike, and where letters give way to boxes."""
     shown = []
     for index, name in enumerate(names):
-        text = _drawable(name)
+        text = drawable(name)
         if text == name:
-            shown.append(_shortened(text))
+            shown.append(shortened(text, NAME_LENGTH))
         else:
-            shown.append(f"{index} {_shortened(text)}")
+            shown.append(f"{index} {shortened(text, NAME_LENGTH)}")
 
     if len(set(shown)) == len(shown):
         return shown
-    return [f"{index} {_shortened(_drawable(name))}" for index, name in enumerate(names)]
-
-
-def _drawable(name: str) -> str:
-    """Return a name with a box for every run of letters that the font lacks, such as emoji or Chinese ones."""
-    font = get_font(findfont(FontProperties()))
-    letters: list[str] = []
-    for letter in name:
-        if font.get_char_index(ord(letter)):
-            letters.append(letter)
-        elif not letters or letters[-1] != NO_GLYPH:
-            letters.append(NO_GLYPH)
-    return "".join(letters)
-
-
-def _shortened(name: str) -> str:
-    """Return at most 26 letters, cut in the middle: labels often differ in their last word only."""
-    if len(name) <= NAME_LENGTH:
-        return name
-    half = (NAME_LENGTH - 1) // 2
-    return f"{name[:half].rstrip()}…{name[-half:].lstrip()}"
+    return [f"{index} {shortened(drawable(name), NAME_LENGTH)}" for index, name in enumerate(names)]
 
 
 def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:

@@ -162,6 +162,10 @@ def lines_plot(panels: Sequence[tuple[str, Sequence[Line]]], value_name: str) ->
     every = [line for _, lines in panels for line in lines]
     _log_axis(grid[0], "x", [compute for line in every for compute in line.computes])
     grid[0].margins(y=0.14)
+    bottom, top = grid[0].get_ylim()
+    if bottom < 0:
+        # No error is below zero; dots at zero are whole.
+        grid[0].set_ylim(bottom=-0.05 * top)
     return figure
 
 

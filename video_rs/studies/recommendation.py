@@ -7,6 +7,7 @@ are those of R3D-RS (Du et al. 2021, arXiv 2109.01696): depth together with fram
 What goes beyond the two is marked as our own extension wherever it is said.
 """
 
+import bisect
 import functools
 import math
 from collections.abc import Sequence
@@ -194,18 +195,20 @@ def _largest(ladder: Sequence[Rung], budget: float) -> tuple[Rung, float, tuple[
     Raises:
         InputError: the first step is above the budget.
     """
-    chosen = None
-    for rung in ladder:
-        work = rung_gmac(rung)
-        if work > budget:
-            if chosen is None:
-                raise InputError(
-                    f"a budget of {budget:g} GMAC is below the smallest network: {describe(rung)} takes {work:.3g} "
-                    "GMAC; give that at least"
-                )
-            return *chosen, (rung, work)
-        chosen = (rung, work)
-    return *chosen, None
+    # Steps ascend, and to count the work of a large one takes seconds.
+    within = bisect.bisect_right(ladder, budget, key=rung_gmac)
+    if within == 0:
+        rung = ladder[0]
+        raise InputError(
+            f"a budget of {budget:g} GMAC is below the smallest network: {describe(rung)} takes {rung_gmac(rung):.3g} "
+            "GMAC; give that at least"
+        )
+
+    chosen = ladder[within - 1]
+    following = None
+    if within < len(ladder):
+        following = (ladder[within], rung_gmac(ladder[within]))
+    return chosen, rung_gmac(chosen), following
 
 
 @functools.cache

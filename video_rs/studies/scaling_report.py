@@ -121,7 +121,7 @@ def tables_of(results: ScalingResults, fits: Sequence[Fit]) -> list[Table]:
     return [
         Table("Points", HEADS, [cells(point) for point in results.points], point_notes),
         Table("Power laws", FIT_HEADS, [fit_cells(fit) for fit in fits], fit_notes),
-        Table(budget_title, budget_heads, rows, budget_notes),
+        Table(budget_title, budget_heads, rows, budget_notes, texts=("Best of the grid", "Recommended")),
     ]
 
 

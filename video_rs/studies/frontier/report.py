@@ -36,9 +36,16 @@ def write_report(found: Frontier) -> list[str]:
         failed=list(found.failed.items()),
         pictures=[Picture("Accuracy against the cost of a whole video", figure, caption(found))],
         tables=[
-            Table(f"All {found.thing}s", heads(found), [cells(row, found) for row in by_accuracy(found)], notes(found))
+            Table(
+                f"All {found.thing}s",
+                heads(found),
+                [cells(row, found) for row in by_accuracy(found)],
+                notes(found),
+                texts=("Numbers", "Other data", "Source"),
+            )
         ],
         what=f"{found.thing}s are measured",
+        failed_head=found.thing.capitalize(),
     )
     write_study_page(found.folder / "report.html", page)
     return [*sentences, f"report: {found.folder / 'report.html'}"]
