@@ -40,8 +40,8 @@ def test_a_picture_is_as_large_as_it_was_drawn_and_scrolls_on_a_narrow_screen(tm
 
 def test_columns_of_words_are_no_numbers(tmp_path):
     page = page_of(tmp_path)
-    assert '<th>Name</th><th class="number">Number</th><th>Words</th>' in page
-    assert '<td>a</td><td class="number">1</td><td>of two</td>' in page
+    assert '<th>Name</th><th class="number">Number</th><th class="words">Words</th>' in page
+    assert '<td>a</td><td class="number">1</td><td class="words">of two</td>' in page
 
 
 def test_what_failed_is_called_what_it_is(tmp_path):

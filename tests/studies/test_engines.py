@@ -176,8 +176,8 @@ def test_a_study_for_a_cluster_measures_nothing_here(make_study, monkeypatch, ca
     go_on(study, Resources("slurm"))
     said = capfd.readouterr().out.splitlines()[0]
     assert re.fullmatch(
-        rf"study {study.folder}: 1 run, 0 of them done; the others have 7 steps and \d+ PFLOP; how long they take is "
-        "known when one of them is done",
+        rf"study {study.folder}: 1 run, 0 of them done; the others have 7 steps and less than 1 PFLOP; how long they take "
+        "is known when one of them is done",
         said,
     )
 
@@ -234,6 +234,13 @@ def test_progress_knows_how_far_runs_are(make_study, monkeypatch):
     # It took 49 s for what was estimated at 24.5 s.
     clock[0] += 49
     assert progress.seconds_left() == pytest.approx(2 * (100 - 24.5))
+
+    # Two at a time, one of which is left: nobody shares its rest.
+    pair = StudyProgress(study, Budget(work, {"a-seed0": 50.0, "b-seed0": 50.0}), 2)
+    assert pair.seconds_left() == pytest.approx((100 - 24.5) / 2)
+    pair.ended("b-seed0", None)
+    clock[0] += 25
+    assert pair.seconds_left() == pytest.approx(25.5)
 
     unknown = StudyProgress(study, Budget(work, {}), 1)
     assert unknown.seconds_left() is None

@@ -440,4 +440,5 @@ def test_runs_that_cannot_be_compared_are_refused(run, tmp_path):
 def test_names_of_runs_are_as_short_as_they_can_be(tmp_path):
     assert distinct_names([tmp_path / "a", tmp_path / "b"]) == ["a", "b"]
     assert distinct_names([tmp_path / "x" / "a", tmp_path / "y" / "a"]) == ["x/a", "y/a"]
-    assert refusal(distinct_names, [tmp_path, tmp_path]) == f"{tmp_path} is given twice; name each run once"
+    other = tmp_path / "other"
+    assert refusal(distinct_names, [other, tmp_path, tmp_path]) == f"{tmp_path} is given twice; name each run once"

@@ -64,6 +64,15 @@ def test_a_list_without_validation_is_refused(tool, arguments, videos, tmp_path)
     )
 
 
+def test_videos_of_several_labels_are_refused_before_anything_runs(tool, arguments):
+    refused = tool("additive_study", *arguments, "DATA.MULTI_LABEL", "true")
+    assert (refused.code, refused.err) == (
+        2,
+        "error: 00_r3d50-seed0 has DATA.MULTI_LABEL true, and studies compare videos of one label each; leave it "
+        "away\n",
+    )
+
+
 def test_no_seed_is_an_empty_study(tool, arguments):
     refused = tool("additive_study", *arguments, "--seeds", 0)
     assert (refused.code, refused.err) == (2, "error: the study has no runs: give at least one row, and one seed\n")

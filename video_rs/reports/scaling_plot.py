@@ -161,7 +161,7 @@ def lines_plot(panels: Sequence[tuple[str, Sequence[Line]]], value_name: str) ->
 
     every = [line for _, lines in panels for line in lines]
     _log_axis(grid[0], "x", [compute for line in every for compute in line.computes])
-    grid[0].margins(y=0.14)
+    grid[0].margins(y=0.18)
     bottom, top = grid[0].get_ylim()
     if bottom < 0:
         # No error is below zero; dots at zero are whole.

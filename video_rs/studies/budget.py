@@ -56,6 +56,10 @@ def work_of(study: Study, run: StudyRun, lists: StudyLists) -> Work:
         InputError: its configuration or its lists are refused, or it has no list to be tested on.
     """
     config = study.config(run)
+    if config.DATA.MULTI_LABEL:
+        raise InputError(
+            f"{run.name} has DATA.MULTI_LABEL true, and studies compare videos of one label each; leave it away"
+        )
     read = lists.of(run)
     if read.val is None:
         raise InputError(
@@ -111,7 +115,10 @@ class Budget:
         text = f"{pluralize(len(study.runs), 'run')}, {done} of them done; the others have {steps:,} steps"
         if not self.seconds:
             petaflops = sum(2 * self.work[run.name].total for run in left) / 1e6
-            return f"{text} and {petaflops:,.0f} PFLOP; how long they take is known when one of them is done"
+            amount = "less than 1"
+            if petaflops >= 1:
+                amount = f"{petaflops:,.0f}"
+            return f"{text} and {amount} PFLOP; how long they take is known when one of them is done"
 
         seconds = sum(self.seconds[run.name] for run in left) / min(jobs, max(1, len(left)))
         return f"{text} and take about {format_duration(seconds)} at {jobs} at a time ({self.source})"

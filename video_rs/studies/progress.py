@@ -69,7 +69,8 @@ class StudyProgress:
         """
         whole = sum(self.seconds[name] for name in self.left)
         partly = sum(self.share(name) * self.seconds[name] for name in self.left)
-        left = (whole - partly) / self.jobs
+        # The last runs leave places free.
+        left = (whole - partly) / max(1, min(self.jobs, len(self.left)))
         ended = sum(self.seconds[name] for name in self._finished)
         done = (ended + partly - self.before) / self.jobs
         passed = time.monotonic() - self.started

@@ -111,7 +111,8 @@ def distinct_names(folders: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     # Two checkpoints of one run.
-    raise InputError(f"{folders[0]} is given twice; name each run once")
+    twice = next(folder for folder in folders if folders.count(folder) > 1)
+    raise InputError(f"{twice} is given twice; name each run once")
 
 
 def test_metrics(place: str, folder: Path) -> dict[str, Any]:
