@@ -16,7 +16,10 @@ PROCESSES = multiprocessing.get_context("forkserver")
 # None of these may read the environment that tests give their jobs, as the libraries behind timm do. Each process
 # imports the main module of its parent, pytest, too.
 PROCESSES.set_forkserver_preload(
-    ["torch._dynamo", "video_rs.runs.train", "video_rs.runs.find_lr", "video_rs.runs.knn", "pytest"]
+    [
+        *("torch._dynamo", "video_rs.runs.train", "video_rs.runs.find_lr", "video_rs.runs.knn"),
+        *("video_rs.studies.running", "video_rs.studies.additive_report", "pytest"),
+    ]
 )
 SECONDS = 240  # after which a process is taken for one that hangs
 
@@ -58,6 +61,22 @@ def run_job(folder, processes, name, *arguments, environment=None, before=""):
             process.kill()
             process.join()
     return Finished([process.exitcode for process in started], out.read_text(), err.read_text())
+
+
+def start_job(folder, name, *arguments, before=""):
+    """Start the script of a command in one process that is no rank of anything, and return that process.
+
+    Args:
+        folder: where ``out.txt`` and ``err.txt`` are written.
+        name: of the command.
+        arguments: of the command.
+        before: Python code that the process executes first.
+    """
+    command = [str(script(name)), *map(str, arguments)]
+    files = (Path(folder, "out.txt"), Path(folder, "err.txt"))
+    process = PROCESSES.Process(target=_run, args=(command, {}, before, *files))
+    process.start()
+    return process
 
 
 def free_port():

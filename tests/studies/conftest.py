@@ -21,7 +21,7 @@ def make_study(videos, config_file, tmp_path):
         for row, more in rows.items():
             config = load_config(config_file, tiny_run(videos, tmp_path, **{**keys, **more}))
             runs.append(StudyRun(row, 0, keys_of(config)))
-        study = Study(tmp_path / name, "additive", {}, 1, tuple(runs))
+        study = Study(tmp_path / name, "additive", {"rows": list(rows)}, 1, tuple(runs))
         study.save()
         return study
 

@@ -5,16 +5,18 @@ import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
+from helpers.jobs import start_job
 from helpers.runs import assert_same_weights, weights
+from helpers.studies import run_here
 from helpers.tools import ROOT
 from video_rs.runtime.errors import InputError
+from video_rs.studies import running
 from video_rs.studies.budget import Budget, Work
 from video_rs.studies.engines.slurm import SlurmEngine
 from video_rs.studies.one_run import do_run, only_process
@@ -40,14 +42,17 @@ def steps_of(study, name):
     return path.read_text().count('"train"') if path.exists() else 0
 
 
-def started(study, *arguments):
-    """``video-rs study`` in a process of its own."""
-    words = [sys.executable, "-m", "video_rs", "study", str(study.folder), *arguments]
-    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def wait_for_steps(job, study, *names, steps):
+    """Wait until each of these runs has logged so many steps."""
+    while job.is_alive() and min(steps_of(study, name) for name in names) < steps:
+        time.sleep(0.01)
 
 
-def test_a_killed_study_goes_on_and_ends_as_one_in_one_process_does(make_study, blank_charts):
-    """Two at a time, killed while runs are under way; nothing that was finished is done again."""
+def test_a_killed_study_goes_on_and_ends_as_one_in_one_process_does(make_study, tmp_path, monkeypatch, capfd):
+    """Two at a time, killed in the middle of the runs; nothing that was finished is done again.
+
+    The second halves are done in this process: to start two more would take longer than they do.
+    """
     alone = make_study("alone", ROWS, **STEPS)
     for run in alone.runs:
         do_run(alone, run.name)
@@ -55,20 +60,20 @@ def test_a_killed_study_goes_on_and_ends_as_one_in_one_process_does(make_study, 
     study = make_study("killed", ROWS, **STEPS)
     do_run(study, "a-seed0")
     finished = {path: path.stat().st_mtime_ns for path in (study.folder / "runs" / "a-seed0").rglob("*")}
-    job = started(study, "--jobs", "2")
-    while job.poll() is None and min(steps_of(study, "b-seed0"), steps_of(study, "c-seed0")) < 3:
-        time.sleep(0.01)
+    job = start_job(tmp_path, "study", study.folder, "--jobs", 2)
+    wait_for_steps(job, study, "b-seed0", "c-seed0", steps=10)
     job.kill()
-    job.wait()
+    job.join()
     # The runs notice that nobody waits for them: they save and end, and leave their locks.
     for name in ("b-seed0", "c-seed0"):
         with only_process(study.folder / "runs" / name / "lock"):
             assert not study.is_finished(study.run(name))
             assert (study.folder / "runs" / name / "checkpoints" / "last.pth").exists()
 
-    job = started(study, "--jobs", "2")
-    out, _ = job.communicate(timeout=300)
-    assert job.returncode == 0, out
+    capfd.readouterr()
+    monkeypatch.setitem(running.ENGINES, "local", run_here)
+    go_on(study, Resources(jobs=2))
+    out = capfd.readouterr().out
     assert f"study {study.folder}: 3 runs, 1 of them done; the others have 80 steps and take about " in out
     assert sorted(re.findall(r"^done: (.*)$", out, re.MULTILINE)) == ["b-seed0", "c-seed0"]
     assert {path: path.stat().st_mtime_ns for path in (study.folder / "runs" / "a-seed0").rglob("*")} == finished
@@ -79,15 +84,23 @@ def test_a_killed_study_goes_on_and_ends_as_one_in_one_process_does(make_study, 
         assert_same_weights(weights(study.folder / "runs" / name), weights(alone.folder / "runs" / name))
 
 
-def test_a_stopped_study_saves_its_runs(make_study):
+# No steps are taken before the runs start, to see how fast they are.
+WITHOUT_PROBE = """
+import video_rs.studies.budget
+from video_rs.studies.probing import Speed
+video_rs.studies.budget.probe = lambda *_: Speed(10.0, 1.0)
+"""
+
+
+def test_a_stopped_study_saves_its_runs(make_study, tmp_path):
     study = make_study("stopped", {"a": {}}, **{**STEPS, "SOLVER__MAX_STEPS": 4000})
-    job = started(study)
-    while job.poll() is None and steps_of(study, "a-seed0") < 3:
-        time.sleep(0.01)
-    job.send_signal(signal.SIGTERM)
-    out, _ = job.communicate(timeout=100)
-    assert job.returncode == 143, out
-    assert out.splitlines()[-1] == "stopped with the states of its runs saved; give the command again to go on"
+    job = start_job(tmp_path, "study", study.folder, before=WITHOUT_PROBE)
+    wait_for_steps(job, study, "a-seed0", steps=3)
+    job.terminate()
+    job.join(100)
+    err = (tmp_path / "err.txt").read_text()
+    assert job.exitcode == 143, err
+    assert err.splitlines()[-1] == "stopped with the states of its runs saved; give the command again to go on"
     assert (study.folder / "runs" / "a-seed0" / "checkpoints" / "last.pth").exists()
     assert not study.is_finished(study.runs[0])
 
@@ -105,7 +118,10 @@ def test_a_run_that_fails_is_reported_and_the_others_go_on(make_study, monkeypat
     assert re.search(r"^failed: broken-seed0: exit code 2: .*broken\.pth", said, re.MULTILINE), said
     assert "done: a-seed0\n" in said
     assert "exit code 2" in (study.folder / "report.html").read_text()
-    with pytest.raises(InputError, match=r"none of 1 run came to its end; broken-seed0: exit code 2: "):
+    # Once more, it is the only one that is left; what its process says is known by now.
+    engine = lambda *_: {"broken-seed0": "exit code 2: no weights"}  # noqa: E731 - an engine of one line
+    monkeypatch.setitem(running.ENGINES, "local", lambda jobs, processes: engine)
+    with pytest.raises(InputError, match=r"^none of 1 run came to its end; broken-seed0: exit code 2: no weights$"):
         go_on(study, Resources())
 
 
@@ -176,8 +192,8 @@ def test_a_study_for_a_cluster_measures_nothing_here(make_study, monkeypatch, ca
     go_on(study, Resources("slurm"))
     said = capfd.readouterr().out.splitlines()[0]
     assert re.fullmatch(
-        rf"study {study.folder}: 1 run, 0 of them done; the others have 7 steps and less than 1 PFLOP; how long they take "
-        "is known when one of them is done",
+        rf"study {study.folder}: 1 run, 0 of them done; the others have 7 steps and less than 1 PFLOP; how long they "
+        "take is known when one of them is done",
         said,
     )
 

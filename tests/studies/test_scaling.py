@@ -8,12 +8,12 @@ import pytest
 
 from helpers.runs import tiny_run
 from helpers.scaling import VIDEOS, base_config, finish_all, of_compute, study_of
+from helpers.studies import run_here
 from video_rs.benchmarks.networks import make_network
 from video_rs.models.table import gmac, parameters
 from video_rs.runtime.errors import InputError
 from video_rs.studies import latency, running
 from video_rs.studies.latency import FILE, key, measured_latencies, subject_of
-from video_rs.studies.one_run import do_run
 from video_rs.studies.probing import Speed
 from video_rs.studies.scaling import Grid, config_at, grid_from_text, point_of, refuse_axis_keys, scaling_study
 from video_rs.studies.scaling_report import COLUMNS, write_report
@@ -270,13 +270,7 @@ def test_the_table_has_the_points(tmp_path, fake):
 @pytest.mark.xdist_group("processes")
 def test_a_study_from_end_to_end(tool, videos, tmp_path, fake, blank_charts, monkeypatch):
     """Its runs are done in this process, one after the other: what starts processes is tested with the engines."""
-
-    def do_all(study, names, progress):
-        for name in names:
-            do_run(study, name)
-        return {}
-
-    monkeypatch.setitem(running.ENGINES, "local", lambda jobs, processes: do_all)
+    monkeypatch.setitem(running.ENGINES, "local", run_here)
     monkeypatch.setattr("video_rs.studies.budget.probe", lambda *_: Speed(10.0, 1.0))
     keys = tiny_run(videos, tmp_path)
     pairs = list(zip(keys[::2], keys[1::2], strict=True))

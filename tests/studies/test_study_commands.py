@@ -2,6 +2,8 @@
 
 import pytest
 
+from helpers.studies import run_here
+from video_rs.studies import running
 from video_rs.studies.probing import Speed
 from video_rs.studies.study import load_study
 
@@ -18,14 +20,15 @@ def arguments(videos, tmp_path):
         "SOLVER.MAX_STEPS": 2,
         "TEST.NUM_ENSEMBLE_VIEWS": 1,
         "MODEL.WIDTH": 0.125,
-        "DATA.NUM_WORKERS": 1,
+        "DATA.NUM_WORKERS": 0,
     }
     pairs = [part for pair in keys.items() for part in pair]
     return ["--rows", "00_r3d50,01_dropout", "--list", videos, "--out", tmp_path / "study", *pairs]
 
 
-@pytest.mark.xdist_group("processes")
-def test_a_study_is_made_and_gone_on_with(tool, arguments, tmp_path, monkeypatch):
+def test_a_study_is_made_and_gone_on_with(tool, arguments, tmp_path, monkeypatch, blank_charts):
+    """Its runs are done in this process, one after the other: what starts processes is tested with the engines."""
+    monkeypatch.setitem(running.ENGINES, "local", run_here)
     monkeypatch.setattr("video_rs.studies.budget.probe", lambda *_: Speed(10.0, 1.0))
     done = tool("additive_study", *arguments)
     assert done.code == 0, done.err
