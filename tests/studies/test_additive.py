@@ -113,6 +113,18 @@ def test_a_run_of_another_list_is_refused(study):
         read_result(study, run, StudyLists(study).of(run))
 
 
+def test_a_run_of_a_list_in_another_order_is_refused(study):
+    """As many videos as before, whose classes and groups are those of others now."""
+    run = study.run("00_r3d50-seed0")
+    finish(study, run.name, LABELS[::-1], sure(0.5, 0.5, 0.5, 0.5))
+    said = (
+        r"was tested on a video of 'light' where the list has .*val/dark/0\.mp4 of 'dark' now; take the list of "
+        r"before, or start in another folder"
+    )
+    with pytest.raises(InputError, match=said):
+        read_result(study, run, StudyLists(study).of(run))
+
+
 def test_a_run_without_its_files_is_refused(study):
     run = study.run("00_r3d50-seed0")
     with pytest.raises(InputError, match=r"cannot read the results of .*; remove the folder to have it done anew"):

@@ -25,7 +25,9 @@ from video_rs.studies.frontier.measured import Measured, View
 from video_rs.studies.frontier.measuring import REFERENCE, Setting, groups_of, measure_views
 from video_rs.studies.frontier.own_runs import distinct_names, read_runs
 from video_rs.studies.frontier.published import chosen_networks, published_networks
+from video_rs.studies.frontier.result import Frontier
 from video_rs.studies.frontier.rows import published_row, view_of
+from video_rs.studies.frontier.verdict import how_measured
 
 SETTING = Setting("cpu", "float32", "eager", False, 2, 3, 4)
 TABLE = {network.name: network for network in published_networks()}
@@ -255,6 +257,27 @@ def test_ours_run_by_an_engine_and_peers_as_shipped(changes, ours, peer):
     assert ((of_ours.way, of_ours.engine), (of_peer.way, of_peer.engine)) == (ours, peer)
     assert (of_ours.side, of_ours.network, of_ours.frames, of_ours.size) == ("ours", "r3d_rs_200", 48, 256)
     assert (of_peer.side, of_peer.network, of_peer.frames, of_peer.size) == ("peer", "pytorchvideo x3d_l", 16, 356)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"engine": "auto"}, "in float32; ours by the engine auto, the others as their libraries ship them."),
+        (
+            {"precision": "bfloat16", "engine": "auto", "device": "cuda", "same_engine": True},
+            "in bfloat16; ours compiled, the others by the same.",
+        ),
+        (
+            {"precision": "bfloat16", "engine": "auto"},
+            "in bfloat16; ours eager, the others as their libraries ship them.",
+        ),
+    ],
+)
+def test_the_page_says_how_ours_ran(changes, words, tmp_path):
+    """accelerate, which has engines, computes in float32 alone."""
+    setting = dataclasses.replace(SETTING, **changes)
+    found = Frontier(tmp_path, [], False, 3, {"a": "no memory"}, setting, {"gpu": None, "processor": "P", "cores": 2})
+    assert how_measured(found) == f"2 networks measured on P, 2 cores, {words}"
 
 
 def test_a_video_costs_all_its_views():

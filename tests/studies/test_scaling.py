@@ -97,6 +97,18 @@ def test_an_unknown_measure_is_refused(tmp_path):
         scaling_study(tmp_path, base_config(tmp_path), Grid(widths=(1.0,)), 1, 1, "loss")
 
 
+def test_a_base_of_so_many_steps_has_no_epochs_to_be_named_by(tmp_path):
+    base = base_config(tmp_path, SOLVER__MAX_STEPS=7)
+    with pytest.raises(InputError) as caught:
+        scaling_study(tmp_path, base, Grid(widths=(1.0,)), 1, 1)
+    assert str(caught.value) == (
+        "SOLVER.MAX_STEPS is 7 and overrides the epochs, by which points of the grid are named and compared; give "
+        "--epochs, or set it to 0"
+    )
+    [run] = scaling_study(tmp_path, base, Grid(epochs=(3,)), 1, 1).runs
+    assert run.row.endswith("_e3")
+
+
 def test_a_pair_that_an_axis_sets_is_refused():
     refuse_axis_keys(Grid(widths=(1.0,)), ["DATA.NUM_FRAMES", "4"])
     with pytest.raises(InputError, match=r"DATA\.NUM_FRAMES is set by --frames in each run; leave one of the two away"):

@@ -14,6 +14,7 @@ from video_rs.studies.study import Study, StudyRun
 
 # Of a class that has no probability left in seven digits.
 SMALLEST = 1e-7
+_LIST_OF_BEFORE = "take the list of before, or start in another folder"
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,20 @@ def read_result(study: Study, run: StudyRun, lists: Lists) -> RunResult:
         ) from error
     if len(rows) != len(lists.val):
         raise InputError(
-            f"{folder} was tested on {len(rows)} videos, and the list has {len(lists.val)} now; take the list of "
-            "before, or start in another folder"
+            f"{folder} was tested on {len(rows)} videos, and the list has {len(lists.val)} now; {_LIST_OF_BEFORE}"
         )
 
-    places = {name: place for place, name in enumerate(lists.label_names)}
     log_losses = np.full(len(rows), math.nan)
     right = np.full(len(rows), math.nan)
-    for number, row in enumerate(rows):
+    for number, (row, record) in enumerate(zip(rows, lists.val.records, strict=True)):
         if row["error"] is None:
-            place = places[row["label"]]
+            [place] = record.labels
+            label = lists.label_names[place]
+            if row["label"] != label:
+                raise InputError(
+                    f"{folder} was tested on a video of {row['label']!r} where the list has {record.path} of {label!r} "
+                    f"now; {_LIST_OF_BEFORE}"
+                )
             probabilities = row["probabilities"]
             log_losses[number] = -math.log(max(probabilities[place], SMALLEST))
             right[number] = float(int(np.argmax(probabilities)) == place)

@@ -163,10 +163,16 @@ def scaling_study(
         measure: one of :data:`MEASURES`.
 
     Raises:
-        InputError: an unknown measure or depth, a point twice, or a network that cannot be built.
+        InputError: an unknown measure or depth, a point twice, a network that cannot be built, or a base that is
+            trained for so many steps, whatever its epochs.
     """
     if measure not in MEASURES:
         raise InputError(f"--measure {measure}: allowed are {', '.join(MEASURES)}")
+    if base.SOLVER.MAX_STEPS and not grid.epochs:
+        raise InputError(
+            f"SOLVER.MAX_STEPS is {base.SOLVER.MAX_STEPS} and overrides the epochs, by which points of the grid are "
+            "named and compared; give --epochs, or set it to 0"
+        )
     given = grid.given()
     rows: dict[str, dict[str, Any]] = {}
     blocks: dict[tuple, str] = {}

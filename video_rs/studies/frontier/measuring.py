@@ -49,7 +49,7 @@ class Setting:
         way = "as shipped"
         engine = ""
         if view.is_ours or self.same_engine:
-            way, engine = self._way()
+            way, engine = self.way()
         return Subject(
             FORWARD,
             side,
@@ -64,7 +64,7 @@ class Setting:
             precision=self.precision,
         )
 
-    def _way(self) -> tuple[str, str]:
+    def way(self) -> tuple[str, str]:
         """Return the way of a benchmark and the engine; ``accelerate`` computes in float32 alone."""
         if self.precision == "float32":
             return "accelerate", self.engine

@@ -82,10 +82,10 @@ def notes(found: Frontier) -> list[str]:
     """Return what to know of the table."""
     rounds = pluralize(found.setting.rounds, "round")
     lines = [
-        f"s/view: the median time of one view alone, in a process of its own, {rounds} that visit all processes of a "
-        "group in turn; groups are joined by a reference network that is in each of them. s/video: that, times the "
-        f"views of a video. views/s: {pluralize(found.setting.batch, 'view')} at once. Reading the video is not in "
-        "them.",
+        f"s/view: the median time of one view alone, in a process of its own: {rounds}, in each of which all processes "
+        "of a group take their turn; groups are joined by a reference network that is in each of them. s/video: that, "
+        f"times the views of a video. views/s: {pluralize(found.setting.batch, 'view')} at once. Reading the video "
+        "is not in them.",
     ]
     if found.are_runs:
         lines.append(

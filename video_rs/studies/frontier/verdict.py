@@ -44,7 +44,9 @@ def how_measured(found: Frontier) -> str:
     measured = found.asked - len(found.failed)
     processor = found.machine["gpu"] or f"{found.machine['processor']}, {found.machine['cores']} cores"
     text = f"{pluralize(measured, found.thing)} measured on {processor}, in {setting.precision}; "
-    text += f"ours by the engine {setting.engine}"
+    # accelerate has engines; in bfloat16 the network itself is compiled, or not.
+    way, engine = setting.way()
+    text += f"ours by the engine {engine}" if engine else f"ours {way}"
     if found.are_runs:
         return f"{text}."
     peers = "the others by the same" if setting.same_engine else "the others as their libraries ship them"
