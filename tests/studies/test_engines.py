@@ -148,7 +148,7 @@ def test_two_processes_do_not_do_one_run(make_study, monkeypatch):
 
 
 def test_the_array_job_has_a_line_for_each_run(make_study, capfd):
-    study = make_study("a study's", {f"row{number}": {} for number in range(3)})
+    study = make_study("a study's 5%", {f"row{number}": {} for number in range(3)})
     names = [run.name for run in study.runs]
     assert SlurmEngine(jobs=2, processes=8)(study, names, None) == {}
     script = study.folder / "slurm.sh"
@@ -156,6 +156,9 @@ def test_the_array_job_has_a_line_for_each_run(make_study, capfd):
     text = script.read_text()
     assert "#SBATCH --array=1-3%2\n" in text
     assert "#SBATCH --gpus-per-node=8\n" in text
+    # A folder of any name is one word, and has no number put into it.
+    [output] = re.findall(r"^#SBATCH (--output=.*)$", text, re.MULTILINE)
+    assert shlex.split(output) == [f"--output={study.folder}%/slurm_%a.txt"]
     lines = (study.folder / "slurm_runs.sh").read_text().splitlines()
     for line, name in zip(lines, names, strict=True):
         words = shlex.split(line)
@@ -163,7 +166,11 @@ def test_the_array_job_has_a_line_for_each_run(make_study, capfd):
         assert words[2:7] == ["torchrun", "--standalone", "--nproc-per-node", "8", "-m"]
         assert words[7:] == ["video_rs", "study", str(study.folder), "--only", name]
     said = capfd.readouterr().out
-    assert said == (f"3 runs as an array job: sbatch {script}\nwhen they have ended: video-rs study {study.folder}\n")
+    first, second = said.splitlines()
+    assert first.startswith("3 runs as an array job: sbatch ")
+    assert shlex.split(first)[-2:] == ["sbatch", str(script)]
+    assert second.startswith("when they have ended: video-rs study ")
+    assert shlex.split(second)[-1] == str(study.folder)
 
 
 def test_a_line_of_the_array_job_does_its_run(make_study, tmp_path):

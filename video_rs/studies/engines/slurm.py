@@ -23,7 +23,7 @@ SCRIPT = """#!/bin/bash
 #SBATCH --time=24:00:00
 #SBATCH --signal=B:TERM@120
 #SBATCH --open-mode=append
-#SBATCH --output={folder}/slurm_%a.txt
+#SBATCH --output={output}
 
 run=$(sed -n "${{SLURM_ARRAY_TASK_ID}}p" {runs})
 eval "exec $run" &
@@ -61,15 +61,16 @@ class SlurmEngine:
         text = SCRIPT.format(
             script=shlex.quote(str(script)),
             runs=shlex.quote(str(runs)),
-            folder=folder,
+            # sbatch takes quotes as a shell does, and "%" as the start of a number.
+            output=shlex.quote(f"{str(folder).replace('%', '%%')}/slurm_%a.txt"),
             count=len(names),
             jobs=self.jobs,
             processes=self.processes,
             cpus=CPUS * self.processes,
         )
         replace_text(script, text)
-        print_line(f"{pluralize(len(names), 'run')} as an array job: sbatch {script}")
-        print_line(f"when they have ended: video-rs study {folder}")
+        print_line(f"{pluralize(len(names), 'run')} as an array job: sbatch {shlex.quote(str(script))}")
+        print_line(f"when they have ended: video-rs study {shlex.quote(str(folder))}")
         return {}
 
     def _line(self, study: Study, name: str) -> str:
