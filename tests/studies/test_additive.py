@@ -11,8 +11,9 @@ import pytest
 from helpers.studies import finish
 from video_rs.reports.text_table import text_table
 from video_rs.runtime.errors import InputError
-from video_rs.studies.additive import STEPS, Ladder, Seeds, additive_study, read_table, verdict
+from video_rs.studies.additive import STEPS, Ladder, Seeds, additive_study, read_table
 from video_rs.studies.additive_report import HEADS, cells, notes, write_report
+from video_rs.studies.additive_verdict import verdict
 from video_rs.studies.intervals import Interval, bootstrap_interval, mean_interval
 from video_rs.studies.results import SMALLEST, read_result
 from video_rs.studies.study import open_study

@@ -8,7 +8,8 @@ from video_rs.reports.study_page import Picture, StudyPage, Table, write_study_p
 from video_rs.reports.text_table import text_table
 from video_rs.runtime.atomic import replace_bytes, write_csv
 from video_rs.runtime.wording import pluralize
-from video_rs.studies.additive import AdditiveTable, TableRow, read_table, verdict
+from video_rs.studies.additive import AdditiveTable, TableRow, read_table
+from video_rs.studies.additive_verdict import verdict
 from video_rs.studies.intervals import DRAWS, LEVEL, Interval
 from video_rs.studies.study import Study
 
