@@ -40,11 +40,15 @@ setup(
         "numpy",
         # Reading processes with a time limit for each video, replaced one by one.
         "pebble>=5.2",
+        # Predictions and features are Parquet files.
+        "pyarrow>=17",
         # Animated WebP; torchvision brings it, too.
         "pillow",
         # Which cores, processes and memory there are, on every system.
         "psutil>=5.9",
         "pyyaml",
+        # Precision, recall and average precision of predictions.
+        "scikit-learn>=1.4",
         # Student's interval, and the fits of the scaling study.
         "scipy>=1.11",
         "tensorboard",

@@ -17,7 +17,7 @@ from video_rs import builders
 from video_rs.config import load_config
 from video_rs.data.random_boxes import random_box
 from video_rs.engine.average import Ema
-from video_rs.engine.evaluation import view_probabilities
+from video_rs.engine.evaluation import NetworkScorer, view_probabilities
 from video_rs.engine.objectives.losses import cross_entropy
 from video_rs.engine.optimizer import parameter_groups, set_learning_rate, sgd
 from video_rs.models.layers import StochasticDepth
@@ -288,7 +288,7 @@ def testing(config) -> Iterator[Row]:
             return table[views[:, 0, 0, 0, 0].long()]
 
     views = torch.arange(30, dtype=torch.uint8).view(30, 1, 1, 1, 1).expand(30, 3, 1, 1, 1)
-    mean, _ = view_probabilities(Lookup(), views.split(8), lambda clips: clips.float())
+    mean, _ = view_probabilities(NetworkScorer(Lookup(), torch.Tensor.float), views.split(8))
     yield Row("mean over 30 views, of probabilities", exact.mean(0).tolist(), mean.tolist(), 1e-6)
 
 

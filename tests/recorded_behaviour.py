@@ -23,6 +23,8 @@ from pathlib import Path
 
 import torch
 
+from helpers import predictions
+
 STEPS = 30
 STOP_AFTER = 12
 EVERYWHERE = {
@@ -160,6 +162,14 @@ def losses(folder: Path) -> list[float]:
     return [found[step] for step in sorted(found)]
 
 
+def predictions_of(folder: Path) -> list[str]:
+    """The lines of predictions.jsonl, which older checkouts write, or the same of predictions.parquet."""
+    lines = folder / "predictions.jsonl"
+    if lines.exists():
+        return lines.read_text().splitlines()
+    return [json.dumps(row, ensure_ascii=False) for row in predictions.rows(folder)]
+
+
 def hash_of_weights(checkpoint: Path) -> str:
     """Return a hash over names and bytes of the weights, their averages and the optimizer's momenta."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
@@ -210,7 +220,7 @@ def record(videos: Path, out: Path, checkout: Path) -> dict:
         here.run(here.tools / "test_net.py", "--checkpoint", run)
         found["testing"][name] = {
             "metrics": metrics_of(out / run / "test" / "metrics.json"),
-            "predictions": (out / run / "test" / "predictions.jsonl").read_text().splitlines(),
+            "predictions": predictions_of(out / run / "test"),
         }
         clips = sorted((out / "data" / "motion_demo" / "val").rglob("*.mp4"))[::40]
         answers = out / f"{name}.json"

@@ -100,6 +100,8 @@ REACHES = {
     "TEST.NUM_SPATIAL_CROPS": ("1", lambda run: run.preprocessing.transform.num_crops == 1),
     # Views per forward pass: its effect is tested with the evaluator.
     "TEST.BATCH_SIZE": ("5", lambda run: run.config.TEST.BATCH_SIZE == 5),
+    "TEST.KEEP_VIEWS": ("true", lambda run: run.config.TEST.KEEP_VIEWS),
+    "TEST.ALSO_AS": ("csv", lambda run: run.config.TEST.ALSO_AS == "csv"),
     "SOLVER.OPTIMIZING_METHOD": ("adamw", lambda run: isinstance(run.step.optimizer, torch.optim.AdamW)),
     "SOLVER.BASE_LR": ("0.3", lambda run: run.step.schedule.base_lr == 0.3),
     "SOLVER.LR_FOR_BATCH_SIZE": ("32", lambda run: run.step.schedule.base_lr == 0.8 * 4 / 32),

@@ -14,7 +14,7 @@ from helpers.jobs import free_port
 from helpers.results import Video, failed, same
 from helpers.training import Batch, assert_close, make_batch, make_step, norm_network, plain_network, prepare, split
 from video_rs.engine.batch_norm import SyncBatchNorm3d, is_synchronized, synchronize
-from video_rs.engine.evaluation import evaluate, gather_results
+from video_rs.engine.evaluation import NetworkScorer, evaluate, gather_results
 from video_rs.engine.memory import probe
 from video_rs.engine.precise_bn import recompute_statistics
 from video_rs.models.checkpointing import recomputed
@@ -104,7 +104,7 @@ def precise(synced, rank=None):
 
 
 def scores(rank, world):
-    results = gather_results(list(evaluate(nn.Identity(), videos()[rank::world], same, 2)))
+    results = gather_results(list(evaluate(NetworkScorer(nn.Identity(), same), videos()[rank::world], 2)))
     return [(r.index, r.video, r.labels, r.error, r.views, r.probabilities) for r in results]
 
 

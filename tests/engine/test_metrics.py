@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from helpers.results import Video, failed, same
-from video_rs.engine.evaluation import evaluate, gather_results, view_probabilities
+from video_rs.engine.evaluation import NetworkScorer, evaluate, gather_results, view_probabilities
 from video_rs.engine.metrics import (
     VideoResult,
     average_precision,
@@ -19,6 +19,7 @@ from video_rs.engine.metrics import (
     top_k_hits,
     top_labels,
 )
+from video_rs.engine.probabilities import ClassProbabilities
 
 
 def read(index, label, *probabilities):
@@ -122,12 +123,35 @@ def test_top_labels_with_fewer_classes_than_asked():
 def test_the_score_is_the_mean_of_softmax_and_not_of_logits():
     # The model passes its input on: two views, sure of class 0 and mildly for class 1.
     logits = torch.tensor([[math.log(99.0), 0.0], [0.0, math.log(3.0)]])
-    mean, count = view_probabilities(nn.Identity(), [logits[:1], logits[1:]], same)
-    assert count == 2
+    mean, of_views = view_probabilities(NetworkScorer(nn.Identity(), same), [logits[:1], logits[1:]])
+    assert of_views.flatten().tolist() == pytest.approx([0.99, 0.01, 0.25, 0.75], rel=1e-6)
     assert mean.dtype == torch.float32
     assert mean.tolist() == pytest.approx([(0.99 + 0.25) / 2, (0.01 + 0.75) / 2], rel=1e-6)
     # The softmax of the mean logits would be sqrt(33) / (1 + sqrt(33)) = 0.85 for class 0.
     assert logits.mean(0).softmax(0)[0].item() == pytest.approx(0.8517, abs=1e-4)
+
+
+def test_a_temperature_divides_the_logits_of_each_view():
+    logits = torch.tensor([[2 * math.log(3.0), 0.0], [0.0, 2 * math.log(9.0)]])
+    softmax = NetworkScorer(nn.Identity(), same, ClassProbabilities(temperature=2.0))
+    mean, of_views = view_probabilities(softmax, [logits])
+    assert of_views.flatten().tolist() == pytest.approx([0.75, 0.25, 0.1, 0.9], rel=1e-6)
+    assert mean.tolist() == pytest.approx([0.425, 0.575], rel=1e-6)
+
+    sigmoid = NetworkScorer(nn.Identity(), same, ClassProbabilities(multi_label=True, temperature=2.0))
+    assert view_probabilities(sigmoid, [logits]).views.flatten().tolist() == pytest.approx(
+        [0.75, 0.5, 0.5, 0.9], rel=1e-6
+    )
+
+
+def test_views_are_kept_where_they_are_asked_for():
+    logits = torch.tensor([[math.log(3.0), 0.0], [0.0, math.log(9.0)], [0.0, 0.0]])
+    scorer = NetworkScorer(nn.Identity(), same)
+    videos = [Video(0, logits), Video(1, None, (0,), "truncated file")]
+    read, failed_one = evaluate(scorer, videos, 2, keep_views=True)
+    assert read.view_probabilities.flatten().tolist() == pytest.approx([0.75, 0.25, 0.1, 0.9, 0.5, 0.5], rel=1e-6)
+    assert failed_one.view_probabilities is None
+    assert next(evaluate(scorer, videos, 2)).view_probabilities is None
 
 
 def small_network():
@@ -142,7 +166,7 @@ def test_the_batch_size_of_views_does_not_matter():
     model, clips = small_network(), torch.rand(7, 3, 4, 6, 6, generator=torch.Generator().manual_seed(1))
     model.train()  # evaluate() itself must switch batch norm to its stored statistics
     before = model[1].running_mean.clone()
-    scores = [next(evaluate(model, [Video(0, clips)], same, batch)) for batch in (1, 2, 3, 7, 100)]
+    scores = [next(evaluate(NetworkScorer(model, same), [Video(0, clips)], batch)) for batch in (1, 2, 3, 7, 100)]
     assert torch.equal(model[1].running_mean, before)
     assert [result.views for result in scores] == [7] * 5
     expected = model.eval()(clips).softmax(1).mean(0)
@@ -153,15 +177,16 @@ def test_the_batch_size_of_views_does_not_matter():
 
 def test_prepare_is_applied_to_each_batch_of_views():
     clips = torch.tensor([[0, 255], [255, 0]], dtype=torch.uint8)
-    mean, _ = view_probabilities(nn.Identity(), clips.split(1), lambda batch: batch.float() / 255 * math.log(3))
+    scorer = NetworkScorer(nn.Identity(), lambda batch: batch.float() / 255 * math.log(3))
+    mean, _ = view_probabilities(scorer, clips.split(1))
     assert mean.tolist() == pytest.approx([0.5, 0.5])
-    mean, _ = view_probabilities(nn.Identity(), [clips[:1]], lambda batch: batch.float() / 255 * math.log(3))
+    mean, _ = view_probabilities(scorer, [clips[:1]])
     assert mean.tolist() == pytest.approx([0.25, 0.75])
 
 
 def test_failed_videos_pass_through():
     videos = [Video(4, torch.zeros(1, 2), (1,)), Video(2, None, (0,), "truncated file"), Video(3, torch.ones(2, 2), ())]
-    results = list(evaluate(nn.Identity(), videos, same, 8))
+    results = list(evaluate(NetworkScorer(nn.Identity(), same), videos, 8))
     assert [(r.index, r.video, r.labels, r.error, r.views) for r in results] == [
         (4, "4.mp4", (1,), None, 1),
         (2, "2.mp4", (0,), "truncated file", 0),
@@ -250,5 +275,6 @@ def test_log_loss_of_several_labels_is_over_all_classes():
 
 def test_the_score_of_several_labels_is_the_mean_of_sigmoids():
     logits = torch.tensor([[math.log(3.0), 0.0], [-math.log(3.0), math.log(9.0)]])
-    mean, _ = view_probabilities(nn.Identity(), logits.split(1), same, multi_label=True)
+    scorer = NetworkScorer(nn.Identity(), same, ClassProbabilities(multi_label=True))
+    mean, _ = view_probabilities(scorer, logits.split(1))
     assert mean.tolist() == pytest.approx([(0.75 + 0.25) / 2, (0.5 + 0.9) / 2])

@@ -1,7 +1,10 @@
 """Finished runs of a study that nothing has trained."""
 
-import json
+import torch
 
+from video_rs.engine.metrics import VideoResult
+from video_rs.inference.predictions import About, Predictions
+from video_rs.lists.records import VideoRecord
 from video_rs.runtime.atomic import write_json
 from video_rs.studies.one_run import do_run
 
@@ -31,15 +34,19 @@ def finish(study, name, labels, probabilities, seconds=10.0):
     folder = study.run_folder(study.run(name))
     test = folder / "test"
     test.mkdir(parents=True, exist_ok=True)
-    lines = []
-    right = []
     names = sorted({label for label in labels if label is not None})
-    for label, row in zip(labels, probabilities, strict=True):
+    records = []
+    results = []
+    for index, (label, row) in enumerate(zip(labels, probabilities, strict=True)):
+        video = f"{index}.mp4"
+        known = () if label is None else (names.index(label),)
+        records.append(VideoRecord(video, known, None, None, video))
         error = "it does not open as a video" if label is None else None
-        lines.append(json.dumps({"label": label, "probabilities": list(row), "error": error}))
-        if label is not None:
-            right.append(max(range(len(row)), key=row.__getitem__) == names.index(label))
-    (test / "predictions.jsonl").write_text("".join(f"{line}\n" for line in lines))
+        scores = None if label is None else torch.tensor(row, dtype=torch.float32)
+        results.append(VideoResult(index, video, known, scores, error))
+    predictions = Predictions(tuple(names), tuple(records), tuple(results), About())
+    predictions.write(test / "predictions.parquet")
+    right = [int(result.probabilities.argmax()) in result.labels for result in predictions.read_results]
     write_json(test / "metrics.json", {"top1": sum(right) / len(right), "videos": len(labels)})
     done = {"training_seconds": seconds - 1, "test_seconds": 1.0, "resumed": False, "threads": study.threads}
     write_json(folder / "done.json", done)

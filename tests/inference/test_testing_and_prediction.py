@@ -10,6 +10,7 @@ import pytest
 import torch
 from torchvision.io import write_png
 
+from helpers.predictions import rows
 from helpers.runs import tiny_run
 from helpers.tools import ROOT
 from video_rs.engine.checkpoint import load_checkpoint
@@ -26,10 +27,6 @@ pytestmark = pytest.mark.usefixtures("blank_charts")
 @pytest.fixture(scope="module")
 def checkpoint(trained):
     return trained / "checkpoints" / "last.pth"
-
-
-def rows(folder):
-    return [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
 
 
 def test_testing_uses_the_stored_list_and_writes_beside_the_run(tool, trained, checkpoint):

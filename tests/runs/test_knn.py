@@ -11,6 +11,7 @@ import torch
 from iopath.common.file_io import PathHandler
 from torch import nn
 
+from helpers import predictions
 from helpers.jobs import run_job
 from helpers.neighbours import literal_vote
 from helpers.runs import tiny_run
@@ -51,7 +52,7 @@ def features(checkpoint, videos):
 
 def answers(folder):
     """What a test wrote: metrics, and probabilities by (video, id), None where it failed."""
-    rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    rows = predictions.rows(folder)
     return json.loads((folder / "metrics.json").read_text()), rows
 
 
@@ -417,7 +418,7 @@ def test_the_results_are_of_the_run_and_go_with_it(tool, config_file, tmp_path):
     videos = make_videos(tmp_path, per_class=2)
     assert tool("train_net", "--cfg", config_file, *tiny_run(videos, run, SOLVER__MAX_STEPS=1)).code == 0
     assert tool("knn", "--checkpoint", run / "checkpoints" / "last.pth", "--k", 1).code == 0
-    assert {path.name for path in (run / "knn").iterdir()} == {"metrics.json", "predictions.jsonl", "report.html"}
+    assert {path.name for path in (run / "knn").iterdir()} == {"metrics.json", "predictions.parquet", "report.html"}
     RunFolder(run).clear()
     assert list(run.iterdir()) == []
 

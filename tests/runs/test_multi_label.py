@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from helpers import predictions
 from helpers.runs import TINY, tiny_run
 from helpers.videos import make_videos
 from video_rs.builders import build_lists, build_loss, build_training
@@ -83,7 +84,7 @@ def test_class_weights_count_the_training_list(several, videos):
 
 def test_training_validates_by_mean_average_precision(run):
     metrics = json.loads((run / "metrics.json").read_text())
-    rows = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
+    rows = predictions.rows(run)
     assert [row["label"] for row in rows] == ["dark;moving", "dark", "light;moving", "light"]
     scores = torch.tensor([row["probabilities"] for row in rows])
     assert not torch.allclose(scores.sum(1), torch.ones(4))  # each class has a probability of its own
@@ -108,7 +109,7 @@ def test_testing_and_prediction_give_the_same_sigmoids(run, several, tool, tmp_p
     assert result.code == 0
     metrics = json.loads((tmp_path / "test/metrics.json").read_text())
     assert result.out.startswith(f"mAP {metrics['map']:.4f} over 3 classes  top1 {metrics['top1']:.4f}")
-    rows = [json.loads(line) for line in (tmp_path / "test/predictions.jsonl").read_text().splitlines()]
+    rows = predictions.rows(tmp_path / "test")
     predictor = Predictor.from_checkpoint(str(run / "checkpoints/last.pth"), "cpu")
     for row in rows:
         answer = predictor.predict(row["video"])
@@ -168,7 +169,7 @@ def test_features_are_tested_for_one_class_each(run, videos, tool, tmp_path):
     assert result.code == 0
     metrics = json.loads((tmp_path / "knn/metrics.json").read_text())
     assert "map" not in metrics
-    rows = [json.loads(line) for line in (tmp_path / "knn/predictions.jsonl").read_text().splitlines()]
+    rows = predictions.rows(tmp_path / "knn")
     assert {row["label"] for row in rows} == {"dark", "light"}
     assert all(sum(row["probabilities"]) == pytest.approx(1, abs=1e-6) for row in rows)
 
@@ -202,7 +203,7 @@ def test_videos_without_any_class(several, config_file, tool, tmp_path):
     result = tool("train_net", "--cfg", config_file, *tiny_run(tmp_path / "list.csv", tmp_path / "run", **keys))
     assert result.code == 0, result.err
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
-    rows = [json.loads(line) for line in (tmp_path / "run/predictions.jsonl").read_text().splitlines()]
+    rows = predictions.rows(tmp_path / "run")
     assert [row["label"] for row in rows] == ["dark;moving", "dark", "light;moving", None]
     right = [row["top"][0]["label"] in row["label"].split(";") for row in rows[:3]]
     assert metrics["top1"] == metrics["top1_all"] == pytest.approx(sum(right) / 3)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from helpers import predictions
 from helpers.jobs import run_job
 from helpers.runs import assert_same_weights, tiny_run, weights
 from helpers.videos import make_videos, moving_square
@@ -35,7 +36,7 @@ def test_a_run_leaves_everything_that_the_readme_lists(trained, videos, config_f
 
 def test_metrics_agree_with_the_saved_predictions(trained):
     metrics = json.loads((trained / "metrics.json").read_text())
-    rows = [json.loads(line) for line in (trained / "predictions.jsonl").read_text().splitlines()]
+    rows = predictions.rows(trained)
     right = sum(row["top"][0]["label"] == row["label"] for row in rows)
     assert metrics == {
         "top1": right / 4,
@@ -142,7 +143,7 @@ def test_two_processes_train_as_one(videos, tmp_path, config_file):
     assert [(r["kind"], r["step"]) for r in log] == [(r["kind"], r["step"]) for r in alone]
     losses, losses_alone = ([r["loss"] for r in part if r["kind"] == "train"] for part in (log, alone))
     assert losses == pytest.approx(losses_alone, rel=1e-5)
-    assert len((tmp_path / "run" / "predictions.jsonl").read_text().splitlines()) == 4
+    assert len(predictions.rows(tmp_path / "run")) == 4
 
 
 def test_two_processes_name_the_failed_videos_of_both(config_file, tmp_path):

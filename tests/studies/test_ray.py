@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from helpers import predictions
 from video_rs.studies.one_run import do_run
 from video_rs.studies.running import Resources, go_on
 
@@ -30,8 +31,7 @@ def test_a_study_on_ray_gives_the_numbers_of_one_on_this_machine(make_study, tmp
     study = make_study("study", {**rows, "broken": {"MODEL__PRETRAINED": tmp_path / "broken.pth"}}, SOLVER__MAX_STEPS=2)
     go_on(study, Resources("ray", jobs=2))
     for run in alone.runs:
-        theirs = (alone.run_folder(run) / "test" / "predictions.jsonl").read_text()
-        assert (study.run_folder(run) / "test" / "predictions.jsonl").read_text() == theirs
+        assert predictions.rows(study.run_folder(run) / "test") == predictions.rows(alone.run_folder(run) / "test")
     said = capfd.readouterr().out
     assert "failed: broken-seed0: exit code 2: " in said
     assert sorted(line for line in said.splitlines() if line.startswith("done: ")) == ["done: a-seed0", "done: b-seed0"]

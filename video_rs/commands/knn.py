@@ -1,6 +1,6 @@
 """Test the features of a trained network instead of its classifier, on any data set, with nothing trained.
 
-The K nearest training videos of each video vote for its class (weighted k-NN). Writes metrics.json, predictions.jsonl
+The K nearest training videos of each video vote for its class (weighted k-NN). Writes metrics.json, predictions.parquet
 and report.html into the folder knn of the run, those of another list into a folder of their own in it.
 """
 

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
     check_limits(processes or 1, args.time_limit)
 
     predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder)
-    if predictor.multi_label:
+    if predictor.answers.multi_label:
         print("each label is judged by itself: the scores of a video need not sum to 100 %")
 
     failed = 0

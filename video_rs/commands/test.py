@@ -1,6 +1,6 @@
 """Test a trained network on a list of videos: several views of each, and the mean of their probabilities.
 
-Writes metrics.json, predictions.jsonl and report.html into the folder test of the run, those of another list into a
+Writes metrics.json, predictions.parquet and report.html into the folder test of the run, those of another list into a
 folder of their own in it.
 """
 

@@ -217,6 +217,8 @@ OPTIONS = (
     Option("TEST.NUM_ENSEMBLE_VIEWS", 10, "clips per video", low=1),
     Option("TEST.NUM_SPATIAL_CROPS", 3, "views per clip, along the longer side", (1, 3)),
     Option("TEST.BATCH_SIZE", 8, "views per forward pass", low=1),
+    Option("TEST.KEEP_VIEWS", False, "predictions hold the probabilities of each view, too", may_change=True),
+    Option("TEST.ALSO_AS", "", "format of predictions beside Parquet", ("", "csv", "jsonl"), may_change=True),
     # -- Optimisation
     Option("SOLVER.OPTIMIZING_METHOD", "sgd", "optimizer", ("sgd", "adamw")),
     Option("SOLVER.BASE_LR", 0.8, "learning rate at the top of the cosine", low=0),

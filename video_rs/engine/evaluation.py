@@ -1,43 +1,74 @@
 """Multi-view evaluation: a video's probabilities are the mean over its views. Testing and prediction both use this."""
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from video_rs.engine.metrics import VideoResult
+from video_rs.engine.probabilities import ClassProbabilities
 from video_rs.runtime import distributed
 
 # uint8 clips [b, 3, T, h, w] on the CPU -> float clips on the model's device.
 Prepare = Callable[[Tensor], Tensor]
+# uint8 views [b, 3, T, h, w] on the CPU -> their probabilities, float32 [b, K].
+Scorer = Callable[[Tensor], Tensor]
+SOFTMAX = ClassProbabilities()
+
+
+@dataclass(frozen=True)
+class NetworkScorer:
+    """A network as testing and prediction call it: views in, probabilities out.
+
+    Attributes:
+        model: clips -> logits.
+        prepare: uint8 clips on the CPU -> float clips on the model's device.
+        probabilities: logits -> probabilities.
+    """
+
+    model: nn.Module
+    prepare: Prepare
+    probabilities: ClassProbabilities = SOFTMAX
+
+    def __call__(self, views: Tensor) -> Tensor:
+        """Return the probabilities of uint8 views ``[b, 3, T, h, w]``, float32 ``[b, K]``."""
+        # Batch norm has to take its stored statistics, wherever the network comes from.
+        self.model.eval()
+        return self.probabilities(self.model(self.prepare(views)))
+
+
+class VideoScores(NamedTuple):
+    """What the views of a video say, float32 on the CPU.
+
+    Attributes:
+        mean: ``[K]``, the mean of the probabilities of all views (not of their logits), as published.
+        views: ``[V, K]``, those of each view, in the order of the views.
+    """
+
+    mean: Tensor
+    views: Tensor
 
 
 @torch.inference_mode()
-def view_probabilities(
-    model: nn.Module, views: Iterable[Tensor], prepare: Prepare, multi_label: bool = False
-) -> tuple[Tensor, int]:
-    """Return the mean of the probabilities of all views (not of their logits), as published.
+def view_probabilities(scorer: Scorer, views: Iterable[Tensor]) -> VideoScores:
+    """Return the probabilities of all views of a video, and their mean.
 
     Args:
-        model: in evaluation mode; clips -> logits.
+        scorer: views -> probabilities.
         views: batches of uint8 ``[b, 3, T, h, w]``.
-        prepare: uint8 clips on the CPU -> float clips on the model's device.
-        multi_label: a video may have several classes, each with a probability of its own: sigmoid instead of softmax.
-
-    Returns:
-        float32 ``[K]`` on the CPU, and the number of views.
     """
-    total = None
-    count = 0
+    total: Tensor | None = None
+    parts = []
     for batch in views:
-        logits = model(prepare(batch)).float()
-        probabilities = logits.sigmoid() if multi_label else logits.softmax(1)
-        summed = probabilities.sum(0)
+        part = scorer(batch)
+        summed = part.sum(0)
         total = summed if total is None else total + summed
-        count += len(batch)
-    return (total / count).cpu(), count
+        parts.append(part)
+
+    every_view = torch.cat(parts)
+    return VideoScores((total / len(every_view)).cpu(), every_view.cpu())
 
 
 def evaluate_each(
@@ -64,24 +95,23 @@ def evaluate_each(
             yield item, compute(model, item.views(batch), prepare)
 
 
-def evaluate(
-    model: nn.Module, videos: Iterable[Any], prepare: Prepare, batch: int, multi_label: bool = False
-) -> Iterator[VideoResult]:
+def evaluate(scorer: Scorer, videos: Iterable[Any], batch: int, keep_views: bool = False) -> Iterator[VideoResult]:
     """Yield the results of videos as they arrive.
 
     Args:
-        model: put into evaluation mode here.
+        scorer: views -> probabilities.
         videos: items as of :func:`evaluate_each` that also have ``index``, ``id``, ``video`` and ``labels``.
-        prepare, multi_label: as in :func:`view_probabilities`.
-        batch: views per forward pass.
+        batch: views at a time.
+        keep_views: whether results hold the probabilities of each view, too.
     """
-    compute = partial(view_probabilities, multi_label=multi_label)
-    for item, scored in evaluate_each(model, videos, prepare, batch, compute):
-        if scored is None:
-            yield VideoResult(item.index, item.video, item.labels, error=item.error, id=item.id)
+    for item in videos:
+        known = VideoResult(item.index, item.video, item.labels, id=item.id)
+        if item.error is not None:
+            yield replace(known, error=item.error)
             continue
-        probabilities, count = scored
-        yield VideoResult(item.index, item.video, item.labels, probabilities, views=count, id=item.id)
+        scores = view_probabilities(scorer, item.views(batch))
+        of_views = scores.views if keep_views else None
+        yield replace(known, probabilities=scores.mean, views=len(scores.views), view_probabilities=of_views)
 
 
 def gather_results(results: list[Any]) -> list[Any]:

@@ -26,6 +26,7 @@ class VideoResult:
         error: why it could not be read, or None.
         views: how many views the mean is over.
         id: of its record: the segments of one video have one each.
+        view_probabilities: float32 ``[V, K]`` of each view, where they are kept.
     """
 
     index: int
@@ -35,6 +36,7 @@ class VideoResult:
     error: str | None = None
     views: int = field(default=0, compare=False)
     id: str = ""
+    view_probabilities: Tensor | None = field(default=None, compare=False)
 
 
 def top_k_hits(scores: Tensor, truth: Tensor, k: int) -> int:

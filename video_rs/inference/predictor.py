@@ -1,22 +1,24 @@
 """Prediction from a checkpoint, by the same reading, views and averaging as testing."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from video_rs.data.dataset import VideoSource, ViewReader
 from video_rs.data.loader import ViewLoader, Workers
 from video_rs.data.order import Partition
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.engine.checkpoint import load_checkpoint
-from video_rs.engine.evaluation import evaluate
-from video_rs.engine.metrics import VideoResult, top_labels
+from video_rs.engine.evaluation import NetworkScorer, Scorer, evaluate
+from video_rs.engine.probabilities import ClassProbabilities
+from video_rs.inference.calibration import Calibration
+from video_rs.inference.prediction import Answers, Prediction
 from video_rs.lists.records import VideoRecord
 from video_rs.models import VideoClassifier
 from video_rs.models.convolution_check import require_right_convolutions
@@ -34,60 +36,29 @@ Video = str | os.PathLike | np.ndarray | Tensor
 BATCH = 8  # views per forward pass
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """Answer for one video.
-
-    Attributes:
-        video: path as given; of frames in memory, how many there were.
-        top: (label, score) pairs, best first, at most five; scores are mean probabilities over the views.
-        error: why there is no answer, or None.
-    """
-
-    video: str
-    top: tuple[tuple[str, float], ...]
-    error: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the object that ``predict --json`` writes."""
-        top = [{"label": label, "score": score} for label, score in self.top]
-        return {"video": self.video, "top": top, "error": self.error}
-
-
 class Predictor:
-    """A trained model that labels videos.
+    """Labels videos.
 
     Args:
-        model: in evaluation mode, on ``device``.
-        preprocessing: as the checkpoint stores it.
-        label_names: one per class.
-        device: where the model is.
+        scorer: views uint8 ``[b, 3, T, h, w]`` -> probabilities float32 ``[b, K]``.
+        preprocessing: from a video to views.
+        answers: from probabilities to labels.
         decoder: one of :data:`video_rs.video.DECODERS`.
         batch: views per forward pass.
-        multi_label: the model gives each class a probability of its own.
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        preprocessing: Preprocessing,
-        label_names: list[str],
-        device: torch.device,
-        decoder: str = "auto",
-        batch: int = BATCH,
-        multi_label: bool = False,
+        self, scorer: Scorer, preprocessing: Preprocessing, answers: Answers, decoder: str = "auto", batch: int = BATCH
     ):
-        self.model = model
+        self.scorer = scorer
         self.preprocessing = preprocessing
-        self.label_names = label_names
+        self.answers = answers
         self.decoder = decoder
         self.batch = batch
-        self.multi_label = multi_label
-        self.prepare = partial(preprocessing.prepare, device=device)
 
     @classmethod
-    def from_checkpoint(cls, path: str, device: str = "auto", decoder: str = "auto") -> "Predictor":
-        """Return a predictor with the EMA weights of a checkpoint.
+    def from_checkpoint(cls, path: str | os.PathLike, device: str = "auto", decoder: str = "auto") -> "Predictor":
+        """Return a predictor with the EMA weights of a checkpoint, and with its calibration, where it has one.
 
         Args:
             path: of a checkpoint of this project, or of its run's folder.
@@ -100,29 +71,41 @@ class Predictor:
         checkpoint = load_checkpoint(path)
         picked = pick_device(device)
         preprocessing = Preprocessing.from_dict(checkpoint["preprocessing"])
+        calibration = Calibration.of_checkpoint(checkpoint)
         model = load_classifier(checkpoint, picked)
         require_right_convolutions(model, preprocessing.clip_shape(BATCH), advice="take the CPU: --device cpu")
 
-        label_names = checkpoint["label_names"]
-        return cls(model, preprocessing, label_names, picked, decoder, multi_label=checkpoint["multi_label"])
+        multi_label = checkpoint["multi_label"]
+        probabilities = ClassProbabilities(multi_label, calibration.temperature)
+        scorer = NetworkScorer(model, partial(preprocessing.prepare, device=picked), probabilities)
+        answers = Answers(tuple(checkpoint["label_names"]), multi_label, calibration.threshold)
+        return cls(scorer, preprocessing, answers, decoder)
 
-    def predict(self, video: Video, fps: float = DEFAULT_FPS) -> Prediction:
+    def predict(
+        self, video: Video, fps: float = DEFAULT_FPS, start: float | None = None, end: float | None = None
+    ) -> Prediction:
         """Return the five best labels of one video.
 
         Args:
             video: a path, a URL, or RGB frames uint8 ``[T, H, W, 3]``, an array or a tensor.
             fps: frames per second of such frames, which counts only where clips are taken by time.
+            start, end: of the part that is meant, in seconds; None: from its begin, to its end.
 
         Raises:
-            DecodeError: the video cannot be read.
+            DecodeError: the video cannot be read, or has no frame in that part.
             InputError: frames of another dtype or shape.
         """
         if isinstance(video, np.ndarray | Tensor):
-            return self._predict_frames(InMemoryReader(video, fps))
+            frames = InMemoryReader(video, fps)
+            name = pluralize(frames.num_frames, "frame")
+            read = ViewReader(self.preprocessing, _Frames(frames))
+            item = read(VideoRecord(name, (), start, end, name), 0)
+            (prediction,) = self._answers([item])
+        else:
+            (prediction,) = self.predict_records([part_of(video, start, end)])
 
-        prediction = next(self.predict_many([video]))
         if prediction.error is not None:
-            raise DecodeError(video, prediction.error)
+            raise DecodeError(prediction.video, prediction.error)
         return prediction
 
     def predict_many(self, videos: Iterable[str | os.PathLike], workers: Workers | None = None) -> Iterator[Prediction]:
@@ -130,38 +113,31 @@ class Predictor:
 
         Args:
             videos: paths or URLs.
+            workers: as for :meth:`predict_records`.
+        """
+        return self.predict_records([part_of(video) for video in videos], workers)
+
+    def predict_records(self, records: Sequence[VideoRecord], workers: Workers | None = None) -> Iterator[Prediction]:
+        """Yield one prediction for each row of a list, in order; a video that cannot be read has ``error`` set.
+
+        Args:
+            records: of the list.
             workers: processes that read several videos at once, and lose a video on which the decoder hangs or crashes
                 without losing the others; None reads them here.
         """
-        records = []
-        for video in videos:
-            path = os.fspath(video)
-            records.append(VideoRecord(path, (), None, None, path))
-
         # The loader and the evaluation are those of testing, and therefore so are the numbers.
         read = ViewReader(self.preprocessing, VideoSource(self.decoder))
-        items = ViewLoader(records, read, Partition(), workers or Workers())
-        for result in evaluate(self.model, items, self.prepare, self.batch, self.multi_label):
-            yield self._prediction(result)
+        return self._answers(ViewLoader(records, read, Partition(), workers or Workers()))
 
-    def _predict_frames(self, frames: InMemoryReader) -> Prediction:
-        """Return the five best labels of frames in memory."""
-        name = pluralize(frames.num_frames, "frame")
-        read = ViewReader(self.preprocessing, _Frames(frames))
-        item = read(VideoRecord(name, (), None, None, name), 0)
+    def _answers(self, videos: Iterable[Any]) -> Iterator[Prediction]:
+        """Yield the answers for videos as they are read."""
+        return map(self.answers.of, evaluate(self.scorer, videos, self.batch))
 
-        (result,) = evaluate(self.model, [item], self.prepare, self.batch, self.multi_label)
-        prediction = self._prediction(result)
-        if prediction.error is not None:
-            raise DecodeError(name, prediction.error)
-        return prediction
 
-    def _prediction(self, result: VideoResult) -> Prediction:
-        """Return the answer for a video from the probabilities of all classes."""
-        if result.error is not None:
-            return Prediction(result.video, (), result.error)
-        top = top_labels(result.probabilities, self.label_names)
-        return Prediction(result.video, tuple(top))
+def part_of(video: str | os.PathLike, start: float | None = None, end: float | None = None) -> VideoRecord:
+    """Return the record of a video without labels, or of a part of it, in seconds."""
+    path = os.fspath(video)
+    return VideoRecord(path, (), start, end, path)
 
 
 @dataclass(frozen=True)

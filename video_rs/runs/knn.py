@@ -45,7 +45,7 @@ ONE_VIEW = ("TEST.NUM_ENSEMBLE_VIEWS", "TEST.NUM_SPATIAL_CROPS")
 def run_knn(
     checkpoint_path: str, k: int, list_path: str = "", overrides: Sequence[str] = (), split: str = ""
 ) -> dict[str, Any]:
-    """Test the features and write metrics.json, predictions.jsonl and report.html, by default in ``<run>/knn``.
+    """Test the features and write metrics.json, predictions.parquet and report.html, by default in ``<run>/knn``.
 
     A video takes the classes of its ``k`` nearest in the memory (:mod:`video_rs.engine.neighbours`), by the features
     of one centre view of each. A video that is in the memory itself, by path and segment, does not vote for itself.

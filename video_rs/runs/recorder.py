@@ -8,9 +8,8 @@ from typing import Any
 
 from video_rs.builders import Training
 from video_rs.engine.metrics import log_loss
-from video_rs.inference.predictions import write_predictions
 from video_rs.reports import RunLog, read_log
-from video_rs.runs.results import Evaluation, describe, write_evaluation_report
+from video_rs.runs.results import Evaluation, describe, write_evaluation_report, write_predictions
 from video_rs.runs.run_folder import REFUSED, RunFolder
 from video_rs.runs.state import RunState
 from video_rs.runtime import distributed
@@ -104,7 +103,8 @@ class Recorder:
         kept = {key: metrics[key] for key in LOGGED_METRICS if key in metrics}
         loss = log_loss(evaluation.results, evaluation.multi_label)
         self._log.validation(step, self.training.plan.epoch(step), loss=loss, **kept)
-        write_predictions(self.folder.path / "predictions.jsonl", evaluation.results, evaluation.label_names)
+        predictions = evaluation.predictions(metrics, step)
+        write_predictions(self.folder.path, predictions, evaluation.config.TEST.ALSO_AS)
         write_json(self.folder.path / "metrics.json", metrics)
 
     def refused(self, reason: str) -> None:

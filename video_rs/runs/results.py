@@ -1,6 +1,6 @@
 """Evaluation of a list, for testing, k-NN and validation: metrics, what is said of them, and the report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,13 @@ from video_rs.config import Config
 from video_rs.data.counted_videos import note_counted_videos
 from video_rs.data.dataset import record_span
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
-from video_rs.engine.evaluation import evaluate, gather_results
+from video_rs.engine.evaluation import NetworkScorer, evaluate, gather_results
 from video_rs.engine.metrics import VideoResult, class_precisions, confusion_matrix, summarize, top_labels
-from video_rs.inference.predictions import joined_labels
+from video_rs.engine.probabilities import ClassProbabilities
+from video_rs.inference.calibration import NOT_CALIBRATED, Calibration
+from video_rs.inference.predictions import About, Predictions, joined_labels
+from video_rs.inference.predictions.parquet import NAME as PREDICTIONS
+from video_rs.inference.predictions.text import TEXT_FORMATS
 from video_rs.lists.records import RecordList, VideoRecord
 from video_rs.reports import Example, Report, write_report
 from video_rs.runtime.errors import InputError
@@ -38,6 +42,7 @@ class Evaluation:
         label_names: of the classes, in their order.
         preprocessing: the views of each video.
         results: of each video; empty before an evaluation.
+        calibration: with which they were made.
     """
 
     config: Config
@@ -45,6 +50,7 @@ class Evaluation:
     label_names: Sequence[str]
     preprocessing: Preprocessing
     results: Sequence[VideoResult]
+    calibration: Calibration = NOT_CALIBRATED
 
     @classmethod
     def of(
@@ -68,9 +74,34 @@ class Evaluation:
             "checkpoint": str(checkpoint),
         }
 
+    def predictions(self, metrics: Mapping[str, Any], step: int) -> Predictions:
+        """Return the results as predictions.
+
+        Args:
+            metrics: what metrics.json holds.
+            step: of the checkpoint.
+        """
+        about = About(
+            multi_label=self.multi_label,
+            checkpoint=metrics["checkpoint"],
+            step=step,
+            model=self.config.MODEL.ARCH,
+            list=metrics.get("list", self.config.DATA.VAL_LIST),
+            clips=metrics["clips"],
+            crops=metrics["crops"],
+            temperature=self.calibration.temperature,
+            threshold=self.calibration.threshold,
+        )
+        return Predictions(tuple(self.label_names), tuple(self.records), tuple(self.results), about)
+
 
 def evaluate_records(
-    config: Config, model: nn.Module, records: RecordList, preprocessing: Preprocessing, title: str
+    config: Config,
+    model: nn.Module,
+    records: RecordList,
+    preprocessing: Preprocessing,
+    title: str,
+    temperature: float = 1.0,
 ) -> list[VideoResult]:
     """Return the results of all records in their order; each process reads and scores its part.
 
@@ -80,12 +111,24 @@ def evaluate_records(
         records: a list as read.
         preprocessing: the views of each video.
         title: what the progress bar is called.
+        temperature: of the probabilities.
     """
     device = next(model.parameters()).device
     loader = build_view_loader(config, records, preprocessing)
     prepare = partial(preprocessing.prepare, device=device)
-    results = evaluate(model, note_counted_videos(loader), prepare, config.TEST.BATCH_SIZE, config.DATA.MULTI_LABEL)
+    scorer = NetworkScorer(model, prepare, ClassProbabilities(config.DATA.MULTI_LABEL, temperature))
+    results = evaluate(scorer, note_counted_videos(loader), config.TEST.BATCH_SIZE, config.TEST.KEEP_VIEWS)
     return gather_results(list(videos_with_progress(results, len(loader), title)))
+
+
+def write_predictions(folder: Path, predictions: Predictions, also_as: str = "") -> list[Path]:
+    """Write predictions.parquet, and another format beside it where one is named; return the files."""
+    files = [folder / PREDICTIONS]
+    predictions.write(files[0])
+    if also_as:
+        files.append(folder / f"predictions.{also_as}")
+        TEXT_FORMATS[also_as](predictions, files[1])
+    return files
 
 
 def describe(metrics: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ WRITTEN = (
     "config.yaml",
     "log.jsonl",
     "metrics.json",
-    "predictions.jsonl",
+    "predictions.*",
     "report.html",
     "checkpoints/last.pth*",
     "checkpoints/best.pth*",
@@ -26,7 +26,7 @@ TEST_FOLDERS = tuple(kind + split for kind in ("test", "knn") for split in ("", 
 # A list other than the run's own has a folder in them.
 _TESTED = tuple(place for folder in TEST_FOLDERS for place in (f"{folder}/*", folder))
 WRITTEN_BY_TESTS = tuple(
-    f"{folder}/{name}" for folder in _TESTED for name in ("metrics.json", "predictions.jsonl", "report.html")
+    f"{folder}/{name}" for folder in _TESTED for name in ("metrics.json", "predictions.*", "report.html")
 )
 REFUSED = "refused"
 """The event with which the log of a run ends that was refused."""

@@ -13,12 +13,18 @@ from video_rs.builders import build_preprocessing
 from video_rs.config import Config, config_from_text
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.metrics import probability_of_so_few
-from video_rs.inference.predictions import write_predictions
+from video_rs.inference.calibration import Calibration
 from video_rs.inference.predictor import load_classifier
 from video_rs.lists.checks import require_labels
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
-from video_rs.runs.results import Evaluation, describe, evaluate_records, write_evaluation_report
+from video_rs.runs.results import (
+    Evaluation,
+    describe,
+    evaluate_records,
+    write_evaluation_report,
+    write_predictions,
+)
 from video_rs.runs.run_folder import RunFolder
 from video_rs.runtime import distributed
 from video_rs.runtime.atomic import write_json
@@ -64,7 +70,7 @@ class TestOutcome:
 def run_test(
     checkpoint_path: str, list_path: str = "", overrides: Sequence[str] = (), split: str = ""
 ) -> dict[str, Any]:
-    """Test a checkpoint, and write metrics.json, predictions.jsonl and report.html.
+    """Test a checkpoint, and write metrics.json, predictions.parquet and report.html.
 
     Args:
         checkpoint_path: a .pth file of a run, or the run's folder.
@@ -98,9 +104,10 @@ def run_test(
     preprocessing = build_preprocessing(config)
     model = load_classifier(checkpoint, device)
     require_right_convolutions(model, preprocessing.clip_shape(config.TEST.BATCH_SIZE))
-    results = evaluate_records(config, model, records, preprocessing, "test")
+    calibration = Calibration.of_checkpoint(checkpoint)
+    results = evaluate_records(config, model, records, preprocessing, "test", calibration.temperature)
 
-    evaluation = Evaluation(config, records.records, names, preprocessing, results)
+    evaluation = Evaluation(config, records.records, names, preprocessing, results, calibration)
     metrics = evaluation.metrics(checkpoint_path)
     metrics["list"] = absolute_path(records.source)
     doubt = "" if evaluation.multi_label else far_under_chance(metrics, names)
@@ -240,9 +247,11 @@ def finish(folder: Path, outcome: TestOutcome) -> None:
     evaluation = outcome.evaluation
     metrics = outcome.metrics
     results = evaluation.results
+    files: list[Path] = []
     if distributed.rank() == 0:
         write_json(folder / "metrics.json", metrics)
-        write_predictions(folder / "predictions.jsonl", results, evaluation.label_names)
+        predictions = evaluation.predictions(metrics, outcome.step)
+        files = write_predictions(folder, predictions, evaluation.config.TEST.ALSO_AS)
         write_evaluation_report(
             folder / "report.html",
             evaluation,
@@ -256,7 +265,8 @@ def finish(folder: Path, outcome: TestOutcome) -> None:
     distributed.barrier()
 
     print_line(f"{describe(metrics)}  ({outcome.description})")
-    print_line(f"results: {folder / 'metrics.json'}  {folder / 'predictions.jsonl'}  {folder / 'report.html'}")
+    written = [folder / "metrics.json", *files, folder / "report.html"]
+    print_line(f"results: {'  '.join(map(str, written))}")
     if metrics["failed"] == metrics["videos"]:
         raise InputError(
             f"none of {pluralize(metrics['videos'], 'video')} could be read; first: {results[0].video}: "

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from video_rs.builders.lists import Lists
+from video_rs.inference.predictions import Predictions, joined_labels
 from video_rs.runtime.errors import InputError
 from video_rs.studies.study import Study, StudyRun
 
-# Of a class that has no probability left in seven digits.
+# A probability of nothing would be an infinite loss.
 SMALLEST = 1e-7
 _LIST_OF_BEFORE = "take the list of before, or start in another folder"
 
@@ -61,31 +62,31 @@ def read_result(study: Study, run: StudyRun, lists: Lists) -> RunResult:
     folder = study.run_folder(run)
     try:
         metrics = json.loads((folder / "test" / "metrics.json").read_text(encoding="utf-8"))
-        lines = (folder / "test" / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines]
         done = json.loads((folder / "done.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        predictions = Predictions.read(folder / "test")
+    except (OSError, ValueError, InputError) as error:
         raise InputError(
             f"cannot read the results of {folder}: {error}; remove the folder to have it done anew"
         ) from error
-    if len(rows) != len(lists.val):
+    if len(predictions) != len(lists.val):
         raise InputError(
-            f"{folder} was tested on {len(rows)} videos, and the list has {len(lists.val)} now; {_LIST_OF_BEFORE}"
+            f"{folder} was tested on {len(predictions)} videos, and the list has {len(lists.val)} now; "
+            f"{_LIST_OF_BEFORE}"
         )
 
-    log_losses = np.full(len(rows), math.nan)
-    right = np.full(len(rows), math.nan)
-    for number, (row, record) in enumerate(zip(rows, lists.val.records, strict=True)):
-        if row["error"] is None:
-            [place] = record.labels
-            label = lists.label_names[place]
-            if row["label"] != label:
-                raise InputError(
-                    f"{folder} was tested on a video of {row['label']!r} where the list has {record.path} of {label!r} "
-                    f"now; {_LIST_OF_BEFORE}"
-                )
-            probabilities = row["probabilities"]
-            log_losses[number] = -math.log(max(probabilities[place], SMALLEST))
-            right[number] = float(int(np.argmax(probabilities)) == place)
+    log_losses = np.full(len(predictions), math.nan)
+    right = np.full(len(predictions), math.nan)
+    for result in predictions.read_results:
+        record = lists.val.records[result.index]
+        [place] = record.labels
+        was = joined_labels(result.labels, predictions.label_names)
+        now = lists.label_names[place]
+        if was != now:
+            raise InputError(
+                f"{folder} was tested on a video of {was!r} where the list has {record.path} of {now!r} now; "
+                f"{_LIST_OF_BEFORE}"
+            )
+        log_losses[result.index] = -math.log(max(float(result.probabilities[place]), SMALLEST))
+        right[result.index] = float(int(result.probabilities.argmax()) == place)
     seconds = done["training_seconds"] + done["test_seconds"]
     return RunResult(run, metrics, log_losses, right, seconds)

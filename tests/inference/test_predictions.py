@@ -1,0 +1,143 @@
+"""Predictions as files: written, read back, and refused."""
+
+import csv
+import json
+import math
+
+import pyarrow
+import pytest
+import torch
+from pyarrow import parquet
+
+from video_rs.engine.metrics import VideoResult
+from video_rs.inference.predictions import About, Predictions
+from video_rs.inference.predictions.text import TEXT_FORMATS
+from video_rs.lists.records import VideoRecord
+from video_rs.runtime.errors import InputError
+
+NAMES = ("jump", "run;fast", "sit")
+ABOUT = About(True, "runs/a/checkpoints/last.pth", 7, "r3d_rs_tiny", "list.csv", 2, 1, 1.5, 0.25)
+# No number of these has a short decimal form: what comes back equal has lost no bit.
+VIEWS = torch.tensor([[1 / 3, 1 / 7, 11 / 21], [math.pi / 10, 1e-9, 1 - math.pi / 10]])
+
+
+@pytest.fixture
+def predictions():
+    """A whole video, a segment without labels, and a video that could not be read."""
+    records = (
+        VideoRecord("/v/a.mp4", (0, 2), None, None, "a", "anna"),
+        VideoRecord("/v/b\udcff.mp4", (), 1.5, 2.25, "b.mp4 1.5-2.25"),
+        VideoRecord("/v/c.mp4", (1,), None, None, "c"),
+    )
+    results = (
+        VideoResult(0, "/v/a.mp4", (0, 2), VIEWS.mean(0), None, 2, "a", VIEWS),
+        VideoResult(1, "/v/b\udcff.mp4", (), VIEWS[1], None, 1, "b.mp4 1.5-2.25", VIEWS[1:]),
+        VideoResult(2, "/v/c.mp4", (1,), None, "truncated file", 0, "c"),
+    )
+    return Predictions(NAMES, records, results, ABOUT)
+
+
+def test_all_comes_back_to_the_bit(predictions, tmp_path):
+    predictions.write(tmp_path / "new" / "predictions.parquet")
+    found = Predictions.read(tmp_path / "new" / "predictions.parquet")
+    assert found.label_names == NAMES
+    assert found.about == ABOUT
+    # Bytes that are no UTF-8 are in no Parquet file.
+    assert [record.path for record in found.records] == ["/v/a.mp4", "/v/b\\udcff.mp4", "/v/c.mp4"]
+    assert [(r.labels, r.start, r.end, r.id, r.group) for r in found.records] == [
+        ((0, 2), None, None, "a", "anna"),
+        ((), 1.5, 2.25, "b.mp4 1.5-2.25", ""),
+        ((1,), None, None, "c", ""),
+    ]
+    for before, after in zip(predictions.results, found.results, strict=True):
+        assert (after.index, after.labels, after.error, after.views, after.id) == (
+            before.index,
+            before.labels,
+            before.error,
+            before.views,
+            before.id,
+        )
+        for name in ("probabilities", "view_probabilities"):
+            stored = getattr(before, name)
+            assert (stored is None) == (getattr(after, name) is None)
+            assert stored is None or torch.equal(getattr(after, name), stored)
+
+
+def test_any_reader_of_parquet_finds_names_and_numbers(predictions, tmp_path):
+    predictions.write(tmp_path / "predictions.parquet")
+    table = parquet.read_table(tmp_path / "predictions.parquet")
+    assert table.column("label").to_pylist() == ["jump;sit", None, "run;fast"]
+    assert table.column("predicted").to_pylist() == ["sit", "sit", None]
+    assert table.column("score").to_pylist() == [float(VIEWS.mean(0)[2]), float(VIEWS[1, 2]), None]
+    assert table.schema.field("probabilities").type == pyarrow.list_(pyarrow.float32(), 3)
+    assert json.loads(table.schema.metadata[b"video_rs"])["label_names"] == list(NAMES)
+
+
+def test_a_run_stands_for_its_test_before_its_last_validation(predictions, tmp_path):
+    predictions.write(tmp_path / "predictions.parquet")
+    assert len(Predictions.read(tmp_path)) == 3
+    Predictions(NAMES, predictions.records[:1], predictions.results[:1], ABOUT).write(
+        tmp_path / "test" / "predictions.parquet"
+    )
+    assert len(Predictions.read(tmp_path)) == 1
+    assert len(Predictions.read(tmp_path / "test")) == 1
+
+
+def test_arrays_are_of_the_videos_that_could_be_read(predictions):
+    assert predictions.probabilities.shape == (2, 3)
+    assert predictions.truth.tolist() == [[True, False, True], [False, False, False]]
+    # A video without a group is one by itself, which no group's name can be.
+    assert predictions.groups == ["anna", "\n1"]
+    assert [result.video for result in predictions.failures] == ["/v/c.mp4"]
+
+    nothing = Predictions(NAMES, predictions.records[2:], predictions.results[2:], ABOUT)
+    assert nothing.probabilities.shape == (0, 3)
+
+
+def test_csv_and_json_lines(predictions, tmp_path):
+    TEXT_FORMATS["csv"](predictions, tmp_path / "p.csv")
+    head, first, _, failed = csv.reader((tmp_path / "p.csv").read_text().splitlines())
+    assert head == ["video", "id", "group", "label", "predicted", "score", "error", "p(jump)", "p(run;fast)", "p(sit)"]
+    assert first[:7] == ["/v/a.mp4", "a", "anna", "jump;sit", "sit", "0.6048251", ""]
+    assert [float(value) for value in first[7:]] == pytest.approx(VIEWS.mean(0).tolist(), rel=1e-6)
+    assert failed == ["/v/c.mp4", "c", "", "run;fast", "", "", "truncated file", "", "", ""]
+
+    TEXT_FORMATS["jsonl"](predictions, tmp_path / "p.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
+    assert lines[0]["probabilities"] == [round(value, 7) for value in VIEWS.mean(0).tolist()]
+    assert lines[2] == {
+        "video": "/v/c.mp4",
+        "id": "c",
+        "label": "run;fast",
+        "top": [],
+        "probabilities": None,
+        "error": "truncated file",
+    }
+
+
+def test_what_is_no_file_of_predictions_is_refused(predictions, tmp_path):
+    def refusal(path):
+        with pytest.raises(InputError) as caught:
+            Predictions.read(path)
+        return str(caught.value)
+
+    missing = tmp_path / "gone.parquet"
+    assert refusal(missing) == f"there is no file {missing}; give a run's folder, or a predictions.parquet"
+    assert refusal(tmp_path) == (
+        f"{tmp_path} has no predictions.parquet, and none in its folder test; make it with video-rs test --checkpoint "
+        f"{tmp_path}"
+    )
+
+    file = tmp_path / "some.parquet"
+    parquet.write_table(pyarrow.table({"a": [1]}), file)
+    assert refusal(file) == f"{file} holds no predictions; give a file that video-rs test has written"
+
+    predictions.write(file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    assert refusal(file).startswith(f"cannot read {file}: ")
+    assert refusal(file).endswith("; test again, or take it from a copy")
+
+    later = {b"video_rs": json.dumps({"format": 2}).encode()}
+    parquet.write_table(pyarrow.table({"a": [1]}).replace_schema_metadata(later), file)
+    assert refusal(file) == f"{file} has the format 2; this version reads 1: test again"

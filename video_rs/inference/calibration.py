@@ -1,0 +1,45 @@
+"""What makes probabilities mean something: a temperature, and a threshold below which a network is unsure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from video_rs.runtime.errors import InputError
+
+KEY = "calibration"
+"""Of a checkpoint that has one."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How probabilities are made, and when the best one is too low to be an answer.
+
+    Attributes:
+        temperature: divides the logits of each view.
+        threshold: a video is "unsure" whose best probability, the mean over its views, is below this one; None: no
+            video is.
+    """
+
+    temperature: float = 1.0
+    threshold: float | None = None
+
+    @classmethod
+    def of_checkpoint(cls, checkpoint: Mapping[str, Any]) -> "Calibration":
+        """Return the calibration of a checkpoint, which changes nothing where it has none.
+
+        Raises:
+            InputError: what it has is none.
+        """
+        stored = checkpoint.get(KEY)
+        if stored is None:
+            return cls()
+        try:
+            threshold = stored["threshold"]
+            return cls(float(stored["temperature"]), None if threshold is None else float(threshold))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"the checkpoint's calibration cannot be read ({error!r}); make it anew with video-rs calibrate"
+            ) from error
+
+
+NOT_CALIBRATED = Calibration()

@@ -1,0 +1,182 @@
+"""predictions.parquet: a row a video; the names of the classes and what gave the rows are in the file's metadata.
+
+===================  ============================================================================================
+column               holds
+===================  ============================================================================================
+video                path or URL, as it was opened
+id                   of the record
+group                of the list's column ``group``, "" without one
+start, end           of the segment in seconds, null where the video begins or ends
+label                names of the true classes, as a list file has them; null where they are not known
+labels               their numbers
+predicted, score     the class of the highest probability, and that probability; null of a failed video
+probabilities        of all classes, float32, in the order of ``label_names``; null of a failed video
+views                how many views the probabilities are a mean of
+view_probabilities   of each view, where TEST.KEEP_VIEWS was set
+error                why the video could not be read, or null
+===================  ============================================================================================
+"""
+
+import io
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow
+import torch
+from pyarrow import parquet
+
+from video_rs.engine.metrics import VideoResult
+from video_rs.inference.predictions.labels import joined_labels
+from video_rs.lists.records import VideoRecord
+from video_rs.runtime.atomic import replace_bytes
+from video_rs.runtime.errors import InputError
+
+FORMAT = 1
+NAME = "predictions.parquet"
+_KEY = b"video_rs"
+
+
+class Content(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        label_names: of the K classes.
+        records: the videos.
+        results: of each record.
+        about: plain data on what gave the results.
+    """
+
+    label_names: tuple[str, ...]
+    records: tuple[VideoRecord, ...]
+    results: tuple[VideoResult, ...]
+    about: dict[str, Any]
+
+
+def write_content(path: Path, content: Content) -> None:
+    """Write predictions, whole or not at all."""
+    buffer = io.BytesIO()
+    parquet.write_table(_table(content), buffer, compression="zstd")
+    replace_bytes(path, buffer.getvalue())
+
+
+def _table(content: Content) -> pyarrow.Table:
+    """Return predictions as a table."""
+    names, records, results, about = content
+    of_classes = pyarrow.list_(pyarrow.float32(), len(names))
+    best = [_best(result, names) for result in results]
+
+    columns = {
+        "video": _text([result.video for result in results]),
+        "id": _text([result.id for result in results]),
+        "group": _text([record.group for record in records]),
+        "start": pyarrow.array([record.start for record in records], pyarrow.float64()),
+        "end": pyarrow.array([record.end for record in records], pyarrow.float64()),
+        "label": _text([joined_labels(result.labels, names) for result in results]),
+        "labels": pyarrow.array([list(result.labels) for result in results], pyarrow.list_(pyarrow.int32())),
+        "predicted": _text([name for name, _ in best]),
+        "score": pyarrow.array([score for _, score in best], pyarrow.float32()),
+        "probabilities": pyarrow.array([_numbers(result.probabilities) for result in results], of_classes),
+        "views": pyarrow.array([result.views for result in results], pyarrow.int32()),
+        "error": _text([result.error for result in results]),
+    }
+    if any(result.view_probabilities is not None for result in results):
+        of_views = [_rows(result.view_probabilities) for result in results]
+        columns["view_probabilities"] = pyarrow.array(of_views, pyarrow.list_(of_classes))
+
+    metadata = {"format": FORMAT, "label_names": list(names), **about}
+    return pyarrow.table(columns).replace_schema_metadata({_KEY: json.dumps(metadata).encode()})
+
+
+def _text(values: list[str | None]) -> pyarrow.Array:
+    """Return a column of text; bytes of a file name that are no UTF-8 are written as ``\\udcXX``."""
+    clean = []
+    for value in values:
+        clean.append(None if value is None else value.encode("utf-8", "backslashreplace").decode())
+    return pyarrow.array(clean, pyarrow.string())
+
+
+def _best(result: VideoResult, names: tuple[str, ...]) -> tuple[str | None, float | None]:
+    """Return the class of the highest probability, and that probability."""
+    if result.probabilities is None:
+        return None, None
+    place = int(result.probabilities.argmax())
+    return names[place], float(result.probabilities[place])
+
+
+def _numbers(probabilities: torch.Tensor | None) -> np.ndarray | None:
+    return None if probabilities is None else probabilities.numpy()
+
+
+def _rows(probabilities: torch.Tensor | None) -> list[np.ndarray] | None:
+    return None if probabilities is None else list(probabilities.numpy())
+
+
+def read_content(path: str | Path) -> Content:
+    """Read predictions.
+
+    Args:
+        path: a file, or a folder as for :meth:`Predictions.read`.
+
+    Raises:
+        InputError: there is no file, or it is damaged or another one.
+    """
+    file = _find(Path(path))
+    try:
+        table = parquet.read_table(file)
+        about = json.loads((table.schema.metadata or {})[_KEY])
+    except KeyError as error:
+        raise InputError(f"{file} holds no predictions; give a file that video-rs test has written") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {file}: {error}; test again, or take it from a copy") from error
+    found = about.pop("format")
+    if found != FORMAT:
+        raise InputError(f"{file} has the format {found}; this version reads {FORMAT}: test again")
+
+    names = tuple(about.pop("label_names"))
+    columns = table.to_pydict()
+    records = []
+    results = []
+    for index in range(table.num_rows):
+        row = {name: values[index] for name, values in columns.items()}
+        labels = tuple(row["labels"])
+        records.append(VideoRecord(row["video"], labels, row["start"], row["end"], row["id"], row["group"]))
+        results.append(_result(index, labels, row))
+    return Content(names, tuple(records), tuple(results), about)
+
+
+def _result(index: int, labels: tuple[int, ...], row: dict[str, Any]) -> VideoResult:
+    """Return the result of a row."""
+    return VideoResult(
+        index,
+        row["video"],
+        labels,
+        probabilities=_tensor(row["probabilities"]),
+        error=row["error"],
+        views=row["views"],
+        id=row["id"],
+        view_probabilities=_tensor(row.get("view_probabilities")),
+    )
+
+
+def _tensor(values: list | None) -> torch.Tensor | None:
+    return None if values is None else torch.tensor(values, dtype=torch.float32)
+
+
+def _find(path: Path) -> Path:
+    """Return the file of a run or a folder, or the path itself.
+
+    Raises:
+        InputError: there is no file.
+    """
+    if path.is_dir():
+        for place in (path / "test" / NAME, path / NAME):
+            if place.is_file():
+                return place
+        raise InputError(
+            f"{path} has no {NAME}, and none in its folder test; make it with video-rs test --checkpoint {path}"
+        )
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; give a run's folder, or a {NAME}")
+    return path

@@ -1,0 +1,112 @@
+"""Predictions as an object: the videos of a list, their probabilities, and what gave them."""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from video_rs.engine.metrics import VideoResult
+from video_rs.inference.predictions.parquet import Content, read_content, write_content
+from video_rs.lists.records import VideoRecord
+
+
+@dataclass(frozen=True)
+class About:
+    """What gave the probabilities.
+
+    Attributes:
+        multi_label: whether a video may have several classes, each with a probability of its own.
+        checkpoint: path of what was tested.
+        step: of the checkpoint.
+        model: name of the network.
+        list: path of the list.
+        clips, crops: of each video; a view is a crop of a clip, and the views of the first crop come first.
+        temperature: by which logits were divided.
+        threshold: below which the best class counts as "unsure"; None without one.
+    """
+
+    multi_label: bool = False
+    checkpoint: str = ""
+    step: int = 0
+    model: str = ""
+    list: str = ""
+    clips: int = 1
+    crops: int = 1
+    temperature: float = 1.0
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The videos of a list and what a network says of each.
+
+    Attributes:
+        label_names: of the K classes, in the order of the probabilities.
+        records: the videos, in the order of their list.
+        results: of each record.
+        about: what gave them.
+    """
+
+    label_names: tuple[str, ...]
+    records: tuple[VideoRecord, ...]
+    results: tuple[VideoResult, ...]
+    about: About
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Predictions":
+        """Return the predictions of a file, or of a run.
+
+        Args:
+            path: a Parquet file that testing has written, or a folder with ``predictions.parquet`` in its folder
+                ``test`` or in itself. In the folder of a run the former are of its test, the latter of its last
+                validation.
+
+        Raises:
+            InputError: there is none, or the file is damaged or another one.
+        """
+        content = read_content(path)
+        return cls(content.label_names, content.records, content.results, About(**content.about))
+
+    def write(self, path: str | Path) -> None:
+        """Write the predictions as a Parquet file, whole or not at all."""
+        write_content(Path(path), Content(self.label_names, self.records, self.results, dataclasses.asdict(self.about)))
+
+    @cached_property
+    def read_results(self) -> list[VideoResult]:
+        """Results of the videos that could be read."""
+        return [result for result in self.results if result.error is None]
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """Of the videos that could be read, float32 ``[R, K]``."""
+        if not self.read_results:
+            return np.zeros((0, len(self.label_names)), np.float32)
+        return np.stack([result.probabilities.numpy() for result in self.read_results])
+
+    @cached_property
+    def truth(self) -> np.ndarray:
+        """Which classes the videos have that could be read, bool ``[R, K]``."""
+        truth = np.zeros((len(self.read_results), len(self.label_names)), bool)
+        for row, result in zip(truth, self.read_results, strict=True):
+            row[list(result.labels)] = True
+        return truth
+
+    @property
+    def groups(self) -> list[str]:
+        """The group of each video that could be read; a video without one is a group by itself."""
+        groups = []
+        for result in self.read_results:
+            record = self.records[result.index]
+            # A name that no group has: it has a line feed.
+            groups.append(record.group or f"\n{result.index}")
+        return groups
+
+    @property
+    def failures(self) -> list[VideoResult]:
+        """Results of the videos that could not be read."""
+        return [result for result in self.results if result.error is not None]
