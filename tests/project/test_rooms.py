@@ -18,13 +18,26 @@ MAY_IMPORT = {
     "models": set(),
     "reports": set(),
     "engine": set(),
+    "evaluation": set(),
     "lists": {"video"},
     "data": {"lists", "video"},
     "curation": {"lists", "video", "reports"},
     "builders": {"config", "lists", "video", "data", "models", "engine"},
     "inference": {"lists", "video", "data", "models", "engine"},
     "benchmarks": {"lists", "video", "data", "curation", "models", "engine", "inference"},
-    "runs": {"config", "lists", "video", "data", "curation", "models", "engine", "builders", "inference", "reports"},
+    "runs": {
+        "config",
+        "lists",
+        "video",
+        "data",
+        "curation",
+        "models",
+        "engine",
+        "evaluation",
+        "builders",
+        "inference",
+        "reports",
+    },
 }
 MAY_IMPORT["studies"] = set(MAY_IMPORT)
 MAY_IMPORT["commands"] = set(MAY_IMPORT)

@@ -1,0 +1,88 @@
+"""Calibration against counting by hand, and against probabilities whose temperature is known."""
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from video_rs.evaluation import calibration
+
+
+def test_bins_hold_their_upper_end_and_leave_out_empty_ones():
+    confidence = np.array([0.5, 0.51, 0.6, 1.0, 0.0])
+    right = np.array([1, 0, 1, 1, 0])
+    bins = calibration.reliability(confidence, right, bins=2)
+    assert bins == [
+        (0.0, 0.5, 2, 0.25, 0.5),
+        (0.5, 1.0, 3, pytest.approx((0.51 + 0.6 + 1) / 3), pytest.approx(2 / 3)),
+    ]
+    # |0.25 - 0.5| of two videos, |0.7033 - 0.6667| of three.
+    expected = (2 * 0.25 + abs(2.11 - 2)) / 5
+    assert calibration.calibration_error(confidence, right, bins=2) == pytest.approx(expected)
+
+
+def test_weights_count_videos_again():
+    confidence = np.array([0.2, 0.7, 0.9])
+    right = np.array([0, 1, 1])
+    again = [1, 1, 1, 2]
+    assert calibration.calibration_error(confidence, right, np.array([0.0, 3, 1])) == pytest.approx(
+        calibration.calibration_error(confidence[again], right[again])
+    )
+    assert np.isnan(calibration.calibration_error(confidence, right, np.zeros(3)))
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_temperature_on_probabilities_is_one_on_their_logits(multi_label):
+    logits = np.random.default_rng(0).normal(0, 4, (6, 5))
+    make = special.expit if multi_label else lambda values: special.softmax(values, axis=-1)
+    for temperature in (0.4, 1.0, 3.0):
+        found = calibration.with_temperature(make(logits), temperature, multi_label)
+        assert found == pytest.approx(make(logits / temperature), abs=1e-9)
+
+
+def test_the_mean_over_views_is_that_of_each_video():
+    generator = np.random.default_rng(1)
+    views = [generator.dirichlet(np.ones(3), count).astype(np.float32) for count in (1, 4, 2)]
+    means = calibration.mean_over_views(views, 2.0, False)
+    for mean, part in zip(means, views, strict=True):
+        # Half the logits: the square roots of the probabilities.
+        roots = np.sqrt(part.astype(np.float64))
+        assert mean == pytest.approx((roots / roots.sum(1, keepdims=True)).mean(0), rel=1e-6)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_the_temperature_that_logits_were_divided_by_is_found(multi_label):
+    """Labels are drawn from true probabilities, and the network has 2.5 times their logits."""
+    generator = np.random.default_rng(2)
+    logits = generator.normal(0, 1.5, (20000, 4))
+    if multi_label:
+        truth = generator.random(logits.shape) < special.expit(logits)
+        said = special.expit(2.5 * logits)
+    else:
+        drawn = (special.softmax(logits, axis=1).cumsum(1) > generator.random((20000, 1))).argmax(1)
+        truth = np.eye(4, dtype=bool)[drawn]
+        said = special.softmax(2.5 * logits, axis=1)
+    found = calibration.fit_temperature([row[None].astype(np.float32) for row in said], truth, multi_label)
+    assert found == pytest.approx(2.5, rel=0.03)
+
+
+def test_the_threshold_is_the_lowest_whose_bound_holds_the_precision():
+    # The 100 surest are right, of the next 20 half, the rest is wrong.
+    confidence = np.linspace(1, 0, 200, endpoint=False)
+    right = np.arange(200) < 100
+    right[101:120:2] = True
+    found = calibration.precision_threshold(confidence, right, 0.9)
+    bounds = [calibration.lower_bound(int(right[:n].sum()), n) for n in range(1, 201)]
+    last = max(n for n in range(1, 201) if bounds[n - 1] >= 0.9)
+    assert found == (confidence[last - 1], right[:last].mean(), bounds[last - 1], last / 200, last)
+    assert 100 < last < 120
+    assert calibration.precision_threshold(confidence[:20], right[:20], 0.9) is None
+    # 29 of 29 hold 0.9 (0.05 ** (1 / 29) is above it), 28 of 28 do not.
+    assert calibration.precision_threshold(np.ones(29), np.ones(29, bool), 0.9).answers == 29
+    assert calibration.precision_threshold(np.ones(28), np.ones(28, bool), 0.9) is None
+
+
+def test_the_bound_is_that_of_clopper_and_pearson():
+    for right, answers in ((1, 5), (47, 50), (50, 50)):
+        exact = stats.binomtest(right, answers, alternative="greater").proportion_ci(0.95, "exact").low
+        assert calibration.lower_bound(right, answers) == pytest.approx(exact)
+    assert calibration.lower_bound(0, 9) == 0.0

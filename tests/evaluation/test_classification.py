@@ -1,0 +1,60 @@
+"""Scores of classes against counting by hand."""
+
+import numpy as np
+import pytest
+
+from video_rs.evaluation import classification
+
+# Five videos of three classes; the last class has no video.
+PROBABILITIES = np.array(
+    [[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.5, 0.4, 0.1], [0.1, 0.3, 0.6]], np.float32
+)
+TRUTH = np.eye(3, dtype=bool)[[0, 0, 1, 1, 1]]
+ALL = np.ones(5)
+
+
+def test_scores_of_classes():
+    first, second = classification.class_scores(PROBABILITIES, TRUTH, multi_label=False)
+    # Class 0 is said of videos 0, 1 and 3, and true of 0 and 1; its scores rank 0, 1, 3, 2, 4.
+    assert first == (0, pytest.approx(2 / 3), 1.0, pytest.approx(0.8), 1.0, 2, 3)
+    # Class 1 is said of video 2 alone; its scores rank 2, 3, then 1 and 4 together, then 0.
+    assert second == (1, 1.0, pytest.approx(1 / 3), 0.5, pytest.approx((1 + 1 + 3 / 4) / 3), 3, 1)
+
+
+def test_several_classes_are_said_from_one_half_on():
+    several = np.array([[0.5, 0.9], [0.49, 0.6]], np.float32)
+    assert classification.predicted_classes(several, multi_label=True).tolist() == [[True, True], [False, True]]
+    truth = np.array([[True, False], [True, True]])
+    first, second = classification.class_scores(several, truth, multi_label=True)
+    assert first[:5] == (0, 1.0, 0.5, pytest.approx(2 / 3), 1.0)
+    assert second[:5] == (1, 0.5, 1.0, pytest.approx(2 / 3), 0.5)
+
+
+def test_means_over_the_classes_that_have_videos():
+    assert classification.macro_f1(PROBABILITIES, TRUTH, False, ALL) == pytest.approx((0.8 + 0.5) / 2)
+    expected = (1 + (1 + 1 + 3 / 4) / 3) / 2
+    assert classification.mean_average_precision(PROBABILITIES, TRUTH, ALL) == pytest.approx(expected)
+
+
+def test_a_video_of_weight_two_counts_as_two_videos():
+    weights = np.array([0.0, 2, 1, 0, 3])
+    rows = np.repeat(np.arange(5), weights.astype(int))
+    twice = (PROBABILITIES[rows], TRUTH[rows])
+    for score in (lambda p, t, w: classification.macro_f1(p, t, False, w), classification.mean_average_precision):
+        assert score(PROBABILITIES, TRUTH, weights) == pytest.approx(score(*twice, np.ones(len(rows))))
+        assert np.isnan(score(PROBABILITIES, TRUTH, np.zeros(5)))
+
+
+def test_hits_and_losses_of_each_video():
+    assert classification.hits(PROBABILITIES, TRUTH, 1).tolist() == [1, 1, 1, 0, 0]
+    assert classification.hits(PROBABILITIES, TRUTH, 2).tolist() == [1, 1, 1, 1, 1]
+    losses = classification.log_losses(PROBABILITIES, TRUTH, multi_label=False)
+    assert losses == pytest.approx(-np.log([0.7, 0.6, 0.5, 0.4, 0.3]))
+    impossible = classification.log_losses(np.array([[1.0, 0.0]]), np.array([[False, True]]), False)
+    assert impossible == pytest.approx([-np.log(1e-12)])
+    several = classification.log_losses(np.array([[0.9, 0.2]]), np.array([[True, False]]), multi_label=True)
+    assert several == pytest.approx([-(np.log(0.9) + np.log(0.8)) / 2])
+
+
+def test_confusion_has_a_row_for_every_class():
+    assert classification.confusion(PROBABILITIES, TRUTH).tolist() == [[2, 0, 0], [1, 1, 1], [0, 0, 0]]
