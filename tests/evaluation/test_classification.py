@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 from video_rs.evaluation import classification
 
@@ -31,7 +32,8 @@ def test_several_classes_are_said_from_one_half_on():
 
 
 def test_means_over_the_classes_that_have_videos():
-    assert classification.macro_f1(PROBABILITIES, TRUTH, False, ALL) == pytest.approx((0.8 + 0.5) / 2)
+    predicted = classification.predicted_classes(PROBABILITIES, multi_label=False)
+    assert classification.macro_f1(predicted, TRUTH)(ALL) == pytest.approx((0.8 + 0.5) / 2)
     expected = (1 + (1 + 1 + 3 / 4) / 3) / 2
     assert classification.mean_average_precision(PROBABILITIES, TRUTH, ALL) == pytest.approx(expected)
 
@@ -40,14 +42,30 @@ def test_a_video_of_weight_two_counts_as_two_videos():
     weights = np.array([0.0, 2, 1, 0, 3])
     rows = np.repeat(np.arange(5), weights.astype(int))
     twice = (PROBABILITIES[rows], TRUTH[rows])
-    for score in (lambda p, t, w: classification.macro_f1(p, t, False, w), classification.mean_average_precision):
-        assert score(PROBABILITIES, TRUTH, weights) == pytest.approx(score(*twice, np.ones(len(rows))))
-        assert np.isnan(score(PROBABILITIES, TRUTH, np.zeros(5)))
+    score = classification.mean_average_precision
+    assert score(PROBABILITIES, TRUTH, weights) == pytest.approx(score(*twice, np.ones(len(rows))))
+    assert np.isnan(score(PROBABILITIES, TRUTH, np.zeros(5)))
+
+
+def test_the_mean_f1_of_weighted_videos_is_scikit_learns():
+    generator = np.random.default_rng(4)
+    true = generator.integers(0, 6, 80)
+    said = np.where(generator.random(80) < 0.5, true, generator.integers(0, 7, 80))
+    weights = generator.integers(0, 4, 80).astype(float)
+    classes = np.unique(true[weights > 0])
+    expected = metrics.f1_score(true, said, labels=classes, average="macro", sample_weight=weights, zero_division=0)
+    eye = np.eye(7, dtype=bool)
+    statistic = classification.macro_f1(eye[said], eye[true])
+    assert statistic(weights) == pytest.approx(expected)
+    assert np.isnan(statistic(np.zeros(80)))
 
 
 def test_hits_and_losses_of_each_video():
     assert classification.hits(PROBABILITIES, TRUTH, 1).tolist() == [1, 1, 1, 0, 0]
     assert classification.hits(PROBABILITIES, TRUTH, 2).tolist() == [1, 1, 1, 1, 1]
+    # Two classes without a vote: the true one is no second best.
+    votes = np.array([[1.0, 0.0, 0.0]])
+    assert classification.hits(votes, np.array([[False, True, False]]), 2).tolist() == [0]
     losses = classification.log_losses(PROBABILITIES, TRUTH, multi_label=False)
     assert losses == pytest.approx(-np.log([0.7, 0.6, 0.5, 0.4, 0.3]))
     impossible = classification.log_losses(np.array([[1.0, 0.0]]), np.array([[False, True]]), False)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from helpers.tools import ROOT
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.inference import Predictor
 from video_rs.models import Architecture, VideoClassifier
-from video_rs.runs import results, test
+from video_rs.runs import test
 from video_rs.runtime.errors import InputError
 from video_rs.video import DecodeError, open_video
 from video_rs.video.encoding import write_video
@@ -263,8 +264,10 @@ def test_a_list_to_test_on_may_be_behind_a_handler(tool, checkpoint, videos, tmp
 def test_a_video_that_went_after_its_test_costs_its_sample_alone(tool, checkpoint, videos, tmp_path, monkeypatch):
     evaluate_records = test.evaluate_records
     shutil.copytree(videos.parent / "val", tmp_path / "val")
-    names = ("dark/0", "dark/1", "light/0")
-    rows = "".join(f"val/{name}.mp4,{name.split('/')[0]}\n" for name in names)
+    # All labels are wrong for one of the classes: whatever the network says, there are mistakes to show.
+    seen = Predictor.from_checkpoint(checkpoint, "cpu").predict(videos.parent / "val/dark/1.mp4").top[0][0]
+    other = {"dark": "light", "light": "dark"}[seen]
+    rows = "".join(f"val/{name}.mp4,{other}\n" for name in ("dark/0", "dark/1", "light/0"))
     (tmp_path / "list.csv").write_text(f"path,label\n{rows}")
 
     def and_lose_one(*arguments):
@@ -274,13 +277,14 @@ def test_a_video_that_went_after_its_test_costs_its_sample_alone(tool, checkpoin
 
     monkeypatch.setattr(test, "evaluate_records", and_lose_one)
     written = []
-    monkeypatch.setattr(results, "write_report", lambda _, report: written.append(report))
+    monkeypatch.setattr(test, "write_predictions_page", lambda _, page: written.append(page))
     result = tool("test_net", "--checkpoint", checkpoint, "--list", tmp_path / "list.csv", "OUTPUT_DIR", tmp_path / "o")
     assert result.code == 0, result.err
-    (report,) = written
-    assert len(report.examples) == 2
-    gone = "1 sample clip left out, the first one because: "
-    assert any(note.startswith(gone) and "dark/1.mp4" in note for note in report.notes), report.notes
+    (page,) = written
+    shown = {Path(mistake.video).name: mistake.frames is not None for mistake in page.mistakes}
+    assert shown["1.mp4"] is False
+    count = len(page.mistakes)
+    assert f"1 of {count} picture{'s' * (count > 1)} of mistakes left out: no such video" in page.notes
 
 
 def test_a_json_that_cannot_be_written_is_refused_before_the_work(tool, checkpoint, videos, tmp_path):

@@ -115,15 +115,9 @@ def test_testing_and_prediction_give_the_same_sigmoids(run, several, tool, tmp_p
         answer = predictor.predict(row["video"])
         assert [{"label": label, "score": score} for label, score in answer.top] == row["top"]
     page = (tmp_path / "test/report.html").read_text()
-    assert "<h2>Average precision per class</h2>" in page
-    assert "Mean average precision" in page
+    assert f"<dt>Mean average precision</dt><dd>{100 * metrics['map']:.1f} %" in page
     assert "Confusion matrix" not in page
-    assert "True labels: <strong>dark, moving</strong>" in page
-    assert re.search("top class is (right|wrong)", page)
-    assert (
-        "mAP is the mean over the 3 of 3 classes that have videos here; a video counts for top-1 where the class of "
-        "the highest score is one of its own" in page
-    )
+    assert "a video counts for top-1 where the class of the highest score is one of its own" in page
 
 
 def test_predict_says_how_to_read_several_labels(run, trained, videos, tool):

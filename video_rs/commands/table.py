@@ -37,6 +37,7 @@ COMMANDS = (
     Command("train", "train", "train a network on a list of videos"),
     Command("find_lr", "find_lr", "try learning rates and suggest one"),
     Command("test", "test", "test a trained network on a list of videos"),
+    Command("report", "report", "say what predictions mean, and compare two networks"),
     Command("knn", "knn", "test the features of a network by nearest neighbours"),
     Command("predict", "predict", "label videos with a trained network"),
     Command("convert_weights", "convert_weights", "bring published weights into this project's format"),

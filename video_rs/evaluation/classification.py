@@ -1,8 +1,10 @@
 """How well classes are told apart: scikit-learn's metrics, and those in which a failed video counts."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 from sklearn import metrics
 
 # Smaller probabilities count as this one in a log loss, which would be infinite for 0.
@@ -55,22 +57,27 @@ def class_scores(probabilities: np.ndarray, truth: np.ndarray, multi_label: bool
     return scores
 
 
-def macro_f1(probabilities: np.ndarray, truth: np.ndarray, multi_label: bool, weights: np.ndarray) -> float:
-    """Return the mean F1 of the classes that a video of some weight has; NaN without one."""
-    kept = weights > 0
-    classes = truth[kept].any(0)
-    if not classes.any():
-        return float("nan")
-    predicted = predicted_classes(probabilities, multi_label)
-    return float(
-        metrics.f1_score(
-            truth[kept][:, classes],
-            predicted[kept][:, classes],
-            average="macro",
-            sample_weight=weights[kept],
-            zero_division=0,
-        )
-    )
+def macro_f1(predicted: np.ndarray, truth: np.ndarray) -> Callable[[np.ndarray], float]:
+    """Return the statistic that is the mean F1 of the classes that a video of some weight has; NaN without one.
+
+    It is scikit-learn's with ``sample_weight``, in sums that a thousand draws of the weights can afford.
+
+    Args:
+        predicted, truth: bool ``[N, K]``.
+    """
+    # Most entries are False: the sums skip them.
+    both = sparse.csr_array((predicted & truth).astype(np.float64))
+    either = sparse.csr_array(predicted.astype(np.float64) + truth)
+    there = sparse.csr_array(truth.astype(np.float64))
+
+    def mean(weights: np.ndarray) -> float:
+        classes = weights @ there > 0
+        if not classes.any():
+            return float("nan")
+        f1 = 2 * (weights @ both)[classes] / (weights @ either)[classes]
+        return float(f1.mean())
+
+    return mean
 
 
 def mean_average_precision(probabilities: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> float:
@@ -87,9 +94,12 @@ def mean_average_precision(probabilities: np.ndarray, truth: np.ndarray, weights
 
 
 def hits(probabilities: np.ndarray, truth: np.ndarray, k: int) -> np.ndarray:
-    """Return 1.0 for each video that has one of its classes among the ``k`` best, else 0.0, float64 ``[N]``."""
+    """Return 1.0 for each video that has one of its classes among the ``k`` best, else 0.0, float64 ``[N]``.
+
+    A class of probability 0 is not among them: of several such, their order would decide.
+    """
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(truth, best, 1).any(1).astype(np.float64)
+    return np.take_along_axis(truth & (probabilities > 0), best, 1).any(1).astype(np.float64)
 
 
 def log_losses(probabilities: np.ndarray, truth: np.ndarray, multi_label: bool) -> np.ndarray:

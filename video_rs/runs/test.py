@@ -18,11 +18,12 @@ from video_rs.inference.predictor import load_classifier
 from video_rs.lists.checks import require_labels
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
+from video_rs.reports.predictions_page import write_predictions_page
+from video_rs.runs.report import page_of
 from video_rs.runs.results import (
     Evaluation,
     describe,
     evaluate_records,
-    write_evaluation_report,
     write_predictions,
 )
 from video_rs.runs.run_folder import RunFolder
@@ -252,15 +253,12 @@ def finish(folder: Path, outcome: TestOutcome) -> None:
         write_json(folder / "metrics.json", metrics)
         predictions = evaluation.predictions(metrics, outcome.step)
         files = write_predictions(folder, predictions, evaluation.config.TEST.ALSO_AS)
-        write_evaluation_report(
-            folder / "report.html",
-            evaluation,
-            title=outcome.title,
-            summary={**metrics, "step": outcome.step, "model": evaluation.config.MODEL.ARCH},
-            log=[],
-            failures=list(outcome.failures),
-            notes=list(outcome.notes),
-        )
+        more = {
+            "failures": outcome.failures,
+            "notes": outcome.notes,
+            "config_text": evaluation.config.dump().strip(),
+        }
+        write_predictions_page(folder / "report.html", page_of(predictions, outcome.title, more))
     # No process goes on, or ends, before the files are there.
     distributed.barrier()
 

@@ -122,7 +122,7 @@ def read_content(path: str | Path) -> Content:
     Raises:
         InputError: there is no file, or it is damaged or another one.
     """
-    file = _find(Path(path))
+    file = predictions_file(path)
     try:
         table = parquet.read_table(file)
         about = json.loads((table.schema.metadata or {})[_KEY])
@@ -164,12 +164,13 @@ def _tensor(values: list | None) -> torch.Tensor | None:
     return None if values is None else torch.tensor(values, dtype=torch.float32)
 
 
-def _find(path: Path) -> Path:
+def predictions_file(place: str | Path) -> Path:
     """Return the file of a run or a folder, or the path itself.
 
     Raises:
         InputError: there is no file.
     """
+    path = Path(place)
     if path.is_dir():
         for place in (path / "test" / NAME, path / NAME):
             if place.is_file():

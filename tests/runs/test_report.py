@@ -1,0 +1,218 @@
+"""The page of predictions, and two networks compared."""
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+
+from video_rs.engine.metrics import VideoResult
+from video_rs.inference.predictions import About, Predictions
+from video_rs.lists.records import VideoRecord
+from video_rs.runs.report import page_of
+
+NAMES = ("jump", "run", "sit")
+# Ten videos of five speakers, two of each; the last one could not be read.
+TRUE = (0, 0, 0, 1, 1, 1, 1, 2, 2, 2)
+SCORES = (
+    (0.9, 0.05, 0.05),
+    (0.8, 0.1, 0.1),
+    (0.2, 0.7, 0.1),
+    (0.1, 0.8, 0.1),
+    (0.3, 0.6, 0.1),
+    (0.45, 0.4, 0.15),
+    (0.1, 0.9, 0.0),
+    (0.1, 0.3, 0.6),
+    (0.95, 0.04, 0.01),
+    None,
+)
+
+
+def predictions(scores=SCORES, true=TRUE, names=NAMES, **about):
+    """Predictions of videos that are nowhere."""
+    records = []
+    results = []
+    for index, (row, label) in enumerate(zip(scores, true, strict=True)):
+        video = f"/gone/{index}.mp4"
+        labels = () if label is None else (label,)
+        records.append(VideoRecord(video, labels, None, None, f"v{index}", f"speaker {index // 2}"))
+        known = VideoResult(index, video, labels, id=f"v{index}")
+        if row is None:
+            results.append(VideoResult(index, video, labels, error="truncated file", id=f"v{index}"))
+            continue
+        views = torch.tensor([row, row])
+        results.append(VideoResult(index, video, labels, torch.tensor(row), None, 2, known.id, views))
+    about = {"checkpoint": "runs/a/checkpoints/last.pth", "list": "list.csv", "clips": 2, **about}
+    return Predictions(names, tuple(records), tuple(results), About(**about))
+
+
+class Text(HTMLParser):
+    """What a reader sees: the text of the page without its script."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.words = []
+        self.hidden = 0
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.hidden += tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        self.hidden -= tag in ("script", "style")
+
+    def handle_data(self, data):
+        if not self.hidden and data.strip():
+            self.words.append(data.strip())
+
+
+def written(folder, given):
+    given.write(folder / "predictions.parquet")
+    return folder
+
+
+def test_the_numbers_of_the_page(tool, tmp_path):
+    result = tool("report", written(tmp_path, predictions()))
+    assert result.code == 0, result.err
+    words = Text((tmp_path / "predictions.html").read_text()).words
+
+    def after(name):
+        return words[words.index(name) + 1]
+
+    # Six of nine are right; with the failed one as wrong, six of ten.
+    assert after("Top-1") == "66.7 %"
+    assert after("Top-1, failed count as wrong") == "60.0 %"
+    assert after("Failed videos") == "1"
+    losses = -np.log([0.9, 0.8, 0.2, 0.8, 0.6, 0.4, 0.9, 0.6, 0.01])
+    assert after("Cross-entropy (nats)") == f"{losses.mean():.3f}"
+    # Precision 2/4, 3/4, 1/1 and recall 2/3, 3/4, 1/2.
+    f1 = np.array([2 * 2 / (4 + 3), 2 * 3 / (4 + 4), 2 * 1 / (1 + 2)])
+    assert after("Mean F1 of the classes") == f"{100 * f1.mean():.1f} %"
+    row = words.index("sit", words.index("Classes"))
+    assert words[row : row + 6] == ["sit", "2", "1", "100.0 %", "50.0 %", "66.7 %"]
+    assert "intervals are of 95 %, by drawing 5 groups of videos (the list's column group) again" in words
+    assert "12 of" not in " ".join(words)
+    assert "3 of 3 pictures of mistakes left out: no such video" in words
+    assert (words[-2], words[-1]) == ("/gone/9.mp4", "truncated file")
+    # On the screen, the same numbers.
+    assert re.search(r"^Top-1 +66\.7 % +\d+\.\d % to \d+\.\d %$", result.out, re.M)
+    assert result.out.endswith(f"report: {tmp_path / 'predictions.html'}\n")
+
+
+def test_the_matrix_and_the_wrong_videos_are_in_the_page(tool, tmp_path):
+    tool("report", written(tmp_path, predictions()), "--out", tmp_path / "page.html")
+    script = re.search(r"^const data = (.*);$", (tmp_path / "page.html").read_text(), re.M)[1]
+    data = json.loads(script)
+    assert data["names"] == list(NAMES)
+    assert sorted(data["cells"]) == [[0, 0, 2], [0, 1, 1], [1, 0, 1], [1, 1, 3], [2, 0, 1], [2, 2, 1]]
+    assert sorted(data["order"]) == [0, 1, 2]
+    assert [(video, true, said, round(score, 4)) for video, true, said, score in data["wrong"]] == [
+        ("v8", 2, 0, 0.95),
+        ("v2", 0, 1, 0.7),
+        ("v5", 1, 0, 0.45),
+    ]
+
+
+def test_names_are_text_and_not_page(tool, tmp_path):
+    names = ("</script><b>", "run & jump", "sit")
+    tool("report", written(tmp_path, predictions(names=names)))
+    html = (tmp_path / "predictions.html").read_text()
+    assert "<b>" not in html
+    assert json.loads(re.search(r"^const data = (.*);$", html, re.M)[1])["names"] == list(names)
+    assert "run & jump" in Text(html).words
+
+
+def test_views_and_thresholds_are_told():
+    page = page_of(predictions(threshold=0.65, temperature=1.5), "t")
+    # Both views of each video are the same: the second one changes nothing.
+    assert page.by_views == pytest.approx({1: 6 / 9, 2: 6 / 9})
+    assert ("Temperature", "1.5") in page.facts
+    assert ("Unsure below", "65.0 %") in page.facts
+    assert "6 of 9 videos are sure, and 66.7 % of these are right (best probability from 0.650 on)" in page.notes
+    assert sum(each.videos for each in page.bins) == 9
+
+
+def test_without_classes_there_is_nothing_to_judge():
+    page = page_of(predictions(true=[None] * 10), "t")
+    assert [number.name for number in page.numbers] == ["Videos", "Failed videos"]
+    assert page.confusion is None
+    assert page.classes == ()
+
+
+def test_two_networks_are_compared_video_by_video(tool, tmp_path):
+    better = list(SCORES)
+    better[2] = (0.7, 0.2, 0.1)
+    better[5] = (0.2, 0.7, 0.1)
+    better[7] = (0.8, 0.1, 0.1)
+    new = written(tmp_path / "new", predictions(better))
+    old = written(tmp_path / "old", predictions())
+    result = tool("report", new, "--against", old)
+    assert result.code == 0, result.err
+    assert "On 9 videos, top-1 is 77.8 % here and 66.7 % there." in result.out
+    assert (
+        "3 videos changed: 2 are right here only, 1 there only (McNemar's exact test, p = 1: no difference is shown)."
+        in result.out
+    )
+    assert re.search(
+        r"Difference of top-1: \+11\.11 points \([-+][\d.]+ to [-+][\d.]+\); of the cross-entropy: ", result.out
+    )
+    words = Text((new / "predictions.html").read_text()).words
+    at = words.index("2 videos that only this one has right")
+    assert words[at + 6 : at + 11] == ["v2", "jump", "run", "jump", "20.0 % → 70.0 %"]
+    at = words.index("Classes whose recall changed most")
+    assert words[at + 5 : at + 9] == ["sit", "50.0 %", "0.0 %", "-50.0"]
+
+
+def test_a_clear_difference_is_named(tool, tmp_path):
+    count = 30
+    labels = [0] * count
+    right = predictions([(0.8, 0.1, 0.1)] * count, labels)
+    wrong = predictions([(0.1, 0.8, 0.1)] * count, labels)
+    arguments = (written(tmp_path / "a", right), "--against", written(tmp_path / "b", wrong))
+    assert "p = 1.86e-09: this one is better)" in tool("report", *arguments).out
+    assert "p = 1.86e-09: this one is worse)" in tool("report", arguments[2], "--against", arguments[0]).out
+
+
+def test_predictions_are_written_as_text_too(tool, tmp_path):
+    result = tool(
+        "report", written(tmp_path, predictions()), "--csv", tmp_path / "p.csv", "--jsonl", tmp_path / "p.jsonl"
+    )
+    assert result.code == 0, result.err
+    rows = list(csv.DictReader((tmp_path / "p.csv").read_text().splitlines()))
+    assert [row["predicted"] for row in rows] == ["jump", "jump", "run", "run", "run", "jump", "run", "sit", "jump", ""]
+    assert rows[0]["group"] == "speaker 0"
+    assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 10
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        (
+            {"names": ("jump", "run", "walk")},
+            "the classes are others; only one of them has sit, walk; compare networks of the same classes",
+        ),
+        (
+            {"names": ("run", "jump", "sit")},
+            "the classes are others, in another order; compare networks of the same classes",
+        ),
+        ({"multi_label": True}, "videos of several classes are not compared; leave --against out"),
+        ({"true": (1, *TRUE[1:])}, "v0 has another class in each of the two; test both on the same list"),
+        ({"scores": [None] * 10}, "no video with a known class could be read in both; test both on the same list"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(tool, tmp_path, other, reason):
+    result = tool(
+        "report", written(tmp_path, predictions()), "--against", written(tmp_path / "b", predictions(**other))
+    )
+    assert (result.code, result.err) == (2, f"error: --against: {reason}\n")
+
+
+def test_other_videos_are_not_compared(tool, tmp_path):
+    one = written(tmp_path, predictions())
+    results = tuple(VideoResult(0, "x.mp4", (0,), torch.tensor(SCORES[0])) for _ in range(1))
+    other = Predictions(NAMES, (VideoRecord("x.mp4", (0,), None, None, "x"),), results, About())
+    result = tool("report", one, "--against", written(tmp_path / "b", other))
+    assert result.err == "error: --against: the two have no video in common, by id; test both on the same list\n"
