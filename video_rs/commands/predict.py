@@ -1,6 +1,6 @@
 """Label videos with a trained network: the five best classes of each, with their probabilities.
 
-A folder stands for all videos in it, however deep. Videos that cannot be read are named with the reason, and the others
+A network that was calibrated with a precision answers "unsure" where its best class is not sure enough. A folder stands for all videos in it, however deep. Videos that cannot be read are named with the reason, and the others
 are answered. With --json each answer is in the file as soon as it is printed.
 """
 
@@ -121,6 +121,8 @@ def print_answer(answer) -> None:
         return
 
     lines = [answer.video]
+    if answer.unsure:
+        lines.append("  unsure")
     for label, score in answer.top:
         lines.append(f"  {score:7.2%}  {label}")
     print("\n".join(lines), flush=True)

@@ -37,6 +37,7 @@ COMMANDS = (
     Command("train", "train", "train a network on a list of videos"),
     Command("find_lr", "find_lr", "try learning rates and suggest one"),
     Command("test", "test", "test a trained network on a list of videos"),
+    Command("calibrate", "calibrate", "make probabilities mean something, and find when a network is unsure"),
     Command("report", "report", "say what predictions mean, and compare two networks"),
     Command("knn", "knn", "test the features of a network by nearest neighbours"),
     Command("predict", "predict", "label videos with a trained network"),

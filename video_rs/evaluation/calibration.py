@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, special, stats
 
+from video_rs.evaluation.classification import log_losses
 from video_rs.evaluation.intervals import LEVEL
 
 BINS = 15
@@ -104,7 +105,7 @@ def fit_temperature(view_probabilities: Sequence[np.ndarray], truth: np.ndarray,
 
     def loss(log_temperature: float) -> float:
         means = mean_over_views(view_probabilities, float(np.exp(log_temperature)), multi_label)
-        return cross_entropy(means, truth, multi_label)
+        return float(log_losses(means, truth, multi_label).mean())
 
     found = optimize.minimize_scalar(
         loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-5}
@@ -119,15 +120,6 @@ def mean_over_views(view_probabilities: Sequence[np.ndarray], temperature: float
     starts = np.cumsum([0, *(len(part) for part in view_probabilities[:-1])])
     sums = np.add.reduceat(with_temperature(views, temperature, multi_label), starts)
     return sums / np.array([[len(part)] for part in view_probabilities])
-
-
-def cross_entropy(probabilities: np.ndarray, truth: np.ndarray, multi_label: bool) -> float:
-    """Return the mean cross-entropy of videos in nats; of several classes the mean over all classes."""
-    if multi_label:
-        of_truth = np.where(truth, probabilities, 1 - probabilities)
-    else:
-        of_truth = (probabilities * truth).sum(1)
-    return float(-np.log(np.clip(of_truth, SMALLEST, None)).mean())
 
 
 class Threshold(NamedTuple):

@@ -25,12 +25,14 @@ WRITTEN = (
 TEST_FOLDERS = tuple(kind + split for kind in ("test", "knn") for split in ("", "_train", "_test"))
 # A list other than the run's own has a folder in them.
 _TESTED = tuple(place for folder in TEST_FOLDERS for place in (f"{folder}/*", folder))
-WRITTEN_BY_TESTS = tuple(
-    f"{folder}/{name}" for folder in _TESTED for name in ("metrics.json", "predictions.*", "report.html")
+WRITTEN_BY_TESTS = (
+    *(f"{folder}/{name}" for folder in _TESTED for name in ("metrics.json", "predictions.*", "report.html")),
+    "calibration/calibration.json",
+    "calibration/reliability.png",
 )
 REFUSED = "refused"
 """The event with which the log of a run ends that was refused."""
-FOLDERS = ("checkpoints", "profile", "tensorboard", *_TESTED)
+FOLDERS = ("calibration", "checkpoints", "profile", "tensorboard", *_TESTED)
 
 
 @dataclass(frozen=True)
