@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from video_rs.engine.checkpoint import load_checkpoint, save_checkpoint
+from video_rs.evaluation.calibrating import ScoredVideos, calibrate
 from video_rs.evaluation.calibration import mean_over_views
 from video_rs.inference import Predictor
 from video_rs.inference.predictions import Predictions
-from video_rs.runs.calibrate import Scored, calibrate
 
 ONE_VIEW = ("TEST.NUM_ENSEMBLE_VIEWS", "1", "TEST.NUM_SPATIAL_CROPS", "1")
 
@@ -50,7 +50,7 @@ def synthetic(count=3000, unknown=0, seed=0):
     truth[count:] = False
     said = np.exp(3 * np.repeat(logits, 2, axis=1))
     views = (said / said.sum(2, keepdims=True)).astype(np.float32)
-    return Scored(list(views), truth, np.arange(count + unknown) % 20, False)
+    return ScoredVideos(list(views), truth, np.arange(count + unknown) % 20, False)
 
 
 def test_the_temperature_is_found_and_calibrates_other_groups():
@@ -76,7 +76,7 @@ def test_the_threshold_holds_its_precision_on_other_groups_with_strangers_among_
 
 def test_of_one_group_nothing_is_known_of_others():
     videos = synthetic(200)
-    assert calibrate(Scored(videos.views, videos.truth, np.zeros(200), False), None)["cross_fitted"] is None
+    assert calibrate(ScoredVideos(videos.views, videos.truth, np.zeros(200), False), None)["cross_fitted"] is None
 
 
 def test_a_checkpoint_is_calibrated_and_all_that_reads_it_acts_on_it(tool, run, listed, videos, tmp_path):

@@ -1,7 +1,8 @@
 """Label videos with a trained network: the five best classes of each, with their probabilities.
 
-A network that was calibrated with a precision answers "unsure" where its best class is not sure enough. A folder stands for all videos in it, however deep. Videos that cannot be read are named with the reason, and the others
-are answered. With --json each answer is in the file as soon as it is printed.
+A network that was calibrated with a precision says "unsure" where its best class is not sure enough. A folder stands
+for all videos in it, however deep. Videos that cannot be read are named with the reason, and the others are answered.
+With --json each answer is in the file as soon as it is printed.
 """
 
 import argparse
