@@ -144,6 +144,33 @@ def test_a_temperature_divides_the_logits_of_each_view():
     )
 
 
+def test_videos_of_few_views_share_a_batch():
+    """The network counts how many views it is given at a time."""
+    batches = []
+
+    def scorer(views):
+        batches.append(len(views))
+        return views.softmax(1)
+
+    generator = torch.Generator().manual_seed(0)
+    counts = (2, 3, 0, 3, 1, 9, 8, 1)
+    videos = []
+    for index, count in enumerate(counts):
+        clips = torch.randn(count, 3, generator=generator) if count else None
+        videos.append(Video(index, clips, error=None if count else "truncated file"))
+    results = list(evaluate(scorer, videos, 8, keep_views=True))
+
+    # Two, three and three; one; nine in two; eight; one.
+    assert batches == [8, 1, 8, 1, 8, 1]
+    assert [result.index for result in results] == list(range(8))
+    for video, result in zip(videos, results, strict=True):
+        if video.error is not None:
+            assert (result.error, result.probabilities, result.views) == ("truncated file", None, 0)
+            continue
+        torch.testing.assert_close(result.view_probabilities, video.clips.softmax(1))
+        torch.testing.assert_close(result.probabilities, video.clips.softmax(1).mean(0))
+
+
 def test_views_are_kept_where_they_are_asked_for():
     logits = torch.tensor([[math.log(3.0), 0.0], [0.0, math.log(9.0)], [0.0, 0.0]])
     scorer = NetworkScorer(nn.Identity(), same)

@@ -16,6 +16,10 @@ class Video:
         self.index, self.id, self.video = index, f"video {index}", f"{index}.mp4"
         self.labels, self.error, self.clips = labels, error, clips
 
+    @property
+    def num_views(self):
+        return len(self.clips)
+
     def views(self, batch):
         assert self.error is None, "a failed video has no views"
         return self.clips.split(batch)

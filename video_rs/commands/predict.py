@@ -1,13 +1,12 @@
-"""Label videos with a trained network: the five best classes of each, with their probabilities.
+"""Label videos with a trained network: the best classes of each, with their probabilities.
 
-A network that was calibrated with a precision says "unsure" where its best class is not sure enough. A folder stands
-for all videos in it, however deep. Videos that cannot be read are named with the reason, and the others are answered.
-With --json each answer is in the file as soon as it is printed.
+VIDEO is a file, a URL, a folder (all videos in it, however deep), a pattern such as 'clips/**/*.mp4', or a list (.csv,
+.txt). A network that was calibrated with a precision says "unsure" where its best class is not sure enough. Videos that
+cannot be read are named with the reason, and the others are answered. Each answer is in the files as soon as it is
+printed.
 """
 
 import argparse
-import contextlib
-from pathlib import Path
 
 from video_rs.commands.test import add_checkpoint
 from video_rs.runtime.errors import InputError
@@ -15,7 +14,7 @@ from video_rs.runtime.wording import pluralize
 
 EXAMPLES = (
     "--checkpoint runs/mine video.mp4",
-    "--checkpoint runs/mine my_videos --json answers.json",
+    "--checkpoint runs/mine my_videos --csv answers.csv",
 )
 CODES = {
     0: "every video was answered",
@@ -26,15 +25,24 @@ CODES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_checkpoint(parser)
+    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="a file, a URL, a folder, a pattern, or a list")
     parser.add_argument(
-        "videos", nargs="+", metavar="VIDEO", help="a video, a URL, a folder of frames, or a folder with videos in it"
+        "--start",
+        type=float,
+        metavar="SECONDS",
+        help="where the part that is meant begins (default: the video's begin)",
+    )
+    parser.add_argument(
+        "--end", type=float, metavar="SECONDS", help="where the part that is meant ends (default: the video's end)"
     )
     parser.add_argument(
         "--json",
         default="",
         metavar="OUT",
-        help="file for the answers, an array with one object for each video, whole at any moment (default: none)",
+        help="file for an array of the answers, whole at any moment (default: none)",
     )
+    parser.add_argument("--jsonl", default="", metavar="OUT", help="file for an answer a line (default: none)")
+    parser.add_argument("--csv", default="", metavar="OUT", help="file for a table of the answers (default: none)")
     parser.add_argument(
         "--device",
         default="auto",
@@ -67,63 +75,36 @@ def run(args: argparse.Namespace) -> None:
     """Print and write the answers."""
     from video_rs.data.loader import Workers
     from video_rs.inference import Predictor
-    from video_rs.lists.video_search import videos_at
+    from video_rs.inference.answer_files import answer_files
+    from video_rs.inference.answer_text import AnswerPrinter
+    from video_rs.lists.chosen_videos import chosen_videos
+    from video_rs.runtime.progress import print_line, videos_with_progress
     from video_rs.runtime.workers import check_limits, usable_cores
 
-    videos = []
-    for path in args.videos:
-        videos += videos_at(path)
-
+    records = chosen_videos(args.videos, args.start, args.end)
     processes = args.processes
     # A process of its own costs seconds, which a single video is not worth.
-    if not processes and len(videos) > 1:
+    if not processes and len(records) > 1:
         processes = usable_cores()
     check_limits(processes or 1, args.time_limit)
 
     predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder)
     if predictor.answers.multi_label:
-        print("each label is judged by itself: the scores of a video need not sum to 100 %")
+        print_line("each label is judged by itself: the scores of a video need not sum to 100 %")
 
     failed = 0
-    with answer_file(args.json) as answers:
-        for answer in predictor.predict_many(videos, Workers(processes, args.time_limit)):
-            print_answer(answer)
-            if answers is not None:
-                answers.append(answer.to_dict())
+    printer = AnswerPrinter([record.id for record in records], predictor.answers.label_names)
+    with answer_files({"json": args.json, "jsonl": args.jsonl, "csv": args.csv}) as files:
+        answers = predictor.predict_records(records, Workers(processes, args.time_limit))
+        for answer in videos_with_progress(answers, len(records), "videos"):
+            for line in printer.lines(answer):
+                print_line(line)
+            for file in files:
+                file.add(answer)
             if answer.error is not None:
                 failed += 1
 
     if failed:
         raise InputError(
-            f"{failed} of {pluralize(len(videos), 'video')} could not be read; each is named above with its reason"
+            f"{failed} of {pluralize(len(records), 'video')} could not be read; each is named above with its reason"
         )
-
-
-def answer_file(path: str) -> contextlib.AbstractContextManager:
-    """Open the file for the answers before the work starts; None where no file is asked for.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    from video_rs.runtime.atomic import JsonArray
-
-    if not path:
-        return contextlib.nullcontext()
-    try:
-        return JsonArray(Path(path))
-    except OSError as error:
-        raise InputError(f"--json {path} cannot be written ({error.strerror}); take another file") from error
-
-
-def print_answer(answer) -> None:
-    """Print the name of a video, and below it the best classes or the reason why it could not be read."""
-    if answer.error is not None:
-        print(f"{answer.video}\n  error: {answer.error}", flush=True)
-        return
-
-    lines = [answer.video]
-    if answer.unsure:
-        lines.append("  unsure")
-    for label, score in answer.top:
-        lines.append(f"  {score:7.2%}  {label}")
-    print("\n".join(lines), flush=True)

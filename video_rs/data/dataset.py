@@ -70,6 +70,13 @@ class VideoViews:
             return [self.video]
         return []
 
+    @property
+    def num_views(self) -> int:
+        """How many views there are; 0 of a video that could not be read."""
+        if self.error is not None:
+            return 0
+        return len(self.clips) * self.transform.num_crops
+
     def views(self, batch: int) -> Iterator[Tensor]:
         """Yield batches of at most ``batch`` views, uint8 ``[b, 3, T, crop, crop]``, crop-major as published."""
         crops = self.transform.crops(self.frames)

@@ -1,6 +1,6 @@
 """Multi-view evaluation: a video's probabilities are the mean over its views. Testing and prediction both use this."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -59,16 +59,22 @@ def view_probabilities(scorer: Scorer, views: Iterable[Tensor]) -> VideoScores:
         scorer: views -> probabilities.
         views: batches of uint8 ``[b, 3, T, h, w]``.
     """
-    total: Tensor | None = None
-    parts = []
-    for batch in views:
-        part = scorer(batch)
-        summed = part.sum(0)
-        total = summed if total is None else total + summed
-        parts.append(part)
+    return _mean_of([scorer(batch) for batch in views])
 
-    every_view = torch.cat(parts)
-    return VideoScores((total / len(every_view)).cpu(), every_view.cpu())
+
+@torch.inference_mode()
+def _scores_together(scorer: Scorer, videos: Sequence[Any], batch: int) -> list[VideoScores]:
+    """Return the scores of videos whose views are one batch together."""
+    views = [torch.cat(list(item.views(batch))) for item in videos]
+    probabilities = scorer(torch.cat(views))
+    return [_mean_of([part]) for part in probabilities.split([len(part) for part in views])]
+
+
+def _mean_of(parts: Sequence[Tensor]) -> VideoScores:
+    """Return the scores of a video from the probabilities of its views, batches of float32 ``[b, K]``."""
+    total = sum(part.sum(0) for part in parts)
+    views = torch.cat(list(parts))
+    return VideoScores((total / len(views)).cpu(), views.cpu())
 
 
 def evaluate_each(
@@ -98,20 +104,53 @@ def evaluate_each(
 def evaluate(scorer: Scorer, videos: Iterable[Any], batch: int, keep_views: bool = False) -> Iterator[VideoResult]:
     """Yield the results of videos as they arrive.
 
+    Videos of few views share a forward pass; one whose views fill a batch has its own.
+
     Args:
         scorer: views -> probabilities.
-        videos: items as of :func:`evaluate_each` that also have ``index``, ``id``, ``video`` and ``labels``.
+        videos: items as of :func:`evaluate_each` that also have ``num_views``, ``index``, ``id``, ``video`` and
+            ``labels``.
         batch: views at a time.
         keep_views: whether results hold the probabilities of each view, too.
     """
+    for together in _packed(videos, batch):
+        readable = [item for item in together if item.error is None]
+        if len(readable) == 1:
+            scored = [view_probabilities(scorer, readable[0].views(batch))]
+        elif readable:
+            scored = _scores_together(scorer, readable, batch)
+        else:
+            scored = []
+
+        scores = iter(scored)
+        for item in together:
+            result = VideoResult(item.index, item.video, item.labels, error=item.error, id=item.id)
+            if item.error is None:
+                mean, views = next(scores)
+                kept = views if keep_views else None
+                result = replace(result, probabilities=mean, views=len(views), view_probabilities=kept)
+            yield result
+
+
+def _packed(videos: Iterable[Any], batch: int) -> Iterator[list[Any]]:
+    """Yield consecutive videos whose views fit into a batch together; a video of more views comes alone."""
+    together: list[Any] = []
+    views = 0
     for item in videos:
-        known = VideoResult(item.index, item.video, item.labels, id=item.id)
-        if item.error is not None:
-            yield replace(known, error=item.error)
-            continue
-        scores = view_probabilities(scorer, item.views(batch))
-        of_views = scores.views if keep_views else None
-        yield replace(known, probabilities=scores.mean, views=len(scores.views), view_probabilities=of_views)
+        count = 0 if item.error is not None else item.num_views
+        if together and views + count > batch:
+            yield together
+            together = []
+            views = 0
+        together.append(item)
+        views += count
+        # A full batch does not wait for the next video to be read.
+        if views >= batch:
+            yield together
+            together = []
+            views = 0
+    if together:
+        yield together
 
 
 def gather_results(results: list[Any]) -> list[Any]:

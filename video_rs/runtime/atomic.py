@@ -43,6 +43,13 @@ def write_json(path: Path, value: Mapping[str, Any] | list) -> None:
     replace_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def csv_line(cells: Sequence[str]) -> str:
+    """Return cells as a line of a CSV, with its line feed."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
+
+
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a CSV with a header, whose lines end with a line feed."""
     text = io.StringIO(newline="")
