@@ -7,6 +7,8 @@ import numpy as np
 
 LEVEL = 0.95
 DRAWS = 1000
+ROUNDING = 1e-9
+"""Accuracies and losses that are closer to each other are the same: the rest is rounding."""
 
 
 class Interval(NamedTuple):
@@ -22,9 +24,14 @@ class Interval(NamedTuple):
     high: float
 
     @property
+    def has_width(self) -> bool:
+        """Whether the values differed; where all were the same, nothing is known of how far they spread."""
+        return self.high - self.low > ROUNDING
+
+    @property
     def excludes_zero(self) -> bool:
         """Whether the interval says that there is a difference."""
-        return self.low > 0 or self.high < 0
+        return self.has_width and (self.low > 0 or self.high < 0)
 
 
 def bootstrap(

@@ -2,39 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-LEVEL = 0.95
+from video_rs.evaluation.intervals import LEVEL, ROUNDING, Interval
+
 POWER = 0.8
 DRAWS = 10_000
-ROUNDING = 1e-9
-"""Accuracies and losses that are closer to each other are the same: the rest is rounding."""
-
-
-class Interval(NamedTuple):
-    """A mean, and between what it may lie.
-
-    Attributes:
-        mean: of what was measured.
-        low, high: of the interval of 95 %.
-    """
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def has_width(self) -> bool:
-        """Whether the values differed; where all were the same, nothing is known of how far they spread."""
-        return self.high - self.low > ROUNDING
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval says that there is a difference."""
-        return self.has_width and (self.low > 0 or self.high < 0)
 
 
 def mean_interval(values: Sequence[float]) -> Interval | None:
