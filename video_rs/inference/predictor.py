@@ -156,7 +156,9 @@ def load_classifier(checkpoint: dict[str, Any], device: torch.device) -> VideoCl
     The weights are the raw ones where the checkpoint kept no average.
     """
     architecture = stored_architecture(checkpoint["architecture"], "the checkpoint")
-    model = VideoClassifier(architecture, checkpoint["num_classes"])
+    # Without memory and without values: drawing weights that are replaced at once takes a second and more.
+    with torch.device("meta"):
+        model = VideoClassifier(architecture, checkpoint["num_classes"])
     weights = checkpoint["ema"] or checkpoint["model"]
     load_strictly(model, weights, "the checkpoint")
     return speed_up(model).to(device, memory_format=torch.channels_last_3d).eval()

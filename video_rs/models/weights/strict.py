@@ -15,14 +15,15 @@ CLASSIFIER = "fc."
 
 
 def load_strictly(module: nn.Module, state: State, source: str) -> None:
-    """Copy ``state`` into ``module``.
+    """Copy ``state`` into ``module``; a module on the device "meta", which has no weights yet, takes its tensors.
 
     Raises:
         InputError: a weight is missing, unknown or of another shape; the line lists some of each.
     """
     shapes = {name: list(value.shape) for name, value in module.state_dict().items()}
     require_fit(state, shapes, source)
-    module.load_state_dict(state)
+    is_empty = any(value.is_meta for value in module.state_dict().values())
+    module.load_state_dict(state, assign=is_empty)
 
 
 def require_fit(state: State, shapes: Mapping[str, list[int]], source: str) -> None:
