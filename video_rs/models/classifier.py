@@ -53,6 +53,10 @@ class VideoClassifier(nn.Module):
         """Return the last feature map, float ``[B, num_features, T', H', W']``."""
         return self.backbone(clips)["res5"]
 
+    def forward_behind(self, stage: str, features: Tensor) -> Tensor:
+        """Return the logits ``[B, num_classes]`` from the feature map of a stage, float ``[B, C, T', H', W']``."""
+        return self.forward_head(self.backbone.forward_behind(stage, features))
+
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
         """Return the logits ``[B, num_classes]`` of a feature map ``[B, num_features, T', H', W']``.
 
