@@ -387,6 +387,9 @@ def test_a_film_follows_the_usual_distance_of_frames():
     [
         (("--label", "lihgt"), "error: label 'lihgt' is none of the network's 2 classes; did you mean 'light'?\n"),
         (("--out", "{file}"), "error: cannot write to --out {file}: File exists; set another --out\n"),
+        (("--start", "nan"), "error: --start is nan; allowed: seconds from 0 on\n"),
+        (("--end", "inf"), "error: --end is inf; allowed: seconds after the start, 0\n"),
+        (("--start", "0.5", "--end", "0.5"), "error: --end is 0.5; allowed: seconds after the start, 0.5\n"),
         (("--start", "7"), "error: cannot decode {video}: segment 7.0..end s holds no frame: the video has 12 frames"),
     ],
 )

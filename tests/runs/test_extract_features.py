@@ -159,6 +159,21 @@ def test_the_last_layer_over_the_features_is_the_prediction(tool, trained, video
     assert set(found.rows.labels) == {"dark", "light"}
 
 
+def test_a_folder_of_videos_without_classes_is_a_list(tool, trained, videos, tmp_path):
+    (tmp_path / "plain").mkdir()
+    for name in ("light/1", "dark/0"):
+        shutil.copy(videos.parent / "val" / f"{name}.mp4", tmp_path / "plain" / f"{name.replace('/', '_')}.mp4")
+    extract(tool, trained, tmp_path / "plain", tmp_path / "f.npz")
+    found = read_features(tmp_path / "f.npz")
+    names = [f"{tmp_path}/plain/{name}.mp4" for name in ("dark_0", "light_1")]
+    assert (found.rows.paths, found.rows.ids, found.rows.labels) == (names, names, ["", ""])
+    # A folder of class folders has labels.
+    extract(tool, trained, videos.parent / "val", tmp_path / "labelled.npz")
+    labelled = read_features(tmp_path / "labelled.npz")
+    assert labelled.rows.labels == ["dark", "dark", "light", "light"]
+    np.testing.assert_allclose(found.features, labelled.features[[0, 3]], atol=1e-6)
+
+
 def test_rows_and_views_can_be_chosen(tool, trained, videos, tmp_path):
     out = tmp_path / "f.npy"
     extract(tool, trained, videos, out, "--per", "view", "TEST.NUM_ENSEMBLE_VIEWS", 3, "TEST.NUM_SPATIAL_CROPS", 1)
@@ -176,10 +191,12 @@ class Video:
     def __init__(self, *numbers, error=None):
         self.numbers, self.error = numbers, error
 
+    @property
+    def num_views(self):
+        return len(self.numbers)
+
     def views(self, batch):
-        assert batch == 1
-        for number in self.numbers:
-            yield torch.tensor([[float(number)]])
+        yield from torch.tensor(self.numbers, dtype=torch.float32)[:, None].split(batch)
 
 
 def test_batches_hold_views_of_several_videos_and_videos_stay_in_order():
@@ -197,7 +214,7 @@ def test_batches_hold_views_of_several_videos_and_videos_stay_in_order():
     found = []
     for video, features in features_of_views(network, videos(), 4):
         found.append((video.numbers, None if features is None else features.flatten().tolist(), len(read)))
-    assert sizes == [4, 4, 2]
+    assert sizes == [4, 4, 1, 1]
     assert [row[:2] for row in found] == [
         ((1, 2, 3), [10, 20, 30]),
         ((), None),
@@ -206,8 +223,16 @@ def test_batches_hold_views_of_several_videos_and_videos_stay_in_order():
         ((), None),
         ((10,), [100]),
     ]
-    # The first three are told as soon as the fourth view is there.
-    assert [row[2] for row in found] == [3, 3, 3, 6, 6, 6]
+    # A batch is computed as soon as it is full.
+    assert [row[2] for row in found] == [3, 3, 3, 4, 6, 6]
+
+
+def test_features_can_be_trained_on(trained, videos):
+    """A linear probe's weights get a gradient through them."""
+    features = features_of_video(Predictor.from_checkpoint(trained, "cpu"), f"{videos.parent}/val/dark/0.mp4")
+    probe = torch.nn.Linear(features.shape[1], 2)
+    probe(features).sum().backward()
+    torch.testing.assert_close(probe.weight.grad[0], features.sum(0))
 
 
 # -- Stopping, going on, many processes

@@ -29,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="file for the features: .npz, .parquet, or .npy, which has a CSV with the videos beside it",
     )
-    parser.add_argument("--list", default="", help="list file or folder (default: the DATA.VAL_LIST of the run)")
+    parser.add_argument(
+        "--list",
+        default="",
+        help="list file, or folder of videos, in class folders or not (default: the DATA.VAL_LIST of the run)",
+    )
     parser.add_argument(
         "--split",
         default="",

@@ -56,9 +56,11 @@ def run(args: argparse.Namespace) -> None:
 
     from video_rs.inference import Predictor
     from video_rs.inference.looking import look
+    from video_rs.lists.chosen_videos import check_times
     from video_rs.runs.look import describe, write_look
     from video_rs.runtime.folders import make_writable
 
+    check_times(args.start, args.end)
     # Before the work that the folder is for.
     folder = Path(args.out)
     make_writable(folder, "--out")

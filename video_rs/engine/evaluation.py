@@ -111,9 +111,7 @@ def outputs_of_videos(
 
 
 @torch.inference_mode()
-def _outputs_together(
-    compute: Callable[[Tensor], Tensor], videos: Sequence[Any], batch: int
-) -> list[list[Tensor]]:
+def _outputs_together(compute: Callable[[Tensor], Tensor], videos: Sequence[Any], batch: int) -> list[list[Tensor]]:
     """Return what is computed of one video of any number of views, or of several whose views are one batch."""
     if len(videos) == 1:
         return [[compute(views) for views in videos[0].views(batch)]]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,8 @@ from video_rs.inference.features.writing import beside
 from video_rs.inference.predictions import joined_labels
 from video_rs.inference.predictor import load_classifier
 from video_rs.lists.checks import require_files
+from video_rs.lists.chosen_videos import chosen_videos
+from video_rs.lists.class_folders import read_class_folders
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
 from video_rs.runs.extraction_place import Extraction, extraction_settings, prepare_place
@@ -107,13 +110,19 @@ def _refuse(asked: Extraction, out: Path) -> None:
 
 
 def _read_list(asked: Extraction, config: Config, names: list[str]) -> RecordList:
-    """Return the videos. The run's DATA.ROOT and class names go with its own list, not with another."""
+    """Return the videos of a list, of class folders, or of a folder of videos without classes.
+
+    The run's DATA.ROOT and class names go with its own list, not with another.
+    """
     source = asked.list or config.DATA.VAL_LIST
     if not source:
         raise InputError("the run had no DATA.VAL_LIST; name the videos with --list")
 
     # Lists may lie behind a handler, too.
     register_handlers(handler_names(config.DATA.PATH_HANDLERS))
+    if os.path.isdir(source) and not read_class_folders(source).rows and not asked.split:
+        return RecordList(tuple(chosen_videos([source])), (), source)
+
     is_own = not asked.list
     root = config.DATA.ROOT if is_own or "DATA.ROOT" in asked.overrides[::2] else ""
     records = read_records(
