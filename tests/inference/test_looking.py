@@ -208,7 +208,7 @@ def test_the_best_class_is_looked_for_unless_one_is_named():
         f"dark  {1 - score:.2%}  res2  4 frames from 0.00 s to 0.10 s  (best: light  {score:.2%})  no heat: at this "
         "stage nothing speaks for dark"
     )
-    assert describe(best) == f"light  {score:.2%}  res2  4 frames from 0.00 s to 0.10 s  hottest at 0.00 s"
+    assert describe(best) == f"light  {score:.2%}  res2  4 frames from 0.00 s to 0.10 s  most heat at 0.00 s"
 
 
 def test_part_of_a_file_with_times_of_its_own(tmp_path):
@@ -221,7 +221,7 @@ def test_part_of_a_file_with_times_of_its_own(tmp_path):
     assert found.frames.tolist() == list(range(12, 24))
     np.testing.assert_allclose(found.times, np.arange(12, 24) / 12, atol=1e-6)
     assert int(found.heat.mean((1, 2)).argmax()) == 6
-    assert "hottest at 1.50 s" in describe(found)
+    assert "most heat at 1.50 s" in describe(found)
     with pytest.raises(DecodeError, match=r"segment 5.0..end s holds no frame"):
         look(views, tmp_path / "flash.mp4", start=5.0, stage="res2")
 

@@ -26,8 +26,8 @@ def describe(heat_map: HeatMap) -> str:
 
     if not heat_map.heat.any():
         return f"{found}  no heat: at this stage nothing speaks for {heat_map.label}"
-    hottest = int(heat_map.heat.mean((1, 2)).argmax())
-    return f"{found}  hottest at {heat_map.times[hottest]:.2f} s"
+    warmest = int(heat_map.heat.mean((1, 2)).argmax())
+    return f"{found}  most heat at {heat_map.times[warmest]:.2f} s"
 
 
 def write_look(heat_map: HeatMap, folder: Path) -> list[Path]:
