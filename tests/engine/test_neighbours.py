@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from helpers.neighbours import literal_vote
-from video_rs.engine.neighbours import QUERIES_AT_ONCE, view_features, vote
+from video_rs.engine.neighbours import QUERIES_AT_ONCE, unit_mean, vote
 
 
 def test_the_vote_of_two_by_hand():
@@ -48,20 +48,8 @@ def test_the_vote_is_the_literal_one(k):
     np.testing.assert_allclose(got.numpy(), expected, rtol=0, atol=1e-5)
 
 
-class TwoNumbers(nn.Module):
-    """Clips whose first two values are the features."""
-
-    def forward_features(self, clips):
-        return clips.flatten(1)[:, :2]
-
-    def forward_head(self, maps, pre_logits=False):
-        assert pre_logits
-        return maps
-
-
 def test_features_of_several_views_are_the_unit_mean_of_their_units():
-    views = [torch.tensor([[3.0, 4.0], [0.0, 7.0]]), torch.tensor([[0.0, 1.0]])]
-    got = view_features(TwoNumbers(), views, lambda clips: 2 * clips)
+    got = unit_mean(torch.tensor([[3.0, 4.0], [0.0, 7.0], [0.0, 1.0]]))
     # Units (0.6, 0.8), (0, 1), (0, 1): their sum is (0.6, 2.8).
     assert got.tolist() == pytest.approx([0.6 / math.hypot(0.6, 2.8), 2.8 / math.hypot(0.6, 2.8)], rel=1e-6)
-    assert view_features(TwoNumbers(), [torch.zeros(1, 2)], lambda clips: clips).tolist() == [0, 0]
+    assert unit_mean(torch.zeros(1, 2)).tolist() == [0, 0]

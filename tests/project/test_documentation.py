@@ -99,6 +99,8 @@ def test_the_python_blocks_run_pasted_page_by_page(hub, desk):
         "docs/models.md": ["list(logits.shape)", "model.num_classes", "sorted(backbone.output_shape())"],
         "docs/detection.md": ["list(logits.shape)", "list(maps['res5'].shape)", "list(model(clips).shape)"],
         "docs/speed.md": ["list(logits.shape)"],
+        "docs/features.md": ["list(views.shape)"],
+        "docs/looking.md": ["list(found.heat.shape)", "[round(x, 1) for x in found.box]"],
         "docs/testing.md": ["len(prediction.top)"],
     }
     script = "\n".join(
@@ -114,6 +116,8 @@ def test_the_python_blocks_run_pasted_page_by_page(hub, desk):
     assert answers["docs/models.md"] == "[2, 400] 101 ['res3', 'res4', 'res5']"
     assert answers["docs/detection.md"] == "[1, 80] [2, 2048, 4, 4] [2, 2048, 4, 7, 7]"
     assert answers["docs/speed.md"] == "[2, 101]"
+    assert answers["docs/features.md"] == "[6, 64]"
+    assert answers["docs/looking.md"] == "[6, 40, 32] [4.8, 0.0, 43.2, 48.0]"
     assert answers["docs/testing.md"] == "2"
 
 

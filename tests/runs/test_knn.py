@@ -288,7 +288,7 @@ def test_two_processes_give_the_results_of_one(tool, checkpoint, videos, tmp_pat
         (
             1,
             ("MODEL.ARCH", "r3d_50"),
-            "MODEL.ARCH is fixed by the checkpoint {checkpoint}; test without it, or train anew",
+            "MODEL.ARCH is fixed by the checkpoint {checkpoint}; leave it out, or train anew",
         ),
         (
             1,

@@ -164,7 +164,16 @@ def build_train_loader(
     return ClipLoader(records.records, read, order, workers, pin, num_classes if data.MULTI_LABEL else 0)
 
 
-def build_view_loader(config: Config, records: RecordList, preprocessing: Preprocessing) -> ViewLoader:
-    """Return the test videos of this process."""
+def build_view_loader(
+    config: Config, records: RecordList, preprocessing: Preprocessing, part: Partition | None = None
+) -> ViewLoader:
+    """Return the test videos of this process.
+
+    Args:
+        config: of the run.
+        records: a list as read.
+        preprocessing: the views of each video.
+        part: which of the records are this process's; None: its equal share.
+    """
     read = ViewReader(preprocessing, build_source(config))
-    return ViewLoader(records.records, read, partition(), build_workers(config, preprocessing.num_clips))
+    return ViewLoader(records.records, read, part or partition(), build_workers(config, preprocessing.num_clips))

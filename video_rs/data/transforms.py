@@ -153,14 +153,14 @@ class EvalTransform:
         """
         height, width = clip.shape[2:]
         size = self.crop_size
-        return [clip[:, :, top : top + size, left : left + size] for top, left in self._corners(height, width)]
+        return [clip[:, :, top : top + size, left : left + size] for top, left in self.corners(height, width)]
 
     def __call__(self, frames: Tensor) -> list[Tensor]:
         """Return the crops of frames uint8 ``[T, H, W, 3]`` after resizing them."""
         return self.crops(self.resize(frames))
 
-    def _corners(self, height: int, width: int) -> list[tuple[int, int]]:
-        """Return top and left of each crop.
+    def corners(self, height: int, width: int) -> list[tuple[int, int]]:
+        """Return top and left of each crop of resized frames.
 
         On the shorter side a crop is centred. That is published only for crop_size = short_side, where it is at 0.
         """

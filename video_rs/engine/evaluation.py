@@ -63,13 +63,6 @@ def view_probabilities(scorer: Scorer, views: Iterable[Tensor]) -> VideoScores:
 
 
 @torch.inference_mode()
-def _scores_together(scorer: Scorer, videos: Sequence[Any], batch: int) -> list[VideoScores]:
-    """Return the scores of videos whose views are one batch together."""
-    views = [torch.cat(list(item.views(batch))) for item in videos]
-    probabilities = scorer(torch.cat(views))
-    return [_mean_of([part]) for part in probabilities.split([len(part) for part in views])]
-
-
 def _mean_of(parts: Sequence[Tensor]) -> VideoScores:
     """Return the scores of a video from the probabilities of its views, batches of float32 ``[b, K]``."""
     total = sum(part.sum(0) for part in parts)
@@ -77,59 +70,57 @@ def _mean_of(parts: Sequence[Tensor]) -> VideoScores:
     return VideoScores((total / len(views)).cpu(), views.cpu())
 
 
-def evaluate_each(
-    model: nn.Module,
-    videos: Iterable[Any],
-    prepare: Prepare,
-    batch: int,
-    compute: Callable[[nn.Module, Iterable[Tensor], Prepare], Any],
-) -> Iterator[tuple[Any, Any]]:
-    """Yield each video with what ``compute`` makes of it, as videos arrive; with None where it could not be read.
-
-    Args:
-        model: put into evaluation mode here.
-        videos: items with ``error`` and ``views(batch)``, which gives batches of uint8 ``[b, 3, T, h, w]``.
-        prepare: uint8 clips on the CPU -> float clips on the model's device.
-        batch: views per forward pass.
-        compute: called with the model, the views of a video and ``prepare``.
-    """
-    model.eval()
-    for item in videos:
-        if item.error is not None:
-            yield item, None
-        else:
-            yield item, compute(model, item.views(batch), prepare)
-
-
 def evaluate(scorer: Scorer, videos: Iterable[Any], batch: int, keep_views: bool = False) -> Iterator[VideoResult]:
     """Yield the results of videos as they arrive.
+
+    Args:
+        scorer: views -> probabilities.
+        videos: items as of :func:`outputs_of_videos` that also have ``index``, ``id``, ``video`` and ``labels``.
+        batch: views at a time.
+        keep_views: whether results hold the probabilities of each view, too.
+    """
+    for item, parts in outputs_of_videos(scorer, videos, batch):
+        result = VideoResult(item.index, item.video, item.labels, error=item.error, id=item.id)
+        if parts is not None:
+            mean, views = _mean_of(parts)
+            kept = views if keep_views else None
+            result = replace(result, probabilities=mean, views=len(views), view_probabilities=kept)
+        yield result
+
+
+def outputs_of_videos(
+    compute: Callable[[Tensor], Tensor], videos: Iterable[Any], batch: int
+) -> Iterator[tuple[Any, list[Tensor] | None]]:
+    """Yield each video with what is computed of its views, in order; with None where it could not be read.
 
     Videos of few views share a forward pass; one whose views fill a batch has its own.
 
     Args:
-        scorer: views -> probabilities.
-        videos: items as of :func:`evaluate_each` that also have ``num_views``, ``index``, ``id``, ``video`` and
-            ``labels``.
+        compute: uint8 views ``[b, 3, T, h, w]`` on the CPU -> ``[b, D]``.
+        videos: items with ``error``, ``num_views`` and ``views(batch)``, which gives batches of views.
         batch: views at a time.
-        keep_views: whether results hold the probabilities of each view, too.
+
+    Yields:
+        An item, and batches of ``[b, D]`` in the order of its views.
     """
     for together in _packed(videos, batch):
         readable = [item for item in together if item.error is None]
-        if len(readable) == 1:
-            scored = [view_probabilities(scorer, readable[0].views(batch))]
-        elif readable:
-            scored = _scores_together(scorer, readable, batch)
-        else:
-            scored = []
-
-        scores = iter(scored)
+        outputs = iter(_outputs_together(compute, readable, batch))
         for item in together:
-            result = VideoResult(item.index, item.video, item.labels, error=item.error, id=item.id)
-            if item.error is None:
-                mean, views = next(scores)
-                kept = views if keep_views else None
-                result = replace(result, probabilities=mean, views=len(views), view_probabilities=kept)
-            yield result
+            yield item, None if item.error is not None else next(outputs)
+
+
+@torch.inference_mode()
+def _outputs_together(compute: Callable[[Tensor], Tensor], videos: Sequence[Any], batch: int) -> list[list[Tensor]]:
+    """Return what is computed of one video of any number of views, or of several whose views are one batch."""
+    if len(videos) == 1:
+        return [[compute(views) for views in videos[0].views(batch)]]
+    if not videos:
+        return []
+
+    views = [torch.cat(list(item.views(batch))) for item in videos]
+    outputs = compute(torch.cat(views)).split([len(part) for part in views])
+    return [[part] for part in outputs]
 
 
 def _packed(videos: Iterable[Any], batch: int) -> Iterator[list[Any]]:

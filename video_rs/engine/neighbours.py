@@ -4,11 +4,10 @@ Wu et al. 2018, "Unsupervised feature learning via non-parametric instance discr
 similarity s, the k most similar videos of a labelled memory, each voting for its class with weight exp(s / 0.07).
 """
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 TEMPERATURE = 0.07
@@ -31,24 +30,16 @@ class VideoFeatures:
     error: str | None = None
 
 
-@torch.inference_mode()
-def view_features(model: nn.Module, views: Iterable[Tensor], prepare: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the pooled features before the classifier, of length 1; of several views their mean, of length 1 again.
+def unit_mean(views: Tensor) -> Tensor:
+    """Return the mean of the features of a video's views, each brought to length 1, and of length 1 again.
 
     Args:
-        model: in evaluation mode; ``forward_features`` and ``forward_head`` as of ``VideoClassifier``.
-        views: batches of uint8 ``[b, 3, T, h, w]``, one view at least.
-        prepare: uint8 clips on the CPU -> float clips on the model's device.
+        views: float32 ``[V, D]``.
 
     Returns:
-        float32 ``[D]`` on the CPU, of length 1; zeros stay zeros.
+        float32 ``[D]``; zeros stay zeros.
     """
-    batches = []
-    for batch in views:
-        maps = model.forward_features(prepare(batch))
-        batches.append(model.forward_head(maps, pre_logits=True))
-    vectors = normalize(torch.cat(batches).float(), dim=1)
-    return normalize(vectors.mean(0), dim=0).cpu()
+    return normalize(normalize(views, dim=1).mean(0), dim=0)
 
 
 @torch.inference_mode()

@@ -1,6 +1,7 @@
 """The videos that somebody names: files, folders, patterns, lists and URLs."""
 
 import glob
+import math
 import os
 from collections.abc import Sequence
 
@@ -23,7 +24,7 @@ def chosen_videos(names: Sequence[str], start: float | None = None, end: float |
         InputError: a list cannot be read or has segments of its own beside ``start`` or ``end``, a folder has no
             videos, or nothing matches a pattern.
     """
-    _check_times(start, end)
+    check_times(start, end)
     records = []
     for name in names:
         if os.path.isfile(name) and name.lower().endswith(LIST_ENDINGS):
@@ -34,11 +35,11 @@ def chosen_videos(names: Sequence[str], start: float | None = None, end: float |
     return records
 
 
-def _check_times(start: float | None, end: float | None) -> None:
-    """Raise InputError where a part has no time in it."""
-    if start is not None and start < 0:
+def check_times(start: float | None, end: float | None) -> None:
+    """Raise InputError where a part, in seconds, has no time in it."""
+    if start is not None and not 0 <= start < math.inf:
         raise InputError(f"--start is {start:g}; allowed: seconds from 0 on")
-    if end is not None and end <= (start or 0):
+    if end is not None and not (start or 0) < end < math.inf:
         raise InputError(f"--end is {end:g}; allowed: seconds after the start, {start or 0:g}")
 
 

@@ -53,6 +53,17 @@ class VideoClassifier(nn.Module):
         """Return the last feature map, float ``[B, num_features, T', H', W']``."""
         return self.backbone(clips)["res5"]
 
+    def pooled_features(self, clips: Tensor, stage: str = "res5") -> Tensor:
+        """Return the means over space and time of a stage's feature map, float ``[B, C]``.
+
+        Those of "res5" are what the last layer sees.
+        """
+        return channel_means(self.backbone.forward_until(stage, clips))
+
+    def forward_behind(self, stage: str, features: Tensor) -> Tensor:
+        """Return the logits ``[B, num_classes]`` from the feature map of a stage, float ``[B, C, T', H', W']``."""
+        return self.forward_head(self.backbone.forward_behind(stage, features))
+
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
         """Return the logits ``[B, num_classes]`` of a feature map ``[B, num_features, T', H', W']``.
 

@@ -86,6 +86,49 @@ class ResNet3d(nn.Module):
             features[name] = x
         return {name: features[name] for name in self.out_features}
 
+    def forward_until(self, last: str, clips: Tensor) -> Tensor:
+        """Return the map of the part ``last``, and compute none of the parts behind it.
+
+        Args:
+            last: a name among "stem", "res2", ... that the backbone has.
+            clips: float ``[B, C, T, H, W]``.
+
+        Raises:
+            InputError: no such part, or clips that the network does not take.
+        """
+        self._require_part(last)
+        self._require_clips(clips)
+
+        x = clips
+        for name, part in self._parts().items():
+            x = self._forward_part(name, part, x)
+            if name == last:
+                break
+        return x
+
+    def forward_behind(self, first: str, x: Tensor) -> Tensor:
+        """Return the network's last map from the map ``x`` of the part ``first``: the other half of a forward pass.
+
+        Args:
+            first: the part whose map is given, as for :meth:`forward_until`.
+            x: float ``[B, C, T', H', W']``.
+
+        Raises:
+            InputError: no such part.
+        """
+        self._require_part(first)
+
+        parts = list(self._parts().items())
+        for name, part in parts[FEATURES.index(first) + 1 :]:
+            x = self._forward_part(name, part, x)
+        return x
+
+    def _require_part(self, name: str) -> None:
+        """Raise InputError unless the backbone has a part of that name."""
+        allowed = FEATURES[: len(self.stages) + 1]
+        if name not in allowed:
+            raise InputError(f"stage is {name!r}; allowed: {', '.join(allowed)}")
+
     def _parts(self) -> dict[str, Callable[[Tensor], Tensor]]:
         """Return ``{name: what computes its map from the one before}``, in the order of the forward pass."""
         # The stages themselves: hooks, fully_shard and compile() on a stage act when the module is called.

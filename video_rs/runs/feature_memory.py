@@ -10,9 +10,10 @@ from torch import Tensor
 from video_rs.builders import build_view_loader
 from video_rs.config import Config
 from video_rs.data.preprocessing import Preprocessing
-from video_rs.engine.evaluation import evaluate_each, gather_results
+from video_rs.engine.evaluation import gather_results
 from video_rs.engine.metrics import VideoResult
-from video_rs.engine.neighbours import VideoFeatures, view_features, vote
+from video_rs.engine.neighbours import VideoFeatures, unit_mean, vote
+from video_rs.inference.features import StageFeatures, features_of_views
 from video_rs.lists.records import RecordList
 from video_rs.models import VideoClassifier
 from video_rs.runtime.errors import InputError
@@ -66,11 +67,12 @@ class FeatureExtractor:
 
     def features(self, records: RecordList, title: str) -> list[VideoFeatures]:
         """Return the features of this process's part of some records, in their order; ``title`` names the progress."""
-        prepare = partial(self.preprocessing.prepare, device=self.device)
+        network = StageFeatures(self.model, partial(self.preprocessing.prepare, device=self.device))
         loader = build_view_loader(self.config, records, self.preprocessing)
-        videos = evaluate_each(self.model, loader, prepare, self.config.TEST.BATCH_SIZE, view_features)
+        videos = features_of_views(network, loader, self.config.TEST.BATCH_SIZE)
         found = []
-        for item, features in videos_with_progress(videos, len(loader), title):
+        for item, views in videos_with_progress(videos, len(loader), title):
+            features = None if views is None else unit_mean(views)
             found.append(VideoFeatures(item.index, features, item.error))
         return found
 

@@ -29,7 +29,7 @@ from video_rs.runs.feature_memory import (
     votes_of_neighbours,
 )
 from video_rs.runs.results import Evaluation
-from video_rs.runs.test import TestOutcome, finish, folder_name, output_folder, records_to_test
+from video_rs.runs.test import TestOutcome, finish, folder_name, output_folder, records_to_test, refuse_fixed_keys
 from video_rs.runtime import distributed
 from video_rs.runtime.devices import pick_device
 from video_rs.runtime.errors import InputError
@@ -133,9 +133,8 @@ def _refuse(checkpoint_path: str, k: int, overrides: Sequence[str]) -> None:
     """Raise InputError for what cannot be asked."""
     if k < 1:
         raise InputError(f"--k is {k}; allowed: a whole number, at least 1, such as 20")
+    refuse_fixed_keys(overrides, checkpoint_path, ("DATA.MULTI_LABEL",))
     for key in overrides[::2]:
-        if key.startswith("MODEL.") or key == "DATA.MULTI_LABEL":
-            raise InputError(f"{key} is fixed by the checkpoint {checkpoint_path}; test without it, or train anew")
         if key in ONE_VIEW:
             raise InputError(f"{key} has no effect on knn, which takes one centre view of each video; leave it out")
 

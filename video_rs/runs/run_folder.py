@@ -1,12 +1,12 @@
 """The output folder of a run: what lies where, and that two runs are never mixed in one."""
 
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from video_rs.engine.checkpoint_writer import kept_checkpoints
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.folders import make_writable
 
 # What a run writes, as patterns: --overwrite removes these files and nothing else. A test's results are of the run too.
 WRITTEN = (
@@ -96,14 +96,7 @@ class RunFolder:
 
     def make(self) -> None:
         """Make the folder; InputError where that is not possible. Processes of one run may call this at once."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            # Each caller has a probe of its own: with one name for all, one process removes what another is about to.
-            with tempfile.NamedTemporaryFile(dir=self.path, prefix=".writable-"):
-                pass
-        except OSError as error:
-            reason = error.strerror or error
-            raise InputError(f"cannot write to OUTPUT_DIR {self.path}: {reason}; set another OUTPUT_DIR") from error
+        make_writable(self.path, "OUTPUT_DIR")
 
     def clear(self) -> None:
         """Remove what a run wrote here, and only that; folders that are empty then go, too."""

@@ -89,9 +89,7 @@ def run_test(
     checkpoint_path = str(find_checkpoint(checkpoint_path))
     checkpoint = load_checkpoint(checkpoint_path)
     config = config_from_text(checkpoint["config"], overrides)
-    for key in overrides[::2]:
-        if key.startswith("MODEL.") or key in FIXED:
-            raise InputError(f"{key} is fixed by the checkpoint {checkpoint_path}; test without it, or train anew")
+    refuse_fixed_keys(overrides, checkpoint_path, FIXED)
 
     # All input is read and checked before the network is built, which takes longest.
     device = pick_device(config.DEVICE)
@@ -128,6 +126,13 @@ def run_test(
         ),
     )
     return metrics
+
+
+def refuse_fixed_keys(overrides: Sequence[str], checkpoint_path: str, fixed: Sequence[str]) -> None:
+    """Raise InputError where a key of the model, or one of ``fixed``, is overridden: they are the checkpoint's."""
+    for key in overrides[::2]:
+        if key.startswith("MODEL.") or key in fixed:
+            raise InputError(f"{key} is fixed by the checkpoint {checkpoint_path}; leave it out, or train anew")
 
 
 def records_to_test(

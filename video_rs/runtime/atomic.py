@@ -7,9 +7,9 @@ import io
 import json
 import os
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -22,14 +22,21 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def replace_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` through a neighbour file and a rename, and make the folder if needed."""
+    """Write ``content`` to ``path`` as :func:`replacing` does."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a neighbour file, which takes the place of ``path`` where no exception comes; make the folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
 
     # Not tempfile: its files are private (0600), and a report is there to be shared.
     neighbour = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with neighbour.open("wb") as file:
-            file.write(content)
+            yield file
             # On the disk before the rename: after a crash of the machine the new name must not lead to an empty file.
             file.flush()
             os.fsync(file.fileno())

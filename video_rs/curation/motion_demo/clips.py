@@ -99,6 +99,30 @@ def motion_clip(label: int | str, seed: int, frames: int = FRAMES, size: int = S
     return np.rint(clip * 255).astype(np.uint8)
 
 
+def object_radius(scale: float | np.ndarray) -> float | np.ndarray:
+    """Return the radius of the outermost disc at a scale in [0, 1), in frame sizes."""
+    return _RADIUS * _NEST ** (scale - 1)
+
+
+def inside_object_box(path: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return which places lie in the square around the object, which reaches over the frame's edges as the object does.
+
+    Args:
+        path: float64 ``[frames, 4]`` of :func:`motion_path`.
+        x: float ``[w]``, places across the frame, in frame sizes from its left edge.
+        y: float ``[h]``, places down the frame, from its top.
+
+    Returns:
+        bool ``[frames, h, w]``.
+    """
+    across, down, scale, _ = path.T
+    radius = object_radius(scale)[:, None]
+    # Distances from the object's middle are by the short way round the frame.
+    is_near_across = np.abs((x - across[:, None] + 0.5) % 1.0 - 0.5) <= radius
+    is_near_down = np.abs((y - down[:, None] + 0.5) % 1.0 - 0.5) <= radius
+    return is_near_down[:, :, None] & is_near_across[:, None, :]
+
+
 def _label_name(label: int | str) -> str:
     """Return the name of a class."""
     if isinstance(label, str):
@@ -129,7 +153,7 @@ def _draw(
     y = (pixels - down + 0.5) % 1.0 - 0.5
     radius = np.maximum(np.hypot(x[None, :], y[:, None]), 0.5 / size)
 
-    outer = _RADIUS * _NEST ** (scale - 1)
+    outer = object_radius(scale)
     nest = np.log(radius / outer) / math.log(_NEST)  # 0 at the outer edge, -1 at the edge of the next disc
     turn = np.arctan2(y[:, None], x[None, :]) / (2 * math.pi) - angle  # y points down: this is clockwise
     disc = _look_up(texture, turn, nest)

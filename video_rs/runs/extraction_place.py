@@ -1,0 +1,121 @@
+"""Where an extraction of features writes, and whether what is there already is a part of the same extraction."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from video_rs import __version__
+from video_rs.config import Config
+from video_rs.data.preprocessing import Preprocessing
+from video_rs.inference.features.shards import Shards, read_settings
+from video_rs.inference.features.writing import beside
+from video_rs.lists.checks import fingerprint
+from video_rs.lists.records import RecordList
+from video_rs.runtime import distributed
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.folders import make_writable
+from video_rs.video.fetching import absolute_path
+
+FORMAT = 1
+# Where a thing lies changes nothing of the features.
+PLACES = ("checkpoint", "list")
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What is asked for.
+
+    Attributes:
+        checkpoint: a .pth file of a run, or the run's folder.
+        out: the file, whose suffix chooses the format.
+        list: of the videos; empty: DATA.VAL_LIST of the run.
+        split: train, val or test: rows of the list; "": all.
+        stage: of the network.
+        per: what a row is of: "video", "clip" or "view".
+        shard_videos: of a shard, at least 1.
+        overwrite: whether what is there already goes.
+        overrides: KEY VALUE pairs over the stored config.
+    """
+
+    checkpoint: str
+    out: str
+    list: str = ""
+    split: str = ""
+    stage: str = "res5"
+    per: str = "video"
+    shard_videos: int = 64
+    overwrite: bool = False
+    overrides: tuple[str, ...] = ()
+
+
+def extraction_settings(
+    asked: Extraction, config: Config, records: RecordList, preprocessing: Preprocessing, checkpoint_path: Path
+) -> dict[str, Any]:
+    """Return what decides about the features, and where it lies, as plain data."""
+    with checkpoint_path.open("rb") as file:
+        checkpoint_hash = hashlib.file_digest(file, "sha256").hexdigest()
+
+    settings = {
+        "format": FORMAT,
+        "checkpoint": absolute_path(str(checkpoint_path)),
+        "checkpoint_sha256": checkpoint_hash,
+        "model": config.MODEL.ARCH,
+        "stage": asked.stage,
+        "per": asked.per,
+        "list": absolute_path(records.source),
+        "rows_sha256": fingerprint(records),
+        "label_names": list(records.label_names),
+        "videos": len(records),
+        "shard_videos": asked.shard_videos,
+        "batch_size": config.TEST.BATCH_SIZE,
+        "decoder": config.DATA.DECODER,
+        "preprocessing": preprocessing.to_dict(),
+        "video_rs": __version__,
+    }
+    # As they are read back: tuples become lists.
+    return json.loads(json.dumps(settings))
+
+
+def prepare_place(out: Path, shards: Shards, settings: Mapping[str, Any], overwrite: bool) -> bool:
+    """Make the place for the results, and return whether they are there already; every process calls this.
+
+    Raises:
+        InputError: something else is there, or the folder cannot be written.
+    """
+    make_writable(out.parent, "--out")
+    # All processes look before one of them changes what is there: all find the same.
+    found = read_settings(beside(out, ".json")) if out.exists() else None
+    under_way = shards.settings()
+    distributed.barrier()
+
+    if overwrite:
+        if distributed.rank() == 0:
+            shards.remove()
+            beside(out, ".json").unlink(missing_ok=True)
+    elif under_way is not None:
+        _require_same(settings, under_way, shards.folder, "holds a part of another extraction")
+    elif found is not None:
+        _require_same(settings, found, out, "is there, of another extraction")
+        return True
+    elif out.exists():
+        raise InputError(f"{out} is there already; give another --out, or add --overwrite to replace it")
+
+    if distributed.rank() == 0:
+        shards.start(settings)
+    distributed.barrier()
+    return False
+
+
+def _require_same(settings: Mapping[str, Any], found: Mapping[str, Any], path: Path, what: str) -> None:
+    """Raise InputError where features were, or are being, extracted with other settings."""
+    differences = []
+    for name, value in settings.items():
+        if name not in PLACES and found.get(name) != value:
+            differences.append(name)
+    if differences:
+        raise InputError(
+            f"{path} {what} (other: {', '.join(differences)}); give another --out, or add --overwrite to replace it"
+        )
