@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from video_rs.data.sampling import pytorchvideo_clips, random_clip, uniform_clips
+from video_rs.data.sampling import clip_at, even_clip_at, pytorchvideo_clips, random_clip, uniform_clips
 from video_rs.data.transforms import EvalTransform, to_float
 from video_rs.video.segments import Span
 
@@ -48,6 +48,28 @@ class ClipSpec:
         ticks = self._uniform_offsets(span.frames_at(self.target_fps), self.target_fps, num_clips)
         # In the middle of a tick, where a rounded time or a rate of 29.97 for 30 changes no frame.
         return span.on_screen((ticks + 0.5) / self.target_fps)
+
+    def starting_at(self, span: Span, seconds: float) -> Tensor:
+        """Return the frames int64 ``[T]`` of the clip that begins ``seconds`` after the first frame of ``span``.
+
+        A clip that would run past the end of ``span`` begins earlier, as far as there are frames.
+        """
+        if not self.target_fps:
+            return span.first + self._offsets_at(seconds, span.count, span.fps)
+
+        ticks = self._offsets_at(seconds, span.frames_at(self.target_fps), self.target_fps)
+        return span.on_screen((ticks + 0.5) / self.target_fps)
+
+    def seconds(self, fps: float) -> float:
+        """Return how long a clip lasts in a video of ``fps`` frames per second."""
+        return self._clip_seconds(self.target_fps or fps)
+
+    def _offsets_at(self, seconds: float, num_frames: int, fps: float) -> Tensor:
+        """Return the clip int64 ``[T]`` that begins at a time of a video with so many frames."""
+        if self.clip_sampler != "pytorchvideo":
+            return clip_at(seconds, num_frames, fps, self.num_frames, self.sampling_rate, self.short_video)
+        interval = self._clip_seconds(fps)
+        return even_clip_at(seconds, interval, num_frames, fps, self.num_frames, self.short_video)
 
     def _random_offsets(self, num_frames: int, fps: float, generator: torch.Generator) -> Tensor:
         """Return a random clip int64 ``[T]`` of a video with so many frames."""

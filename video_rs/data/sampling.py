@@ -56,6 +56,35 @@ def uniform_clips(num_frames: int, clip_frames: int, stride: int, num_clips: int
     return _within(starts[:, None] + torch.arange(clip_frames) * stride, num_frames, short)
 
 
+def clip_at(seconds: float, num_frames: int, fps: float, clip_frames: int, stride: int, short: str = "wrap") -> Tensor:
+    """Return the clip, int64 ``[T]``, whose first frame is the first one at or after a time.
+
+    A clip that would run past the end of the video begins as late as ``T * stride`` frames before it, as the last one
+    of :func:`uniform_clips` does.
+
+    Args:
+        seconds: from the first frame of the video.
+        num_frames, fps: of the video.
+        clip_frames, stride: T, and the frames from one of the clip to the next.
+        short: what happens in a video that is shorter than the clip.
+    """
+    last_start = max(0, num_frames - clip_frames * stride)
+    start = min(frame_at(seconds, fps), last_start)
+    return _within(start + torch.arange(clip_frames) * stride, num_frames, short)
+
+
+def even_clip_at(
+    seconds: float, length: float, num_frames: int, fps: float, clip_frames: int, short: str = "wrap"
+) -> Tensor:
+    """Return the clip, int64 ``[T]``, of T frames evenly spread over ``length`` seconds, as pytorchvideo takes them.
+
+    The arguments are those of :func:`clip_at`; a clip that would run past the end of the video begins earlier, too.
+    """
+    last_start = max(Fraction(0), Fraction(num_frames) / Fraction(fps) - Fraction(length))
+    start = min(Fraction(seconds), last_start)
+    return _within(_evenly((start, start + Fraction(length)), fps, clip_frames), num_frames, short)
+
+
 def pytorchvideo_clips(
     sampler, num_frames: int, fps: float, clip_frames: int, generator: torch.Generator, short: str = "wrap"
 ) -> Tensor:

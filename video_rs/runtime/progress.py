@@ -80,6 +80,11 @@ def videos_with_progress(items: Iterable, total: int, name: str) -> Iterator:
     return _with_progress(items, total, name, "video")
 
 
+def windows_with_progress(items: Iterable, total: int) -> Iterator:
+    """Pass ``items`` on, and show how many of ``total`` windows of a video are done, the rate and the ETA."""
+    return _with_progress(items, total, "timeline", "window")
+
+
 def rates_with_progress(rates: Sequence[float]) -> Iterator[float]:
     """Pass learning rates on, and show how many are tried, and the ETA."""
     return _with_progress(rates, len(rates), "learning rates", "step")

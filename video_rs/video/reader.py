@@ -57,6 +57,13 @@ class VideoReader(ABC):
             DecodeError: a frame that was asked for cannot be decoded; no other frame takes its place.
         """
 
+    def next_frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
+        """Return the frames at ``indices`` as :meth:`frames` does, for a caller that reads a long video in order.
+
+        A reader that can decode on from where it is does so, whatever lies between, in the place of a seek.
+        """
+        return self.frames(indices)
+
     @abstractmethod
     def close(self) -> None:
         """Free the file; a second call does nothing."""

@@ -20,6 +20,9 @@ from video_rs.video.readers.damage_tracking import DamageTracker
 
 _NO_MORE = object()
 
+# Frames that are rather decoded than passed by a seek when a long video is read in order: an ordinary group of pictures.
+_NEAR = 250
+
 
 class PyAVReader(VideoReader):
     """A :class:`VideoReader` that seeks to the key frame before the frames wanted and decodes forward from there.
@@ -77,34 +80,47 @@ class PyAVReader(VideoReader):
 
     def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
         """Return the frames; see :meth:`VideoReader.frames`. Beside them, only a few are held inside the decoder."""
+        return self._pictures(indices, straight_on=False)
+
+    def next_frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
+        """Return the frames; see :meth:`VideoReader.next_frames`.
+
+        A seek to a near frame saves little, and in some files it leads back to the beginning: a film of hours would be
+        decoded again for each of its groups of pictures.
+        """
+        return self._pictures(indices, straight_on=True)
+
+    def close(self) -> None:
+        """Free the file; a second call does nothing."""
+        self._packets.close()
+
+    def _pictures(self, indices: Sequence[int] | torch.Tensor | np.ndarray, straight_on: bool) -> torch.Tensor:
+        """Return the frames at ``indices``; see :meth:`_frame` for ``straight_on``."""
         indices = check_indices(indices, self.num_frames)
         out = torch.empty(len(indices), self.height, self.width, 3, dtype=torch.uint8)
 
         # Frames are decoded in rising order, whatever the order of the indices, so that each is decoded once.
         needed = frozenset(indices.tolist())
         for target, slots in frames_with_slots(indices):
-            picture = self._picture(self._frame(target, needed))
+            picture = self._picture(self._frame(target, needed, straight_on))
             for slot in slots:
                 out[slot] = picture
         return out
 
-    def close(self) -> None:
-        """Free the file; a second call does nothing."""
-        self._packets.close()
-
-    def _frame(self, target: int, needed: frozenset[int]) -> av.VideoFrame:
+    def _frame(self, target: int, needed: frozenset[int], straight_on: bool) -> av.VideoFrame:
         """Return frame ``target``, decoded from where the reader is, from a key frame, or from the start of the file.
 
         Args:
             target: number of a frame.
             needed: all frames that are asked for in this call, ``target`` among them.
+            straight_on: go on to a near frame from where the reader is, even where a key frame lies between.
 
         Raises:
             DecodeError: the frame is damaged or cannot be decoded.
         """
         key_packet, key_frame = self._key_before(target)
-        can_go_on = key_frame <= self._position <= target
-        if can_go_on:
+        is_near = key_frame <= self._position or (straight_on and target - self._position <= _NEAR)
+        if is_near and self._position <= target:
             frame = self._decode_to(target, needed)
             if frame is not None:
                 return frame

@@ -1,0 +1,109 @@
+"""Say what happens when in long videos: segments with start, end, label and probability.
+
+Windows slide over each video, whatever its length; memory does not grow with it. With --out the segments are written as
+JSON, CSV and subtitles (SRT, WebVTT), with a page that shows the film above its timeline.
+"""
+
+import argparse
+
+from video_rs.commands.test import add_checkpoint
+from video_rs.runtime import start
+from video_rs.runtime.errors import InputError
+
+EXAMPLES = (
+    "--checkpoint runs/mine video.mp4 --out timeline",
+    "--checkpoint runs/mine rtsp://camera/stream --out timeline",
+)
+CODES = {
+    0: "every video has its timeline; of a live one: it was ended by Ctrl-C, by --stop-after or with the stream",
+    2: "some videos could not be read (the others have their timelines), or the input was refused: one line says why",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_checkpoint(parser)
+    parser.add_argument(
+        "videos", nargs="*", metavar="VIDEO", help="a video or the URL of one (default: the videos of --against)"
+    )
+    parser.add_argument(
+        "--out",
+        default="",
+        metavar="FOLDER",
+        help="folder for the files, one in it for each of several videos (default: none are written)",
+    )
+    parser.add_argument(
+        "--annotate", action="store_true", help="write annotated.mp4, too: the video with the labels drawn into it"
+    )
+    _add_windows(parser)
+    _add_segments(parser)
+    parser.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda", "mps"),
+        help="where the network runs; auto takes CUDA, then Apple's MPS, then the CPU (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--decoder",
+        default="auto",
+        help="pyav, decord, torchcodec, torchcodec_cuda, or auto, which is pyav (default: %(default)s)",
+    )
+
+
+def _add_windows(parser: argparse.ArgumentParser) -> None:
+    """Add what windows are."""
+    parser.add_argument(
+        "--stride",
+        type=float,
+        metavar="SECONDS",
+        help="from the start of a window to that of the next (default: half of a window)",
+    )
+    parser.add_argument(
+        "--crops", type=int, default=1, choices=(1, 3), help="crops of each window (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--start", type=float, metavar="SECONDS", help="where to begin in the video (default: its start)"
+    )
+    parser.add_argument("--end", type=float, metavar="SECONDS", help="where to end in the video (default: its end)")
+
+
+def _add_segments(parser: argparse.ArgumentParser) -> None:
+    """Add what segments are."""
+    parser.add_argument(
+        "--smooth",
+        type=float,
+        metavar="SECONDS",
+        help="average probabilities over so long, 0: not at all (default: a window)",
+    )
+    parser.add_argument(
+        "--on",
+        type=float,
+        metavar="PROBABILITY",
+        help="from which a segment begins (default: the checkpoint's threshold, or 0.5 where it has none)",
+    )
+    parser.add_argument(
+        "--off", type=float, metavar="PROBABILITY", help="below which a segment ends (default: 0.6 of --on)"
+    )
+    parser.add_argument(
+        "--shortest",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="drop segments that are shorter (default: %(default)g)",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Make the timelines."""
+    start.let_idle_threads_sleep()
+    from video_rs.inference import Predictor
+    from video_rs.inference.timeline.building import TimelineSettings
+    from video_rs.runs.timeline import TimelineJob, run_timelines
+
+    if not args.videos:
+        raise InputError("no VIDEO; name one, or a list of annotated videos with --against LIST")
+
+    settings = TimelineSettings(args.stride, args.smooth, args.on, args.off, args.shortest, args.crops)
+    job = TimelineJob(args.videos, settings, args.out, args.start, args.end, args.annotate)
+    predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder)
+    run_timelines(predictor, job)

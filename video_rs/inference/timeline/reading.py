@@ -1,0 +1,99 @@
+"""The clips of windows from one pass over a video: each frame is decoded once, resized once, and held while needed."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from video_rs.data.transforms import EvalTransform
+from video_rs.inference.timeline.windows import Window, needed_frames
+from video_rs.video import DecodeError, VideoReader
+
+CHUNK_FRAMES = 16
+"""Frames decoded at a time. Where one of them is damaged, all of them count as unread."""
+CHUNK_BYTES = 2**26
+"""Bytes of frames decoded at a time, at most, unless a single frame has more."""
+
+
+@dataclass
+class Unread:
+    """What could not be read of a video.
+
+    Attributes:
+        frames: how many frames that windows need.
+        reason: of the first of them, "" where all were read.
+    """
+
+    frames: int = 0
+    reason: str = ""
+
+
+@dataclass
+class FrameStream:
+    """The frames of a video that windows need, in their order.
+
+    Attributes:
+        reader: an open video.
+        transform: resizes the frames.
+        unread: what could not be read so far.
+    """
+
+    reader: VideoReader
+    transform: EvalTransform
+    unread: Unread = field(default_factory=Unread)
+
+    def frames(self, numbers: Iterable[int]) -> Iterator[tuple[int, Tensor | None]]:
+        """Yield each frame with its number, resized: uint8 ``[3, h, w]``, or None where it cannot be decoded.
+
+        Args:
+            numbers: of frames, rising.
+        """
+        frame_bytes = self.reader.height * self.reader.width * 3
+        at_once = min(CHUNK_FRAMES, max(1, CHUNK_BYTES // frame_bytes))
+
+        numbers = iter(numbers)
+        while chunk := list(itertools.islice(numbers, at_once)):
+            resized = self._resized(chunk)
+            for place, number in enumerate(chunk):
+                # A copy: a view would keep the whole chunk in memory.
+                frame = None if resized is None else resized[:, place].clone()
+                yield number, frame
+
+    def _resized(self, numbers: list[int]) -> Tensor | None:
+        """Return frames uint8 ``[3, N, h, w]``, or None where one of them cannot be decoded."""
+        try:
+            decoded = self.reader.next_frames(numbers)
+        except DecodeError as error:
+            self.unread.frames += len(numbers)
+            self.unread.reason = self.unread.reason or error.reason
+            return None
+        return self.transform.resize(decoded)
+
+    def clips(self, windows: Iterable[Window]) -> Iterator[tuple[Window, Tensor | None]]:
+        """Yield each window with its clip, uint8 ``[3, T, h, w]``, or None where one of its frames cannot be decoded.
+
+        Args:
+            windows: as often as they are iterated over, in the order of their first frames.
+        """
+        arriving = self.frames(needed_frames(windows))
+        held: dict[int, Tensor | None] = {}
+        latest = -1
+
+        for window in windows:
+            first = int(window.frames.min())
+            for number in [number for number in held if number < first]:
+                del held[number]
+
+            while latest < int(window.frames.max()):
+                latest, frame = next(arriving)
+                held[latest] = frame
+            yield window, _clip([held[number] for number in window.frames.tolist()])
+
+
+def _clip(frames: list[Tensor | None]) -> Tensor | None:
+    """Return frames uint8 ``[3, h, w]`` as a clip ``[3, T, h, w]``; None where one of them is missing."""
+    if any(frame is None for frame in frames):
+        return None
+    return torch.stack(frames, dim=1)

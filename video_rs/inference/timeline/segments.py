@@ -1,0 +1,134 @@
+"""Segments: from when to when a video shows a class, by two thresholds on its probability."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from video_rs.inference.timeline.smoothing import Row
+from video_rs.runtime.errors import InputError
+
+ROUNDING = 1e-6  # seconds by which the ends of a segment may be off
+
+
+@dataclass(frozen=True)
+class SegmentRules:
+    """When a segment begins and ends.
+
+    Attributes:
+        on: a probability from which a segment of the class begins, above 0.
+        off: a probability below which it ends, at most ``on``. Between the two it goes on, so that a probability that
+            wavers around one threshold does not make many segments of one.
+        shortest: seconds that a segment lasts at least; shorter ones are dropped.
+        exclusive: a video shows one class at a time: the segment of a class ends where another class begins.
+    """
+
+    on: float
+    off: float
+    shortest: float = 0.0
+    exclusive: bool = True
+
+    def __post_init__(self):
+        if not 0 < self.on <= 1:
+            raise InputError(f"--on: got {self.on:g}, allowed: a probability above 0, at most 1")
+        if not 0 <= self.off <= self.on:
+            raise InputError(
+                f"--off: got {self.off:g}, allowed: from 0 to --on, which is {self.on:g}; a segment ends below --off"
+            )
+        if not 0 <= self.shortest < math.inf:
+            raise InputError(f"--shortest: got {self.shortest:g}, allowed: seconds from 0")
+
+
+class Slot(NamedTuple):
+    """The time that a window speaks for, between it and its neighbours, and its smoothed probabilities.
+
+    Attributes:
+        start, end: seconds.
+        row: float ``[K]``, or None.
+    """
+
+    start: float
+    end: float
+    row: Row
+
+
+@dataclass(frozen=True, order=True)
+class Segment:
+    """A part of a video that shows a class.
+
+    Attributes:
+        start, end: seconds of the video.
+        label: class id.
+        score: mean probability of the class over the segment, by time.
+    """
+
+    start: float
+    end: float
+    label: int
+    score: float
+
+    @property
+    def seconds(self) -> float:
+        """Return how long the segment is."""
+        return self.end - self.start
+
+
+@dataclass
+class _Open:
+    """A segment that has begun: its start, the end so far, and the sum of probability times seconds."""
+
+    start: float
+    end: float
+    mass: float
+
+    def closed(self, label: int) -> Segment:
+        return Segment(self.start, self.end, label, self.mass / (self.end - self.start))
+
+
+class SegmentTracker:
+    """Finds the segments while the windows come, in the order of their ends."""
+
+    def __init__(self, rules: SegmentRules):
+        self._rules = rules
+        self._open: dict[int, _Open] = {}
+
+    def push(self, slot: Slot) -> list[Segment]:
+        """Take the next window; return the segments that have ended before it."""
+        if slot.row is None:
+            return self.finish()
+
+        ended = self._end(label for label in self._open if slot.row[label] < self._rules.off)
+        for label in self._beginning(slot.row):
+            if self._rules.exclusive:
+                ended += self._end(list(self._open))
+            self._open[label] = _Open(slot.start, slot.end, 0.0)
+
+        for label, segment in self._open.items():
+            segment.end = slot.end
+            segment.mass += float(slot.row[label]) * (slot.end - slot.start)
+        return ended
+
+    def finish(self) -> list[Segment]:
+        """Return the segments that have not ended yet; nothing is known of what comes next."""
+        return self._end(list(self._open))
+
+    def _beginning(self, row: np.ndarray) -> list[int]:
+        """Return the classes whose segments begin with these probabilities."""
+        if not self._rules.exclusive:
+            return [label for label in np.flatnonzero(row >= self._rules.on).tolist() if label not in self._open]
+
+        best = int(row.argmax())
+        if row[best] < self._rules.on or best in self._open:
+            return []
+        return [best]
+
+    def _end(self, labels: Iterable[int]) -> list[Segment]:
+        """Close the segments of these classes; return those that are long enough."""
+        ended = []
+        for label in list(labels):
+            segment = self._open.pop(label).closed(label)
+            if segment.seconds >= self._rules.shortest - ROUNDING:
+                ended.append(segment)
+        return ended

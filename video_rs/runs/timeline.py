@@ -1,0 +1,141 @@
+"""Timelines of files: what happens when in each, as text on the screen, as files, and against annotated segments."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from video_rs.inference.predictor import Predictor
+from video_rs.inference.timeline.building import TimelineSettings, make_timeline
+from video_rs.inference.timeline.files import write_files
+from video_rs.inference.timeline.timeline import Timeline
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.progress import format_duration, print_line, windows_with_progress
+from video_rs.runtime.wording import pluralize
+from video_rs.video import DecodeError
+
+
+@dataclass(frozen=True)
+class TimelineJob:
+    """What to do with the videos of a call.
+
+    Attributes:
+        videos: paths or URLs.
+        settings: how timelines are made.
+        out: folder for the files; "": none are written.
+        start, end: seconds of the part to look at; None: the video's own start and end.
+        annotate: write a copy of each video with the labels drawn into it.
+    """
+
+    videos: Sequence[str]
+    settings: TimelineSettings = field(default_factory=TimelineSettings)
+    out: str = ""
+    start: float | None = None
+    end: float | None = None
+    annotate: bool = False
+
+    def __post_init__(self):
+        if self.annotate and not self.out:
+            raise InputError("--annotate writes annotated.mp4 into the folder of --out; name one: --out FOLDER")
+
+
+def run_timelines(predictor: Predictor, job: TimelineJob) -> dict[str, Timeline]:
+    """Make, print and write the timelines of files.
+
+    Returns:
+        Video -> its timeline, of those that could be read.
+
+    Raises:
+        InputError: a setting is out of range, the folder cannot be written to, or a video could not be read; the
+            others are done before that is raised.
+    """
+    folders = _folders(job)
+    made = {}
+    failed = 0
+    for video in job.videos:
+        began = time.perf_counter()
+        try:
+            timeline = make_timeline(predictor, video, job.settings, job.start, job.end, windows_with_progress)
+        except DecodeError as error:
+            print_line(f"{video}\n  error: {error.reason}")
+            failed += 1
+            continue
+
+        made[video] = timeline
+        print_timeline(timeline, time.perf_counter() - began)
+        if job.out:
+            write_all(folders[video], timeline, job)
+
+    if failed:
+        raise InputError(
+            f"{failed} of {pluralize(len(job.videos), 'video')} could not be read; each is named above with its reason"
+        )
+    return made
+
+
+def _folders(job: TimelineJob) -> dict[str, Path]:
+    """Return where the files of each video go: the folder of the call, or one in it for each of several videos."""
+    out = Path(job.out)
+    if len(job.videos) == 1:
+        return {job.videos[0]: out}
+
+    folders: dict[str, Path] = {}
+    taken: set[Path] = set()
+    for video in job.videos:
+        name = Path(video).stem or "video"
+        folder = out / name
+        number = 2
+        while folder in taken:
+            folder = out / f"{name}_{number}"
+            number += 1
+        taken.add(folder)
+        folders[video] = folder
+    return folders
+
+
+def write_all(folder: Path, timeline: Timeline, job: TimelineJob) -> None:
+    """Write all files of a timeline, and say where they are.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    try:
+        paths = write_files(folder, timeline)
+    except OSError as error:
+        raise InputError(f"--out {folder} cannot be written to ({error.strerror}); take another folder") from error
+    print_line(f"results: {'  '.join(map(str, paths))}")
+
+
+def print_timeline(timeline: Timeline, seconds: float) -> None:
+    """Print the segments of a video, and how long the work took beside the length of the video."""
+    print_line(timeline.video)
+    for segment in timeline.segments:
+        print_line(f"  {segment_line(timeline, segment)}")
+    if not timeline.segments:
+        print_line(f"  no segment: no class reaches {timeline.rules.on:g} for {timeline.rules.shortest:g} s")
+
+    windows = timeline.windows
+    print_line(
+        f"  {pluralize(len(windows), 'window')} of {format_duration(timeline.seconds)} in {seconds:.1f} s, "
+        f"{timeline.seconds / seconds:.1f} times as fast as it plays"
+    )
+    if windows.unread:
+        print_line(f"  note: {pluralize(windows.unread, 'window')} could not be read; first: {timeline.unread}")
+
+
+def segment_line(timeline: Timeline, segment) -> str:
+    """Return a segment as a line: from when to when, its probability, its label."""
+    label = timeline.label_names[segment.label]
+    if timeline.is_unsure(segment.score):
+        label = f"{timeline.name(segment)} ({label})"
+    return f"{screen_clock(segment.start)} - {screen_clock(segment.end)}  {segment.score:7.2%}  {label}"
+
+
+def screen_clock(seconds: float) -> str:
+    """Return ``1:02:03.4``, or ``02:03.4`` where it is less than an hour."""
+    minutes, tenths = divmod(round(seconds * 10), 600)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{minutes:02}:{tenths / 10:04.1f}"
+    if hours:
+        return f"{hours}:{text}"
+    return text
