@@ -97,7 +97,7 @@ def test_short_segments_are_dropped_and_unread_windows_end_segments():
 
 
 def segments_at_once(rows, rules):
-    """The definition for classes that do not exclude each other: runs at or above ``off`` that reach ``on``, from there."""
+    """The definition where classes do not exclude each other: from ``on`` to below ``off``, class by class."""
     found = []
     for label in range(len(rows[0])):
         values = [row[label] for row in rows] + [-1]

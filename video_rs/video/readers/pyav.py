@@ -20,7 +20,7 @@ from video_rs.video.readers.damage_tracking import DamageTracker
 
 _NO_MORE = object()
 
-# Frames that are rather decoded than passed by a seek when a long video is read in order: an ordinary group of pictures.
+# Frames that are decoded rather than passed by a seek when a long video is read in order: a group of pictures or two.
 _NEAR = 250
 
 
