@@ -119,7 +119,7 @@ def made():
     segments = (Segment(0.0, 2.5, 1, 0.7), Segment(3723.4567, 7200.9996, 2, 0.456789))
     names = ("a", "sit & <wave>", "fall, or lie")
     rules = SegmentRules(0.5, 0.3, 1.0)
-    return Timeline("x, y.mp4", 0, 7201, names, rules, 2.0, 1.0, 0.5, log.table(), segments, "frame 7 is damaged")
+    return Timeline("x, y.mp4", 0, 7201, 25.0, names, rules, 2.0, 1.0, 0.5, log.table(), segments, "frame 7 is damaged")
 
 
 def test_the_files_of_a_timeline(made, tmp_path):

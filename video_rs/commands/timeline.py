@@ -8,7 +8,6 @@ import argparse
 
 from video_rs.commands.test import add_checkpoint
 from video_rs.runtime import start
-from video_rs.runtime.errors import InputError
 
 EXAMPLES = (
     "--checkpoint runs/mine video.mp4 --out timeline",
@@ -34,6 +33,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--annotate", action="store_true", help="write annotated.mp4, too: the video with the labels drawn into it"
+    )
+    parser.add_argument(
+        "--against",
+        default="",
+        metavar="LIST",
+        help="list of annotated segments (path,start,end,label) to compare with: mAP at temporal IoU 0.1 to 0.7, and "
+        "accuracy by frames; time without a row is not judged (default: none)",
+    )
+    parser.add_argument(
+        "--split",
+        default="",
+        choices=("train", "val", "test"),
+        help="rows of --against (default: val, or all rows of a list without splits)",
     )
     _add_windows(parser)
     _add_segments(parser)
@@ -100,10 +112,9 @@ def run(args: argparse.Namespace) -> None:
     from video_rs.inference.timeline.building import TimelineSettings
     from video_rs.runs.timeline import TimelineJob, run_timelines
 
-    if not args.videos:
-        raise InputError("no VIDEO; name one, or a list of annotated videos with --against LIST")
-
     settings = TimelineSettings(args.stride, args.smooth, args.on, args.off, args.shortest, args.crops)
-    job = TimelineJob(args.videos, settings, args.out, args.start, args.end, args.annotate)
+    job = TimelineJob(
+        args.videos, settings, args.out, args.start, args.end, args.annotate, against=args.against, split=args.split
+    )
     predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder)
     run_timelines(predictor, job)

@@ -1,10 +1,10 @@
 """How well segments are found: average precision at temporal IoU as ActivityNet's evaluation defines it.
 
-Caba Heilbron et al. 2015, "ActivityNet: A Large-Scale Video Benchmark for Human Activity Understanding"; the definitions
-are those of its public ``eval_detection.py``. Found segments are taken by falling score. Each is right where its IoU
-with a segment of the truth, of the same class in the same video, reaches the threshold and no segment before it has
-taken that one; of several such segments the one with the highest IoU is taken. Average precision is the area under the
-interpolated precision-recall curve; mAP is the mean over the classes that the truth has.
+Caba Heilbron et al. 2015, "ActivityNet: A Large-Scale Video Benchmark for Human Activity Understanding"; the
+definitions are those of its public ``eval_detection.py``. Found segments are taken by falling score. Each is right
+where its IoU with a segment of the truth, of the same class in the same video, reaches the threshold and no segment
+before it has taken that one; of several such segments the one with the highest IoU is taken. Average precision is the
+area under the interpolated precision-recall curve; mAP is the mean over the classes that the truth has.
 
 Time that nobody annotated is not scored: it counts neither for nor against a segment that reaches into it, and a
 segment that lies in it wholly is left out. Where all time is annotated, the numbers are ActivityNet's.
@@ -114,7 +114,7 @@ def joined_spans(spans: Sequence[tuple[float, float]] | np.ndarray) -> np.ndarra
 
 
 def overlaps(spans: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return how many seconds each of the spans shares with each of the others: ``[P, 2]``, ``[G, 2]`` -> ``[P, G]``."""
+    """Return how many seconds each span shares with each of the others: ``[P, 2]``, ``[G, 2]`` -> ``[P, G]``."""
     starts = np.maximum(spans[:, None, 0], others[None, :, 0])
     ends = np.minimum(spans[:, None, 1], others[None, :, 1])
     return np.maximum(ends - starts, 0.0)

@@ -2,17 +2,21 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from video_rs.inference.predictor import Predictor
 from video_rs.inference.timeline.building import TimelineSettings, make_timeline
 from video_rs.inference.timeline.files import write_files
 from video_rs.inference.timeline.timeline import Timeline
+from video_rs.lists.records import VideoRecord
+from video_rs.runs.timeline_evaluation import evaluate_timelines, read_truth, report_evaluation, videos_to_judge
+from video_rs.runs.timeline_page import write_page
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import format_duration, print_line, windows_with_progress
 from video_rs.runtime.wording import pluralize
 from video_rs.video import DecodeError
+from video_rs.video.fetching import absolute_path
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class TimelineJob:
         out: folder for the files; "": none are written.
         start, end: seconds of the part to look at; None: the video's own start and end.
         annotate: write a copy of each video with the labels drawn into it.
+        against: list of annotated segments to compare with; "": none.
+        split: rows of that list: train, val or test; "": val, or all rows of a list without splits.
     """
 
     videos: Sequence[str]
@@ -33,44 +39,68 @@ class TimelineJob:
     start: float | None = None
     end: float | None = None
     annotate: bool = False
+    against: str = ""
+    split: str = ""
 
     def __post_init__(self):
         if self.annotate and not self.out:
             raise InputError("--annotate writes annotated.mp4 into the folder of --out; name one: --out FOLDER")
+        if self.split and not self.against:
+            raise InputError(f"--split {self.split} chooses rows of the list of --against; name one: --against LIST")
+        if not self.videos and not self.against:
+            raise InputError("no VIDEO; name one, or a list of annotated videos: --against LIST")
 
 
-def run_timelines(predictor: Predictor, job: TimelineJob) -> dict[str, Timeline]:
-    """Make, print and write the timelines of files.
-
-    Returns:
-        Video -> its timeline, of those that could be read.
+def run_timelines(predictor: Predictor, job: TimelineJob) -> None:
+    """Make, print and write the timelines of files, and compare them with annotated segments where these are given.
 
     Raises:
-        InputError: a setting is out of range, the folder cannot be written to, or a video could not be read; the
-            others are done before that is raised.
+        InputError: a setting is out of range, the folder cannot be written to, the list cannot be used, or a video
+            could not be read; the others are done before that is raised.
     """
+    if not job.against:
+        _require_all(_make_timelines(predictor, job), job)
+        return
+
+    # The list is read before hours of work.
+    records = read_truth(job.against, job.split, predictor.answers.label_names)
+    job = replace(job, videos=videos_to_judge(records, job.videos))
+    made = _make_timelines(predictor, job, records.records)
+    if made:
+        report_evaluation(evaluate_timelines(made, records), job.out)
+    _require_all(made, job)
+
+
+def _make_timelines(
+    predictor: Predictor, job: TimelineJob, truth: Sequence[VideoRecord] = ()
+) -> dict[str, Timeline]:
+    """Return video -> its timeline, of those that could be read; each is printed and written as it is made."""
     folders = _folders(job)
     made = {}
-    failed = 0
     for video in job.videos:
         began = time.perf_counter()
         try:
             timeline = make_timeline(predictor, video, job.settings, job.start, job.end, windows_with_progress)
         except DecodeError as error:
             print_line(f"{video}\n  error: {error.reason}")
-            failed += 1
             continue
 
         made[video] = timeline
         print_timeline(timeline, time.perf_counter() - began)
         if job.out:
-            write_all(folders[video], timeline, job)
+            rows = [record for record in truth if absolute_path(record.path) == absolute_path(video)]
+            write_all(folders[video], timeline, video, rows)
 
+    return made
+
+
+def _require_all(made: dict[str, Timeline], job: TimelineJob) -> None:
+    """Raise InputError where a video has no timeline."""
+    failed = len(job.videos) - len(made)
     if failed:
         raise InputError(
             f"{failed} of {pluralize(len(job.videos), 'video')} could not be read; each is named above with its reason"
         )
-    return made
 
 
 def _folders(job: TimelineJob) -> dict[str, Path]:
@@ -93,14 +123,22 @@ def _folders(job: TimelineJob) -> dict[str, Path]:
     return folders
 
 
-def write_all(folder: Path, timeline: Timeline, job: TimelineJob) -> None:
+def write_all(folder: Path, timeline: Timeline, film: str, truth: Sequence[VideoRecord] = ()) -> None:
     """Write all files of a timeline, and say where they are.
+
+    Args:
+        folder: of the files; made where it lacks.
+        timeline: what is written.
+        film: path or URL of what the page plays; "": nothing.
+        truth: annotated segments, for the page.
 
     Raises:
         InputError: the folder cannot be written to.
     """
     try:
         paths = write_files(folder, timeline)
+        paths.append(folder / "report.html")
+        write_page(paths[-1], timeline, film, truth)
     except OSError as error:
         raise InputError(f"--out {folder} cannot be written to ({error.strerror}); take another folder") from error
     print_line(f"results: {'  '.join(map(str, paths))}")

@@ -195,6 +195,7 @@ def _timeline_of(
         video=record.path,
         start=windows.begins,
         end=windows.ends,
+        fps=reader.fps,
         label_names=predictor.answers.label_names,
         rules=rules,
         smoothing=smoothing,

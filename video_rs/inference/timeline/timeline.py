@@ -132,6 +132,7 @@ class Timeline:
     Attributes:
         video: as it was given.
         start, end: seconds of the video that were looked at.
+        fps: frames per second of the video.
         label_names: of the classes, in their order.
         rules: by which segments were made.
         smoothing: seconds that the probabilities were averaged over.
@@ -145,6 +146,7 @@ class Timeline:
     video: str
     start: float
     end: float
+    fps: float
     label_names: Sequence[str]
     rules: SegmentRules
     smoothing: float
@@ -158,6 +160,20 @@ class Timeline:
     def seconds(self) -> float:
         """Return how much of the video was looked at."""
         return self.end - self.start
+
+    def best_classes_at(self, times: np.ndarray) -> np.ndarray:
+        """Return the best class, after smoothing, of the window whose centre is nearest to each time.
+
+        Args:
+            times: float64 ``[N]``, seconds of the video.
+
+        Returns:
+            int64 ``[N]``; -1 where that window could not be read.
+        """
+        centres = self.windows.centres
+        nearest = np.searchsorted((centres[1:] + centres[:-1]) / 2, times, side="right")
+        smoothed = self.windows.smoothed
+        return np.where(np.isnan(smoothed.scores[nearest, 0]), -1, smoothed.labels[nearest, 0])
 
     def is_unsure(self, score: float) -> bool:
         """Return whether a probability is below the threshold."""

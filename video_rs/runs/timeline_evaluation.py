@@ -1,0 +1,180 @@
+"""Timelines against a list of annotated segments: mAP at temporal IoU and accuracy by frames."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from video_rs.evaluation.temporal import (
+    THRESHOLDS,
+    FrameCounts,
+    JudgedVideo,
+    Segments,
+    count_frames,
+    joined_spans,
+    labels_at,
+    map_interval,
+    match_videos,
+    summarize_matches,
+)
+from video_rs.inference.timeline.timeline import Timeline
+from video_rs.lists.records import RecordList, VideoRecord, read_records
+from video_rs.runtime.atomic import write_json
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.progress import print_line, print_notes
+from video_rs.runtime.wording import pluralize
+from video_rs.video.fetching import absolute_path
+
+
+def read_truth(source: str, split: str, label_names: Sequence[str]) -> RecordList:
+    """Return the rows of a list of annotated segments; a row without a label is time that shows none of the classes.
+
+    Args:
+        source: the list.
+        split: train, val or test; "": val, or all rows of a list without splits.
+        label_names: of the checkpoint.
+
+    Raises:
+        InputError: the list cannot be read, or has no splits although one is asked for.
+    """
+    records = read_records(
+        source, split=split or "val", label_names=label_names, num_classes=len(label_names), require_labels=False
+    )
+    if split and not records.has_splits:
+        raise InputError(f"{source} has no splits, and so no rows of the split {split!r}; leave --split out")
+    print_notes(records.notes)
+    return records
+
+
+def videos_to_judge(records: RecordList, videos: Sequence[str]) -> list[str]:
+    """Return the videos to make timelines of: those that are named, or all of the list where none is.
+
+    Raises:
+        InputError: a video that is named is not in the list.
+    """
+    if not videos:
+        return list(dict.fromkeys(record.path for record in records.records))
+
+    known = {absolute_path(record.path) for record in records.records}
+    for video in videos:
+        if absolute_path(video) not in known:
+            raise InputError(
+                f"{video} has no row in {records.source}, and cannot be compared with it; name videos of the list, or "
+                "none for all of them"
+            )
+    return list(videos)
+
+
+def judged_video(timeline: Timeline, records: Sequence[VideoRecord]) -> JudgedVideo:
+    """Return what was found in a video beside what its rows say; what lies outside of the timeline is left out."""
+    truth = []
+    annotated = []
+    for record in records:
+        start = max(timeline.start, record.start or 0.0)
+        end = timeline.end if record.end is None else min(timeline.end, record.end)
+        if start >= end:
+            continue
+        annotated.append((start, end))
+        for label in record.labels:
+            truth.append((start, end, label, 1.0))
+
+    found = []
+    for segment in timeline.segments:
+        # An unsure segment says that it may be none of the classes.
+        if not timeline.is_unsure(segment.score):
+            found.append((segment.start, segment.end, segment.label, segment.score))
+    return JudgedVideo(Segments.of(found), Segments.of(truth), joined_spans(annotated))
+
+
+def evaluate_timelines(timelines: Mapping[str, Timeline], records: RecordList) -> dict[str, Any]:
+    """Return how well timelines fit annotated segments.
+
+    Args:
+        timelines: video -> its timeline, of at least one video.
+        records: the annotated segments.
+
+    Returns:
+        ``map`` (IoU -> mAP), ``mean_map`` over these IoU and its 95 % interval over videos, ``classes`` (class -> IoU
+        -> average precision), ``frame_accuracy`` (segments against annotated frames), ``best_class_accuracy`` (the best
+        class of the nearest window against frames that show a class), and what they are over.
+    """
+    judged = []
+    by_segments = []
+    by_windows = []
+    for video, timeline in timelines.items():
+        rows = [record for record in records.records if absolute_path(record.path) == absolute_path(video)]
+        judged.append(judged_video(timeline, rows))
+        segments, windows = _frame_counts(timeline, judged[-1])
+        by_segments.append(segments)
+        by_windows.append(windows)
+
+    matched = match_videos(judged, THRESHOLDS)
+    detection = summarize_matches(matched, THRESHOLDS)
+    names = records.label_names
+    classes = {}
+    for column, label in enumerate(detection.labels):
+        classes[names[label]] = _by_threshold(detection.precisions[:, column])
+    return {
+        "list": records.source,
+        "videos": len(timelines),
+        "true_segments": sum(len(video.truth.spans) for video in judged),
+        "found_segments": sum(len(video.found.spans) for video in judged),
+        "map": _by_threshold(detection.maps),
+        "mean_map": _number(detection.mean_map),
+        "mean_map_interval": [_number(value) for value in map_interval(matched, THRESHOLDS)],
+        "classes": classes,
+        "frame_accuracy": _number(_total(by_segments).accuracy),
+        "frames": _total(by_segments).frames,
+        "best_class_accuracy": _number(_total(by_windows).accuracy),
+        "frames_with_class": _total(by_windows).frames,
+    }
+
+
+def _frame_counts(timeline: Timeline, video: JudgedVideo) -> tuple[FrameCounts, FrameCounts]:
+    """Return the counts of annotated frames by segments, and of those that show a class by windows."""
+    count = max(1, round(timeline.seconds * timeline.fps))
+    times = timeline.start + (np.arange(count) + 0.5) / timeline.fps
+    by_segments = count_frames(times, labels_at(times, video.found), video.truth, video.annotated)
+
+    shows_class = joined_spans(video.truth.spans)
+    by_windows = count_frames(times, timeline.best_classes_at(times), video.truth, shows_class)
+    return by_segments, by_windows
+
+
+def _total(counts: Sequence[FrameCounts]) -> FrameCounts:
+    return FrameCounts(sum(count.right for count in counts), sum(count.frames for count in counts))
+
+
+def _by_threshold(values: np.ndarray) -> dict[str, float | None]:
+    return {f"{threshold:g}": _number(value) for threshold, value in zip(THRESHOLDS, values, strict=True)}
+
+
+def _number(value: float) -> float | None:
+    """Return a number as JSON has it, None where there is none."""
+    return None if np.isnan(value) else round(float(value), 6)
+
+
+def report_evaluation(metrics: Mapping[str, Any], out: str) -> None:
+    """Print how well timelines fit, and write evaluation.json where there is a folder."""
+    print_line(
+        f"{pluralize(metrics['found_segments'], 'segment')} against {metrics['true_segments']} of "
+        f"{pluralize(metrics['videos'], 'video')} in {metrics['list']}"
+    )
+    print_line("IoU       " + "".join(f"{threshold:>7}" for threshold in metrics["map"]) + "   mean")
+    print_line("mAP       " + "".join(map(_cell, metrics["map"].values())) + _cell(metrics["mean_map"]))
+    low, high = metrics["mean_map_interval"]
+    print_line(f"mean mAP between {_cell(low).strip()} and {_cell(high).strip()} in 95 % of draws of as many videos")
+    print_line(
+        f"frames: {_cell(metrics['frame_accuracy']).strip()} of {metrics['frames']} right by segments; best class of "
+        f"the window right in {_cell(metrics['best_class_accuracy']).strip()} of {metrics['frames_with_class']} that "
+        "show one"
+    )
+    if out:
+        path = Path(out) / "evaluation.json"
+        write_json(path, metrics)
+        print_line(f"results: {path}")
+
+
+def _cell(value: float | None) -> str:
+    return f"{'-':>7}" if value is None else f"{value:7.3f}"
