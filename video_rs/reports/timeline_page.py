@@ -23,12 +23,19 @@ COLORS = (
     "#5a3fa0",
     "#6b4226",
     "#44546a",
+    "#b5179e",
+    "#1b4332",
+    "#7f4f24",
+    "#3a0ca3",
+    "#9d0208",
+    "#4d908e",
+    "#606c38",
 )
 MOST_POINTS = 2000  # of a curve; of more windows, the highest of some in a row
 MOST_ROWS = 12  # classes with a row of their own; what the others show is in the table
 MOST_LISTED = 300  # segments in the table; all are in segments.csv
 TICK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
-MOST_TICKS = 12
+MOST_TICKS = 10
 
 
 class Part(NamedTuple):
@@ -209,7 +216,7 @@ def _path(places: Sequence[float], heights: np.ndarray) -> str:
 
 
 def _ticks(page: TimelinePage) -> list[dict[str, Any]]:
-    """Return times for the axis: at most twelve, at round numbers."""
+    """Return times for the axis: at most ten, at round numbers."""
     seconds = page.end - page.start
     step = next((step for step in TICK_STEPS if seconds / step <= MOST_TICKS), TICK_STEPS[-1])
     ticks = []

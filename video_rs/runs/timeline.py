@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from video_rs.inference.predictor import Predictor
+from video_rs.inference.timeline.annotation import annotate
 from video_rs.inference.timeline.building import TimelineSettings, make_timeline
 from video_rs.inference.timeline.files import write_files
 from video_rs.inference.timeline.timeline import Timeline
@@ -13,7 +14,7 @@ from video_rs.lists.records import VideoRecord
 from video_rs.runs.timeline_evaluation import evaluate_timelines, read_truth, report_evaluation, videos_to_judge
 from video_rs.runs.timeline_page import write_page
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.progress import format_duration, print_line, windows_with_progress
+from video_rs.runtime.progress import format_duration, frames_with_progress, print_line, windows_with_progress
 from video_rs.runtime.wording import pluralize
 from video_rs.video import DecodeError
 from video_rs.video.fetching import absolute_path
@@ -71,9 +72,7 @@ def run_timelines(predictor: Predictor, job: TimelineJob) -> None:
     _require_all(made, job)
 
 
-def _make_timelines(
-    predictor: Predictor, job: TimelineJob, truth: Sequence[VideoRecord] = ()
-) -> dict[str, Timeline]:
+def _make_timelines(predictor: Predictor, job: TimelineJob, truth: Sequence[VideoRecord] = ()) -> dict[str, Timeline]:
     """Return video -> its timeline, of those that could be read; each is printed and written as it is made."""
     folders = _folders(job)
     made = {}
@@ -89,7 +88,11 @@ def _make_timelines(
         print_timeline(timeline, time.perf_counter() - began)
         if job.out:
             rows = [record for record in truth if absolute_path(record.path) == absolute_path(video)]
-            write_all(folders[video], timeline, video, rows)
+            film = video
+            if job.annotate:
+                film = str(folders[video] / "annotated.mp4")
+                _write_annotated(Path(film), timeline, predictor.decoder)
+            write_all(folders[video], timeline, film, rows)
 
     return made
 
@@ -142,6 +145,17 @@ def write_all(folder: Path, timeline: Timeline, film: str, truth: Sequence[Video
     except OSError as error:
         raise InputError(f"--out {folder} cannot be written to ({error.strerror}); take another folder") from error
     print_line(f"results: {'  '.join(map(str, paths))}")
+
+
+def _write_annotated(path: Path, timeline: Timeline, decoder: str) -> None:
+    """Write the copy with labels, or say why there is none: a frame that cannot be decoded is no reason to end."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        annotate(timeline, path, decoder, frames_with_progress)
+    except DecodeError as error:
+        print_line(f"  note: no {path.name}: {error.reason}")
+    except OSError as error:
+        raise InputError(f"--out {path.parent} cannot be written to ({error}); take another folder") from error
 
 
 def print_timeline(timeline: Timeline, seconds: float) -> None:

@@ -85,6 +85,11 @@ def windows_with_progress(items: Iterable, total: int) -> Iterator:
     return _with_progress(items, total, "timeline", "window")
 
 
+def frames_with_progress(items: Iterable, total: int) -> Iterator:
+    """Pass ``items`` on, and show how many of ``total`` frames of a video are drawn, the rate and the ETA."""
+    return _with_progress(items, total, "annotated", "frame")
+
+
 def rates_with_progress(rates: Sequence[float]) -> Iterator[float]:
     """Pass learning rates on, and show how many are tried, and the ETA."""
     return _with_progress(rates, len(rates), "learning rates", "step")
