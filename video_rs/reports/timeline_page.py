@@ -156,7 +156,7 @@ def _rows(page: TimelinePage, labels: Sequence[str], colors: dict[str, str]) -> 
 
 def _bar(page: TimelinePage, part: Part) -> dict[str, Any]:
     """Return a segment as the template takes it: its place in per cent of the width."""
-    text = f"{clock(part.start)} – {clock(part.end)}  {part.label}"
+    text = f"{clock(part.start)} - {clock(part.end)}  {part.label}"
     if part.score is not None:
         text += f"  {part.score:.0%}"
     if part.unsure:
