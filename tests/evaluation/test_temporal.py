@@ -104,7 +104,6 @@ def test_nothing_to_find_has_no_precision():
     detection = evaluate_detection([judged([(0, 1, 0, 0.5)], [])])
     assert (detection.labels, np.isnan(detection.maps).all()) == ((), True)
     assert math.isnan(detection.mean_map)
-    assert all(map(math.isnan, map_interval(match_videos([judged([], [])], THRESHOLDS), THRESHOLDS, 5)))
 
 
 def loops(videos, threshold):
@@ -209,11 +208,12 @@ def test_frames_against_a_loop():
         assert count_frames(times, predicted, video.truth, video.annotated) == (right, frames)
 
 
-def test_the_interval_comes_from_videos_drawn_again():
+def test_the_interval_comes_from_groups_of_videos_drawn_again():
     """Of two videos, one found and one not, a draw has mAP 1, 0.5 or 0; of equal videos each draw has the same."""
     good = judged([(0, 10, 0, 0.9)], [(0, 10, 0)])
     bad = judged([], [(0, 10, 0)])
-    assert map_interval(match_videos([good, bad], THRESHOLDS), THRESHOLDS, 200) == (0.0, 1.0)
-    assert map_interval(match_videos([good, good], THRESHOLDS), THRESHOLDS, 20) == (1.0, 1.0)
-    drawn = map_interval(match_videos([good, bad, bad], THRESHOLDS), THRESHOLDS, 20, seed=5)
-    assert drawn == map_interval(match_videos([good, bad, bad], THRESHOLDS), THRESHOLDS, 20, seed=5)
+    matched = match_videos([good, bad], THRESHOLDS)
+    assert map_interval(matched, THRESHOLDS, ["a", "b"]) == (0.5, 0.0, 1.0)
+    assert map_interval(matched, THRESHOLDS, ["a", "a"]) is None
+    assert map_interval(match_videos([good, good], THRESHOLDS), THRESHOLDS, ["a", "b"]) == (1.0, 1.0, 1.0)
+    assert map_interval(match_videos([judged([], [])] * 2, THRESHOLDS), THRESHOLDS, ["a", "b"]) is None

@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from video_rs.evaluation.intervals import Interval, bootstrap
+
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 NOTHING = -1
 """The label of time that shows none of the classes."""
@@ -260,25 +262,23 @@ def _frames_in(times: np.ndarray, start: float, end: float) -> slice:
 
 
 def map_interval(
-    matched: Sequence[dict[int, Matches]], thresholds: Sequence[float], resamples: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """Return the 95 % interval of the mean mAP by the bootstrap over videos (percentiles; Efron 1979).
+    matched: Sequence[dict[int, Matches]], thresholds: Sequence[float], groups: Sequence[str]
+) -> Interval | None:
+    """Return the mean mAP over the thresholds with its interval over other groups of videos.
 
     Args:
         matched: of :func:`match_videos`.
         thresholds: of the IoU.
-        resamples: how many times as many videos are drawn, with replacement.
-        seed: of the draws.
-    """
-    chance = np.random.default_rng(seed)
-    means = []
-    for _ in range(resamples):
-        drawn = chance.integers(len(matched), size=len(matched))
-        detection = summarize_matches([matched[video] for video in drawn], thresholds)
-        if detection.labels:
-            means.append(detection.mean_map)
+        groups: of each video, see :func:`video_rs.evaluation.intervals.bootstrap`.
 
-    if not means:
-        return float("nan"), float("nan")
-    low, high = np.percentile(means, (2.5, 97.5))
-    return float(low), float(high)
+    Returns:
+        None where there are fewer than two groups, or the truth is empty.
+    """
+
+    def mean_map(weights: np.ndarray) -> float:
+        drawn = np.repeat(np.arange(len(matched)), weights.astype(np.int64))
+        return summarize_matches([matched[video] for video in drawn], thresholds).mean_map
+
+    if not summarize_matches(matched, thresholds).labels:
+        return None
+    return bootstrap(mean_map, groups)

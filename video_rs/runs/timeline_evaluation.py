@@ -95,22 +95,26 @@ def evaluate_timelines(timelines: Mapping[str, Timeline], records: RecordList) -
         records: the annotated segments.
 
     Returns:
-        ``map`` (IoU -> mAP), ``mean_map`` over these IoU and its 95 % interval over videos, ``classes`` (class -> IoU
-        -> average precision), ``frame_accuracy`` (segments against annotated frames), ``best_class_accuracy`` (the best
+        ``map`` (IoU -> mAP), ``mean_map`` over these IoU and its 95 % interval over videos (over the groups of the
+        list, where it has a column ``group``; None for a single one), ``classes`` (class -> IoU -> average precision),
+        ``frame_accuracy`` (segments against annotated frames), ``best_class_accuracy`` (the best
         class of the nearest window against frames that show a class), and what they are over.
     """
     judged = []
+    groups = []
     by_segments = []
     by_windows = []
     for video, timeline in timelines.items():
         rows = [record for record in records.records if absolute_path(record.path) == absolute_path(video)]
         judged.append(judged_video(timeline, rows))
+        groups.append(rows[0].group or video)
         segments, windows = _frame_counts(timeline, judged[-1])
         by_segments.append(segments)
         by_windows.append(windows)
 
     matched = match_videos(judged, THRESHOLDS)
     detection = summarize_matches(matched, THRESHOLDS)
+    interval = map_interval(matched, THRESHOLDS, groups)
     names = records.label_names
     classes = {}
     for column, label in enumerate(detection.labels):
@@ -122,7 +126,7 @@ def evaluate_timelines(timelines: Mapping[str, Timeline], records: RecordList) -
         "found_segments": sum(len(video.found.spans) for video in judged),
         "map": _by_threshold(detection.maps),
         "mean_map": _number(detection.mean_map),
-        "mean_map_interval": [_number(value) for value in map_interval(matched, THRESHOLDS)],
+        "mean_map_interval": None if interval is None else [_number(interval.low), _number(interval.high)],
         "classes": classes,
         "frame_accuracy": _number(_total(by_segments).accuracy),
         "frames": _total(by_segments).frames,
@@ -163,8 +167,9 @@ def report_evaluation(metrics: Mapping[str, Any], out: str) -> None:
     )
     print_line("IoU       " + "".join(f"{threshold:>7}" for threshold in metrics["map"]) + "   mean")
     print_line("mAP       " + "".join(map(_cell, metrics["map"].values())) + _cell(metrics["mean_map"]))
-    low, high = metrics["mean_map_interval"]
-    print_line(f"mean mAP between {_cell(low).strip()} and {_cell(high).strip()} in 95 % of draws of as many videos")
+    if metrics["mean_map_interval"] is not None:
+        low, high = metrics["mean_map_interval"]
+        print_line(f"95 % interval of the mean over other videos: {low:.3f} to {high:.3f}")
     print_line(
         f"frames: {_cell(metrics['frame_accuracy']).strip()} of {metrics['frames']} right by segments; best class of "
         f"the window right in {_cell(metrics['best_class_accuracy']).strip()} of {metrics['frames_with_class']} that "
