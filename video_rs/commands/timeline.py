@@ -23,7 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_checkpoint(parser)
     parser.add_argument(
-        "videos", nargs="*", metavar="VIDEO", help="a video or the URL of one (default: the videos of --against)"
+        "videos",
+        nargs="*",
+        metavar="VIDEO",
+        help="a video or the URL of one, or one live: webcam, webcam:1, rtsp://..., tcp://..., udp://..., srt://... "
+        "(default: the videos of --against)",
     )
     parser.add_argument(
         "--out",
@@ -49,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_windows(parser)
     _add_segments(parser)
+    _add_live(parser)
     parser.add_argument(
         "--device",
         default="auto",
@@ -105,16 +110,53 @@ def _add_segments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_live(parser: argparse.ArgumentParser) -> None:
+    """Add how a live video is followed."""
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="follow VIDEO as it comes, whatever its address is: http://..., a named pipe",
+    )
+    parser.add_argument(
+        "--lag",
+        type=float,
+        default=2.0,
+        metavar="SECONDS",
+        help="how old a window of a live video may get before its turn; older ones are dropped (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--reconnects",
+        type=int,
+        default=5,
+        metavar="TIMES",
+        help="how often in a row to connect to a live video again (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--stop-after",
+        type=float,
+        metavar="SECONDS",
+        help="end a live video after so long (default: it ends with Ctrl-C)",
+    )
+
+
 def run(args: argparse.Namespace) -> None:
     """Make the timelines."""
     start.let_idle_threads_sleep()
     from video_rs.inference import Predictor
     from video_rs.inference.timeline.building import TimelineSettings
+    from video_rs.inference.timeline.live import LiveSettings
+    from video_rs.runs.live_timeline import live_address, run_live
     from video_rs.runs.timeline import TimelineJob, run_timelines
 
     settings = TimelineSettings(args.stride, args.smooth, args.on, args.off, args.shortest, args.crops)
     job = TimelineJob(
         args.videos, settings, args.out, args.start, args.end, args.annotate, against=args.against, split=args.split
     )
+    live = LiveSettings(args.lag, args.reconnects, args.stop_after)
+    address = live_address(job, args.live)
+
     predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder)
-    run_timelines(predictor, job)
+    if address:
+        run_live(predictor, address, job, live)
+    else:
+        run_timelines(predictor, job)

@@ -9,6 +9,7 @@ from video_rs.inference.predictor import Predictor
 from video_rs.inference.timeline.annotation import annotate
 from video_rs.inference.timeline.building import TimelineSettings, make_timeline
 from video_rs.inference.timeline.files import write_files
+from video_rs.inference.timeline.segments import Segment
 from video_rs.inference.timeline.timeline import Timeline
 from video_rs.lists.records import VideoRecord
 from video_rs.runs.timeline_evaluation import evaluate_timelines, read_truth, report_evaluation, videos_to_judge
@@ -92,7 +93,7 @@ def _make_timelines(predictor: Predictor, job: TimelineJob, truth: Sequence[Vide
             if job.annotate:
                 film = str(folders[video] / "annotated.mp4")
                 _write_annotated(Path(film), timeline, predictor.decoder)
-            write_all(folders[video], timeline, film, rows)
+            print_paths(write_all(folders[video], timeline, film, rows))
 
     return made
 
@@ -126,8 +127,8 @@ def _folders(job: TimelineJob) -> dict[str, Path]:
     return folders
 
 
-def write_all(folder: Path, timeline: Timeline, film: str, truth: Sequence[VideoRecord] = ()) -> None:
-    """Write all files of a timeline, and say where they are.
+def write_all(folder: Path, timeline: Timeline, film: str, truth: Sequence[VideoRecord] = ()) -> list[Path]:
+    """Write all files of a timeline, each whole or not at all; return their paths.
 
     Args:
         folder: of the files; made where it lacks.
@@ -143,7 +144,17 @@ def write_all(folder: Path, timeline: Timeline, film: str, truth: Sequence[Video
         paths.append(folder / "report.html")
         write_page(paths[-1], timeline, film, truth)
     except OSError as error:
-        raise InputError(f"--out {folder} cannot be written to ({error.strerror}); take another folder") from error
+        raise unwritable(folder, error) from error
+    return paths
+
+
+def unwritable(folder: Path, error: OSError) -> InputError:
+    """Return the error for a folder that cannot be written to."""
+    return InputError(f"--out {folder} cannot be written to ({error.strerror or error}); take another folder")
+
+
+def print_paths(paths: Sequence[Path]) -> None:
+    """Say where results are."""
     print_line(f"results: {'  '.join(map(str, paths))}")
 
 
@@ -155,7 +166,7 @@ def _write_annotated(path: Path, timeline: Timeline, decoder: str) -> None:
     except DecodeError as error:
         print_line(f"  note: no {path.name}: {error.reason}")
     except OSError as error:
-        raise InputError(f"--out {path.parent} cannot be written to ({error}); take another folder") from error
+        raise unwritable(path.parent, error) from error
 
 
 def print_timeline(timeline: Timeline, seconds: float) -> None:
@@ -175,7 +186,7 @@ def print_timeline(timeline: Timeline, seconds: float) -> None:
         print_line(f"  note: {pluralize(windows.unread, 'window')} could not be read; first: {timeline.unread}")
 
 
-def segment_line(timeline: Timeline, segment) -> str:
+def segment_line(timeline: Timeline, segment: Segment) -> str:
     """Return a segment as a line: from when to when, its probability, its label."""
     label = timeline.label_names[segment.label]
     if timeline.is_unsure(segment.score):

@@ -8,6 +8,10 @@ It differed from the program by 6 levels of 255 in the mean.
 from collections.abc import Callable, Sequence
 
 import av
+import numpy as np
+import torch
+
+from video_rs.video.orientation import Orientation
 
 
 class FilterGraph:
@@ -32,6 +36,27 @@ class FilterGraph:
             self._kind = kind
         self._graph.vpush(frame)
         return self._graph.vpull()
+
+
+def rgb_filters(orientation: Orientation, height: int, width: int, frame: av.VideoFrame) -> list[str]:
+    """Return the filters that make a frame an RGB picture of this size, which is given as shown.
+
+    Only where a stream changes the size of its pictures does a frame have another size.
+    """
+    filters = list(orientation.filters())
+    if orientation.shown_size(frame.height, frame.width) != (height, width):
+        filters.append(f"scale={width}:{height}:flags=bicubic")
+    filters.append("format=rgb24")
+    return filters
+
+
+def rgb_pixels(picture: av.VideoFrame) -> torch.Tensor:
+    """Return the pixels of an RGB picture, uint8 ``[H, W, 3]``, which lie in the picture's own memory."""
+    # The rows of the plane may be longer than the picture, for alignment.
+    plane = picture.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    pixels = rows[: picture.height, : picture.width * 3]
+    return torch.from_numpy(pixels.reshape(picture.height, picture.width, 3))
 
 
 def _build_graph(frame: av.VideoFrame, filters: Sequence[str]) -> av.filter.Graph:

@@ -122,6 +122,10 @@ class TimelineBuilder:
         self._smoothed.extend(self._smoother.finish())
         return self._track() + self._tracker.finish()
 
+    def so_far(self) -> list[Segment]:
+        """Return the segments that have not ended yet, as they are now."""
+        return self._tracker.so_far()
+
     def _know_end(self, end: float) -> None:
         """Take over until when the latest window speaks."""
         window, row = self._latest

@@ -1,6 +1,7 @@
 """A timeline as files: JSON for programs, CSV that is a list again, subtitles in SRT and WebVTT."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,14 @@ def timeline_dict(timeline: Timeline) -> dict[str, Any]:
 
     ``segments`` have ``start``, ``end`` (seconds), ``label``, ``score`` and ``unsure``. ``windows`` have ``start``,
     ``end`` and ``top``, the five best classes before smoothing, which is empty where a window could not be read.
+    ``live`` has what became of a live stream.
     """
+    live = {}
+    if timeline.live is not None:
+        live = {"live": asdict(timeline.live)}
     return {
         "video": timeline.video,
+        **live,
         "start": _rounded(timeline.start),
         "end": _rounded(timeline.end),
         "stride": _rounded(timeline.stride),
@@ -33,12 +39,13 @@ def timeline_dict(timeline: Timeline) -> dict[str, Any]:
         "threshold": timeline.threshold,
         "unread_windows": timeline.windows.unread,
         "unread": timeline.unread or None,
-        "segments": [_segment_dict(timeline, segment) for segment in timeline.segments],
+        "segments": [segment_dict(timeline, segment) for segment in timeline.segments],
         "windows": _window_dicts(timeline),
     }
 
 
-def _segment_dict(timeline: Timeline, segment: Segment) -> dict[str, Any]:
+def segment_dict(timeline: Timeline, segment: Segment) -> dict[str, Any]:
+    """Return a segment as timeline.json has it."""
     return {
         "start": _rounded(segment.start),
         "end": _rounded(segment.end),

@@ -114,6 +114,14 @@ class SegmentTracker:
         """Return the segments that have not ended yet; nothing is known of what comes next."""
         return self._end(list(self._open))
 
+    def so_far(self) -> list[Segment]:
+        """Return the segments that have not ended yet as they are now, if they are long enough."""
+        segments = [segment.closed(label) for label, segment in self._open.items()]
+        return [segment for segment in segments if self._is_long_enough(segment)]
+
+    def _is_long_enough(self, segment: Segment) -> bool:
+        return segment.seconds >= self._rules.shortest - ROUNDING
+
     def _beginning(self, row: np.ndarray) -> list[int]:
         """Return the classes whose segments begin with these probabilities."""
         if not self._rules.exclusive:
@@ -129,6 +137,6 @@ class SegmentTracker:
         ended = []
         for label in list(labels):
             segment = self._open.pop(label).closed(label)
-            if segment.seconds >= self._rules.shortest - ROUNDING:
+            if self._is_long_enough(segment):
                 ended.append(segment)
         return ended

@@ -126,6 +126,27 @@ class WindowLog:
 
 
 @dataclass(frozen=True)
+class LiveFacts:
+    """What became of a live stream.
+
+    Attributes:
+        began: date and time of second 0, in ISO 8601.
+        frames: how many came whole.
+        damaged: how many came damaged, and were left out.
+        dropped: how many of the others were in no window because scoring was too slow for them.
+        reconnected: how often the stream came back after it had broken.
+        ending: why no frames come any more; "" while they do.
+    """
+
+    began: str
+    frames: int
+    damaged: int
+    dropped: int
+    reconnected: int
+    ending: str
+
+
+@dataclass(frozen=True)
 class Timeline:
     """What happens when in a video.
 
@@ -141,6 +162,7 @@ class Timeline:
         windows: with their best classes.
         segments: in the order of their starts.
         unread: why some windows have no probabilities, "" where all have.
+        live: of a live stream, what became of it; its windows and segments are the latest, if there are very many.
     """
 
     video: str
@@ -155,6 +177,7 @@ class Timeline:
     windows: WindowTable
     segments: tuple[Segment, ...]
     unread: str = ""
+    live: LiveFacts | None = None
 
     @property
     def seconds(self) -> float:

@@ -10,7 +10,7 @@ from av.video.frame import PictureType
 
 from video_rs.video.container import ffmpeg_reason
 from video_rs.video.errors import DecodeError
-from video_rs.video.filter_graph import FilterGraph
+from video_rs.video.filter_graph import FilterGraph, rgb_filters, rgb_pixels
 from video_rs.video.index.frame_index import FrameIndex, KeyPacket
 from video_rs.video.index.frame_numbering import NO_FRAME, FrameNumbering
 from video_rs.video.index.numbered_packets import NumberedPackets
@@ -69,7 +69,7 @@ class PyAVReader(VideoReader):
         self.interlaced = first.interlaced_frame
         self.height, self.width = self.orientation.shown_size(first.height, first.width)
         self.other_size: tuple[int, int] | None = None
-        self._to_rgb = FilterGraph(partial(_rgb_filters, self.orientation, self.height, self.width))
+        self._to_rgb = FilterGraph(partial(rgb_filters, self.orientation, self.height, self.width))
 
     def _decode_first(self) -> av.VideoFrame:
         self._reset(after_seek=False)
@@ -248,21 +248,4 @@ class PyAVReader(VideoReader):
         except av.FFmpegError as error:
             reason = f"its frames cannot be made RGB pictures ({ffmpeg_reason(error)})"
             raise DecodeError(self._path, reason, "unreadable") from error
-
-        # The rows of the plane may be longer than the picture, for alignment.
-        rgb = picture.planes[0]
-        rows = np.frombuffer(rgb, np.uint8).reshape(-1, rgb.line_size)
-        pixels = rows[: self.height, : self.width * 3]
-        return torch.from_numpy(pixels.reshape(self.height, self.width, 3))
-
-
-def _rgb_filters(orientation: Orientation, height: int, width: int, frame: av.VideoFrame) -> list[str]:
-    """Return the filters that make a frame an RGB picture of this size, which is given as shown.
-
-    Only where a stream changes the size of its pictures does a frame have another size.
-    """
-    filters = list(orientation.filters())
-    if orientation.shown_size(frame.height, frame.width) != (height, width):
-        filters.append(f"scale={width}:{height}:flags=bicubic")
-    filters.append("format=rgb24")
-    return filters
+        return rgb_pixels(picture)

@@ -1,0 +1,280 @@
+"""Live video: a camera of this machine, or a stream from the network, frame after frame as they come."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
+
+import av
+import torch
+from av.video.frame import PictureType
+
+from video_rs.video.container import ffmpeg_reason, read_packets, video_streams
+from video_rs.video.errors import DecodeError
+from video_rs.video.filter_graph import FilterGraph, rgb_filters, rgb_pixels
+from video_rs.video.index.frame_index import usable_rate
+from video_rs.video.orientation import frame_orientation
+
+PROTOCOLS = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt")
+"""Protocols of addresses that are live whatever else is said."""
+WEBCAM = re.compile(r"webcam(?::(?P<name>.+))?|(?P<device>/dev/video\d+)")
+SILENCE = 10.0
+"""Seconds after which a stream that says nothing counts as dropped."""
+HIGHEST_RATE = 240.0
+"""Frames per second; a header that states more states the unit of its times."""
+USUAL_RATE = 25.0
+MOST_SPOILT = 250
+"""Frames that are left out after damage where no key frame comes: a stream may refresh its pictures gradually."""
+MOST_WAITING = 100
+"""Packets whose frames are waited for: more than decoders hold back."""
+LONGEST_PAUSE = 10.0
+"""Seconds by which times may jump ahead within a stream; further jumps, and those back, are a new beginning."""
+
+
+def is_live(address: str) -> bool:
+    """Return whether an address is that of a camera or of a stream that has no end."""
+    protocol, separator, _ = address.partition("://")
+    is_stream = separator != "" and protocol in PROTOCOLS
+    return is_stream or WEBCAM.fullmatch(address) is not None
+
+
+def without_password(address: str) -> str:
+    """Return an address for people to read: the password of ``rtsp://name:password@camera`` is left out."""
+    return re.sub(r"(://[^:@/]*):[^@/]*@", r"\1:***@", address)
+
+
+@dataclass(frozen=True)
+class LiveFrame:
+    """A frame that has come.
+
+    Attributes:
+        seconds: from the first frame of the connection.
+    """
+
+    seconds: float
+    _frame: av.VideoFrame
+    _to_rgb: FilterGraph
+
+    def picture(self) -> torch.Tensor:
+        """Return the frame as shown, uint8 ``[H, W, 3]``: all frames have the size of the first."""
+        return rgb_pixels(self._to_rgb(self._frame))
+
+
+class LiveVideo:
+    """A connection to a camera or a stream, to be used as a context manager, and iterated over once.
+
+    Over a network, packets get lost. What is damaged is left out, with what is decoded from it, up to the next key
+    frame.
+
+    Args:
+        address: ``webcam``, ``webcam:1``, ``/dev/video0``, a URL such as ``rtsp://...``, or a file, which is read as
+            fast as it can be.
+        silence: seconds to wait for the connection, and for each packet.
+
+    Attributes:
+        fps: frames per second as the stream says, or 25 where it says nothing that can be.
+        damaged: how many frames were left out.
+
+    Raises:
+        DecodeError: there is nothing at the address, or no video.
+    """
+
+    def __init__(self, address: str, silence: float = SILENCE):
+        self._address = address
+        self._container = _open(address, silence)
+        try:
+            self._stream = video_streams(self._container, without_password(address))[0]
+        except BaseException:
+            self._container.close()
+            raise
+        # One thread: with several, each frame would come as many frames late.
+        self._stream.codec_context.thread_count = 1
+
+        rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
+        self.fps = usable_rate(rate) if 0 < rate <= HIGHEST_RATE else USUAL_RATE
+        self.damaged = 0
+        self._damage = _Damage()
+        self._to_rgb: FilterGraph | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the connection; a second call does nothing."""
+        self._container.close()
+
+    def __iter__(self) -> Iterator[LiveFrame]:
+        """Yield the frames as they come.
+
+        Raises:
+            DecodeError: the connection is gone; the iterator just ends where the other side has ended the stream.
+        """
+        times = _Times(self.fps)
+        for frame in self._decoded():
+            if self._to_rgb is None:
+                orientation = frame_orientation(frame)
+                size = orientation.shown_size(frame.height, frame.width)
+                self._to_rgb = FilterGraph(partial(rgb_filters, orientation, *size))
+            yield LiveFrame(times.of(frame), frame, self._to_rgb)
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        """Yield the sound frames."""
+        packets = read_packets(self._container, self._stream)
+        try:
+            for packet in packets:
+                yield from self._frames_of(packet)
+            yield from self._frames_of(None)
+        except (av.FFmpegError, OSError) as error:
+            raise DecodeError(without_password(self._address), ffmpeg_reason(error)) from error
+        finally:
+            packets.close()
+
+    def _frames_of(self, packet: av.Packet | None) -> Iterator[av.VideoFrame]:
+        """Yield the sound frames that the decoder has ready after a packet."""
+        if packet is not None:
+            self._damage.packet_came(packet)
+        try:
+            frames = self._stream.codec_context.decode(packet)
+        except av.FFmpegError:
+            self._damage.packet_refused()
+            return
+
+        for frame in frames:
+            if self._damage.spoils(frame):
+                self.damaged += 1
+            else:
+                yield frame
+
+
+class _Damage:
+    """Which frames show damage: those from a damaged packet on, in the order of decoding, up to the next key frame.
+
+    Where packets are lost, only the packet behind them is marked, and decoders conceal what is missing without a word.
+    """
+
+    def __init__(self):
+        self._latest = 0  # number of the latest packet
+        self._numbers: dict[int, int] = {}  # time of a packet -> its number
+        self._first: int | None = None  # number of the first damaged packet
+        self._left_out = 0
+
+    def packet_came(self, packet: av.Packet) -> None:
+        """Take the next packet, before it is decoded."""
+        self._latest += 1
+        if packet.pts is not None:
+            self._numbers[packet.pts] = self._latest
+        if len(self._numbers) > MOST_WAITING:
+            del self._numbers[next(iter(self._numbers))]
+        if packet.is_corrupt:
+            self._found(self._latest)
+
+    def packet_refused(self) -> None:
+        """Take over that the decoder refuses the latest packet."""
+        self._found(self._latest)
+
+    def spoils(self, frame: av.VideoFrame) -> bool:
+        """Return whether a frame is damaged or decoded from one that is."""
+        number = self._numbers.pop(frame.pts, self._latest)
+        if frame.is_corrupt:
+            self._found(number)
+        if self._first is None:
+            return False
+
+        is_whole = frame.key_frame and frame.pict_type == PictureType.I and number > self._first
+        if is_whole or self._left_out >= MOST_SPOILT:
+            self._first = None
+            return False
+
+        is_spoilt = number >= self._first
+        self._left_out += is_spoilt
+        return is_spoilt
+
+    def _found(self, number: int) -> None:
+        """Take over that a packet is damaged."""
+        if self._first is None:
+            self._first = number
+            self._left_out = 0
+        self._first = min(self._first, number)
+
+
+class _Times:
+    """Seconds of frames from the first one, which never run backwards.
+
+    A stream may begin its times anew, as a file does that is sent again and again.
+    """
+
+    def __init__(self, fps: float):
+        self._step = 1 / fps
+        self._latest: float | None = None
+        self._offset = 0.0
+
+    def of(self, frame: av.VideoFrame) -> float:
+        """Return the seconds of the next frame."""
+        stated = frame.time
+        if self._latest is None:
+            self._offset = -(stated or 0.0)
+            self._latest = 0.0
+            return 0.0
+
+        expected = self._latest + self._step
+        seconds = expected
+        if stated is not None:
+            seconds = stated + self._offset
+            if not self._latest < seconds < self._latest + LONGEST_PAUSE:
+                self._offset = expected - stated
+                seconds = expected
+        self._latest = seconds
+        return seconds
+
+
+def _open(address: str, silence: float) -> av.container.InputContainer:
+    """Return the open container of a camera or a stream.
+
+    Raises:
+        DecodeError: there is none at the address.
+    """
+    camera = WEBCAM.fullmatch(address)
+    try:
+        if camera:
+            file, format_name = camera_file(camera["device"] or camera["name"] or "")
+            return av.open(file, format=format_name, timeout=(silence, silence))
+        if "://" not in address:
+            return av.open(f"file:{os.path.abspath(address)}", timeout=(silence, silence))
+        return av.open(address, options=stream_options(address), timeout=(silence, silence))
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise DecodeError(without_password(address), ffmpeg_reason(error), "missing") from error
+
+
+def stream_options(address: str) -> dict[str, str]:
+    """Return FFmpeg's options for a stream: RTSP over TCP, which loses no packets and passes firewalls."""
+    if address.startswith(("rtsp://", "rtsps://")):
+        return {"rtsp_transport": "tcp"}
+    return {}
+
+
+def camera_file(name: str, system: str = sys.platform) -> tuple[str, str]:
+    """Return the file and the format by which FFmpeg opens a camera.
+
+    Args:
+        name: number or name of the camera, or its device; "": the first.
+        system: Python's name of the operating system.
+
+    Raises:
+        DecodeError: Windows has no first camera; FFmpeg knows cameras there by their names.
+    """
+    if system == "darwin":
+        return name or "0", "avfoundation"
+    if system == "win32":
+        if not name:
+            raise DecodeError("webcam", "on Windows, name the camera: webcam:NAME", "missing")
+        return f"video={name}", "dshow"
+
+    if not name.startswith("/dev/"):
+        name = f"/dev/video{name or 0}"
+    return name, "v4l2"
