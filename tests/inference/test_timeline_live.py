@@ -63,7 +63,7 @@ def test_windows_of_a_stream_are_those_of_a_file(clip, stride):
             assert clip_of.window.end == pytest.approx(len(found) * stride + live.ticks / live.rate)
             found.append(clip_of.clip[0, :, 0, 0].tolist())
         assert len(windows._held) <= live.ticks
-    # A stream does not know its end: no window ends with it, and the last one need not wait for what follows its frames.
+    # A stream does not know its end: no window ends with it, and the last one waits for nothing behind its frames.
     assert found[: len(expected)] == expected[: len(found)]
     assert abs(len(expected) - len(found)) <= 1
     assert windows.dropped == 0
@@ -165,7 +165,7 @@ def test_a_slow_stream_repeats_frames_and_a_fast_one_leaves_some_out():
 def test_where_no_frame_comes_there_is_nothing_to_see():
     """A frame is taken to be on the screen for a second, and the last one for as long as frames are."""
     _, ticks = read(Connection(10.0, [Frame(0, 0), Frame(3.0, 1)]))
-    assert ticks == {**{tick: 0 for tick in range(10)}, 30: 1}
+    assert ticks == {**dict.fromkeys(range(10), 0), 30: 1}
 
 
 def test_a_broken_connection_is_made_again_up_to_the_limit():

@@ -26,6 +26,7 @@ REASONS = {
     "takes minutes",
     "takes minutes to hours",
     "needs a data set",
+    "needs a camera",
     "needs a data set and GPUs",
     "needs GPUs and a data set",
     "needs a checkpoint and TensorFlow",

@@ -83,8 +83,9 @@ def test_the_network_of_a_checkpoint_gives_the_probabilities(tool, trained, vide
     with open_video(video) as reader:
         frames = reader.frames(range(2, 10))
     clip = predictor.preprocessing.transform.resize(frames)[:, ::2, 4:36, 4:36]
-    label, score = max(zip(predictor.answers.label_names, predictor.scorer(clip[None])[0].tolist()), key=lambda x: x[1])
-    assert done.out.splitlines()[1] == f"  00:00.2 - 00:01.0  {score:7.2%}  {label}"
+    score, best = predictor.scorer(clip[None]).detach()[0].max(0)
+    label = predictor.answers.label_names[best]
+    assert done.out.splitlines()[1] == f"  00:00.2 - 00:01.0  {float(score):7.2%}  {label}"
 
 
 def test_several_videos_have_folders_of_their_own(timeline, brightness, films, tmp_path):
@@ -165,8 +166,8 @@ def test_a_video_that_cannot_be_read_is_named_and_the_others_are_done(timeline, 
     done = timeline(tmp_path / "x.mp4", films / "a.mp4", "--against", films / "list.csv")
     assert (done.code, done.err) == (
         2,
-        f"error: {tmp_path / 'x.mp4'} has no row in {films / 'list.csv'}, and cannot be compared with it; name videos of "
-        "the list, or none for all of them\n",
+        f"error: {tmp_path / 'x.mp4'} has no row in {films / 'list.csv'}, and cannot be compared with it; name videos "
+        "of the list, or none for all of them\n",
     )
     done = timeline(tmp_path / "x.mp4", films / "a.mp4", tmp_path / "none.mp4")
     assert done.code == 2

@@ -101,8 +101,8 @@ def test_damaged_frames_are_left_out(clip):
     del data[middle : middle + 188 * 20]
     with sending(bytes(data)) as address, LiveVideo(address) as video:
         shown = [numbers(frame.picture()[None])[0] for frame in video]
-    # Key frames are 0, 8, 16 and 24. Packets of frames 13 to 22 are lost; of the others, 12 is decoded from 14, and none
-    # of those behind is whole before the next key frame.
+    # Key frames are 0, 8, 16 and 24. Packets of frames 13 to 22 are lost. Of the others, 12 is decoded from 14, and
+    # nothing behind it is whole before the next key frame.
     assert shown == [*range(12), *range(24, 30)]
     assert video.damaged == 6
 

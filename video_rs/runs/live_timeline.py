@@ -117,7 +117,7 @@ def _log(out: str) -> Iterator[TextIOWrapper | None]:
         return
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
-        log = open(Path(out) / LOG, "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+        log = (Path(out) / LOG).open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
     except OSError as error:
         raise unwritable(Path(out), error) from error
     with log:

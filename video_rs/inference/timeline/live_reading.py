@@ -1,4 +1,4 @@
-"""The thread that reads a live stream, whatever the scoring does meanwhile, and connects again where the stream breaks."""
+"""The thread that reads a live stream whatever the scoring does, and connects again where the stream breaks."""
 
 import math
 import threading

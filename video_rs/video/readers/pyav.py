@@ -14,7 +14,7 @@ from video_rs.video.filter_graph import FilterGraph, rgb_filters, rgb_pixels
 from video_rs.video.index.frame_index import FrameIndex, KeyPacket
 from video_rs.video.index.frame_numbering import NO_FRAME, FrameNumbering
 from video_rs.video.index.numbered_packets import NumberedPackets
-from video_rs.video.orientation import Orientation, frame_orientation, other_angle
+from video_rs.video.orientation import frame_orientation, other_angle
 from video_rs.video.reader import VideoReader, check_indices, frames_with_slots
 from video_rs.video.readers.damage_tracking import DamageTracker
 
