@@ -5,16 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from video_rs.evaluation.frames import NOTHING, count_frames, labels_at
+from video_rs.evaluation.spans import Segments, joined_spans
 from video_rs.evaluation.temporal import (
-    NOTHING,
     THRESHOLDS,
     JudgedVideo,
-    Segments,
-    count_frames,
     evaluate_detection,
     interpolated_precision,
-    joined_spans,
-    labels_at,
     map_interval,
     match_videos,
     temporal_iou,

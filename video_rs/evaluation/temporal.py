@@ -17,35 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from video_rs.evaluation.intervals import Interval, bootstrap
+from video_rs.evaluation.spans import Segments, overlaps
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-NOTHING = -1
-"""The label of time that shows none of the classes."""
-
-
-class Segments(NamedTuple):
-    """N segments of one video.
-
-    Attributes:
-        spans: float64 ``[N, 2]``, start and end in seconds.
-        labels: int64 ``[N]``, class ids.
-        scores: float64 ``[N]``; of a truth nothing reads them.
-    """
-
-    spans: np.ndarray
-    labels: np.ndarray
-    scores: np.ndarray
-
-    @classmethod
-    def of(cls, rows: Sequence[tuple[float, float, int, float]]) -> "Segments":
-        """Return segments from (start, end, label, score) rows."""
-        table = np.array(rows, np.float64).reshape(-1, 4)
-        return cls(table[:, :2], table[:, 2].astype(np.int64), table[:, 3])
-
-    def of_class(self, label: int) -> "Segments":
-        """Return the segments of one class."""
-        is_of_class = self.labels == label
-        return Segments(*(values[is_of_class] for values in self))
 
 
 @dataclass(frozen=True)
@@ -104,24 +78,6 @@ class Detection:
         return float(self.maps.mean())
 
 
-def joined_spans(spans: Sequence[tuple[float, float]] | np.ndarray) -> np.ndarray:
-    """Return the time that some of the spans cover, as disjoint rising spans float64 ``[A, 2]``."""
-    joined: list[list[float]] = []
-    for start, end in sorted(map(tuple, spans)):
-        if joined and start <= joined[-1][1]:
-            joined[-1][1] = max(joined[-1][1], end)
-        else:
-            joined.append([start, end])
-    return np.array(joined, np.float64).reshape(-1, 2)
-
-
-def overlaps(spans: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return how many seconds each span shares with each of the others: ``[P, 2]``, ``[G, 2]`` -> ``[P, G]``."""
-    starts = np.maximum(spans[:, None, 0], others[None, :, 0])
-    ends = np.minimum(spans[:, None, 1], others[None, :, 1])
-    return np.maximum(ends - starts, 0.0)
-
-
 def temporal_iou(found: np.ndarray, truth: np.ndarray, annotated: np.ndarray) -> np.ndarray:
     """Return intersection over union in annotated time.
 
@@ -137,27 +93,51 @@ def temporal_iou(found: np.ndarray, truth: np.ndarray, annotated: np.ndarray) ->
     seconds_found = overlaps(found, annotated).sum(axis=1)
     seconds_true = truth[:, 1] - truth[:, 0]
     union = seconds_found[:, None] + seconds_true[None, :] - shared
-    return shared / np.maximum(union, np.finfo(np.float64).tiny)
+
+    # Two segments without any length have a union of 0, and share nothing of it.
+    smallest = np.finfo(np.float64).tiny
+    return shared / np.maximum(union, smallest)
 
 
 def match_class(video: JudgedVideo, label: int, thresholds: Sequence[float]) -> Matches:
     """Return which found segments of a class are right in a video."""
     found = video.found.of_class(label)
     truth = video.truth.of_class(label)
-    is_scored = overlaps(found.spans, video.annotated).sum(axis=1) > 0
-    spans = found.spans[is_scored]
-    scores = found.scores[is_scored]
+
+    # A segment that lies where nobody annotated is neither right nor wrong.
+    seconds_judged = overlaps(found.spans, video.annotated).sum(axis=1)
+    spans = found.spans[seconds_judged > 0]
+    scores = found.scores[seconds_judged > 0]
 
     ious = temporal_iou(spans, truth.spans, video.annotated)
+    surest_first = np.argsort(-scores, kind="stable")
     hits = np.zeros((len(thresholds), len(spans)), bool)
     for row, threshold in zip(hits, thresholds, strict=True):
-        free = np.ones(len(truth.spans), bool)
-        for segment in np.argsort(-scores, kind="stable"):
-            candidates = np.where(free, ious[segment], -1.0)
-            if candidates.size and candidates.max() >= threshold:
-                row[segment] = True
-                free[candidates.argmax()] = False
+        row[:] = _taken(ious, surest_first, threshold)
     return Matches(scores, hits, len(truth.spans))
+
+
+def _taken(ious: np.ndarray, order: np.ndarray, threshold: float) -> np.ndarray:
+    """Return which found segments take a true one, each true segment being taken once.
+
+    Args:
+        ious: float64 ``[P, G]``.
+        order: int64 ``[P]``, in which the found segments are asked.
+        threshold: that their IoU has to reach.
+
+    Returns:
+        bool ``[P]``.
+    """
+    found, true = ious.shape
+    hits = np.zeros(found, bool)
+    free = np.ones(true, bool)
+    for segment in order:
+        candidates = np.where(free, ious[segment], -1.0)
+        best = candidates.max(initial=-1.0)
+        if best >= threshold:
+            hits[segment] = True
+            free[candidates.argmax()] = False
+    return hits
 
 
 def interpolated_precision(scores: np.ndarray, hits: np.ndarray, positives: int) -> float:
@@ -170,7 +150,9 @@ def interpolated_precision(scores: np.ndarray, hits: np.ndarray, positives: int)
     """
     right = hits[np.argsort(-scores, kind="stable")]
     true_positives = np.cumsum(right)
-    precision = true_positives / np.arange(1, len(right) + 1)
+    ranks = np.arange(1, len(right) + 1)
+    precision = true_positives / ranks
+
     # At each recall the highest precision at that recall or a higher one counts.
     best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
     return float(best_from_here[right].sum() / positives)
@@ -192,73 +174,23 @@ def match_videos(videos: Sequence[JudgedVideo], thresholds: Sequence[float]) -> 
 
 def summarize_matches(matched: Sequence[dict[int, Matches]], thresholds: Sequence[float]) -> Detection:
     """Return how well segments are found, from the matches of each video."""
-    labels = sorted({label for of_video in matched for label, of_class in of_video.items() if of_class.positives})
+    # A class that the truth does not have has no recall; what was found of it is not judged.
+    true_labels = set()
+    for of_video in matched:
+        true_labels |= {label for label, matches in of_video.items() if matches.positives}
+    labels = sorted(true_labels)
+
     precisions = np.zeros((len(thresholds), len(labels)))
     for column, label in enumerate(labels):
+        # Segments of all videos are ranked together.
         of_class = [of_video[label] for of_video in matched if label in of_video]
         scores = np.concatenate([part.scores for part in of_class])
         hits = np.concatenate([part.hits for part in of_class], axis=1)
         positives = sum(part.positives for part in of_class)
+
         for row in range(len(thresholds)):
             precisions[row, column] = interpolated_precision(scores, hits[row], positives)
     return Detection(tuple(thresholds), tuple(labels), precisions)
-
-
-class FrameCounts(NamedTuple):
-    """How many frames were judged, and how many of them were right."""
-
-    right: int
-    frames: int
-
-    @property
-    def accuracy(self) -> float:
-        """Return the share of right frames; NaN where no frame was judged."""
-        return self.right / self.frames if self.frames else float("nan")
-
-
-def count_frames(times: np.ndarray, predicted: np.ndarray, truth: Segments, annotated: np.ndarray) -> FrameCounts:
-    """Count the frames of annotated time whose label is right.
-
-    A frame of several classes is right with any of them, a frame that shows none with :data:`NOTHING`.
-
-    Args:
-        times: float64 ``[N]``, seconds of the frames.
-        predicted: int64 ``[N]``, a class or :data:`NOTHING`.
-        truth: of the video.
-        annotated: float64 ``[A, 2]``, disjoint.
-    """
-    annotated_frames = np.zeros(len(times), bool)
-    for start, end in annotated:
-        annotated_frames[_frames_in(times, start, end)] = True
-
-    shows_something = np.zeros(len(times), bool)
-    is_right = np.zeros(len(times), bool)
-    for (start, end), label in zip(truth.spans, truth.labels.tolist(), strict=True):
-        frames = _frames_in(times, start, end)
-        shows_something[frames] = True
-        is_right[frames] |= predicted[frames] == label
-
-    is_right |= ~shows_something & (predicted == NOTHING)
-    return FrameCounts(int((is_right & annotated_frames).sum()), int(annotated_frames.sum()))
-
-
-def labels_at(times: np.ndarray, found: Segments) -> np.ndarray:
-    """Return what found segments say at each time: the class of the surest one, or :data:`NOTHING`; int64 ``[N]``.
-
-    Args:
-        times: float64 ``[N]``, rising.
-        found: segments with scores.
-    """
-    labels = np.full(len(times), NOTHING, np.int64)
-    for segment in np.argsort(found.scores, kind="stable"):
-        start, end = found.spans[segment]
-        labels[_frames_in(times, start, end)] = found.labels[segment]
-    return labels
-
-
-def _frames_in(times: np.ndarray, start: float, end: float) -> slice:
-    """Return which of rising times lie in ``[start, end)``."""
-    return slice(*np.searchsorted(times, (start, end)).tolist())
 
 
 def map_interval(

@@ -6,18 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from video_rs.evaluation.temporal import (
-    THRESHOLDS,
-    FrameCounts,
-    JudgedVideo,
-    Segments,
-    count_frames,
-    joined_spans,
-    labels_at,
-    map_interval,
-    match_videos,
-    summarize_matches,
-)
+from video_rs.evaluation.frames import FrameCounts, count_frames, labels_at
+from video_rs.evaluation.spans import Segments, joined_spans
+from video_rs.evaluation.temporal import THRESHOLDS, JudgedVideo, map_interval, match_videos, summarize_matches
 from video_rs.inference.timeline.timeline import Timeline
 from video_rs.lists.records import RecordList, VideoRecord, read_records
 from video_rs.runtime.atomic import write_json
