@@ -10,10 +10,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from video_rs.data.dataset import VideoSource, record_span
+from video_rs.inference.predictor import part_of
 from video_rs.inference.timeline.files import caption
 from video_rs.inference.timeline.segments import Segment
 from video_rs.inference.timeline.timeline import Timeline
-from video_rs.lists.records import VideoRecord
 from video_rs.video import VideoReader
 from video_rs.video.encoding import write_video
 from video_rs.video.segments import Span
@@ -50,8 +50,8 @@ def annotate(
         DecodeError: a frame cannot be decoded.
         OSError: the folder is missing or cannot be written.
     """
-    record = VideoRecord(timeline.video, (), timeline.start, timeline.end, timeline.video)
-    with VideoSource(decoder).open(timeline.video) as reader:
+    record = part_of(timeline.video, timeline.start, timeline.end)
+    with VideoSource(decoder).open(record.path) as reader:
         span = record_span(reader, record)
         count = span.frames_at(span.fps)
         pictures = progress(_pictures(timeline, reader, span, count), count)
@@ -66,6 +66,7 @@ def _pictures(timeline: Timeline, reader: VideoReader, span: Span, count: int) -
 
     numbers = iter(range(count))
     while chunk := list(islice(numbers, AT_ONCE)):
+        # What is on the screen in the middle of each frame of the copy.
         times = (np.array(chunk) + 0.5) / span.fps
         shown = span.on_screen(torch.from_numpy(times))
         frames = reader.next_frames(shown)
@@ -129,12 +130,17 @@ class Drawing:
     def _draw_caption(self, canvas: ImageDraw.ImageDraw, segment: Segment, top: int) -> int:
         """Draw what a segment is called below ``top``; return where the next line begins."""
         size = self._text_size
+        margin = size // 4
         text = shortened_to(caption(self._timeline, segment), size, self._width - size)
-        _, _, right, bottom = canvas.textbbox((size // 2, top + size // 4), text, font=font(size))
-        canvas.rectangle((0, top, right + size // 2, bottom + size // 4), fill=BACKGROUND)
-        canvas.rectangle((0, top, size // 4, bottom + size // 4), fill=self._color(segment))
-        canvas.text((size // 2, top + size // 4), text, font=font(size), fill=TEXT)
-        return bottom + size // 4 + 1
+
+        corner = (2 * margin, top + margin)
+        _, _, right, bottom = canvas.textbbox(corner, text, font=font(size))
+        below = bottom + margin
+
+        canvas.rectangle((0, top, right + 2 * margin, below), fill=BACKGROUND)
+        canvas.rectangle((0, top, margin, below), fill=self._color(segment))
+        canvas.text(corner, text, font=font(size), fill=TEXT)
+        return below + 1
 
     def _column(self, seconds: float) -> int:
         """Return the column of a time."""
@@ -157,6 +163,7 @@ def shortened_to(text: str, size: int, width: int) -> str:
     """Return a text that is at most so many pixels wide, with an ellipsis in the place of what was cut off."""
     if font(size).getlength(text) <= width:
         return text
+
     while text and font(size).getlength(text + "…") > width:
         text = text[:-1]
     return text + "…"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from video_rs.data.dataset import VideoSource, record_span
 from video_rs.data.preprocessing import ClipSpec
-from video_rs.inference.predictor import Predictor
+from video_rs.inference.predictor import Predictor, part_of
 from video_rs.inference.timeline.reading import FrameStream
 from video_rs.inference.timeline.scoring import WindowScorer
 from video_rs.inference.timeline.segments import Segment, SegmentRules, SegmentTracker, Slot
@@ -62,15 +62,25 @@ class TimelineSettings:
         """
         on = self.on
         if on is None:
+            # A threshold of 0 is none: every probability reaches it.
             on = threshold or ON
-        off = OFF_TO_ON * on if self.off is None else self.off
+
+        off = self.off
+        if off is None:
+            off = OFF_TO_ON * on
         return SegmentRules(on, off, self.shortest, exclusive=not multi_label)
 
     def steps(self, clip: ClipSpec, fps: float) -> tuple[float, float]:
         """Return the stride and the seconds of smoothing for a video of ``fps`` frames per second."""
         window = clip.seconds(fps)
-        stride = window / 2 if self.stride is None else self.stride
-        smoothing = window if self.smoothing is None else self.smoothing
+
+        stride = self.stride
+        if stride is None:
+            stride = window / 2
+
+        smoothing = self.smoothing
+        if smoothing is None:
+            smoothing = window
         return stride, smoothing
 
 
@@ -106,7 +116,8 @@ class TimelineBuilder:
         start = window.start
         if self._latest is not None:
             # A window speaks for the time that is nearer to its centre than to its neighbours'.
-            start = (self._latest[0].centre + window.centre) / 2
+            before, _ = self._latest
+            start = (before.centre + window.centre) / 2
             self._know_end(start)
 
         self._latest = window, row
@@ -117,8 +128,10 @@ class TimelineBuilder:
     def finish(self) -> list[Segment]:
         """Return the segments that have not ended yet. What comes next has no part in what came before."""
         if self._latest is not None:
-            self._know_end(self._latest[0].end)
+            last, _ = self._latest
+            self._know_end(last.end)
             self._latest = None
+
         self._smoothed.extend(self._smoother.finish())
         return self._track() + self._tracker.finish()
 
@@ -137,6 +150,7 @@ class TimelineBuilder:
         while self._known and self._smoothed:
             known = self._known.popleft()
             smoothed = self._smoothed.popleft()
+
             self._log.add(known.window.start, known.window.end, known.row, smoothed)
             ended += self._tracker.push(Slot(known.start, known.end, smoothed))
         return ended
@@ -170,28 +184,31 @@ def make_timeline(
         DecodeError: the file cannot be opened as a video, or has no frame in the part.
         InputError: a setting is out of range.
     """
-    path = os.fspath(video)
-    with VideoSource(predictor.decoder).open(path) as reader:
-        return _timeline_of(predictor, reader, VideoRecord(path, (), start, end, path), settings, progress)
+    record = part_of(video, start, end)
+    with VideoSource(predictor.decoder).open(record.path) as reader:
+        return _timeline_of(predictor, reader, record, settings, progress)
 
 
 def _timeline_of(
     predictor: Predictor, reader: VideoReader, record: VideoRecord, settings: TimelineSettings, progress: Progress
 ) -> Timeline:
     """Return the timeline of an open video."""
+    answers = predictor.answers
     clip = predictor.preprocessing.clip
     stride, smoothing = settings.steps(clip, reader.fps)
-    rules = settings.rules(predictor.answers.threshold, predictor.answers.multi_label)
+    rules = settings.rules(answers.threshold, answers.multi_label)
     span = record_span(reader, record)
     windows = SlidingWindows(clip, span, stride, _time_of(reader, span.first))
 
+    # From the file to segments, a window at a time: nothing is held that grows with the video but its best classes.
     scorer = WindowScorer.of(predictor, settings.crops)
     stream = FrameStream(reader, scorer.transform)
-    log = WindowLog(len(predictor.answers.label_names))
+    scored = scorer.score(stream.clips(windows))
+    log = WindowLog(len(answers.label_names))
     builder = TimelineBuilder(rules, windows_of(smoothing, stride), log)
 
     segments = []
-    for window, row in progress(scorer.score(stream.clips(windows)), len(windows)):
+    for window, row in progress(scored, len(windows)):
         segments += builder.add(window, row)
     segments += builder.finish()
 
@@ -200,11 +217,11 @@ def _timeline_of(
         start=windows.begins,
         end=windows.ends,
         fps=reader.fps,
-        label_names=predictor.answers.label_names,
+        label_names=answers.label_names,
         rules=rules,
         smoothing=smoothing,
         stride=stride,
-        threshold=predictor.answers.threshold,
+        threshold=answers.threshold,
         windows=log.table(),
         segments=tuple(sorted(segments)),
         unread=stream.unread.reason,

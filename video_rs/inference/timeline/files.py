@@ -1,5 +1,6 @@
 """A timeline as files: JSON for programs, CSV that is a list again, subtitles in SRT and WebVTT."""
 
+import html
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -57,6 +58,7 @@ def segment_dict(timeline: Timeline, segment: Segment) -> dict[str, Any]:
 
 def _window_dicts(timeline: Timeline) -> list[dict[str, Any]]:
     windows = timeline.windows
+
     rows = []
     for number in range(len(windows)):
         rows.append(
@@ -71,8 +73,11 @@ def _window_dicts(timeline: Timeline) -> list[dict[str, Any]]:
 
 def top_of(best: BestClasses, number: int, timeline: Timeline) -> list[dict[str, Any]]:
     """Return the five best classes of a window; nothing where it could not be read."""
+    labels = best.labels[number, :TOP].tolist()
+    scores = best.scores[number, :TOP].tolist()
+
     top = []
-    for label, score in zip(best.labels[number, :TOP].tolist(), best.scores[number, :TOP].tolist(), strict=True):
+    for label, score in zip(labels, scores, strict=True):
         if not np.isnan(score):
             top.append({"label": timeline.label_names[label], "score": _rounded(score)})
     return top
@@ -99,7 +104,8 @@ def srt_text(timeline: Timeline) -> str:
     """Return the segments as SubRip subtitles."""
     cues = []
     for number, segment in enumerate(timeline.segments, 1):
-        start, end = clock(segment.start, ","), clock(segment.end, ",")
+        start = clock(segment.start, ",")
+        end = clock(segment.end, ",")
         cues.append(f"{number}\n{start} --> {end}\n{caption(timeline, segment)}\n")
     return "\n".join(cues)
 
@@ -108,9 +114,10 @@ def vtt_text(timeline: Timeline) -> str:
     """Return the segments as WebVTT subtitles (https://www.w3.org/TR/webvtt1/)."""
     cues = ["WEBVTT\n"]
     for segment in timeline.segments:
-        start, end = clock(segment.start, "."), clock(segment.end, ".")
-        # These would begin a tag or an entity, and "-->" a time.
-        text = caption(timeline, segment).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        start = clock(segment.start, ".")
+        end = clock(segment.end, ".")
+        # In a cue, "<" begins a tag, "&" a character, and "-->" a time.
+        text = html.escape(caption(timeline, segment), quote=False)
         cues.append(f"{start} --> {end}\n{text}\n")
     return "\n".join(cues)
 
@@ -122,10 +129,10 @@ def caption(timeline: Timeline, segment: Segment) -> str:
 
 def clock(seconds: float, point: str) -> str:
     """Return ``01:02:03.456``, with ``point`` before the milliseconds."""
-    milliseconds = round(seconds * 1000)
-    minutes, milliseconds = divmod(milliseconds, 60_000)
+    whole_seconds, milliseconds = divmod(round(seconds * 1000), 1000)
+    minutes, rest = divmod(whole_seconds, 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{milliseconds // 1000:02}{point}{milliseconds % 1000:03}"
+    return f"{hours:02}:{minutes:02}:{rest:02}{point}{milliseconds:03}"
 
 
 TEXTS: dict[str, Callable[[Timeline], str]] = {
@@ -140,6 +147,7 @@ def write_files(folder: Path, timeline: Timeline) -> list[Path]:
     """Write timeline.json and the files of :data:`TEXTS`, each whole or not at all; return their paths."""
     paths = [folder / "timeline.json"]
     write_json(paths[0], timeline_dict(timeline))
+
     for name, make in TEXTS.items():
         paths.append(folder / name)
         replace_text(paths[-1], make(timeline))

@@ -104,8 +104,10 @@ class LiveTimeline:
             if taken is Wait.END:
                 break
             yield self._keep(self._ended(taken))
+
             if self._live.seconds is not None and self._seconds() >= self._live.seconds:
                 break
+
         yield self.finish()
 
     def _seconds(self) -> float:
@@ -119,7 +121,7 @@ class LiveTimeline:
         if taken is Wait.GAP:
             return self._builder.finish()
 
-        row = self._scorer.probabilities([taken.clip])[0]
+        (row,) = self._scorer.probabilities([taken.clip])
         self._end = taken.window.end
         return self._builder.add(taken.window, row)
 

@@ -110,6 +110,7 @@ class LiveWindows:
             for tick in range(first, stop):
                 if self.plan.is_needed(tick):
                     self._held[tick] = held
+
             self._newest = max(self._newest, stop - 1)
             # Whatever is scored next is at most so old.
             self._forget_before(self._newest - self.plan.most_lag - self.plan.ticks + 1)
@@ -125,11 +126,13 @@ class LiveWindows:
         """Return the next window with its clip, or why there is none within so many seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._ended or self._is_complete(self._number), seconds)
-            if not self._is_complete(self._number):
-                return Wait.END if self._ended else Wait.NOT_YET
 
-            self._skip_old()
-            return self._clip()
+            if self._is_complete(self._number):
+                self._skip_old()
+                return self._clip()
+            if self._ended:
+                return Wait.END
+            return Wait.NOT_YET
 
     def _is_complete(self, number: int) -> bool:
         return self.plan.last_tick(number) <= self._newest

@@ -52,13 +52,15 @@ class FrameStream:
         """
         frame_bytes = self.reader.height * self.reader.width * 3
         at_once = min(CHUNK_FRAMES, max(1, CHUNK_BYTES // frame_bytes))
-
         numbers = iter(numbers)
+
         while chunk := list(itertools.islice(numbers, at_once)):
             resized = self._resized(chunk)
             for place, number in enumerate(chunk):
-                # A copy: a view would keep the whole chunk in memory.
-                frame = None if resized is None else resized[:, place].clone()
+                frame = None
+                if resized is not None:
+                    # A copy: a view would keep the whole chunk in memory.
+                    frame = resized[:, place].clone()
                 yield number, frame
 
     def _resized(self, numbers: list[int]) -> Tensor | None:
@@ -67,8 +69,10 @@ class FrameStream:
             decoded = self.reader.next_frames(numbers)
         except DecodeError as error:
             self.unread.frames += len(numbers)
-            self.unread.reason = self.unread.reason or error.reason
+            if not self.unread.reason:
+                self.unread.reason = error.reason
             return None
+
         return self.transform.resize(decoded)
 
     def clips(self, windows: Iterable[Window]) -> Iterator[tuple[Window, Tensor | None]]:
@@ -82,14 +86,19 @@ class FrameStream:
         latest = -1
 
         for window in windows:
+            # No window that comes needs a frame before the first one of this window.
             first = int(window.frames.min())
-            for number in [number for number in held if number < first]:
+            passed = [number for number in held if number < first]
+            for number in passed:
                 del held[number]
 
-            while latest < int(window.frames.max()):
+            last = int(window.frames.max())
+            while latest < last:
                 latest, frame = next(arriving)
                 held[latest] = frame
-            yield window, _clip([held[number] for number in window.frames.tolist()])
+
+            frames = [held[number] for number in window.frames.tolist()]
+            yield window, _clip(frames)
 
 
 def _clip(frames: list[Tensor | None]) -> Tensor | None:

@@ -44,11 +44,15 @@ class WindowScorer:
         readable = 0
         for window, clip in clips:
             waiting.append((window, clip))
-            readable += clip is not None
+            if clip is not None:
+                readable += 1
+
+            # Windows without a clip wait with the others, so that all come in their order.
             if readable == self.batch:
                 yield from self._scored(waiting)
                 waiting = []
                 readable = 0
+
         yield from self._scored(waiting)
 
     def _scored(self, waiting: list[Clip]) -> Iterator[Scored]:

@@ -1,7 +1,7 @@
 """Segments: from when to when a video shows a class, by two thresholds on its probability."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -99,15 +99,19 @@ class SegmentTracker:
         if slot.row is None:
             return self.finish()
 
-        ended = self._end(label for label in self._open if slot.row[label] < self._rules.off)
+        fallen = [label for label in self._open if slot.row[label] < self._rules.off]
+        ended = self._end(fallen)
+
         for label in self._beginning(slot.row):
             if self._rules.exclusive:
                 ended += self._end(list(self._open))
             self._open[label] = _Open(slot.start, slot.end, 0.0)
 
+        # The mean over a segment is by time: windows do not speak for equally long.
+        seconds = slot.end - slot.start
         for label, segment in self._open.items():
             segment.end = slot.end
-            segment.mass += float(slot.row[label]) * (slot.end - slot.start)
+            segment.mass += float(slot.row[label]) * seconds
         return ended
 
     def finish(self) -> list[Segment]:
@@ -125,17 +129,19 @@ class SegmentTracker:
     def _beginning(self, row: np.ndarray) -> list[int]:
         """Return the classes whose segments begin with these probabilities."""
         if not self._rules.exclusive:
-            return [label for label in np.flatnonzero(row >= self._rules.on).tolist() if label not in self._open]
+            risen = np.flatnonzero(row >= self._rules.on).tolist()
+            return [label for label in risen if label not in self._open]
 
+        # Of classes that exclude each other, only the best one can begin.
         best = int(row.argmax())
         if row[best] < self._rules.on or best in self._open:
             return []
         return [best]
 
-    def _end(self, labels: Iterable[int]) -> list[Segment]:
+    def _end(self, labels: Sequence[int]) -> list[Segment]:
         """Close the segments of these classes; return those that are long enough."""
         ended = []
-        for label in list(labels):
+        for label in labels:
             segment = self._open.pop(label).closed(label)
             if self._is_long_enough(segment):
                 ended.append(segment)

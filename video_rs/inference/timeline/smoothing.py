@@ -35,6 +35,8 @@ class Smoother:
         """Take the next window; return the windows that are smoothed by that, none or one."""
         self._rows.append(row)
         self._ahead += 1
+
+        # The first window that is not smoothed yet waits for its later neighbours.
         if self._ahead <= self._half:
             return []
         return [self._smoothed()]
@@ -48,6 +50,8 @@ class Smoother:
     def _smoothed(self) -> Row:
         """Return the first window that is not smoothed yet, smoothed."""
         place = len(self._rows) - self._ahead
+        row = self._rows[place]
+
         first = max(0, place - self._half)
         neighbours = list(self._rows)[first : place + self._half + 1]
         self._ahead -= 1
@@ -56,6 +60,7 @@ class Smoother:
         while len(self._rows) - self._ahead > self._half:
             self._rows.popleft()
 
-        if neighbours[place - first] is None:
+        if row is None:
             return None
-        return np.mean([row for row in neighbours if row is not None], axis=0)
+        readable = [neighbour for neighbour in neighbours if neighbour is not None]
+        return np.mean(readable, axis=0)

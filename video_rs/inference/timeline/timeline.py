@@ -74,6 +74,7 @@ class _BestLog:
             self._labels.extend([0] * self._kept)
             self._scores.extend([np.nan] * self._kept)
             return
+
         best = np.argsort(-row, kind="stable")[: self._kept]
         self._labels.extend(best.tolist())
         self._scores.extend(row[best].tolist())
@@ -84,7 +85,8 @@ class _BestLog:
 
     def classes(self) -> BestClasses:
         labels = np.array(self._labels, np.int32).reshape(-1, self._kept)
-        return BestClasses(labels, np.array(self._scores, np.float32).reshape(-1, self._kept))
+        scores = np.array(self._scores, np.float32).reshape(-1, self._kept)
+        return BestClasses(labels, scores)
 
 
 class WindowLog:
@@ -108,6 +110,8 @@ class WindowLog:
         self._ends.append(end)
         self._best.add(row)
         self._smoothed.add(smoothed)
+
+        # Now and then, because the front of a flat array is expensive to remove.
         if self._most and len(self._starts) >= 2 * self._most:
             self._forget(len(self._starts) - self._most)
 
@@ -194,9 +198,12 @@ class Timeline:
             int64 ``[N]``; -1 where that window could not be read.
         """
         centres = self.windows.centres
-        nearest = np.searchsorted((centres[1:] + centres[:-1]) / 2, times, side="right")
-        smoothed = self.windows.smoothed
-        return np.where(np.isnan(smoothed.scores[nearest, 0]), -1, smoothed.labels[nearest, 0])
+        borders = (centres[1:] + centres[:-1]) / 2
+        nearest = np.searchsorted(borders, times, side="right")
+
+        best = self.windows.smoothed.labels[nearest, 0]
+        scores = self.windows.smoothed.scores[nearest, 0]
+        return np.where(np.isnan(scores), -1, best)
 
     def is_unsure(self, score: float) -> bool:
         """Return whether a probability is below the threshold."""

@@ -61,28 +61,37 @@ class SlidingWindows:
 
     def __len__(self) -> int:
         whole_strides = int(self.last_start / self.stride + NOISE)
+        windows = whole_strides + 1
+
+        # What is left is less than a stride, and has a window that ends with the video.
         rest = self.last_start - whole_strides * self.stride
         if rest > NOISE:
-            return whole_strides + 2
-        return whole_strides + 1
+            windows += 1
+        return windows
 
     def __iter__(self) -> Iterator[Window]:
         for number in range(len(self)):
             seconds = min(number * self.stride, self.last_start)
-            yield self._window(self.clip.starting_at(self.span, seconds))
+            frames = self.clip.starting_at(self.span, seconds)
+            yield self._window(frames)
 
     def _window(self, frames: Tensor) -> Window:
         """Return the window of these frames."""
+        first = int(frames.min())
+        last = int(frames.max())
+
         # The last frame of a clip stands for the time up to where the next one would be taken.
         step = self.clip.seconds(self.span.fps) / self.clip.num_frames
-        behind = int(frames.max()) + max(1, round(step * self.span.fps))
-        return Window(self._shown_at(int(frames.min())), self._shown_at(behind), frames)
+        behind = last + max(1, round(step * self.span.fps))
+        return Window(self._shown_at(first), self._shown_at(behind), frames)
 
     def _shown_at(self, frame: int) -> float:
         """Return when a frame appears, in seconds of the video; for one behind the span, when the span ends."""
         offset = frame - self.span.first
         if offset >= self.span.count:
             return self.ends
+
+        # At an even rate there is no list of times.
         if self.span.times is None:
             return self.begins + offset / self.span.fps
         return self.begins + float(self.span.times[offset])
@@ -93,23 +102,23 @@ def needed_frames(windows: Iterable[Window]) -> Iterator[int]:
 
     Only as many windows are looked at as overlap. Windows come in the order of their first frames.
     """
-    waiting: list[int] = []
-    latest = -1
+    waiting: list[int] = []  # a heap, in which a frame of several windows stands several times
 
     for window in windows:
         # Whatever comes later needs no frame before this window's first one.
-        first = int(window.frames.min())
-        while waiting and waiting[0] < first:
-            frame = heapq.heappop(waiting)
-            if frame > latest:
-                latest = frame
-                yield frame
-
+        yield from _popped_before(waiting, int(window.frames.min()))
         for frame in window.frames.tolist():
             heapq.heappush(waiting, frame)
 
-    while waiting:
-        frame = heapq.heappop(waiting)
-        if frame > latest:
-            latest = frame
-            yield frame
+    if waiting:
+        yield from _popped_before(waiting, max(waiting) + 1)
+
+
+def _popped_before(heap: list[int], limit: int) -> Iterator[int]:
+    """Take the numbers below ``limit`` out of a heap; yield each once, in rising order."""
+    latest = None
+    while heap and heap[0] < limit:
+        number = heapq.heappop(heap)
+        if number != latest:
+            latest = number
+            yield number
