@@ -13,7 +13,8 @@ from helpers.numbered_videos import numbered, numbers
 from helpers.streams import as_mpegts, ffmpeg_serves, sending
 from video_rs.video import DecodeError, open_video
 from video_rs.video.encoding import write_video
-from video_rs.video.live import LiveVideo, _Times, camera_file, is_live, stream_options, without_password
+from video_rs.video.live import LiveVideo, camera_file, is_live, stream_options, without_password
+from video_rs.video.stream_state import StreamTimes
 
 needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="no ffmpeg")
 
@@ -143,7 +144,7 @@ class Stated:
     ],
 )
 def test_times_never_run_backwards(stated, seconds):
-    times = _Times(10)
+    times = StreamTimes(10)
     assert [times.of(Stated(time)) for time in stated] == pytest.approx(seconds)
 
 

@@ -12,13 +12,18 @@ from video_rs.inference.timeline.files import write_files
 from video_rs.inference.timeline.segments import Segment
 from video_rs.inference.timeline.timeline import Timeline
 from video_rs.lists.records import VideoRecord
-from video_rs.runs.timeline_evaluation import evaluate_timelines, read_truth, report_evaluation, videos_to_judge
+from video_rs.runs.timeline_evaluation import (
+    evaluate_timelines,
+    read_truth,
+    report_evaluation,
+    rows_of,
+    videos_to_judge,
+)
 from video_rs.runs.timeline_page import write_page
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import format_duration, frames_with_progress, print_line, windows_with_progress
 from video_rs.runtime.wording import pluralize
 from video_rs.video import DecodeError
-from video_rs.video.fetching import absolute_path
 
 
 @dataclass(frozen=True)
@@ -87,13 +92,13 @@ def _make_timelines(predictor: Predictor, job: TimelineJob, truth: Sequence[Vide
 
         made[video] = timeline
         print_timeline(timeline, time.perf_counter() - began)
+
         if job.out:
-            rows = [record for record in truth if absolute_path(record.path) == absolute_path(video)]
             film = video
             if job.annotate:
                 film = str(folders[video] / "annotated.mp4")
                 _write_annotated(Path(film), timeline, predictor.decoder)
-            print_paths(write_all(folders[video], timeline, film, rows))
+            print_paths(write_all(folders[video], timeline, film, rows_of(video, truth)))
 
     return made
 
@@ -114,15 +119,15 @@ def _folders(job: TimelineJob) -> dict[str, Path]:
         return {job.videos[0]: out}
 
     folders: dict[str, Path] = {}
-    taken: set[Path] = set()
     for video in job.videos:
         name = Path(video).stem or "video"
         folder = out / name
+
+        # Videos of one name may lie in several folders.
         number = 2
-        while folder in taken:
+        while folder in folders.values():
             folder = out / f"{name}_{number}"
             number += 1
-        taken.add(folder)
         folders[video] = folder
     return folders
 

@@ -57,15 +57,21 @@ def videos_to_judge(records: RecordList, videos: Sequence[str]) -> list[str]:
     return list(videos)
 
 
+def rows_of(video: str, records: Sequence[VideoRecord]) -> list[VideoRecord]:
+    """Return the rows of a video."""
+    place = absolute_path(video)
+    return [record for record in records if absolute_path(record.path) == place]
+
+
 def judged_video(timeline: Timeline, records: Sequence[VideoRecord]) -> JudgedVideo:
     """Return what was found in a video beside what its rows say; what lies outside of the timeline is left out."""
     truth = []
     annotated = []
     for record in records:
-        start = max(timeline.start, record.start or 0.0)
-        end = timeline.end if record.end is None else min(timeline.end, record.end)
+        start, end = timeline.part_of(record.start, record.end)
         if start >= end:
             continue
+
         annotated.append((start, end))
         for label in record.labels:
             truth.append((start, end, label, 1.0))
@@ -96,9 +102,11 @@ def evaluate_timelines(timelines: Mapping[str, Timeline], records: RecordList) -
     by_segments = []
     by_windows = []
     for video, timeline in timelines.items():
-        rows = [record for record in records.records if absolute_path(record.path) == absolute_path(video)]
+        rows = rows_of(video, records.records)
         judged.append(judged_video(timeline, rows))
+        # Videos of one group are no independent ones.
         groups.append(rows[0].group or video)
+
         segments, windows = _frame_counts(timeline, judged[-1])
         by_segments.append(segments)
         by_windows.append(windows)
@@ -106,10 +114,17 @@ def evaluate_timelines(timelines: Mapping[str, Timeline], records: RecordList) -
     matched = match_videos(judged, THRESHOLDS)
     detection = summarize_matches(matched, THRESHOLDS)
     interval = map_interval(matched, THRESHOLDS, groups)
+    between = None
+    if interval is not None:
+        between = [_number(interval.low), _number(interval.high)]
+
     names = records.label_names
     classes = {}
     for column, label in enumerate(detection.labels):
         classes[names[label]] = _by_threshold(detection.precisions[:, column])
+
+    frames = _total(by_segments)
+    frames_with_class = _total(by_windows)
     return {
         "list": records.source,
         "videos": len(timelines),
@@ -117,12 +132,12 @@ def evaluate_timelines(timelines: Mapping[str, Timeline], records: RecordList) -
         "found_segments": sum(len(video.found.spans) for video in judged),
         "map": _by_threshold(detection.maps),
         "mean_map": _number(detection.mean_map),
-        "mean_map_interval": None if interval is None else [_number(interval.low), _number(interval.high)],
+        "mean_map_interval": between,
         "classes": classes,
-        "frame_accuracy": _number(_total(by_segments).accuracy),
-        "frames": _total(by_segments).frames,
-        "best_class_accuracy": _number(_total(by_windows).accuracy),
-        "frames_with_class": _total(by_windows).frames,
+        "frame_accuracy": _number(frames.accuracy),
+        "frames": frames.frames,
+        "best_class_accuracy": _number(frames_with_class.accuracy),
+        "frames_with_class": frames_with_class.frames,
     }
 
 
@@ -138,7 +153,9 @@ def _frame_counts(timeline: Timeline, video: JudgedVideo) -> tuple[FrameCounts, 
 
 
 def _total(counts: Sequence[FrameCounts]) -> FrameCounts:
-    return FrameCounts(sum(count.right for count in counts), sum(count.frames for count in counts))
+    right = sum(count.right for count in counts)
+    frames = sum(count.frames for count in counts)
+    return FrameCounts(right, frames)
 
 
 def _by_threshold(values: np.ndarray) -> dict[str, float | None]:
@@ -147,7 +164,9 @@ def _by_threshold(values: np.ndarray) -> dict[str, float | None]:
 
 def _number(value: float) -> float | None:
     """Return a number as JSON has it, None where there is none."""
-    return None if np.isnan(value) else round(float(value), 6)
+    if np.isnan(value):
+        return None
+    return round(float(value), 6)
 
 
 def report_evaluation(metrics: Mapping[str, Any], out: str) -> None:
@@ -156,15 +175,18 @@ def report_evaluation(metrics: Mapping[str, Any], out: str) -> None:
         f"{pluralize(metrics['found_segments'], 'segment')} against {metrics['true_segments']} of "
         f"{pluralize(metrics['videos'], 'video')} in {metrics['list']}"
     )
+
     print_line("IoU       " + "".join(f"{threshold:>7}" for threshold in metrics["map"]) + "   mean")
     print_line("mAP       " + "".join(map(_cell, metrics["map"].values())) + _cell(metrics["mean_map"]))
     if metrics["mean_map_interval"] is not None:
         low, high = metrics["mean_map_interval"]
         print_line(f"95 % interval of the mean over other videos: {low:.3f} to {high:.3f}")
+
+    by_segments = _cell(metrics["frame_accuracy"]).strip()
+    by_windows = _cell(metrics["best_class_accuracy"]).strip()
     print_line(
-        f"frames: {_cell(metrics['frame_accuracy']).strip()} of {metrics['frames']} right by segments; best class of "
-        f"the window right in {_cell(metrics['best_class_accuracy']).strip()} of {metrics['frames_with_class']} that "
-        "show one"
+        f"frames: {by_segments} of {metrics['frames']} right by segments; best class of the window right in "
+        f"{by_windows} of {metrics['frames_with_class']} that show one"
     )
     if out:
         path = Path(out) / "evaluation.json"
@@ -173,4 +195,6 @@ def report_evaluation(metrics: Mapping[str, Any], out: str) -> None:
 
 
 def _cell(value: float | None) -> str:
-    return f"{'-':>7}" if value is None else f"{value:7.3f}"
+    if value is None:
+        return "      -"
+    return f"{value:7.3f}"

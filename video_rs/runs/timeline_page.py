@@ -54,7 +54,8 @@ def found_parts(timeline: Timeline) -> list[Part]:
     parts = []
     for segment in timeline.segments:
         label = timeline.label_names[segment.label]
-        parts.append(Part(segment.start, segment.end, label, segment.score, timeline.is_unsure(segment.score)))
+        unsure = timeline.is_unsure(segment.score)
+        parts.append(Part(segment.start, segment.end, label, segment.score, unsure))
     return parts
 
 
@@ -62,8 +63,7 @@ def true_parts(timeline: Timeline, records: Sequence[VideoRecord]) -> list[Part]
     """Return annotated segments for the page, as far as the timeline goes."""
     parts = []
     for record in records:
-        start = max(timeline.start, record.start or 0.0)
-        end = timeline.end if record.end is None else min(timeline.end, record.end)
+        start, end = timeline.part_of(record.start, record.end)
         if start < end:
             parts += [Part(start, end, timeline.label_names[label]) for label in record.labels]
     return parts
@@ -73,7 +73,9 @@ def top_curves(timeline: Timeline) -> list[Curve]:
     """Return the curves of the classes that have the most probability over the whole video."""
     smoothed = timeline.windows.smoothed
     totals = np.zeros(len(timeline.label_names))
+    # The same class stands in many rows, and all of them count.
     np.add.at(totals, smoothed.labels, np.nan_to_num(smoothed.scores))
+
     best = np.argsort(-totals, kind="stable")[:MOST_CURVES]
     return [Curve(timeline.label_names[label], smoothed.curve(label)) for label in best.tolist()]
 

@@ -10,13 +10,12 @@ from typing import Self
 
 import av
 import torch
-from av.video.frame import PictureType
 
 from video_rs.video.container import ffmpeg_reason, read_packets, video_streams
 from video_rs.video.errors import DecodeError
 from video_rs.video.filter_graph import FilterGraph, rgb_filters, rgb_pixels
-from video_rs.video.index.frame_index import usable_rate
 from video_rs.video.orientation import frame_orientation
+from video_rs.video.stream_state import StreamDamage, StreamTimes
 
 PROTOCOLS = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt")
 """Protocols of addresses that are live whatever else is said."""
@@ -26,12 +25,6 @@ SILENCE = 10.0
 HIGHEST_RATE = 240.0
 """Frames per second; a header that states more states the unit of its times."""
 USUAL_RATE = 25.0
-MOST_SPOILT = 250
-"""Frames that are left out after damage where no key frame comes: a stream may refresh its pictures gradually."""
-MOST_WAITING = 100
-"""Packets whose frames are waited for: more than decoders hold back."""
-LONGEST_PAUSE = 10.0
-"""Seconds by which times may jump ahead within a stream; further jumps, and those back, are a new beginning."""
 
 
 def is_live(address: str) -> bool:
@@ -93,10 +86,9 @@ class LiveVideo:
         # One thread: with several, each frame would come as many frames late.
         self._stream.codec_context.thread_count = 1
 
-        rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
-        self.fps = usable_rate(rate) if 0 < rate <= HIGHEST_RATE else USUAL_RATE
+        self.fps = _rate_of(self._stream)
         self.damaged = 0
-        self._damage = _Damage()
+        self._damage = StreamDamage()
         self._to_rgb: FilterGraph | None = None
 
     def __enter__(self) -> Self:
@@ -115,8 +107,9 @@ class LiveVideo:
         Raises:
             DecodeError: the connection is gone; the iterator just ends where the other side has ended the stream.
         """
-        times = _Times(self.fps)
+        times = StreamTimes(self.fps)
         for frame in self._decoded():
+            # All pictures get the size and the orientation of the first one.
             if self._to_rgb is None:
                 orientation = frame_orientation(frame)
                 size = orientation.shown_size(frame.height, frame.width)
@@ -129,6 +122,8 @@ class LiveVideo:
         try:
             for packet in packets:
                 yield from self._frames_of(packet)
+
+            # What the decoder has held back.
             yield from self._frames_of(None)
         except (av.FFmpegError, OSError) as error:
             raise DecodeError(without_password(self._address), ffmpeg_reason(error)) from error
@@ -139,6 +134,7 @@ class LiveVideo:
         """Yield the sound frames that the decoder has ready after a packet."""
         if packet is not None:
             self._damage.packet_came(packet)
+
         try:
             frames = self._stream.codec_context.decode(packet)
         except av.FFmpegError:
@@ -152,85 +148,12 @@ class LiveVideo:
                 yield frame
 
 
-class _Damage:
-    """Which frames show damage: those from a damaged packet on, in the order of decoding, up to the next key frame.
-
-    Where packets are lost, only the packet behind them is marked, and decoders conceal what is missing without a word.
-    """
-
-    def __init__(self):
-        self._latest = 0  # number of the latest packet
-        self._numbers: dict[int, int] = {}  # time of a packet -> its number
-        self._first: int | None = None  # number of the first damaged packet
-        self._left_out = 0
-
-    def packet_came(self, packet: av.Packet) -> None:
-        """Take the next packet, before it is decoded."""
-        self._latest += 1
-        if packet.pts is not None:
-            self._numbers[packet.pts] = self._latest
-        if len(self._numbers) > MOST_WAITING:
-            del self._numbers[next(iter(self._numbers))]
-        if packet.is_corrupt:
-            self._found(self._latest)
-
-    def packet_refused(self) -> None:
-        """Take over that the decoder refuses the latest packet."""
-        self._found(self._latest)
-
-    def spoils(self, frame: av.VideoFrame) -> bool:
-        """Return whether a frame is damaged or decoded from one that is."""
-        number = self._numbers.pop(frame.pts, self._latest)
-        if frame.is_corrupt:
-            self._found(number)
-        if self._first is None:
-            return False
-
-        is_whole = frame.key_frame and frame.pict_type == PictureType.I and number > self._first
-        if is_whole or self._left_out >= MOST_SPOILT:
-            self._first = None
-            return False
-
-        is_spoilt = number >= self._first
-        self._left_out += is_spoilt
-        return is_spoilt
-
-    def _found(self, number: int) -> None:
-        """Take over that a packet is damaged."""
-        if self._first is None:
-            self._first = number
-            self._left_out = 0
-        self._first = min(self._first, number)
-
-
-class _Times:
-    """Seconds of frames from the first one, which never run backwards.
-
-    A stream may begin its times anew, as a file does that is sent again and again.
-    """
-
-    def __init__(self, fps: float):
-        self._step = 1 / fps
-        self._latest: float | None = None
-        self._offset = 0.0
-
-    def of(self, frame: av.VideoFrame) -> float:
-        """Return the seconds of the next frame."""
-        stated = frame.time
-        if self._latest is None:
-            self._offset = -(stated or 0.0)
-            self._latest = 0.0
-            return 0.0
-
-        expected = self._latest + self._step
-        seconds = expected
-        if stated is not None:
-            seconds = stated + self._offset
-            if not self._latest < seconds < self._latest + LONGEST_PAUSE:
-                self._offset = expected - stated
-                seconds = expected
-        self._latest = seconds
-        return seconds
+def _rate_of(stream: av.VideoStream) -> float:
+    """Return the frames per second that a stream states, or the usual ones where it states none that can be."""
+    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    if 0 < rate <= HIGHEST_RATE:
+        return rate
+    return USUAL_RATE
 
 
 def _open(address: str, silence: float) -> av.container.InputContainer:
@@ -244,6 +167,8 @@ def _open(address: str, silence: float) -> av.container.InputContainer:
         if camera:
             file, format_name = camera_file(camera["device"] or camera["name"] or "")
             return av.open(file, format=format_name, timeout=(silence, silence))
+
+        # A colon in the name of a file is no protocol.
         if "://" not in address:
             return av.open(f"file:{os.path.abspath(address)}", timeout=(silence, silence))
         return av.open(address, options=stream_options(address), timeout=(silence, silence))

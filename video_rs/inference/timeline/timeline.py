@@ -188,6 +188,16 @@ class Timeline:
         """Return how much of the video was looked at."""
         return self.end - self.start
 
+    def part_of(self, start: float | None, end: float | None) -> tuple[float, float]:
+        """Return what was looked at of a part of the video; None is the video's own start or end.
+
+        The end is not after the start where nothing was.
+        """
+        first = max(self.start, start or 0.0)
+        if end is None:
+            return first, self.end
+        return first, min(self.end, end)
+
     def best_classes_at(self, times: np.ndarray) -> np.ndarray:
         """Return the best class, after smoothing, of the window whose centre is nearest to each time.
 
