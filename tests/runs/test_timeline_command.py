@@ -13,7 +13,8 @@ from helpers.streams import as_mpegts, sending
 from helpers.timelines import brightness_predictor, write_levels
 from video_rs.inference import Predictor
 from video_rs.runs import live_timeline
-from video_rs.video import open_video
+from video_rs.runs import timeline as runs_timeline
+from video_rs.video import DecodeError, open_video
 
 needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="no ffmpeg")
 FILES = {"timeline.json", "segments.csv", "segments.srt", "segments.vtt", "report.html"}
@@ -94,6 +95,22 @@ def test_several_videos_have_folders_of_their_own(timeline, brightness, films, t
     assert done.code == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a", "b", "a_2"}
     assert {path.name for path in (tmp_path / "out" / "a_2").iterdir()} == FILES
+
+
+def test_a_video_that_is_named_twice_is_one(timeline, brightness, films, tmp_path):
+    done = timeline(films / "a.mp4", films / "a.mp4", "--out", tmp_path / "out")
+    assert done.code == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+
+
+def test_without_a_copy_the_page_plays_the_video(timeline, brightness, films, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise DecodeError("x", "frame 7 is damaged")
+
+    monkeypatch.setattr(runs_timeline, "annotate", refuse)
+    done = timeline(films / "a.mp4", "--annotate", "--out", tmp_path)
+    assert (done.code, "  note: no annotated.mp4: frame 7 is damaged\n" in done.out) == (0, True)
+    assert f'src="{os.path.relpath(films / "a.mp4", tmp_path)}"' in (tmp_path / "report.html").read_text()
 
 
 def test_what_is_unsure_is_said_to_be(timeline, brightness, tmp_path):

@@ -1,7 +1,7 @@
 """Timelines of files: what happens when in each, as text on the screen, as files, and against annotated segments."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -65,6 +65,7 @@ def run_timelines(predictor: Predictor, job: TimelineJob) -> None:
         InputError: a setting is out of range, the folder cannot be written to, the list cannot be used, or a video
             could not be read; the others are done before that is raised.
     """
+    job = replace(job, videos=list(dict.fromkeys(job.videos)))
     if not job.against:
         _require_all(_make_timelines(predictor, job), job)
         return
@@ -81,6 +82,10 @@ def run_timelines(predictor: Predictor, job: TimelineJob) -> None:
 def _make_timelines(predictor: Predictor, job: TimelineJob, truth: Sequence[VideoRecord] = ()) -> dict[str, Timeline]:
     """Return video -> its timeline, of those that could be read; each is printed and written as it is made."""
     folders = _folders(job)
+    # Whether they can be written to is found out before hours of work.
+    if job.out:
+        _make_folders(folders.values())
+
     made = {}
     for video in job.videos:
         began = time.perf_counter()
@@ -96,8 +101,7 @@ def _make_timelines(predictor: Predictor, job: TimelineJob, truth: Sequence[Vide
         if job.out:
             film = video
             if job.annotate:
-                film = str(folders[video] / "annotated.mp4")
-                _write_annotated(Path(film), timeline, predictor.decoder)
+                film = _write_annotated(folders[video] / "annotated.mp4", timeline, predictor.decoder)
             print_paths(write_all(folders[video], timeline, film, rows_of(video, truth)))
 
     return made
@@ -163,15 +167,30 @@ def print_paths(paths: Sequence[Path]) -> None:
     print_line(f"results: {'  '.join(map(str, paths))}")
 
 
-def _write_annotated(path: Path, timeline: Timeline, decoder: str) -> None:
-    """Write the copy with labels, or say why there is none: a frame that cannot be decoded is no reason to end."""
+def _make_folders(folders: Iterable[Path]) -> None:
+    """Make the folders for the files.
+
+    Raises:
+        InputError: one of them cannot be made.
+    """
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(folder, error) from error
+
+
+def _write_annotated(path: Path, timeline: Timeline, decoder: str) -> str:
+    """Write the copy with labels, and return what the page plays: the copy, or the video where there is none."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         annotate(timeline, path, decoder, frames_with_progress)
     except DecodeError as error:
+        # A frame that cannot be decoded is a gap in the timeline, but a copy cannot have one.
         print_line(f"  note: no {path.name}: {error.reason}")
+        return timeline.video
     except OSError as error:
         raise unwritable(path.parent, error) from error
+    return str(path)
 
 
 def print_timeline(timeline: Timeline, seconds: float) -> None:
