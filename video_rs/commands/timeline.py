@@ -15,6 +15,7 @@ EXAMPLES = (
 )
 CODES = {
     0: "every video has its timeline; of a live one: it was ended by Ctrl-C, by --stop-after or with the stream",
+    143: "a live video was ended by SIGTERM or SIGHUP, and its files are written",
     2: "some videos could not be read (the others have their timelines), or the input was refused: one line says why",
 }
 

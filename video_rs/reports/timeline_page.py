@@ -166,6 +166,7 @@ def _bar(page: TimelinePage, part: Part) -> dict[str, Any]:
         "left": left,
         "width": _place(page, part.end) - left,
         "start": part.start,
+        "end": part.end,
         "unsure": part.unsure,
         "text": text,
     }
