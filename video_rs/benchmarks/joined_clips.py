@@ -36,7 +36,7 @@ def join_clips(records: RecordList, picks: Sequence[int], film: Path, fps: float
     """Write a film of clips with pauses between them, and return its rows as a list of annotated segments.
 
     In a pause the film shows the last frame of the clip before, and before the first clip that clip's first frame. The
-    row of a pause has no label: it is known that nothing happens there.
+    row of a pause has no label: it is known that nothing happens there. All rows are val rows.
 
     Args:
         records: of clips of one size and one rate, each of one class.
@@ -76,6 +76,6 @@ def _frames(
     for frames, label in parts:
         end = position + len(frames)
         name = "" if label is None else names[label]
-        rows.append(ListRow(0, path, name, start=f"{position / fps:.3f}", end=f"{end / fps:.3f}"))
+        rows.append(ListRow(0, path, name, "val", start=f"{position / fps:.3f}", end=f"{end / fps:.3f}"))
         position = end
         yield from frames
