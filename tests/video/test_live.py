@@ -154,3 +154,14 @@ def test_a_rate_that_is_none_is_the_usual_one(clip, monkeypatch):
     stream.codec_context = type("Context", (), {"thread_count": 0})()
     monkeypatch.setattr("video_rs.video.live.video_streams", lambda container, path: [stream])
     assert LiveVideo(str(clip)).fps == 25
+
+
+@needs_ffmpeg
+def test_a_stream_that_falls_silent_is_dropped(clip):
+    """The server keeps the connection, and says no more."""
+    with sending(as_mpegts(clip), hold=True) as address, LiveVideo(address, silence=0.5) as video:
+        seen = []
+        with pytest.raises(DecodeError) as caught:
+            seen.extend(frame.seconds for frame in video)
+    assert len(seen) > 20
+    assert str(caught.value) == f"cannot decode {address}: nothing came for 0.5 s"

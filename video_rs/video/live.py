@@ -76,10 +76,11 @@ class LiveVideo:
     """
 
     def __init__(self, address: str, silence: float = SILENCE):
-        self._address = address
+        self._address = without_password(address)
+        self._silence = silence
         self._container = _open(address, silence)
         try:
-            self._stream = video_streams(self._container, without_password(address))[0]
+            self._stream = video_streams(self._container, self._address)[0]
         except BaseException:
             self._container.close()
             raise
@@ -126,7 +127,7 @@ class LiveVideo:
             # What the decoder has held back.
             yield from self._frames_of(None)
         except (av.FFmpegError, OSError) as error:
-            raise DecodeError(without_password(self._address), ffmpeg_reason(error)) from error
+            raise DecodeError(self._address, _reason(error, self._silence)) from error
         finally:
             packets.close()
 
@@ -173,7 +174,14 @@ def _open(address: str, silence: float) -> av.container.InputContainer:
             return av.open(f"file:{os.path.abspath(address)}", timeout=(silence, silence))
         return av.open(address, options=stream_options(address), timeout=(silence, silence))
     except (av.FFmpegError, ValueError, OSError) as error:
-        raise DecodeError(without_password(address), ffmpeg_reason(error), "missing") from error
+        raise DecodeError(without_password(address), _reason(error, silence), "missing") from error
+
+
+def _reason(error: Exception, silence: float) -> str:
+    """Return why a stream cannot be read; PyAV ends a wait that is too long by an exit that it asks for itself."""
+    if isinstance(error, av.error.ExitError):
+        return f"nothing came for {silence:g} s"
+    return ffmpeg_reason(error)
 
 
 def stream_options(address: str) -> dict[str, str]:
