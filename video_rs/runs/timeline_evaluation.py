@@ -115,7 +115,8 @@ def evaluate_timelines(timelines: Mapping[str, Timeline], records: RecordList) -
     detection = summarize_matches(matched, THRESHOLDS)
     interval = map_interval(matched, THRESHOLDS, groups)
     between = None
-    if interval is not None:
+    # Where all draws give the same, nothing is known of how far they spread.
+    if interval is not None and interval.has_width:
         between = [_number(interval.low), _number(interval.high)]
 
     names = records.label_names
