@@ -9,10 +9,12 @@ import pytest
 
 from helpers.films import film
 from helpers.timelines import LABELS, brightness_predictor, flat, write_levels
-from video_rs.inference.timeline.building import TimelineSettings, make_timeline
 from video_rs.inference.timeline.files import clock, write_files
+from video_rs.inference.timeline.making import make_timeline
 from video_rs.inference.timeline.segments import Segment, SegmentRules
-from video_rs.inference.timeline.timeline import Timeline, WindowLog
+from video_rs.inference.timeline.settings import TimelineSettings
+from video_rs.inference.timeline.timeline import Timeline
+from video_rs.inference.timeline.window_log import WindowLog
 from video_rs.lists.records import read_records
 from video_rs.video import DecodeError, open_video
 

@@ -9,7 +9,8 @@ from helpers.films import film
 from helpers.timelines import brightness_predictor, flat
 from video_rs.inference.timeline import annotation
 from video_rs.inference.timeline.annotation import BACKGROUND, COLORS, UNSURE, Drawing, annotate, font, shortened_to
-from video_rs.inference.timeline.building import TimelineSettings, make_timeline
+from video_rs.inference.timeline.making import make_timeline
+from video_rs.inference.timeline.settings import TimelineSettings
 from video_rs.video import open_video
 
 FINE = TimelineSettings(stride=0.2, smoothing=0.0)

@@ -11,10 +11,11 @@ from helpers.streams import Connection, Frame, as_mpegts, ffmpeg_serves, sending
 from helpers.timelines import Brightness, brightness_predictor, write_levels
 from video_rs.data.preprocessing import ClipSpec
 from video_rs.data.transforms import EvalTransform
-from video_rs.inference.timeline.building import TimelineSettings, make_timeline
 from video_rs.inference.timeline.live import LiveSettings, LiveTimeline
 from video_rs.inference.timeline.live_reading import LiveReader
 from video_rs.inference.timeline.live_windows import LivePlan, LiveWindows, Wait
+from video_rs.inference.timeline.making import make_timeline
+from video_rs.inference.timeline.settings import TimelineSettings
 from video_rs.inference.timeline.windows import SlidingWindows
 from video_rs.runtime.errors import InputError
 from video_rs.video import DecodeError

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from video_rs.inference.timeline.building import TimelineBuilder, TimelineSettings
+from video_rs.inference.timeline.building import TimelineBuilder
 from video_rs.inference.timeline.segments import Segment, SegmentRules, SegmentTracker, Slot
+from video_rs.inference.timeline.settings import TimelineSettings
 from video_rs.inference.timeline.smoothing import Smoother, windows_of
-from video_rs.inference.timeline.timeline import KEPT, WindowLog
+from video_rs.inference.timeline.window_log import KEPT, WindowLog
 from video_rs.inference.timeline.windows import Window
 from video_rs.runtime.errors import InputError
 

@@ -15,7 +15,8 @@ from video_rs.data.transforms import EvalTransform
 from video_rs.engine.evaluation import NetworkScorer
 from video_rs.inference.prediction import Answers
 from video_rs.inference.predictor import Predictor
-from video_rs.inference.timeline.building import TimelineSettings, make_timeline
+from video_rs.inference.timeline.making import make_timeline
+from video_rs.inference.timeline.settings import TimelineSettings
 from video_rs.models import create_model
 from video_rs.models.fast import speed_up
 from video_rs.runtime.allocator import keep_large_blocks

@@ -144,8 +144,8 @@ def run(args: argparse.Namespace) -> None:
     """Make the timelines."""
     start.let_idle_threads_sleep()
     from video_rs.inference import Predictor
-    from video_rs.inference.timeline.building import TimelineSettings
     from video_rs.inference.timeline.live import LiveSettings
+    from video_rs.inference.timeline.settings import TimelineSettings
     from video_rs.runs.live_timeline import live_address, run_live
     from video_rs.runs.timeline import TimelineJob, run_timelines
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from video_rs.inference.predictor import Predictor
 from video_rs.inference.timeline.annotation import annotate
-from video_rs.inference.timeline.building import TimelineSettings, make_timeline
 from video_rs.inference.timeline.files import write_files
+from video_rs.inference.timeline.making import make_timeline
 from video_rs.inference.timeline.segments import Segment
+from video_rs.inference.timeline.settings import TimelineSettings
 from video_rs.inference.timeline.timeline import Timeline
 from video_rs.lists.records import VideoRecord
 from video_rs.runs.timeline_evaluation import (

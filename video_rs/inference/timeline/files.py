@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from video_rs.inference.timeline.segments import Segment
-from video_rs.inference.timeline.timeline import BestClasses, Timeline
+from video_rs.inference.timeline.timeline import Timeline
+from video_rs.inference.timeline.window_log import BestClasses
 from video_rs.runtime.atomic import csv_text, replace_text, write_json
 
 TOP = 5  # classes of a window in timeline.json

@@ -8,13 +8,15 @@ from datetime import datetime
 from functools import partial
 
 from video_rs.inference.predictor import Predictor
-from video_rs.inference.timeline.building import TimelineBuilder, TimelineSettings
+from video_rs.inference.timeline.building import TimelineBuilder
 from video_rs.inference.timeline.live_reading import LiveReader
 from video_rs.inference.timeline.live_windows import LiveClip, LivePlan, LiveWindows, Wait
 from video_rs.inference.timeline.scoring import WindowScorer
 from video_rs.inference.timeline.segments import Segment
+from video_rs.inference.timeline.settings import TimelineSettings
 from video_rs.inference.timeline.smoothing import windows_of
-from video_rs.inference.timeline.timeline import LiveFacts, Timeline, WindowLog
+from video_rs.inference.timeline.timeline import LiveFacts, Timeline
+from video_rs.inference.timeline.window_log import WindowLog
 from video_rs.runtime.errors import InputError
 from video_rs.video.live import LiveVideo, without_password
 
