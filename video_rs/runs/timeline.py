@@ -12,6 +12,7 @@ from video_rs.inference.timeline.making import make_timeline
 from video_rs.inference.timeline.segments import Segment
 from video_rs.inference.timeline.settings import TimelineSettings
 from video_rs.inference.timeline.timeline import Timeline
+from video_rs.lists.chosen_videos import check_times
 from video_rs.lists.records import VideoRecord
 from video_rs.runs.timeline_evaluation import (
     evaluate_timelines,
@@ -57,6 +58,7 @@ class TimelineJob:
             raise InputError(f"--split {self.split} chooses rows of the list of --against; name one: --against LIST")
         if not self.videos and not self.against:
             raise InputError("no VIDEO; name one, or a list of annotated videos: --against LIST")
+        check_times(self.start, self.end)
 
 
 def run_timelines(predictor: Predictor, job: TimelineJob) -> None:
@@ -66,6 +68,9 @@ def run_timelines(predictor: Predictor, job: TimelineJob) -> None:
         InputError: a setting is out of range, the folder cannot be written to, the list cannot be used, or a video
             could not be read; the others are done before that is raised.
     """
+    # Settings that depend on the checkpoint are checked before a video is opened.
+    job.settings.rules(predictor.answers.threshold, predictor.answers.multi_label)
+
     job = replace(job, videos=list(dict.fromkeys(job.videos)))
     if not job.against:
         _require_all(_make_timelines(predictor, job), job)
