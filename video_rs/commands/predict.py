@@ -8,7 +8,7 @@ printed.
 
 import argparse
 
-from video_rs.commands.test import add_checkpoint
+from video_rs.commands.network import add_network, load_network
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
 
@@ -24,7 +24,7 @@ CODES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    add_checkpoint(parser)
+    add_network(parser)
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="a file, a URL, a folder, a pattern, or a list")
     parser.add_argument(
         "--start",
@@ -74,7 +74,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print and write the answers."""
     from video_rs.data.loader import Workers
-    from video_rs.inference import Predictor
     from video_rs.inference.answer_files import answer_files
     from video_rs.inference.answer_text import AnswerPrinter
     from video_rs.lists.chosen_videos import chosen_videos
@@ -88,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
         processes = usable_cores()
     check_limits(processes or 1, args.time_limit)
 
-    predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder)
+    predictor = load_network(args)
     if predictor.answers.multi_label:
         print_line("each label is judged by itself: the scores of a video need not sum to 100 %")
 

@@ -122,7 +122,10 @@ class Preprocessing:
         """Return what :meth:`to_dict` was called on."""
         clip = ClipSpec(**data["clip"])
         transform = EvalTransform(**data["transform"])
-        return cls(**{**data, "clip": clip, "transform": transform})
+        # JSON has lists in the place of tuples.
+        mean = tuple(data["mean"])
+        std = tuple(data["std"])
+        return cls(clip, data["num_clips"], transform, mean, std)
 
     def clip_shape(self, batch: int) -> tuple[int, int, int, int, int]:
         """Return the shape (B, 3, T, crop, crop) of ``batch`` views, as the network gets them."""

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from video_rs.inference.engines import ENGINES, Run, missing
+from video_rs.inference.conversion import missing
+from video_rs.inference.engines import ENGINES, Run
 from video_rs.inference.full_precision import without_tf32
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.torch_files import first_sentence

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from video_rs.runtime.allocator import keep_large_blocks
-from video_rs.runtime.errors import InputError, Stopped
+from video_rs.runtime.errors import CheckFailed, InputError, Stopped
 from video_rs.runtime.signals import exit_interrupted, interrupts, is_first_process
 
 FAILED = 1
@@ -71,6 +71,9 @@ def report(error: BaseException, hint: Hint | None = None) -> int | None:
         reason = mistake or " ".join(str(error).split())
         line = f"error: {reason}"
         code = REFUSED
+    elif isinstance(error, CheckFailed):
+        line = f"error: {error}"
+        code = FAILED
     elif isinstance(error, Stopped):
         line = f"{error}; {error.next_step}"
         code = TERMINATED

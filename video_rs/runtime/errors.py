@@ -1,13 +1,20 @@
 """The errors that a command answers with a line in the place of a traceback.
 
 Everything under ``video_rs`` raises :class:`InputError` for input that a user can correct. A command prints its message
-as one line on stderr and exits with code 2. An exception that is not in this module is a defect: it keeps its
-traceback, and the exit code is 1.
+as one line on stderr and exits with code 2, or with code 1 for :class:`CheckFailed`. An exception that is not in this
+module is a defect: it keeps its traceback, and the exit code is 1.
 """
 
 
 class InputError(ValueError):
     """The user's input was refused. The message is one line: what, got, allowed, next step."""
+
+
+class CheckFailed(Exception):
+    """A result failed the check that it has to pass, and was not kept; the user's input is not to blame.
+
+    The message is one line, and the exit code is 1.
+    """
 
 
 class Stopped(Exception):

@@ -1,6 +1,7 @@
 """Files that are being written, and that a process which ends at once must not leave behind half done."""
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ _unfinished: set[Path] = set()
 
 @contextlib.contextmanager
 def unfinished(path: Path) -> Iterator[None]:
-    """Name a file that is not whole while this context lasts."""
+    """Name a file, or a folder of files, that is not whole while this context lasts."""
     _unfinished.add(path)
     try:
         yield
@@ -21,4 +22,7 @@ def remove_unfinished_files() -> None:
     """Remove the files that are not whole, from whatever thread; the process is about to end."""
     for path in list(_unfinished):
         with contextlib.suppress(OSError):
-            path.unlink()
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()

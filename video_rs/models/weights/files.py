@@ -1,14 +1,17 @@
 """Files of weights: checkpoints of this project, state dicts that torch.save wrote, and ``.safetensors``."""
 
+import contextlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from video_rs.models.weights.safetensors_files import read_safetensors
 from video_rs.models.weights.strict import warn
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.torch_files import find_checkpoint, first_sentence, read_torch_file
+from video_rs.runtime.torch_files import find_checkpoint, read_torch_file
 
 # What DistributedDataParallel and Lightning put before all names; none of ours, and none of timm's, starts so.
 WRAPPER_PREFIXES = ("module.", "model.")
@@ -51,8 +54,8 @@ def read_file(path: str | Path) -> Weights:
     if not path.is_file():
         raise InputError(f"no weights at {path}; give a .pth, .pt or .safetensors file, or 'timm'")
     if path.suffix == ".safetensors":
-        state = _without_wrapper_prefix(_read_safetensors(path), path)
-        return Weights(state, {}, str(path))
+        state, texts = read_safetensors(path)
+        return Weights(_without_wrapper_prefix(state, path), _described(texts), str(path))
 
     content = read_torch_file(path)
     about = {}
@@ -105,13 +108,10 @@ def _without_wrapper_prefix(state: Mapping[str, Tensor], path: Path, where: str 
     return {name.removeprefix(found): value for name, value in state.items()}
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a ``.safetensors`` file, or raise InputError."""
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise InputError(f"{path} needs a package: pip install safetensors; or give a .pth file") from error
-    try:
-        return load_file(path)
-    except Exception as error:  # its own error type for foreign bytes, OSError and others for the rest
-        raise InputError(f"{path} is damaged, cut short or no safetensors file ({first_sentence(error)})") from error
+def _described(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the metadata of a ``.safetensors`` file says of its weights; that of other projects says nothing."""
+    about = {}
+    for key in DESCRIPTION_KEYS:
+        with contextlib.suppress(KeyError, ValueError):
+            about[key] = json.loads(texts[key])
+    return about

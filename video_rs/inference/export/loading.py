@@ -1,0 +1,51 @@
+"""A predictor from an exported network: the same reading, views and answers, with another one's arithmetic."""
+
+import os
+from pathlib import Path
+
+from video_rs.inference.export.formats import ENDINGS, FORMATS, format_by_ending
+from video_rs.inference.predictor import Predictor
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.torch_files import first_sentence
+
+
+def load_program(
+    path: str | os.PathLike, device: str = "auto", decoder: str = "auto", trusted: bool = False
+) -> Predictor:
+    """Return a predictor that runs a file of ``video-rs export``.
+
+    Args:
+        path: of a ``.onnx``, ``.safetensors``, ``.xml`` (OpenVINO) or ``.pt2`` file, or of a folder with
+            ``model.safetensors`` in it.
+        device: "auto", "cpu", "cuda" or "mps"; all but ``.safetensors`` run on the CPU.
+        decoder: one of :data:`video_rs.video.DECODERS`.
+        trusted: whether a ``.pt2`` file is from somebody trusted: code in it runs as it is read.
+
+    Raises:
+        InputError: there is no such file, it cannot be read, or a package is missing.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    kind = format_by_ending(path)
+    if kind is None:
+        raise InputError(f"{path} is no exported network by its ending; allowed: {ENDINGS}")
+    if not path.is_file():
+        raise InputError(f"no model at {path}; make one with video-rs export --checkpoint CKPT --out {path}")
+    kind.require_for_reading(path)
+
+    if kind is FORMATS["torch"] and not trusted:
+        raise InputError(
+            f"{path} could run code as it is read; take a .onnx or .safetensors file, or in Python "
+            "load_program(path, trusted=True) for one of your own"
+        )
+    if kind is not FORMATS["safetensors"] and device not in ("auto", "cpu"):
+        raise InputError(f"{path} runs on the CPU, not on {device}; take --device cpu, or a .safetensors file")
+
+    try:
+        scorer, description = kind.read(path, device)
+    except InputError:
+        raise
+    except Exception as error:  # each runtime raises errors of its own on foreign bytes
+        raise InputError(f"{path} is damaged, cut short or no {kind.ending} file ({first_sentence(error)})") from error
+    return Predictor(scorer, description.preprocessing, description.answers, decoder)

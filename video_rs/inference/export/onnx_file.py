@@ -1,0 +1,24 @@
+"""Networks as ONNX files, whose ``metadata_props`` are the description."""
+
+from pathlib import Path
+
+from video_rs.engine.evaluation import Scorer
+from video_rs.inference.conversion import OnnxRun, to_onnx
+from video_rs.inference.export.description import OUTPUT_CONTRACT, Description
+from video_rs.inference.export.graph import build_graph
+from video_rs.inference.export.network import TrainedNetwork
+
+
+def write_onnx(network: TrainedNetwork, path: Path) -> None:
+    """Write a network as an ONNX file."""
+    graph = build_graph(network)
+    onnx = to_onnx(graph.program, OUTPUT_CONTRACT["name"])
+    onnx.model.metadata_props.update(graph.description.to_texts())
+    onnx.save(path)
+
+
+def read_onnx(path: Path, _device: str) -> tuple[Scorer, Description]:
+    """Return an ONNX file as a scorer by ONNX Runtime, and its description."""
+    run = OnnxRun(path)
+    texts = run.session.get_modelmeta().custom_metadata_map
+    return run, Description.from_texts(texts, str(path))

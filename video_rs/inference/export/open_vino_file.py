@@ -1,0 +1,39 @@
+"""Networks as OpenVINO's two files, ``.xml`` and ``.bin``, whose ``rt_info`` has the description."""
+
+from pathlib import Path
+
+from video_rs.engine.evaluation import Scorer
+from video_rs.inference.conversion import INPUT, OpenVinoRun, to_open_vino
+from video_rs.inference.export.description import NAMES, OUTPUT_CONTRACT, Description
+from video_rs.inference.export.graph import build_graph
+from video_rs.inference.export.network import TrainedNetwork
+
+SECTION = "video_rs"
+"""Of ``rt_info``."""
+
+
+def write_open_vino(network: TrainedNetwork, path: Path) -> None:
+    """Write a network as ``NAME.xml``, and its weights in float32 as ``NAME.bin`` beside it."""
+    import openvino
+
+    graph = build_graph(network)
+    model = to_open_vino(graph.program)
+    model.inputs[0].set_names({INPUT})
+    model.outputs[0].set_names({OUTPUT_CONTRACT["name"]})
+    for name, text in graph.description.to_texts().items():
+        model.set_rt_info(text, [SECTION, name])
+    # By default weights would be rounded to half precision.
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def read_open_vino(path: Path, _device: str) -> tuple[Scorer, Description]:
+    """Return a pair of files as a scorer by OpenVINO, and its description."""
+    import openvino
+
+    model = openvino.Core().read_model(path)
+    texts = {}
+    if model.has_rt_info([SECTION]):
+        for name in NAMES:
+            if model.has_rt_info([SECTION, name]):
+                texts[name] = model.get_rt_info([SECTION, name]).astype(str)
+    return OpenVinoRun(model), Description.from_texts(texts, str(path))

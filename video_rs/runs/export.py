@@ -1,0 +1,64 @@
+"""Export a checkpoint for another runtime, and show that it gives the same probabilities."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from video_rs.inference.export.formats import ENDINGS, FORMATS, Format, format_by_ending
+from video_rs.inference.export.network import read_network
+from video_rs.inference.export.parity import TOLERANCE, Parity
+from video_rs.inference.export.writing import export_network
+from video_rs.reports.text_table import text_table
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.wording import pluralize
+
+
+def run_export(checkpoint: str, out: str, name: str = "") -> None:
+    """Write a checkpoint's network to a file, and print how near its probabilities come to the network's.
+
+    Args:
+        checkpoint: a .pth file of a run, or the run's folder.
+        out: path of the file.
+        name: of the format; "": that of the ending of ``out``.
+
+    Raises:
+        InputError: bad input.
+        CheckFailed: the file gives other probabilities; it is not kept.
+    """
+    path = Path(out)
+    kind = format_for(path, name)
+    kind.require_for_writing(path)
+    network = read_network(checkpoint)
+    export_network(network, kind, path, print_comparison)
+
+    classes = pluralize(len(network.description.label_names), "class", "classes")
+    print(f"wrote {path}: uint8 clips [B, 3, T, H, W] -> probabilities [B, K], {classes}")
+
+
+def format_for(path: Path, name: str) -> Format:
+    """Return the format of a file by its name, or by the file's ending.
+
+    Raises:
+        InputError: the path has not the ending of the format, or is a folder.
+    """
+    if path.is_dir():
+        raise InputError(f"--out {path} is a folder; give a file in it, e.g. {path / 'model.onnx'}")
+    if not name:
+        kind = format_by_ending(path)
+        if kind is None:
+            raise InputError(f"--out {path} has the ending of no format; allowed: {ENDINGS}")
+        return kind
+
+    kind = FORMATS[name]
+    if path.suffix != kind.ending:
+        raise InputError(f"--out {path}: files of --format {name} end in {kind.ending}; give {path.stem}{kind.ending}")
+    return kind
+
+
+def print_comparison(rows: Sequence[Parity]) -> None:
+    """Print how the file's probabilities differ from the network's, a line for each shape."""
+    cells = []
+    for row in rows:
+        shape = " x ".join(map(str, row.shape))
+        cells.append([shape, f"{row.largest:.4f}", f"{row.difference:.1e}", f"{row.allowed:.1e}"])
+    heads = ["clips", "largest probability", "difference", f"allowed ({TOLERANCE:.0e} of it)"]
+    print(text_table(heads, cells), flush=True)
