@@ -72,9 +72,9 @@ class Description:
         """What makes answers of probabilities."""
         return Answers(self.label_names, self.multi_label, self.calibration.threshold)
 
-    def to_texts(self) -> dict[str, str]:
-        """Return names and JSON texts, which every file format can hold."""
-        content = {
+    def to_plain_data(self) -> dict[str, Any]:
+        """Return everything as plain data."""
+        return {
             "format": FORMAT,
             "input": INPUT_CONTRACT,
             "output": OUTPUT_CONTRACT,
@@ -89,6 +89,10 @@ class Description:
             "versions": dict(self.versions),
             "smallest_sizes": dict(self.smallest),
         }
+
+    def to_texts(self) -> dict[str, str]:
+        """Return names and JSON texts, which every file format can hold."""
+        content = self.to_plain_data()
         return {name: json.dumps(value, ensure_ascii=False) for name, value in content.items()}
 
     @classmethod

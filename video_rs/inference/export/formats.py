@@ -49,7 +49,7 @@ class Format:
 FORMATS = {
     "onnx": Format(".onnx", write_onnx, read_onnx, ("onnx", "onnxscript"), ("onnxruntime",), "export", "onnxruntime"),
     "torch": Format(".pt2", write_torch, read_torch),
-    "safetensors": Format(".safetensors", write_weights, read_weights, (), ("safetensors",), "export", "export"),
+    "safetensors": Format(".safetensors", write_weights, read_weights, (), ("safetensors",), "hub", "hub"),
     "openvino": Format(".xml", write_open_vino, read_open_vino, (), ("openvino",), "accelerate", "accelerate"),
 }
 ENDINGS = ", ".join(kind.ending for kind in FORMATS.values())

@@ -1,4 +1,4 @@
-"""Networks as ONNX files, whose ``metadata_props`` are the description."""
+"""Networks as ONNX files, whose ``metadata_props`` are the description; ``NAME.onnx.json`` beside them repeats it."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from video_rs.inference.conversion import OnnxRun, to_onnx
 from video_rs.inference.export.description import OUTPUT_CONTRACT, Description
 from video_rs.inference.export.graph import build_graph
 from video_rs.inference.export.network import TrainedNetwork
+from video_rs.runtime.atomic import write_json
 
 
 def write_onnx(network: TrainedNetwork, path: Path) -> None:
@@ -15,6 +16,10 @@ def write_onnx(network: TrainedNetwork, path: Path) -> None:
     onnx = to_onnx(graph.program, OUTPUT_CONTRACT["name"])
     onnx.model.metadata_props.update(graph.description.to_texts())
     onnx.save(path)
+
+    # JavaScript's ONNX Runtime gives no access to the metadata.
+    beside = path.with_name(path.name + ".json")
+    write_json(beside, graph.description.to_plain_data())
 
 
 def read_onnx(path: Path, _device: str) -> tuple[Scorer, Description]:
