@@ -17,7 +17,7 @@ CODES = {
     1: "the file gave other probabilities than the network, and was not kept; or anything else, with a traceback",
     2: "the input was refused: one line says why",
 }
-FORMAT_NAMES = ("onnx", "torch", "safetensors", "openvino")
+FORMAT_NAMES = ("onnx", "torch", "safetensors", "openvino", "hub")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=FORMAT_NAMES,
         help="of the file: onnx (.onnx), torch (.pt2), safetensors (.safetensors, weights alone), openvino (.xml and "
-        ".bin) (default: that of the ending of --out)",
+        ".bin), hub (a folder for the Hugging Face hub: weights, config.json and a model card) "
+        "(default: that of the ending of --out)",
     )
-    parser.add_argument("--out", required=True, metavar="PATH", help="file to write; a file there is replaced")
+    parser.add_argument(
+        "--out", required=True, metavar="PATH", help="file to write, of hub a folder; files there are replaced"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

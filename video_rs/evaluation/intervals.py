@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 LEVEL = 0.95
 DRAWS = 1000
@@ -70,3 +71,14 @@ def weighted_mean(values: np.ndarray) -> Callable[[np.ndarray], float]:
         return float(weights @ values / total) if total > 0 else float("nan")
 
     return mean
+
+
+def wilson(hits: int, trials: int) -> Interval:
+    """Return a share with its interval of 95 % (Wilson 1927), which holds where a share is near 0 or 1, too.
+
+    Args:
+        hits: of the trials.
+        trials: at least 1; independent ones.
+    """
+    bounds = stats.binomtest(hits, trials).proportion_ci(LEVEL, method="wilson")
+    return Interval(hits / trials, float(bounds.low), float(bounds.high))

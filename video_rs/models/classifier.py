@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from video_rs.models.architecture import Architecture
 from video_rs.models.block import channel_means
+from video_rs.models.hub import HubMixin
 from video_rs.models.layers import SelfGating
 from video_rs.models.resnet3d import FEATURES, MODULES, ResNet3d
 from video_rs.runtime.errors import InputError
@@ -17,7 +18,7 @@ def require_classes(num_classes: int) -> None:
         raise InputError(f"num_classes is {num_classes!r}; allowed: a whole number, at least 1")
 
 
-class VideoClassifier(nn.Module):
+class VideoClassifier(HubMixin, nn.Module):
     """Network from clips to logits, without softmax and normalisation, in training and evaluation alike.
 
     ``forward``: float ``[B, C, T, H, W]`` in the range the weights were trained for (published: 0 to 1) -> float

@@ -3,13 +3,21 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.inference.export.formats import ENDINGS, FORMATS, Format, format_by_ending
-from video_rs.inference.export.network import read_network
+from video_rs.inference.export.network import TrainedNetwork, read_network
 from video_rs.inference.export.parity import TOLERANCE, Parity
 from video_rs.inference.export.writing import export_network
+from video_rs.models.hub import WEIGHTS, write_config
+from video_rs.reports.model_card import card_text
 from video_rs.reports.text_table import text_table
+from video_rs.runs.model_card import model_card
+from video_rs.runtime.atomic import replace_text
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.torch_files import find_checkpoint
 from video_rs.runtime.wording import pluralize
+
+HUB = "hub"
 
 
 def run_export(checkpoint: str, out: str, name: str = "") -> None:
@@ -17,21 +25,43 @@ def run_export(checkpoint: str, out: str, name: str = "") -> None:
 
     Args:
         checkpoint: a .pth file of a run, or the run's folder.
-        out: path of the file.
-        name: of the format; "": that of the ending of ``out``.
+        out: path of the file, or for the hub of a folder.
+        name: of the format, or "hub" for a folder as the Hugging Face hub takes it; "": that of the ending of ``out``.
 
     Raises:
         InputError: bad input.
         CheckFailed: the file gives other probabilities; it is not kept.
     """
     path = Path(out)
-    kind = format_for(path, name)
+    if name == HUB:
+        path = path / WEIGHTS
+    kind = format_for(path, "" if name == HUB else name)
     kind.require_for_writing(path)
     network = read_network(checkpoint)
     export_network(network, kind, path, print_comparison)
+    if name == HUB:
+        write_hub_files(path.parent, checkpoint, network)
 
     classes = pluralize(len(network.description.label_names), "class", "classes")
     print(f"wrote {path}: uint8 clips [B, 3, T, H, W] -> probabilities [B, K], {classes}")
+
+
+def write_hub_files(folder: Path, checkpoint: str, network: TrainedNetwork) -> None:
+    """Write what a repository of the hub has beside the weights: ``config.json``, and a model card unless one is there.
+
+    Args:
+        folder: of the weights.
+        checkpoint: as for :func:`run_export`.
+        network: of it.
+    """
+    write_config(folder, network.description.to_texts())
+
+    card = folder / "README.md"
+    if card.exists():
+        print(f"{card} is there, and stays as it is")
+        return
+    content = model_card(load_checkpoint(checkpoint), find_checkpoint(checkpoint))
+    replace_text(card, card_text(content))
 
 
 def format_for(path: Path, name: str) -> Format:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from video_rs.inference.export.formats import ENDINGS, FORMATS, format_by_ending
 from video_rs.inference.predictor import Predictor
+from video_rs.models.hub import WEIGHTS, download, is_repository
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.torch_files import first_sentence
 
@@ -16,7 +17,7 @@ def load_program(
 
     Args:
         path: of a ``.onnx``, ``.safetensors``, ``.xml`` (OpenVINO) or ``.pt2`` file, or of a folder with
-            ``model.safetensors`` in it.
+            ``model.safetensors`` in it; or a repository of the Hugging Face hub with such a file, OWNER/NAME.
         device: "auto", "cpu", "cuda" or "mps"; all but ``.safetensors`` run on the CPU.
         decoder: one of :data:`video_rs.video.DECODERS`.
         trusted: whether a ``.pt2`` file is from somebody trusted: code in it runs as it is read.
@@ -26,7 +27,9 @@ def load_program(
     """
     path = Path(path)
     if path.is_dir():
-        path = path / "model.safetensors"
+        path = path / WEIGHTS
+    elif not path.exists() and not path.suffix and is_repository(str(path)):
+        path = download(str(path))
     kind = format_by_ending(path)
     if kind is None:
         raise InputError(f"{path} is no exported network by its ending; allowed: {ENDINGS}")
