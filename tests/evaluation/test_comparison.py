@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from video_rs.evaluation.comparison import compare
-from video_rs.evaluation.intervals import bootstrap, weighted_mean
+from video_rs.evaluation.intervals import bootstrap, weighted_mean, wilson
 from video_rs.evaluation.views import accuracy_by_views
 
 
@@ -59,3 +59,12 @@ def test_accuracy_by_views():
     assert found[1] == pytest.approx(0.7, abs=0.01)
     # A majority of five; a tie cannot be.
     assert found[5] == pytest.approx(right.sum(1).__gt__(2).mean())
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 4), (4, 6), (5, 6), (97, 97)])
+def test_the_interval_of_a_share_is_wilsons(hits, trials):
+    """The two roots of (p - share)^2 = z^2 p (1 - p) / n (Wilson 1927)."""
+    z = 1.959963984540054
+    share = hits / trials
+    roots = np.roots([1 + z**2 / trials, -2 * share - z**2 / trials, share**2])
+    assert wilson(hits, trials) == pytest.approx((share, max(0, min(roots.real)), min(1, max(roots.real))), abs=1e-7)

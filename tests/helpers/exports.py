@@ -17,6 +17,8 @@ THRESHOLD = 0.8
 MEAN = (0.45, 0.4, 0.5)
 STD = (0.22, 0.25, 0.21)
 GRAPHS = {}
+# float32 sums in another order, as a difference of probabilities.
+ROUNDING = 2e-6
 
 
 def telling_state(state):

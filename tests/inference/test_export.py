@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import video_rs
-from helpers.exports import MEAN, STD, TEMPERATURE, THRESHOLD
+from helpers.exports import MEAN, ROUNDING, STD, TEMPERATURE, THRESHOLD
 from helpers.tools import ROOT
 from video_rs import Predictor, create_model
 from video_rs.engine.checkpoint import load_checkpoint
@@ -26,8 +26,6 @@ from video_rs.inference.export.network import Program, read_network
 from video_rs.models import Architecture, VideoClassifier
 
 GRAPHS = ("onnx", "torch", "openvino")
-# float32 sums in another order; a probability of double precision is nearly exact.
-ROUNDING = 2e-6
 
 
 @pytest.fixture(scope="module")

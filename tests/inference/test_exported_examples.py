@@ -1,0 +1,66 @@
+"""The programs of examples/exported: the numbers of prediction, with nothing of PyTorch and of this project."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from helpers.exports import ROUNDING
+from helpers.tools import ROOT
+from video_rs import Predictor
+
+EXAMPLES = ROOT / "examples" / "exported"
+# As if they were not installed: importing them fails.
+FORBID = "import sys; sys.modules.update(torch=None, torchvision=None, video_rs=None)\n"
+
+
+def label_without_torch(model, video):
+    """What the Python example prints, from a process that cannot import torch."""
+    code = (
+        f"{FORBID}import runpy; sys.argv = {['without_torch.py', str(model), str(video)]}\n"
+        f"runpy.run_path({str(EXAMPLES / 'without_torch.py')!r}, run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", ["dark/0.mp4", "light/0.mp4", "light/1.mp4"])
+def test_python_without_torch_gives_the_numbers_of_prediction(exported, telling, videos, name):
+    video = videos.parent / "val" / name
+    answer = Predictor.from_checkpoint(telling, "cpu").predict(video)
+    lines = label_without_torch(exported("onnx"), video)
+    if answer.unsure:
+        assert lines.pop(0) == "unsure"
+    said = [(line.split()[1], float(line.split()[0])) for line in lines]
+    assert [label for label, _ in said] == [label for label, _ in answer.top]
+    assert [score for _, score in said] == pytest.approx([score for _, score in answer.top], abs=ROUNDING)
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+def test_javascript_orders_bytes_and_means_as_prediction_does(tmp_path):
+    """With a session that answers with the means of red, green and blue of the first frame, over 255."""
+    script = f"""
+import {{ classify, rgbOf }} from {json.dumps((EXAMPLES / "onnx_runtime_web.mjs").as_uri())};
+class Tensor {{ constructor(type, data, dims) {{ Object.assign(this, {{ type, data, dims }}); }} }}
+const seen = [];
+const session = {{ run: async ({{ clips }}) => {{
+  seen.push([clips.type, clips.dims]);
+  const pixels = clips.data.length / 3;
+  return {{ probabilities: {{ data: [0, 1, 2].map((channel) => clips.data[channel * pixels] / 255) }} }};
+}} }};
+const about = {{ num_classes: 3, label_names: ["red", "green", "blue"], threshold: 0.5 }};
+const view = (r, g, b) => rgbOf({{ data: Uint8Array.from([r, g, b, 9, 1, 2, 3, 9]), width: 2, height: 1 }});
+const views = [view(51, 102, 204), view(0, 51, 102)];
+console.log(JSON.stringify([await classify({{ Tensor }}, session, about, views, [1, 1, 2]), seen]));
+"""
+    (tmp_path / "test.mjs").write_text(script)
+    done = subprocess.run(["node", tmp_path / "test.mjs"], capture_output=True, text=True, timeout=60, env=os.environ)
+    answer, seen = json.loads(done.stdout)
+    assert seen == [["uint8", [1, 3, 1, 1, 2]]] * 2
+    assert [best["label"] for best in answer["top"]] == ["blue", "green", "red"]
+    assert [best["score"] for best in answer["top"]] == pytest.approx([0.6, 0.3, 0.1])
+    assert answer["unsure"] is False
