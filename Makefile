@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/motion_demo
-# Tests of shards as webdataset reads them, of accelerated engines, and of studies on Ray.
-EXTRAS := tests/curation/test_shards.py tests/inference/test_accelerate.py tests/studies/test_ray.py
+# Tests of shards as webdataset reads them, of accelerated engines and exported networks, and of studies on Ray.
+EXTRAS := tests/curation/test_shards.py tests/inference/test_accelerate.py tests/inference/test_export.py tests/studies/test_ray.py
 
 .PHONY: demo test test-extras test-tensorflow docs lint clean
 .DEFAULT_GOAL := demo
@@ -18,7 +18,7 @@ $(VENV)/.installed: setup.py $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-dev: setup.py $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs,torchcodec,images,accelerate,shards]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs,torchcodec,images,accelerate,export,hub,shards]'
 	@touch $@ $(VENV)/.installed
 
 # Generates the clips and trains, or goes on with that, or finds it done. Testing and predicting run every time.

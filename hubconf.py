@@ -9,10 +9,17 @@ Arguments are those of :func:`video_rs.create_model`. PyTorch and torchvision su
 from functools import partial as _partial
 
 from video_rs import create_backbone, create_model, list_models
+from video_rs.models import VideoClassifier as _VideoClassifier
 
 dependencies = ["torch", "torchvision"]
 
-__all__ = ["create_backbone", "create_model", "list_models"]
+__all__ = ["create_backbone", "create_model", "from_pretrained", "list_models"]
+
+
+def from_pretrained(name, **options):
+    """Return VideoClassifier.from_pretrained(name, ...): a folder, a .safetensors file, or OWNER/NAME of the hub."""
+    return _VideoClassifier.from_pretrained(name, **options)
+
 
 for _name in list_models():
     globals()[_name] = _partial(create_model, _name)

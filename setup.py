@@ -65,11 +65,11 @@ setup(
         "images": ["timm>=1.0.9", "safetensors"],
         # Engines of video_rs.inference.accelerate; torch.onnx.export needs onnx and onnxscript.
         "accelerate": ["openvino>=2025.0", "onnxruntime>=1.20", "onnx>=1.17", "onnxscript>=0.3"],
-        # For video-rs export to ONNX and safetensors; the files are read back before they are kept.
-        "export": ["onnx>=1.17", "onnxscript>=0.3", "onnxruntime>=1.20", "safetensors>=0.4"],
+        # For video-rs export to ONNX; a file is read back before it is kept.
+        "export": ["onnx>=1.17", "onnxscript>=0.3", "onnxruntime>=1.20"],
         # For video-rs predict --model model.onnx.
         "onnxruntime": ["onnxruntime>=1.20"],
-        # For VideoClassifier.from_pretrained by the name of a repository; a folder needs safetensors alone.
+        # For .safetensors files, and VideoClassifier.from_pretrained by the name of a repository.
         "hub": ["huggingface_hub>=0.25", "safetensors>=0.4"],
         # For studies on a cluster of Ray only.
         "ray": ["ray>=2.30"],

@@ -92,7 +92,7 @@ def test_the_package_is_a_command_too():
         [sys.executable, "-m", "video_rs", "predict", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0
-    assert done.stdout.startswith("usage: python -m video_rs predict [-h] --checkpoint CKPT")
+    assert done.stdout.startswith("usage: python -m video_rs predict [-h] (--checkpoint CKPT | --model FILE)")
     assert "\n  python -m video_rs predict --checkpoint runs/mine video.mp4\n" in done.stdout
 
 

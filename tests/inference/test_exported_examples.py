@@ -5,12 +5,16 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import openvino
 import pytest
+import torch
 
 from helpers.exports import ROUNDING
 from helpers.tools import ROOT
 from video_rs import Predictor
+from video_rs.inference.export.network import read_network
 
 EXAMPLES = ROOT / "examples" / "exported"
 # As if they were not installed: importing them fails.
@@ -64,3 +68,22 @@ console.log(JSON.stringify([await classify({{ Tensor }}, session, about, views, 
     assert [best["label"] for best in answer["top"]] == ["blue", "green", "red"]
     assert [best["score"] for best in answer["top"]] == pytest.approx([0.6, 0.3, 0.1])
     assert answer["unsure"] is False
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
+def test_cpp_gives_the_numbers_of_prediction(exported, telling, tmp_path):
+    package = Path(openvino.__file__).parent
+    (library,) = (package / "libs").glob("libopenvino.so.*")
+    program = tmp_path / "classify"
+    paths = ["-I", package / "include", "-L", package / "libs", f"-l:{library.name}", f"-Wl,-rpath,{package / 'libs'}"]
+    subprocess.run(["g++", "-std=c++17", EXAMPLES / "classify.cpp", *paths, "-o", program], check=True, timeout=100)
+
+    clip = torch.randint(256, (1, 3, 4, 32, 31), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    rgb = clip[0].permute(1, 2, 3, 0).contiguous().numpy().tobytes()
+    expected = read_network(telling).program(clip)[0].tolist()
+    call = [program, exported("openvino"), "4", "32", "31"]
+    done = subprocess.run(call, input=rgb, capture_output=True, timeout=60, check=True)
+    printed = [float(line.split()[1]) for line in done.stdout.decode().splitlines()]
+    assert printed == pytest.approx(expected, abs=ROUNDING)
+    short = subprocess.run(call, input=rgb[:-1], capture_output=True, timeout=60, check=False)
+    assert (short.returncode, short.stderr) == (2, b"the clip has fewer than 11904 bytes\n")

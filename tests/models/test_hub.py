@@ -21,7 +21,7 @@ def load(name, *args, **kwargs):
 
 
 def test_every_model_is_an_entry_point(entry_points):
-    assert set(entry_points) == {*list_models(), "create_model", "create_backbone", "list_models"}
+    assert set(entry_points) == {*list_models(), "create_model", "create_backbone", "from_pretrained", "list_models"}
 
 
 @pytest.mark.parametrize("by_name", [True, False])
@@ -42,6 +42,18 @@ def test_a_model_is_that_of_create_model(by_name):
 def test_a_backbone_gives_the_features_asked_for():
     backbone = load("create_backbone", "r3d_rs_tiny", ("res3",), width=0.125)
     assert list(backbone(torch.rand(2, 3, 4, 32, 32))) == ["res3"]
+
+
+def test_the_network_of_the_readme_is_that_of_the_zoo():
+    with torch.device("meta"):
+        model = load("r3d_rs_50")
+    assert sum(weight.numel() for weight in model.parameters()) == 48_129_840
+
+
+def test_a_saved_network_is_an_entry_point_too(tmp_path):
+    model = create_model("r3d_rs_tiny", 5, width=0.125)
+    model.save_pretrained(tmp_path)
+    assert torch.equal(load("from_pretrained", str(tmp_path)).fc.weight, model.fc.weight)
 
 
 def test_an_entry_point_says_what_it_is(entry_points):

@@ -128,8 +128,8 @@ def test_weights_that_do_not_fit_are_refused(model, folder):
     state, texts = safetensors_files.read_safetensors(folder / "model.safetensors")
     safetensors_files.write_safetensors(folder / "model.safetensors", state, {**texts, "num_classes": "4"})
     assert refusal(VideoClassifier.from_pretrained, folder) == (
-        f"weights in {folder}/model.safetensors do not fit the model: 2 of another shape (fc.bias: [5] there, [4] here, "
-        "fc.weight: [5, 64] there, [4, 64] here); build the model that they were made for"
+        f"weights in {folder}/model.safetensors do not fit the model: 2 of another shape (fc.bias: [5] there, "
+        "[4] here, fc.weight: [5, 64] there, [4, 64] here); build the model that they were made for"
     )
 
 

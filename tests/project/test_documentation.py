@@ -31,6 +31,7 @@ REASONS = {
     "needs GPUs and a data set",
     "needs a checkpoint and TensorFlow",
     "needs shards of several splits",
+    "uses the file that the command above has written",
 }
 # What makes the runs on the pages runs of seconds; lists and folders stay those of the page.
 SHORT = [word for key, value in {**TINY, "SOLVER.MAX_STEPS": "2"}.items() for word in (key, value)]

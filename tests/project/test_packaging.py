@@ -207,7 +207,10 @@ def test_metadata_states_what_is_needed(metadata):
         "accelerate",
         "dev",
         "docs",
+        "export",
+        "hub",
         "images",
+        "onnxruntime",
         "ray",
         "shards",
         "tensorflow",
@@ -216,6 +219,9 @@ def test_metadata_states_what_is_needed(metadata):
     assert set(requirements(metadata, "torchcodec")) == {"torchcodec"}
     assert set(requirements(metadata, "images")) == {"timm", "safetensors"}
     assert set(requirements(metadata, "accelerate")) == {"openvino", "onnxruntime", "onnx", "onnxscript"}
+    assert set(requirements(metadata, "export")) == {"onnx", "onnxscript", "onnxruntime"}
+    assert set(requirements(metadata, "hub")) == {"huggingface_hub", "safetensors"}
+    assert set(requirements(metadata, "onnxruntime")) == {"onnxruntime"}
     assert set(requirements(metadata, "tensorflow")) == {"tensorflow"}
     assert {"pytest", "pytest-xdist", "ruff", "build", "timm"} <= set(requirements(metadata, "dev"))
 
