@@ -460,7 +460,7 @@ def test_a_damaged_safetensors_file_is_refused(tmp_path):
 def test_without_safetensors_its_files_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "weights.safetensors"
     save_file({"x": torch.ones(1)}, path)
-    monkeypatch.setitem(sys.modules, "safetensors.torch", None)  # what Python does for a package that is not there
+    monkeypatch.setitem(sys.modules, "safetensors", None)  # what Python does for a package that is not there
     assert refusal(read_weights, path) == f"{path} needs a package: pip install safetensors; or give a .pth file"
 
 

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from video_rs.runtime.atomic import JsonArray, write_json
+from video_rs.runtime.unfinished import remove_unfinished_files, unfinished
 
 VALUES = [{"video": "ü.mp4", "top": [1, {"a": []}]}, {"video": "b\nc", "top": []}, [], "x"]
 
@@ -49,3 +50,12 @@ def test_a_full_disk_leaves_the_values_before(tmp_path, monkeypatch, before):
     monkeypatch.undo()
     array.append("after")
     assert json.loads(path.read_text()) == [*VALUES[:before], "after"]
+
+
+def test_a_folder_of_files_that_are_not_whole_goes_at_the_end_of_a_process(tmp_path):
+    folder = tmp_path / "folder"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "half").write_text("half")
+    with unfinished(folder):
+        remove_unfinished_files()
+    assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import torch
+
 from video_rs.models.architecture import Architecture
 from video_rs.models.weights.pretrained import stored_architecture
 from video_rs.models.weights.safetensors_files import read_safetensors, write_safetensors
@@ -71,7 +73,9 @@ class HubMixin:
 
         state, texts = read_safetensors(path)
         architecture, num_classes = network_of(texts, str(path))
-        model = cls(architecture, num_classes)
+        # Without memory: drawing weights that are replaced at once takes a second and more.
+        with torch.device("meta"):
+            model = cls(architecture, num_classes)
         load_strictly(model, state, str(path))
         return model.eval()
 

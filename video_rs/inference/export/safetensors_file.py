@@ -26,7 +26,9 @@ def read_weights(path: Path, device: str) -> tuple[Scorer, Description]:
     description = Description.from_texts(texts, str(path))
     picked = pick_device(device)
 
-    model = VideoClassifier(description.architecture, len(description.label_names))
+    # Without memory: drawing weights that are replaced at once takes a second and more.
+    with torch.device("meta"):
+        model = VideoClassifier(description.architecture, len(description.label_names))
     load_strictly(model, state, str(path))
     model = speed_up(model).to(picked, memory_format=torch.channels_last_3d).eval()
     prepare = partial(description.preprocessing.prepare, device=picked)

@@ -34,7 +34,9 @@ def read_safetensors(path: Path) -> SafeWeights:
     try:
         with safe_open(path, framework="pt") as file:
             texts = file.metadata() or {}
-            return SafeWeights({name: file.get_tensor(name) for name in file.keys()}, texts)  # noqa: SIM118
+            # Copies: a tensor of the file's own memory changes with the file, and lies at any address.
+            state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            return SafeWeights(state, texts)
     except Exception as error:  # its own error type for foreign bytes, OSError and others for the rest
         raise InputError(f"{path} is damaged, cut short or no safetensors file ({first_sentence(error)})") from error
 
