@@ -189,7 +189,15 @@ def test_a_file_that_is_not_there_is_refused(tool, tmp_path):
 
 def test_a_file_of_another_kind_is_refused(telling):
     assert refusal(load_program, telling) == (
-        f"{telling} is no exported network by its ending; allowed: .onnx, .pt2, .safetensors, .xml"
+        f"{telling} is no exported network by its ending; allowed: .onnx, .pt2, .safetensors, .xml; a "
+        "checkpoint goes with --checkpoint"
+    )
+
+
+def test_one_of_open_vinos_two_files_is_refused(tmp_path):
+    (tmp_path / "model.xml").write_text("<net/>")
+    assert refusal(load_program, tmp_path / "model.xml") == (
+        f"{tmp_path}/model.xml has its weights in {tmp_path}/model.bin, which is not there; copy both files"
     )
 
 
@@ -210,6 +218,7 @@ def test_a_file_that_could_run_code_is_refused_unless_trusted(tool, tmp_path, vi
 def test_a_damaged_file_is_refused(tmp_path, ending, kind):
     path = tmp_path / f"model{ending}"
     path.write_bytes(b"no model at all")
+    path.with_suffix(".bin").write_bytes(b"")
     message = refusal(load_program, path, trusted=True)
     assert message.startswith(f"{path} is damaged, cut short or no {kind} file (")
 

@@ -32,7 +32,9 @@ def load_program(
         path = download(str(path))
     kind = format_by_ending(path)
     if kind is None:
-        raise InputError(f"{path} is no exported network by its ending; allowed: {ENDINGS}")
+        raise InputError(
+            f"{path} is no exported network by its ending; allowed: {ENDINGS}; a checkpoint goes with --checkpoint"
+        )
     if not path.is_file():
         raise InputError(f"no model at {path}; make one with video-rs export --checkpoint CKPT --out {path}")
     kind.require_for_reading(path)

@@ -7,6 +7,7 @@ from video_rs.inference.conversion import INPUT, OpenVinoRun, to_open_vino
 from video_rs.inference.export.description import NAMES, OUTPUT_CONTRACT, Description
 from video_rs.inference.export.graph import build_graph
 from video_rs.inference.export.network import TrainedNetwork
+from video_rs.runtime.errors import InputError
 
 SECTION = "video_rs"
 """Of ``rt_info``."""
@@ -30,7 +31,11 @@ def read_open_vino(path: Path, _device: str) -> tuple[Scorer, Description]:
     """Return a pair of files as a scorer by OpenVINO, and its description."""
     import openvino
 
-    model = openvino.Core().read_model(path)
+    weights = path.with_suffix(".bin")
+    if not weights.is_file():
+        raise InputError(f"{path} has its weights in {weights}, which is not there; copy both files")
+
+    model = openvino.Core().read_model(path, weights)
     texts = {}
     if model.has_rt_info([SECTION]):
         for name in NAMES:
