@@ -94,14 +94,13 @@ def network_of(texts: Mapping[str, str], source: str) -> tuple[Architecture, int
     try:
         fields = json.loads(texts["architecture"])
         num_classes = json.loads(texts["num_classes"])
-        return stored_architecture(fields, source), num_classes
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+    except (KeyError, ValueError) as error:
         raise InputError(
             f"{source} does not say which network its weights are for; allowed: what save_pretrained or video-rs "
             "export has written; or name the network: create_model(NAME, pretrained=FILE)"
         ) from error
+
+    return stored_architecture(fields, source), num_classes
 
 
 def is_repository(name: str) -> bool:

@@ -106,23 +106,29 @@ class Description:
             raise InputError(
                 f"{source} says nothing of classes and preprocessing; allowed: a file that video-rs export has written"
             )
+
         try:
             content = {name: json.loads(text) for name, text in texts.items() if name in NAMES}
-            if content["format"] != FORMAT:
-                raise InputError(
-                    f"{source} has format {content['format']!r}; this version reads {FORMAT!r}; export it anew"
-                )
+            require_format(content["format"], source)
+            calibration = Calibration(float(content["temperature"]), content["threshold"])
             return cls(
                 tuple(content["label_names"]),
                 Preprocessing.from_dict(content["preprocessing"]),
                 stored_architecture(content["architecture"], source),
                 bool(content["multi_label"]),
-                Calibration(float(content["temperature"]), content["threshold"]),
+                calibration,
                 content["checkpoint"],
                 content["versions"],
                 content["smallest_sizes"],
             )
+        except InputError:
+            # It is a ValueError as well, and says already what is wrong.
+            raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, InputError):
-                raise
             raise InputError(f"what {source} says of itself cannot be read ({error!r}); export it anew") from error
+
+
+def require_format(found: Any, source: str) -> None:
+    """Raise InputError unless a file's texts are of the format that this version reads."""
+    if found != FORMAT:
+        raise InputError(f"{source} has format {found!r}; this version reads {FORMAT!r}; export it anew")

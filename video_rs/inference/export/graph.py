@@ -25,8 +25,11 @@ class Graph(NamedTuple):
 
 def build_graph(network: TrainedNetwork) -> Graph:
     """Return the graph from uint8 clips to probabilities, with batch norms folded into convolutions."""
+    # A copy: what the file is compared with stays as it is.
     program = copy.deepcopy(network.program)
     fold_batch_norm(program)
+
     captured = capture(program, torch.zeros(TRACED_SHAPE, dtype=torch.uint8), any_size=True)
+
     description = dataclasses.replace(network.description, smallest=smallest_sizes(captured))
     return Graph(captured, description)

@@ -39,6 +39,7 @@ def load_program(
         raise InputError(f"no model at {path}; make one with video-rs export --checkpoint CKPT --out {path}")
     kind.require_for_reading(path)
 
+    # PyTorch unpickles some tensors, and compiles conditions that such a file has as text.
     if kind is FORMATS["torch"] and not trusted:
         raise InputError(
             f"{path} could run code as it is read; take a .onnx or .safetensors file, or in Python "

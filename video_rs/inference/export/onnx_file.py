@@ -13,6 +13,7 @@ from video_rs.runtime.atomic import write_json
 def write_onnx(network: TrainedNetwork, path: Path) -> None:
     """Write a network as an ONNX file."""
     graph = build_graph(network)
+
     onnx = to_onnx(graph.program, OUTPUT_CONTRACT["name"])
     onnx.model.metadata_props.update(graph.description.to_texts())
     onnx.save(path)

@@ -19,10 +19,13 @@ def write_open_vino(network: TrainedNetwork, path: Path) -> None:
 
     graph = build_graph(network)
     model = to_open_vino(graph.program)
+
+    # Its own name for the answer is that of the last operation.
     model.inputs[0].set_names({INPUT})
     model.outputs[0].set_names({OUTPUT_CONTRACT["name"]})
     for name, text in graph.description.to_texts().items():
         model.set_rt_info(text, [SECTION, name])
+
     # By default weights would be rounded to half precision.
     openvino.save_model(model, path, compress_to_fp16=False)
 
@@ -37,6 +40,7 @@ def read_open_vino(path: Path, _device: str) -> tuple[Scorer, Description]:
 
     model = openvino.Core().read_model(path, weights)
     texts = {}
+    # To ask for what is not there is an error.
     if model.has_rt_info([SECTION]):
         for name in NAMES:
             if model.has_rt_info([SECTION, name]):

@@ -59,6 +59,7 @@ def compare(network: TrainedNetwork, scorer: Scorer, smallest: Mapping[str, int]
         CheckFailed: the file does not run.
     """
     shapes = [network.description.preprocessing.clip_shape(1)]
+    # Wherever a graph takes them, the other shapes are the same for every network: small, odd, even, and not square.
     for batch, frames, height, width in OTHER_SIZES:
         at_least = [smallest.get(name, 1) for name in ("frames", "height", "width")]
         frames, height, width = map(max, (frames, height, width), at_least)
@@ -70,6 +71,7 @@ def compare(network: TrainedNetwork, scorer: Scorer, smallest: Mapping[str, int]
         clips = example_clips(shape, seed)
         with torch.inference_mode(), without_tf32():
             expected = program(clips)
+            # Each runtime has errors of its own.
             try:
                 probabilities = scorer(clips).cpu()
             except Exception as error:

@@ -24,6 +24,7 @@ def read_torch(path: Path, _device: str) -> tuple[Scorer, Description]:
     """Return a ``.pt2`` file as a scorer, and its description; code in the file would run."""
     texts = {DESCRIPTION: ""}
     program = torch.export.load(path, extra_files=texts)
+
     # Where there is none, the text stays empty.
     description = Description.from_texts(json.loads(texts[DESCRIPTION] or "{}"), str(path))
     return program.module(), description

@@ -32,8 +32,9 @@ def export_network(network: TrainedNetwork, kind: Format, out: Path, report: Rep
     with folder_beside(out) as folder:
         written = folder / out.name
         kind.write(network, written)
-        scorer, description = kind.read(written, "cpu")
 
+        # What is compared is the file, as whoever gets it reads it.
+        scorer, description = kind.read(written, "cpu")
         require_large_clips(network, description.smallest)
         rows = compare(network, scorer, description.smallest)
         report(rows)
