@@ -1,7 +1,7 @@
-"""Label a video with a model of ``video-rs export``: PyAV, NumPy and ONNX Runtime, without PyTorch and video_rs.
+"""Label a video with a model of ``video-rs export``, without PyTorch and video_rs.
 
-pip install av numpy onnxruntime
-python without_torch.py model.onnx video.mp4
+Needs ``pip install av numpy onnxruntime pillow``; call it as ``python without_torch.py model.onnx video.mp4``.
+Frames are taken as they are coded: turn those of a video that says that it is shown turned.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import json
 import av
 import numpy as np
 import onnxruntime
+from PIL import Image
 
 
 def read_frames(path: str) -> np.ndarray:
@@ -34,12 +35,13 @@ def clip_frames(num_frames: int, clip: dict, num_clips: int) -> np.ndarray:
 
 
 def resize(frames: np.ndarray, short_side: int, antialias: bool) -> np.ndarray:
-    """Return frames bilinearly resized to a short side: half-pixel centres, no antialias, truncated to uint8."""
+    """Return frames bilinearly resized to a short side: half-pixel centres, truncated to uint8; or with antialias."""
     height, width = frames.shape[1:3]
-    if antialias:
-        raise SystemExit("this model's frames are resized with antialias; take Pillow's Image.resize, BILINEAR")
     new_height = max(short_side, height * short_side // width)
     new_width = max(short_side, width * short_side // height)
+    if antialias:
+        images = [Image.fromarray(frame).resize((new_width, new_height), Image.BILINEAR) for frame in frames]
+        return np.stack([np.asarray(image) for image in images])
 
     rows, next_rows, down = neighbours(height, new_height)
     columns, next_columns, right = neighbours(width, new_width)

@@ -2,11 +2,13 @@
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import openvino
 import pytest
 import torch
@@ -14,6 +16,7 @@ import torch
 from helpers.exports import ROUNDING
 from helpers.tools import ROOT
 from video_rs import Predictor
+from video_rs.data.transforms import EvalTransform
 from video_rs.inference.export.network import read_network
 
 EXAMPLES = ROOT / "examples" / "exported"
@@ -42,6 +45,18 @@ def test_python_without_torch_gives_the_numbers_of_prediction(exported, telling,
     said = [(line.split()[1], float(line.split()[0])) for line in lines]
     assert [label for label, _ in said] == [label for label, _ in answer.top]
     assert [score for _, score in said] == pytest.approx([score for _, score in answer.top], abs=ROUNDING)
+
+
+@pytest.mark.parametrize("shape", [(2, 60, 80), (1, 97, 64), (1, 20, 30)])
+def test_python_without_torch_resizes_as_testing_does(shape):
+    frames = torch.randint(256, (*shape, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    example = runpy.run_path(str(EXAMPLES / "without_torch.py"))["resize"]
+    for antialias in (False, True):
+        expected = EvalTransform(40, 32, 1, antialias).resize(frames).permute(1, 2, 3, 0).numpy().astype(int)
+        # Pillow's filter, and sums in double precision, round some values in a thousand otherwise.
+        difference = np.abs(example(frames.numpy(), 40, antialias) - expected)
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 0.005
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs node")

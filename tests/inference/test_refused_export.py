@@ -9,6 +9,7 @@ import torch
 
 from helpers.exports import export
 from helpers.networks import refusal
+from video_rs import create_model
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.inference.export import formats, load_program
 from video_rs.inference.export.description import Description
@@ -253,6 +254,14 @@ def test_another_projects_file_is_refused(exported, tmp_path):
     assert refusal(load_program, tmp_path / "foreign.onnx") == (
         f"{tmp_path}/foreign.onnx says nothing of classes and preprocessing; allowed: a file that video-rs export has "
         "written"
+    )
+
+
+def test_weights_without_classes_are_refused(tmp_path):
+    create_model("r3d_rs_tiny", 2, width=0.125).save_pretrained(tmp_path, {"format": '"pt"'})
+    assert refusal(load_program, tmp_path) == (
+        f"{tmp_path}/model.safetensors says nothing of classes and preprocessing; allowed: a file that video-rs export "
+        "has written"
     )
 
 

@@ -102,7 +102,8 @@ class Description:
         Raises:
             InputError: the texts are of something else, or of another format; ``source`` is named.
         """
-        if "format" not in texts:
+        # Other projects have a "format", too.
+        if "preprocessing" not in texts:
             raise InputError(
                 f"{source} says nothing of classes and preprocessing; allowed: a file that video-rs export has written"
             )
