@@ -5,6 +5,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import shutil
 import zipfile
 
 import numpy as np
@@ -24,6 +25,7 @@ from video_rs.inference.export.description import Description
 from video_rs.inference.export.formats import FORMATS
 from video_rs.inference.export.network import Program, read_network
 from video_rs.models import Architecture, VideoClassifier
+from video_rs.runtime.errors import InputError
 
 GRAPHS = ("onnx", "torch", "openvino")
 
@@ -85,6 +87,17 @@ def test_a_file_answers_as_the_checkpoint_does_for_a_real_video(exported, tellin
         torch.testing.assert_close(answer.probabilities, wanted.probabilities, rtol=0, atol=ROUNDING)
         assert [label for label, _ in answer.top] == [label for label, _ in wanted.top]
         assert (answer.video, answer.unsure) == (wanted.video, wanted.unsure)
+
+
+def test_a_predictor_is_loaded_from_whatever_holds_a_network(exported, telling, videos, tmp_path):
+    video = videos.parent / "val/dark/0.mp4"
+    expected = Predictor.from_checkpoint(telling, "cpu").predict(video).probabilities
+    shutil.copy(exported("safetensors"), tmp_path / "model.safetensors")
+    for path in (telling, exported("onnx"), exported("openvino"), exported("safetensors"), tmp_path):
+        found = video_rs.load_predictor(path, "cpu").predict(video).probabilities
+        torch.testing.assert_close(found, expected, rtol=0, atol=ROUNDING)
+    with pytest.raises(InputError, match="no checkpoint at .*gone"):
+        video_rs.load_predictor(tmp_path / "gone", "cpu")
 
 
 def test_prediction_with_an_onnx_file_makes_no_network_of_torch(exported, videos, monkeypatch):

@@ -22,7 +22,7 @@ def test_importing_the_package_imports_nothing_heavy():
     assert printed(code) == ["[]"]
 
 
-@pytest.mark.parametrize("name", ["create_model", "create_backbone", "list_models", "Predictor"])
+@pytest.mark.parametrize("name", ["create_model", "create_backbone", "list_models", "Predictor", "load_predictor"])
 def test_a_name_loads_with_its_first_use(name):
     assert name in dir(video_rs)
     assert getattr(video_rs, name).__name__ == name
