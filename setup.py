@@ -7,7 +7,9 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "video_rs" / "__init__.py").read_text(encoding="utf-8")).group(1)
+VERSION = re.search(
+    r'__version__ = "(.+?)"', (ROOT / "video_rs" / "runtime" / "version.py").read_text(encoding="utf-8")
+).group(1)
 
 # decord has wheels for x86-64 Linux and Windows and for old macOS only, and is optional at run time.
 DECORD = 'decord>=0.6; platform_machine == "x86_64" and sys_platform == "linux" or sys_platform == "win32"'

@@ -2,13 +2,14 @@
 
 import sys
 
+from video_rs.runtime.version import __version__
+
 TYPE_CHECKING = False  # type checkers take it for true; importing it from typing takes longer than all else here
 if TYPE_CHECKING:
     from video_rs.inference.loading import load_predictor
     from video_rs.inference.predictor import Predictor
     from video_rs.models.zoo import create_backbone, create_model, list_models
 
-__version__ = "0.1.0"
 __all__ = ["Predictor", "__version__", "create_backbone", "create_model", "list_models", "load_predictor"]
 
 # Where each name comes from, once somebody uses it.

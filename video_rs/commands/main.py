@@ -4,12 +4,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from video_rs import __version__
 from video_rs.commands.overrides import misspelt_override
 from video_rs.commands.parser import build_parser
 from video_rs.commands.table import COMMANDS, GROUPS, Command, command
 from video_rs.runtime import cli
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.version import __version__
 from video_rs.runtime.wording import nearest
 
 HELP = ("-h", "--help")

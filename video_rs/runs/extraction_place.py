@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from video_rs import __version__
 from video_rs.config import Config
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.inference.features.shards import Shards, read_settings
@@ -17,6 +16,7 @@ from video_rs.lists.records import RecordList
 from video_rs.runtime import distributed
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.folders import make_writable
+from video_rs.runtime.version import __version__
 from video_rs.video.fetching import absolute_path
 
 FORMAT = 1

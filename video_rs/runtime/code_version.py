@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from video_rs import __version__
+from video_rs.runtime.version import __version__
 
 PACKAGE = Path(__file__).parents[1]
 

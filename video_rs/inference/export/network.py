@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from video_rs import __version__
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.data.transforms import to_float
 from video_rs.engine.checkpoint import load_checkpoint
@@ -18,6 +17,7 @@ from video_rs.inference.predictor import load_classifier
 from video_rs.models import VideoClassifier
 from video_rs.models.fast import make_plain
 from video_rs.runtime.torch_files import find_checkpoint
+from video_rs.runtime.version import __version__
 
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "safetensors")
 
