@@ -121,6 +121,19 @@ def test_the_command_gives_the_same_answers_with_either(tool, exported, telling,
     assert scores[0] == pytest.approx(scores[1], abs=ROUNDING)
 
 
+def test_a_timeline_is_the_same_with_either(tool, exported, telling, videos, tmp_path):
+    segments = []
+    for option, path in (("--checkpoint", telling), ("--model", exported("onnx"))):
+        out = tmp_path / option.strip("-")
+        result = tool("timeline", option, path, videos.parent / "val/light/0.mp4", "--out", out, "--on", 0.3)
+        assert result.code == 0, result.err
+        segments.append(json.loads((out / "timeline.json").read_text())["segments"])
+    assert segments[0]
+    scores = [[segment.pop("score") for segment in of_one] for of_one in segments]
+    assert segments[0] == segments[1]
+    assert scores[0] == pytest.approx(scores[1], abs=ROUNDING)
+
+
 # -- What a file says of itself
 
 

@@ -51,12 +51,12 @@ def test_python_without_torch_gives_the_numbers_of_prediction(exported, telling,
 def test_python_without_torch_resizes_as_testing_does(shape):
     frames = torch.randint(256, (*shape, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     example = runpy.run_path(str(EXAMPLES / "without_torch.py"))["resize"]
-    for antialias in (False, True):
+    # The one sums in double precision, and of the other Pillow has its own filter: few values are rounded otherwise.
+    for antialias, share in ((False, 0.001), (True, 0.02)):
         expected = EvalTransform(40, 32, 1, antialias).resize(frames).permute(1, 2, 3, 0).numpy().astype(int)
-        # Pillow's filter, and sums in double precision, round some values in a thousand otherwise.
         difference = np.abs(example(frames.numpy(), 40, antialias) - expected)
         assert difference.max() <= 1
-        assert (difference > 0).mean() < 0.005
+        assert (difference > 0).mean() < share
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs node")

@@ -6,7 +6,7 @@ JSON, CSV and subtitles (SRT, WebVTT), with a page that shows the film above its
 
 import argparse
 
-from video_rs.commands.test import add_checkpoint
+from video_rs.commands.network import add_network, load_network
 from video_rs.runtime import start
 
 EXAMPLES = (
@@ -22,7 +22,7 @@ CODES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    add_checkpoint(parser)
+    add_network(parser)
     parser.add_argument(
         "videos",
         nargs="*",
@@ -143,7 +143,6 @@ def _add_live(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Make the timelines."""
     start.let_idle_threads_sleep()
-    from video_rs.inference import Predictor
     from video_rs.inference.timeline.live import LiveSettings
     from video_rs.inference.timeline.settings import TimelineSettings
     from video_rs.runs.live_timeline import live_address, run_live
@@ -156,7 +155,7 @@ def run(args: argparse.Namespace) -> None:
     live = LiveSettings(args.lag, args.reconnects, args.stop_after)
     address = live_address(job, args.live)
 
-    predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder)
+    predictor = load_network(args)
     if address:
         run_live(predictor, address, job, live)
     else:
