@@ -215,16 +215,19 @@ def read_views(reader: VideoReader, preprocessing: Preprocessing, record: VideoR
     clips = preprocessing.clip.uniform(record_span(reader, record), preprocessing.num_clips)
     # In order and each frame once: views overlap, and decoding back and forth would be slow.
     needed = clips.unique()
-
-    frame_bytes = reader.height * reader.width * 3
-    at_once = max(1, CHUNK_BYTES // frame_bytes)
-    chunks = []
-    for part in needed.split(at_once):
-        chunks.append(preprocessing.transform.resize(reader.frames(part)))
+    chunks = [preprocessing.transform.resize(chunk) for chunk in decoded_chunks(reader, needed)]
 
     # Most videos are a single chunk, which need not be copied.
     frames = chunks[0] if len(chunks) == 1 else torch.cat(chunks, dim=1)
     return frames, torch.searchsorted(needed, clips)
+
+
+def decoded_chunks(reader: VideoReader, needed: Tensor) -> Iterator[Tensor]:
+    """Yield the frames at ``needed``, uint8 ``[N, H, W, 3]``, at most :data:`CHUNK_BYTES` of them at a time."""
+    frame_bytes = reader.height * reader.width * 3
+    at_once = max(1, CHUNK_BYTES // frame_bytes)
+    for part in needed.split(at_once):
+        yield reader.frames(part)
 
 
 def sample_generator(seed: int, epoch: int, pick: int) -> torch.Generator:
