@@ -10,7 +10,7 @@ from helpers.benchmarks import InThisProcess
 from helpers.networks import refusal
 from helpers.videos import moving_square
 from video_rs import create_model
-from video_rs.benchmarks import cold_prediction, eval_calls, our_testing, process, stopwatch
+from video_rs.benchmarks import cold_prediction, eval_calls, eval_peers, our_testing, process, stopwatch
 from video_rs.benchmarks.cold_prediction import write_fresh_checkpoint
 from video_rs.benchmarks.cold_worker import answer_for
 from video_rs.benchmarks.eval_benchmark import (
@@ -120,13 +120,20 @@ def test_ours_and_the_loop_score_the_same_pixels(folder, seen, workers):
         assert scored == 12
         found[name] = torch.cat(seen)
         seen.clear()
-        if workers:
-            rounds.pipeline.items.close()
     ours, per_view = found.values()
     assert ours.shape == (12, 3, 4, 32, 32)
     assert torch.equal(ours, per_view)
     # No two views are alike.
     assert len({view.numpy().tobytes() for view in ours}) == 12
+
+
+@pytest.mark.parametrize(("name", "ahead"), [(NAMES[0], 2 * 2 * 6), (NAMES[1], 2 * 4), (NAMES[2], 2 * 2 * 4)])
+def test_views_that_may_have_been_read_ahead(folder, monkeypatch, name, ahead):
+    """Two workers with two videos, views or batches each."""
+    for module in (our_testing, eval_peers):
+        monkeypatch.setattr(module, "network_on_device", lambda _: Recorder())
+    assert TestingRounds(subject(folder, name, workers=2)).pipeline.ahead == ahead
+    assert TestingRounds(subject(folder, name, workers=0)).pipeline.ahead == 0
 
 
 def test_a_single_view_is_that_of_testing(folder):
@@ -195,7 +202,7 @@ class Clock:
 
 
 def test_a_round_of_testing(folder, monkeypatch):
-    """Batches of 4 views: 1 s to read, 2 s to compute, 0.5 s between; two of them were read ahead."""
+    """Batches of 4 views: 1 s to read, 2 s to compute, 0.5 s between; two of them may have been read ahead."""
     clock = Clock()
     monkeypatch.setattr(eval_calls, "time", clock)
     monkeypatch.setattr(stopwatch, "time", clock)
@@ -210,7 +217,7 @@ def test_a_round_of_testing(folder, monkeypatch):
                 clock.takes(0.5)
                 yield 4
 
-        return Pipeline(items, 2, scored())
+        return Pipeline(scored(), ahead=8)
 
     monkeypatch.setitem(eval_calls.WAYS, OUR_TESTING, eval_calls.Way(test, None))
     rounds = eval_rounds(subject(folder, NAMES[0]))
@@ -218,8 +225,8 @@ def test_a_round_of_testing(folder, monkeypatch):
     # Six views are a video: two batches, 8 views in 7 s.
     for _ in range(2):
         assert rounds.measure() == {"clips_per_s": [8 / 7], "wait_s": [2 / 8], "compute_s": [4 / 8]}
-    # The first, and four in each round.
-    assert next(rounds.pipeline.items) == 9
+    # The first batch, and in each round two more that are not measured.
+    assert clock.now == 9 * 3.5
 
 
 def test_a_stopwatch_adds_up_what_it_is_given_and_no_more(monkeypatch):

@@ -58,12 +58,14 @@ class TestingRounds:
             ``clips_per_s``, where a clip is a view, and of the seconds of a view those that the network has waited for
             it, ``wait_s``, and those that it has computed, ``compute_s``.
         """
-        # What was read ahead while other subjects had their turn took no time of this round.
-        for _ in range(self.pipeline.ahead):
-            next(self.pipeline.items)
+        # What was read ahead while other subjects had their turn took no time of this round. It is scored, not thrown
+        # away, so that as many views are ready when the round begins as at any other time.
+        views = 0
+        while views < self.pipeline.ahead:
+            views += next(self.pipeline.scored)
+
         self.waiting.reset()
         self.computing.reset()
-
         views = 0
         started = time.perf_counter()
         while views < self.subject.views or time.perf_counter() - started < ROUND_SECONDS:

@@ -107,7 +107,7 @@ def pytorchvideo_testing(subject: Subject, waiting: Stopwatch, computing: Stopwa
             score(network, batch["video"].to(subject.device))
             yield len(batch["video"])
 
-    return Pipeline(batches, PREFETCHED * subject.workers, scored())
+    return Pipeline(scored(), ahead=PREFETCHED * subject.workers * subject.batch)
 
 
 def _scores(network: torch.nn.Module, views: Tensor) -> Tensor:

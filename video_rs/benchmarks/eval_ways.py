@@ -1,7 +1,7 @@
 """What ways of testing are called, and what they have in common."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 OUR_TESTING = "ours"
 PER_VIEW = "per view"
@@ -15,11 +15,9 @@ class Pipeline(NamedTuple):
     """Views on their way from files to probabilities.
 
     Attributes:
-        items: what is read: videos with all their views, views, or batches of them.
-        ahead: how many items may have been read before they are asked for.
-        scored: numbers of views that have just been scored, without end; it takes from ``items`` what it needs.
+        scored: numbers of views that have just been scored, without end.
+        ahead: how many views may have been read before they are asked for.
     """
 
-    items: Iterator[Any]
-    ahead: int
     scored: Iterator[int]
+    ahead: int

@@ -49,9 +49,9 @@ def our_testing(subject: Subject, waiting: Stopwatch, computing: Stopwatch) -> P
     """Return our testing: a worker decodes a video once, resizes what some view shows, and hands it over as a whole."""
     read = ViewReader(views_of(subject), VideoSource(subject.decoder))
     loader = ViewLoader(records_of(subject), read, Partition(), Workers(subject.workers, TIME_LIMIT))
-    videos = iter(loader)
-    results = evaluate(computing.timed(scorer_of(subject)), waiting.waits(videos), subject.batch)
-    return Pipeline(videos, 2 * subject.workers, map(_scored_views, results))
+    results = evaluate(computing.timed(scorer_of(subject)), waiting.waits(loader), subject.batch)
+    # Of each worker, two videos.
+    return Pipeline(map(_scored_views, results), ahead=2 * subject.workers * subject.views)
 
 
 def _scored_views(result: VideoResult) -> int:
@@ -98,9 +98,9 @@ def testing_per_view(subject: Subject, waiting: Stopwatch, computing: Stopwatch)
     """Return testing whose samples are views, with the same workers, views and network as ours."""
     read = SingleViewReader(views_of(subject), VideoSource(subject.decoder))
     tasks = itertools.product(records_of(subject), range(subject.views))
-    ahead = 2 * subject.batch if subject.workers else 0
+    ahead = 2 * max(subject.batch, subject.workers) if subject.workers else 0
     views = Workers(subject.workers, TIME_LIMIT).map(read, tasks, ahead)
-    return Pipeline(views, ahead, _scored_in_batches(views, subject, waiting, computing))
+    return Pipeline(_scored_in_batches(views, subject, waiting, computing), ahead)
 
 
 def _scored_in_batches(
