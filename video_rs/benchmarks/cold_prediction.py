@@ -18,6 +18,7 @@ from video_rs.data.preprocessing import Preprocessing
 from video_rs.engine.checkpoint import FORMAT, save_checkpoint
 from video_rs.models import create_model
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.wording import pluralize
 
 # The module that a process runs.
 WORKER = "video_rs.benchmarks.cold_worker"
@@ -77,11 +78,13 @@ def measure_cold(checkpoint: Path, video: str, device: str, processes: int, repo
     """
     samples: dict[str, list[float]] = {}
     views = 0
+
     for number in range(processes):
         report(f"cold prediction, process {number + 1} of {processes}")
         started = time.perf_counter()
         answer = _answer([str(checkpoint), video, device])
         answer["process_s"] = time.perf_counter() - started
+
         views = answer.pop("views")
         for stage, seconds in answer.items():
             samples.setdefault(stage, []).append(seconds)
@@ -93,8 +96,12 @@ def _answer(arguments: Sequence[str]) -> dict[str, Any]:
     command = [sys.executable, "-m", WORKER, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=bare_environment())
     if done.returncode != 0:
-        last_line = (done.stderr.strip().splitlines() or [f"its process ended with code {done.returncode}"])[-1]
+        # A refusal is one line; of a traceback, the last line says what happened.
+        silent = f"its process ended with code {done.returncode}"
+        *_, last_line = [silent, *done.stderr.strip().splitlines()]
         raise InputError(f"cold prediction cannot be measured: {last_line}")
+
+    # What libraries print comes before.
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -102,6 +109,8 @@ def write_fresh_checkpoint(path: Path, network: str, preprocessing: Preprocessin
     """Write a checkpoint as a run has it, with weights and their average, of a network that nobody has trained."""
     model = create_model(network, CLASSES)
     weights = model.state_dict()
+
+    # Values play no part in how long anything takes.
     state = {
         "format": FORMAT,
         "model": weights,
@@ -119,11 +128,10 @@ def write_fresh_checkpoint(path: Path, network: str, preprocessing: Preprocessin
 
 def cold_lines(cold: ColdPrediction) -> list[str]:
     """Return what was measured, as lines below the table."""
-    processes = len(cold.samples["process_s"])
-    lines = [
-        "",
-        f"cold prediction of a video by {cold.views} views, {cold.checkpoint}, median of {processes} processes:",
-    ]
+    processes = pluralize(len(cold.samples["process_s"]), "process", "processes")
+    views = pluralize(cold.views, "view")
+    lines = ["", f"cold prediction of a video by {views}, {cold.checkpoint}, median of {processes}:"]
+
     for stage, meaning in STAGES.items():
         lines.append(f"{cold.median(stage):6.3f}  seconds to {meaning}")
     lines.append(

@@ -8,6 +8,7 @@ from video_rs.benchmarks.measuring import Measurement, Report, Row, measure, row
 from video_rs.benchmarks.networks import forward_gflop
 from video_rs.benchmarks.subject import EVAL, MAIN_PEER, OURS, PEER, Subject
 from video_rs.benchmarks.table import Column, four_digits, memory_cell, spread_cell
+from video_rs.runtime.wording import pluralize
 
 MEANINGS = {
     OUR_TESTING: "each video decoded once, each frame resized once, as video-rs test does",
@@ -42,15 +43,19 @@ def measure_eval(subjects: Sequence[Subject], rounds: int, report: Report) -> li
     Raises:
         InputError: a subject that cannot be measured; a network that does not take the views is found before.
     """
+    # What the views or an absent library forbid is found before minutes are spent.
     for subject in subjects:
         if subject.network:
             forward_gflop(subject.network, subject.frames, subject.size)
 
     measured = measure(subjects, rounds, report)
+
+    # Each row also says what decoding takes of its way.
     decoding = {}
     for one in measured:
         if not one.subject.network:
             decoding[one.subject.way] = one
+
     return [_row(one, decoding[one.subject.way]) for one in measured]
 
 
@@ -88,10 +93,13 @@ def eval_ratios(rows: Sequence[Row]) -> dict[str, float]:
     for ours in networks:
         if ours.subject.way != OUR_TESTING:
             continue
+
         for other in networks:
             name = f"videos/s, {ours.subject.name} / {other.subject.name}"
             if other.subject.way == PER_VIEW and other.subject.network == ours.subject.network:
                 ratios[name] = ours.more["videos_per_s"] / other.more["videos_per_s"]
+
+            # The peer has a network of its own.
             if other.subject.side == PEER:
                 seconds = scaled_seconds(other, ours.gflop_per_clip)
                 ratios[f"{name} at the same GFLOP"] = ours.more["videos_per_s"] * seconds
@@ -115,7 +123,9 @@ def scaled_seconds(row: Row, gflop: float) -> float:
         gflop: of a view, of the other network.
     """
     seconds = 1 / row.more["videos_per_s"]
+    # Only what is computed changes.
     scaled = seconds - row.more["compute_s"] * (1 - gflop / row.gflop_per_clip)
+
     processes = max(1, row.subject.workers)
     return max(scaled, row.more["decode_s"] / processes)
 
@@ -151,9 +161,12 @@ def eval_lines(rows: Sequence[Row]) -> list[str]:
     subject = rows[0].subject
     frames = f"{subject.frames} x {subject.size} x {subject.size}"
     tested = f"{subject.clips_per_video} x {subject.crops} views of {frames}, {subject.batch} at a time"
-    lines = ["", f"{tested}, {subject.workers} reading processes"]
+    processes = pluralize(subject.workers, "reading process", "reading processes")
+
+    lines = ["", f"{tested}, {processes}"]
     for way in dict.fromkeys(row.subject.way for row in rows):
         lines.append(f"{way}: {MEANINGS[way]}")
+
     lines.append("pictures: decoded for a video; decode: seconds of one thread for it, over those a video takes")
     lines.append("wait: the network waits for views; compute: it computes")
     return lines

@@ -46,6 +46,7 @@ class ViewTransform:
         video = clip["video"]
         even = torch.linspace(0, video.shape[1] - 1, self.frames).long()
         video = video[:, even] / 255
+
         video = (video - torch.tensor(MEAN).view(3, 1, 1, 1)) / torch.tensor(STD).view(3, 1, 1, 1)
 
         height, width = video.shape[2:]
@@ -59,10 +60,13 @@ class ViewTransform:
     def _crop(self, video: Tensor, number: int) -> Tensor:
         """Return the crop of that number, of start, middle and end; the middle where there is one only."""
         height, width = video.shape[2:]
+
+        # Top and left of the middle.
         places = [math.ceil((height - self.size) / 2), math.ceil((width - self.size) / 2)]
         if self.crops == 3 and number != 1:
             longer = 0 if height > width else 1
             places[longer] = 0 if number == 0 else video.shape[2 + longer] - self.size
+
         top, left = places
         return video[:, :, top : top + self.size, left : left + self.size]
 
@@ -89,6 +93,8 @@ def pytorchvideo_batches(subject: Subject) -> Iterator[dict[str, Any]]:
         decode_audio=False,
         decoder="pyav",
     )
+
+    # DataLoader refuses the option without workers.
     prefetched = PREFETCHED if subject.workers else None
     loader = torch.utils.data.DataLoader(
         dataset, batch_size=subject.batch, num_workers=subject.workers, prefetch_factor=prefetched
@@ -120,6 +126,7 @@ def pytorchvideo_decoding(subject: Subject) -> Iterator[int]:
     from pytorchvideo.data.encoded_video import EncodedVideo
 
     sampler = clip_sampler(subject, crops=1)
+
     for path in itertools.islice(itertools.cycle(subject.videos), ENDLESS):
         video = EncodedVideo.from_path(path, decode_audio=False, decoder="pyav")
         pictures = 0
@@ -127,5 +134,6 @@ def pytorchvideo_decoding(subject: Subject) -> Iterator[int]:
         while not is_last:
             start, end, _, _, is_last = sampler(0, video.duration, {})
             pictures += video.get_clip(start, end)["video"].shape[1]
+
         video.close()
         yield pictures

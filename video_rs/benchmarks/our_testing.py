@@ -49,6 +49,8 @@ def our_testing(subject: Subject, waiting: Stopwatch, computing: Stopwatch) -> P
     """Return our testing: a worker decodes a video once, resizes what some view shows, and hands it over as a whole."""
     read = ViewReader(views_of(subject), VideoSource(subject.decoder))
     loader = ViewLoader(records_of(subject), read, Partition(), Workers(subject.workers, TIME_LIMIT))
+
+    # As the command does; the stopwatches change nothing.
     results = evaluate(computing.timed(scorer_of(subject)), waiting.waits(loader), subject.batch)
     # Of each worker, two videos.
     return Pipeline(map(_scored_views, results), ahead=2 * subject.workers * subject.views)
@@ -100,6 +102,7 @@ def testing_per_view(subject: Subject, waiting: Stopwatch, computing: Stopwatch)
     tasks = itertools.product(records_of(subject), range(subject.views))
     ahead = 2 * max(subject.batch, subject.workers) if subject.workers else 0
     views = Workers(subject.workers, TIME_LIMIT).map(read, tasks, ahead)
+
     return Pipeline(_scored_in_batches(views, subject, waiting, computing), ahead)
 
 
@@ -109,6 +112,7 @@ def _scored_in_batches(
     """Score views as they come, and yield how many of them at a time."""
     score = computing.timed(torch.inference_mode()(scorer_of(subject)))
     arriving = waiting.waits(views)
+
     while batch := list(itertools.islice(arriving, subject.batch)):
         score(_stacked(batch))
         yield len(batch)
