@@ -96,7 +96,7 @@ def test_a_predictor_is_loaded_from_whatever_holds_a_network(exported, telling, 
     for path in (telling, exported("onnx"), exported("openvino"), exported("safetensors"), tmp_path):
         found = video_rs.load_predictor(path, "cpu").predict(video).probabilities
         torch.testing.assert_close(found, expected, rtol=0, atol=ROUNDING)
-    with pytest.raises(InputError, match="no checkpoint at .*gone"):
+    with pytest.raises(InputError, match=r"no checkpoint at .*gone"):
         video_rs.load_predictor(tmp_path / "gone", "cpu")
 
 
