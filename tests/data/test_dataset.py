@@ -120,6 +120,31 @@ def test_views_come_crop_by_crop(ramp):
     assert [len(batch) for batch in item.views(4)] == [4, 2]
 
 
+@pytest.mark.parametrize(("height", "width"), [(40, 64), (64, 40)])
+@pytest.mark.parametrize(("frames", "batch"), [(4, 1), (4, 4), (12, 30)], ids=["alone", "some", "wrapped"])
+def test_views_are_the_pixels_of_frames_read_one_by_one(tmp_path, height, width, frames, batch):
+    """Each frame of each view decoded, resized and cut out by itself."""
+    noise = np.random.default_rng(0).integers(0, 256, (30, height, width, 3), dtype=np.uint8)
+    path = str(tmp_path / "noise.mp4")
+    write_video(path, noise, fps=10)
+    transform = eval_transform(32, 24, 3)
+    # Twelve frames reach past the end, and start over.
+    spec = clip_spec(frames, 3)
+    reader = ViewReader(Preprocessing(spec, 3, transform, (0,) * 3, (1,) * 3), VideoSource())
+    found = list(reader(record(path), 0).views(batch))
+    assert all(part.is_contiguous() and part.dtype == torch.uint8 for part in found)
+
+    clips = spec.uniform(whole_video(30, 10.0), 3).tolist()
+    expected = []
+    for crop in range(3):
+        for clip in clips:
+            with open_video(path) as video:
+                alone = [transform(video.frames([frame]))[crop] for frame in clip]
+            expected.append(torch.cat(alone, dim=1))
+    assert torch.equal(torch.cat(found), torch.stack(expected))
+    assert [len(part) for part in found] == [len(part) for part in torch.arange(9).split(batch)]
+
+
 @pytest.mark.parametrize("sampler", ["frames", "pytorchvideo"])
 def test_both_clip_samplers_stay_inside_the_video(ramp, sampler):
     spec = clip_spec(4, 5, clip_sampler=sampler)

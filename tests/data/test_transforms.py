@@ -87,6 +87,20 @@ def test_resize_keeps_constants_and_identities():
     assert resize(frames, 13, 17).is_contiguous()
 
 
+@pytest.mark.parametrize("box", [slice(None), slice(2, 9)], ids=["whole", "box"])
+def test_frames_of_the_right_size_are_taken_apart_by_colour(box):
+    """Contiguous planes of their own memory, of frames of any strides."""
+    frames = ramp(3, 10, 12)[:, box]
+    planes = resize(frames, *frames.shape[1:3])
+    assert planes.shape == (3, 3, frames.shape[1], 12)
+    assert planes.is_contiguous()
+    assert all(torch.equal(planes[colour], frames[..., colour]) for colour in range(3))
+
+    # Red is the row.
+    planes.zero_()
+    assert frames[0, 1, 0, 0] == (1 if box == slice(None) else 3)
+
+
 def test_resize_takes_views_and_frames_independently():
     frames = noise(4, 30, 40, 3)
     view = frames[1:3, 5:25, 3:33]

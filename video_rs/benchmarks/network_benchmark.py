@@ -9,7 +9,8 @@ from video_rs.benchmarks.networks import PEERS, forward_gflop
 from video_rs.benchmarks.process import started
 from video_rs.benchmarks.subject import FORWARD, LAYERS, LIMIT, MAIN_PEER, OURS, PEER, TRAIN, Subject
 from video_rs.benchmarks.table import Column, clip_cell, four_digits, memory_cell, spread_cell
-from video_rs.inference.engines import ENGINES, missing
+from video_rs.inference.conversion import missing
+from video_rs.inference.engines import ENGINES
 from video_rs.models import architecture
 from video_rs.runtime.errors import InputError
 

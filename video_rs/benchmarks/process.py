@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from video_rs.benchmarks.subject import Subject
+from video_rs.benchmarks.subject import EVAL, Subject
 from video_rs.runtime.errors import InputError
 
 # The module that a process runs.
@@ -37,6 +37,15 @@ SETTINGS = (
 def bare_environment() -> dict[str, str]:
     """Return this process's environment without :data:`SETTINGS`."""
     return {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
+
+
+def environment_of(subject: Subject) -> dict[str, str]:
+    """Return the environment of a subject's process: a bare one, where our testing sets what the command sets."""
+    environment = bare_environment()
+    if subject.kind == EVAL and subject.has_our_settings:
+        # As ``let_idle_threads_sleep`` of the command: threads that spin take the time of the processes that read.
+        environment["OMP_WAIT_POLICY"] = "PASSIVE"
+    return environment
 
 
 class Process:
@@ -65,7 +74,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
-            env=bare_environment(),
+            env=environment_of(subject),
             start_new_session=True,
         )
 

@@ -1,7 +1,7 @@
-"""Clips and crops of the published recipe, as training has them by default."""
+"""Clips, crops and views of the published recipe, as training and testing have them by default."""
 
-from video_rs.data.preprocessing import ClipSpec
-from video_rs.data.transforms import TrainTransform
+from video_rs.data.preprocessing import ClipSpec, Preprocessing
+from video_rs.data.transforms import EvalTransform, TrainTransform
 
 SAMPLING_RATE = 2
 """Frames between those of a clip."""
@@ -23,4 +23,15 @@ def published_transform(crop_size: int) -> TrainTransform:
         short_side=(crop_size, crop_size),
         antialias=False,
         flip=0.5,
+    )
+
+
+def published_views(num_frames: int, crop_size: int, num_clips: int, num_crops: int) -> Preprocessing:
+    """Return the views of testing: crops as high as the resized frames, and values scaled to [0, 1]."""
+    return Preprocessing(
+        published_clips(num_frames),
+        num_clips,
+        EvalTransform(short_side=crop_size, crop_size=crop_size, num_crops=num_crops, antialias=False),
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
     )

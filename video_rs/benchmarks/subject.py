@@ -13,6 +13,7 @@ TRAIN = "train"
 LAYERS = "layers"
 DATA = "data"
 LOOP = "loop"
+EVAL = "eval"
 
 # Whose it is; a limit is what nothing can be faster than.
 OURS = "ours"
@@ -25,15 +26,18 @@ class Subject:
     """One row of a benchmark.
 
     Attributes:
-        kind: :data:`FORWARD` passes, :data:`TRAIN` steps, single :data:`LAYERS`, :data:`DATA` or a whole :data:`LOOP`.
+        kind: :data:`FORWARD` passes, :data:`TRAIN` steps, single :data:`LAYERS`, :data:`DATA`, a whole :data:`LOOP`, or
+            :data:`EVAL`, testing of videos.
         side: :data:`OURS`, :data:`PEER` or :data:`LIMIT`.
         way: how it is computed or read; each kind of benchmark lists its ways.
-        network: a model of ours, or a peer's; of a trained run, what the run is called.
+        network: a model of ours, or a peer's; of a trained run, what the run is called; empty in :data:`EVAL`: decoding
+            alone.
         checkpoint: of the trained run whose network is measured; empty: one with fresh weights.
         overrides: fields of ours that differ from those of that name, as (field, value).
         engine: of ``accelerate``, where the way is "accelerate".
         decoder: what reads the videos.
-        clips_per_video: clips of each video read, where ours reads.
+        clips_per_video: clips of each video read, where ours reads, and in all of :data:`EVAL`.
+        crops: of each clip, in :data:`EVAL`.
         files: "originals" or "prepared".
         batch, frames, size: clips of ``[batch, 3, frames, size, size]``.
         device: "cpu" or "cuda".
@@ -54,6 +58,7 @@ class Subject:
     engine: str = ""
     decoder: str = "auto"
     clips_per_video: int = 1
+    crops: int = 1
     files: str = ""
     device: str = "cpu"
     precision: str = "float32"
@@ -76,6 +81,8 @@ class Subject:
             return BEST_LAYER
         if self.kind == LOOP:
             return self.way
+        if self.kind == EVAL:
+            return f"{self.way}, {self.network.removeprefix('pytorchvideo ') or 'decoding alone'}"
         if self.kind == DATA:
             return self._reading_method()
         if self.side == PEER:
@@ -96,6 +103,11 @@ class Subject:
         if self.way == "loader":
             return f"ours {self.decoder}"
         return f"ours, {self.way}"
+
+    @property
+    def views(self) -> int:
+        """Return the number of views of a video, in :data:`EVAL`."""
+        return self.clips_per_video * self.crops
 
     @property
     def has_our_settings(self) -> bool:

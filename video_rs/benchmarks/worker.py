@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
 from video_rs.benchmarks.data_calls import DataRounds
+from video_rs.benchmarks.eval_calls import eval_rounds
 from video_rs.benchmarks.loop_calls import LoopRounds
 from video_rs.benchmarks.memory import family_memory_mb, peak_memory_mb
 from video_rs.benchmarks.network_calls import NetworkRounds
-from video_rs.benchmarks.subject import DATA, LOOP, Subject
+from video_rs.benchmarks.subject import DATA, EVAL, LOOP, Subject
 from video_rs.runtime.allocator import keep_large_blocks
 from video_rs.runtime.errors import InputError
 
@@ -33,7 +34,7 @@ class Rounds(Protocol):
         """Return what is known at the end."""
 
 
-ROUNDS: dict[str, Callable[[Subject], Rounds]] = {DATA: DataRounds, LOOP: LoopRounds}
+ROUNDS: dict[str, Callable[[Subject], Rounds]] = {DATA: DataRounds, EVAL: eval_rounds, LOOP: LoopRounds}
 
 
 def main() -> None:
@@ -68,7 +69,8 @@ def work(subject: Subject, answers: TextIO) -> None:
 
 def _memory_at_the_end(subject: Subject) -> float | None:
     """Return what the process has taken at most; where others read for it, what all of them hold now."""
-    if subject.kind == DATA or (subject.kind == LOOP and subject.device == "cpu"):
+    others_read = subject.kind in (LOOP, EVAL) and subject.device == "cpu"
+    if subject.kind == DATA or others_read:
         return family_memory_mb()
     return peak_memory_mb(subject.device)
 

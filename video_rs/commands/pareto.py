@@ -13,6 +13,7 @@ from pathlib import Path
 from video_rs.commands.benchmarks.arguments import (
     BENCHMARK_CODES,
     add_device,
+    add_precision,
     check_at_least_one,
     check_output,
     device_and_precision,
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="in memory at the same time; two a network, some GB each (default: %(default)s)",
     )
     add_device(parser)
+    add_precision(parser)
     parser.add_argument(
         "--engine",
         default="auto",

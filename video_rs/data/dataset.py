@@ -1,6 +1,6 @@
 """From a record to pixels: one training clip, or all test views of a video from one pass over its file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -80,10 +80,9 @@ class VideoViews:
     def views(self, batch: int) -> Iterator[Tensor]:
         """Yield batches of at most ``batch`` views, uint8 ``[b, 3, T, crop, crop]``, crop-major as published."""
         crops = self.transform.crops(self.frames)
-        pairs = [(crop, clip) for crop in crops for clip in self.clips]
+        pairs = [(crop, clip) for crop in crops for clip in self.clips.tolist()]
         for start in range(0, len(pairs), batch):
-            views = [crop[:, clip] for crop, clip in pairs[start : start + batch]]
-            yield torch.stack(views)
+            yield _copied_views(pairs[start : start + batch])
 
 
 @dataclass(frozen=True)
@@ -216,13 +215,19 @@ def read_views(reader: VideoReader, preprocessing: Preprocessing, record: VideoR
     clips = preprocessing.clip.uniform(record_span(reader, record), preprocessing.num_clips)
     # In order and each frame once: views overlap, and decoding back and forth would be slow.
     needed = clips.unique()
+    chunks = [preprocessing.transform.resize(chunk) for chunk in decoded_chunks(reader, needed)]
 
+    # Most videos are a single chunk, which need not be copied.
+    frames = chunks[0] if len(chunks) == 1 else torch.cat(chunks, dim=1)
+    return frames, torch.searchsorted(needed, clips)
+
+
+def decoded_chunks(reader: VideoReader, needed: Tensor) -> Iterator[Tensor]:
+    """Yield the frames at ``needed``, uint8 ``[N, H, W, 3]``, at most :data:`CHUNK_BYTES` of them at a time."""
     frame_bytes = reader.height * reader.width * 3
     at_once = max(1, CHUNK_BYTES // frame_bytes)
-    chunks = []
     for part in needed.split(at_once):
-        chunks.append(preprocessing.transform.resize(reader.frames(part)))
-    return torch.cat(chunks, dim=1), torch.searchsorted(needed, clips)
+        yield reader.frames(part)
 
 
 def sample_generator(seed: int, epoch: int, pick: int) -> torch.Generator:
@@ -231,6 +236,23 @@ def sample_generator(seed: int, epoch: int, pick: int) -> torch.Generator:
     # samples of a long run may share a stream by chance; they see different videos, which does no harm.
     mixed = seed * 0x9E3779B97F4A7C15 + epoch * 0xC2B2AE3D27D4EB4F + pick * 0x165667B19E3779F9
     return torch.Generator().manual_seed(mixed % 2**63)
+
+
+def _copied_views(pairs: Sequence[tuple[Tensor, Sequence[int]]]) -> Tensor:
+    """Return a batch of views, uint8 ``[b, 3, T, crop, crop]``.
+
+    Args:
+        pairs: of each view its crop of all frames, uint8 ``[3, N, crop, crop]``, and which of the N frames it shows.
+    """
+    crop, clip = pairs[0]
+    channels, _, height, width = crop.shape
+    views = crop.new_empty((len(pairs), channels, len(clip), height, width))
+
+    # Whole rows, straight to their place: five times as fast as indexing all frames of a view and stacking the views.
+    for view, (crop, clip) in zip(views, pairs, strict=True):
+        for place, frame in enumerate(clip):
+            view[:, place] = crop[:, frame]
+    return views
 
 
 def _select(frames: Tensor, places: Tensor) -> Tensor:

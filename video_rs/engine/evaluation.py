@@ -118,8 +118,9 @@ def _outputs_together(compute: Callable[[Tensor], Tensor], videos: Sequence[Any]
     if not videos:
         return []
 
-    views = [torch.cat(list(item.views(batch))) for item in videos]
-    outputs = compute(torch.cat(views)).split([len(part) for part in views])
+    # The views of all videos are copied together once, not first those of each video.
+    views = [part for item in videos for part in item.views(batch)]
+    outputs = compute(torch.cat(views)).split([item.num_views for item in videos])
     return [[part] for part in outputs]
 
 

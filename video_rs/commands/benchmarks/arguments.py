@@ -50,16 +50,21 @@ def add_network(parser: argparse.ArgumentParser, batch: int) -> None:
     )
     parser.add_argument("--frames", type=int, default=8, help="of a clip (default: %(default)s)")
     add_device(parser)
+    add_precision(parser)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add the device and the precision that networks are measured in."""
+    """Add the device that networks are measured on."""
     parser.add_argument(
         "--device",
         default="auto",
         choices=("auto", "cpu", "cuda"),
         help="auto takes CUDA, then the CPU (default: %(default)s)",
     )
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Add the precision that networks are measured in."""
     parser.add_argument(
         "--precision",
         default="auto",
@@ -105,17 +110,25 @@ def device_and_precision(args: argparse.Namespace) -> tuple[str, str]:
     Raises:
         InputError: there is no such device.
     """
-    import torch
-
-    cuda = torch.cuda.is_available()
-    if args.device == "cuda" and not cuda:
-        raise InputError("--device is cuda, and PyTorch finds no such GPU here; allowed: auto, cpu")
-    device = "cuda" if cuda and args.device != "cpu" else "cpu"
-
+    device = checked_device(args.device)
     precision = args.precision
     if precision == "auto":
         precision = "bfloat16" if device == "cuda" else "float32"
     return device, precision
+
+
+def checked_device(asked: str) -> str:
+    """Return the device that is asked for, with what "auto" stands for here.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    import torch
+
+    cuda = torch.cuda.is_available()
+    if asked == "cuda" and not cuda:
+        raise InputError("--device is cuda, and PyTorch finds no such GPU here; allowed: auto, cpu")
+    return "cuda" if cuda and asked != "cpu" else "cpu"
 
 
 def check_at_least_one(option: str, value: int) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from video_rs.benchmarks.machine import describe_machine
 from video_rs.benchmarks.measuring import Report
-from video_rs.inference.engines import ENGINES, missing
+from video_rs.inference.conversion import missing
+from video_rs.inference.engines import ENGINES
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
 from video_rs.studies.frontier.measured import Cost, Measured, View
