@@ -201,7 +201,8 @@ def test_importing_the_networks_loads_nothing_else_and_draws_nothing():
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
     assert answer.returncode == 0, answer.stderr
-    runtime = ["video_rs.runtime", *(f"video_rs.runtime.{name}" for name in ("errors", "torch_files", "wording"))]
+    names = ("atomic", "errors", "torch_files", "version", "wording")
+    runtime = ["video_rs.runtime", *(f"video_rs.runtime.{name}" for name in names)]
     assert answer.stdout.splitlines() == ["[]", str(runtime)]
 
 
