@@ -6,6 +6,7 @@ over time (look.png), and the numbers (look.npz).
 
 import argparse
 
+from video_rs.commands.network import add_reading
 from video_rs.commands.test import add_checkpoint
 
 EXAMPLES = (
@@ -37,17 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", default="look", metavar="FOLDER", help="folder for the three files (default: %(default)s)"
     )
-    parser.add_argument(
-        "--device",
-        default="auto",
-        choices=("auto", "cpu", "cuda", "mps"),
-        help="where the network runs; auto takes CUDA, then Apple's MPS, then the CPU (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--decoder",
-        default="auto",
-        help="pyav, decord, torchcodec, torchcodec_cuda, or auto, which is pyav (default: %(default)s)",
-    )
+    add_reading(parser)
 
 
 def run(args: argparse.Namespace) -> None:

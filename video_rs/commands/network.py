@@ -1,4 +1,4 @@
-"""The trained network of a command that needs one: a checkpoint, or a file of ``video-rs export``."""
+"""The trained network of a command that needs one, a checkpoint or a file of ``video-rs export``; where it runs."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -16,6 +16,21 @@ def add_network(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a .onnx, .safetensors or OpenVINO .xml file that video-rs export has written, with the same answers "
         "(default: --checkpoint)",
+    )
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add where the network runs, and what decodes the videos."""
+    parser.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda", "mps"),
+        help="where the network runs; auto takes CUDA, then Apple's MPS, then the CPU (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--decoder",
+        default="auto",
+        help="pyav, decord, torchcodec, torchcodec_cuda, or auto, which is pyav (default: %(default)s)",
     )
 
 

@@ -8,7 +8,7 @@ printed.
 
 import argparse
 
-from video_rs.commands.network import add_network, load_network
+from video_rs.commands.network import add_network, add_reading, load_network
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
 
@@ -43,17 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--jsonl", default="", metavar="OUT", help="file for an answer a line (default: none)")
     parser.add_argument("--csv", default="", metavar="OUT", help="file for a table of the answers (default: none)")
-    parser.add_argument(
-        "--device",
-        default="auto",
-        choices=("auto", "cpu", "cuda", "mps"),
-        help="where the network runs; auto takes CUDA, then Apple's MPS, then the CPU (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--decoder",
-        default="auto",
-        help="pyav, decord, torchcodec, torchcodec_cuda, or auto, which is pyav (default: %(default)s)",
-    )
+    add_reading(parser)
     parser.add_argument(
         "--processes",
         type=int,

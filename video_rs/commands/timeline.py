@@ -6,7 +6,7 @@ JSON, CSV and subtitles (SRT, WebVTT), with a page that shows the film above its
 
 import argparse
 
-from video_rs.commands.network import add_network, load_network
+from video_rs.commands.network import add_network, add_reading, load_network
 from video_rs.runtime import start
 
 EXAMPLES = (
@@ -55,17 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_windows(parser)
     _add_segments(parser)
     _add_live(parser)
-    parser.add_argument(
-        "--device",
-        default="auto",
-        choices=("auto", "cpu", "cuda", "mps"),
-        help="where the network runs; auto takes CUDA, then Apple's MPS, then the CPU (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--decoder",
-        default="auto",
-        help="pyav, decord, torchcodec, torchcodec_cuda, or auto, which is pyav (default: %(default)s)",
-    )
+    add_reading(parser)
 
 
 def _add_windows(parser: argparse.ArgumentParser) -> None:
