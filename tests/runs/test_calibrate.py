@@ -54,7 +54,7 @@ def synthetic(count=3000, unknown=0, seed=0):
 
 
 def test_the_temperature_is_found_and_calibrates_other_groups():
-    content = calibrate(synthetic(), None)
+    content, _ = calibrate(synthetic(), None)
     assert content["temperature"] == pytest.approx(3, rel=0.06)
     assert content["before"]["calibration_error"] > 0.15
     after = content["cross_fitted"]
@@ -64,7 +64,7 @@ def test_the_temperature_is_found_and_calibrates_other_groups():
 
 
 def test_the_threshold_holds_its_precision_on_other_groups_with_strangers_among_them():
-    content = calibrate(synthetic(3000, 600), 0.85)
+    content, _ = calibrate(synthetic(3000, 600), 0.85)
     assert (content["videos"], content["unknown"]) == (3600, 600)
     assert content["bound"] >= 0.85
     after = content["cross_fitted"]
@@ -76,7 +76,9 @@ def test_the_threshold_holds_its_precision_on_other_groups_with_strangers_among_
 
 def test_of_one_group_nothing_is_known_of_others():
     videos = synthetic(200)
-    assert calibrate(ScoredVideos(videos.views, videos.truth, np.zeros(200), False), None)["cross_fitted"] is None
+    content, judged = calibrate(ScoredVideos(videos.views, videos.truth, np.zeros(200), False), None)
+    assert content["cross_fitted"] is None
+    assert judged is None
 
 
 def test_a_checkpoint_is_calibrated_and_all_that_reads_it_acts_on_it(tool, run, listed, videos, tmp_path):

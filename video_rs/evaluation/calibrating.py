@@ -78,8 +78,11 @@ class Fit:
         return cls(temperature, calibration.precision_threshold(confidence, right, precision))
 
 
-def calibrate(videos: ScoredVideos, precision: float | None) -> dict[str, Any]:
+def calibrate(videos: ScoredVideos, precision: float | None) -> tuple[dict[str, Any], "OutOfFold | None"]:
     """Return the calibration of a network and how good it is on videos that it was not fitted on.
+
+    Returns:
+        What calibration.json holds, and each video as judged by a fit without its group; None of one group.
 
     Raises:
         InputError: no threshold holds the precision.
@@ -88,6 +91,7 @@ def calibrate(videos: ScoredVideos, precision: float | None) -> dict[str, Any]:
     if precision is not None and fit.threshold is None:
         raise InputError(_why_no_threshold(videos, fit.temperature, precision))
 
+    judged = out_of_fold(videos, precision)
     known = videos.known
     confidence, right = videos.judged(1.0)
     before = {
@@ -100,13 +104,13 @@ def calibrate(videos: ScoredVideos, precision: float | None) -> dict[str, Any]:
         "videos": len(known),
         "unknown": int((~known).sum()),
         "before": before,
-        "cross_fitted": _on_other_groups(videos, precision),
+        "cross_fitted": None if judged is None else _on_other_groups(videos, judged, precision is not None),
     }
     if fit.threshold is not None:
         found = fit.threshold
         chosen = {"precision": found.precision, "bound": found.bound, "coverage": found.coverage}
         content |= {"threshold": found.confidence, "wanted_precision": precision, **chosen}
-    return content
+    return content, judged
 
 
 def _why_no_threshold(videos: ScoredVideos, temperature: float, precision: float) -> str:
@@ -167,18 +171,15 @@ def fold_count(videos: ScoredVideos) -> int:
     return min(FOLDS, len(np.unique(videos.groups)))
 
 
-def _on_other_groups(videos: ScoredVideos, precision: float | None) -> dict[str, Any] | None:
-    """Return how good calibrations are on groups that they were not fitted on; None of fewer than two groups."""
-    judged = out_of_fold(videos, precision)
-    if judged is None:
-        return None
+def _on_other_groups(videos: ScoredVideos, judged: OutOfFold, has_threshold: bool) -> dict[str, Any]:
+    """Return how good calibrations are on groups that they were not fitted on."""
     known = videos.known
     found: dict[str, Any] = {
         "folds": fold_count(videos),
         "cross_entropy": float(judged.losses[known].mean()),
         "calibration_error": calibration.calibration_error(judged.confidence[known], judged.right[known]),
     }
-    if precision is not None:
+    if has_threshold:
         answered = judged.answered
         answers = int(answered.sum())
         found["answers"] = answers

@@ -9,7 +9,7 @@ from video_rs.builders import build_preprocessing
 from video_rs.config import Config, config_from_text
 from video_rs.engine.checkpoint import load_checkpoint, save_checkpoint
 from video_rs.engine.metrics import VideoResult
-from video_rs.evaluation.calibrating import ScoredVideos, calibrate, out_of_fold
+from video_rs.evaluation.calibrating import OutOfFold, ScoredVideos, calibrate
 from video_rs.evaluation.calibration import reliability
 from video_rs.inference.calibration import KEY
 from video_rs.inference.predictor import load_classifier
@@ -74,11 +74,12 @@ def run_calibrate(
     model = load_classifier(checkpoint, device)
     require_right_convolutions(model, build_preprocessing(config).clip_shape(config.TEST.BATCH_SIZE))
     videos = _scored(config, model, records, others, len(names))
-    content = {"list": absolute_path(records.source), **calibrate(videos, precision)}
+    fitted, judged = calibrate(videos, precision)
+    content = {"list": absolute_path(records.source), **fitted}
     if distributed.rank() == 0:
         save_checkpoint(path, {**checkpoint, KEY: content}, then="calibrate again")
         write_json(folder / "calibration.json", content)
-        replace_bytes(folder / "reliability.png", _picture(videos, precision))
+        replace_bytes(folder / "reliability.png", _picture(videos, judged))
     # No process ends before the files are there.
     distributed.barrier()
     for line in _sentences(content):
@@ -127,12 +128,11 @@ def _readable(results: Sequence[VideoResult], records: RecordList) -> list[Video
     return found
 
 
-def _picture(videos: ScoredVideos, precision: float | None) -> bytes:
+def _picture(videos: ScoredVideos, after: OutOfFold | None) -> bytes:
     """Return the reliability curves before and after, the latter by fits without each video's group."""
     known = videos.known
     confidence, right = videos.judged(1.0)
     series = {"before": reliability(confidence[known], right[known])}
-    after = out_of_fold(videos, precision)
     if after is not None:
         series["calibrated, on other groups"] = reliability(after.confidence[known], after.right[known])
     return plots.png(reliability_plot(series))
