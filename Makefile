@@ -30,8 +30,9 @@ demo: $(VENV)/.installed
 	@echo "The report of the training: $(DEMO)/report.html, of the test: $(DEMO)/test/report.html"
 
 # One thread per worker: two workers of two threads each would get in each other's way on two cores.
+# The tests of optional packages are those of test-extras: nothing is run twice.
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(addprefix --ignore=,$(EXTRAS))
 
 # Packages that no other test needs.
 $(VENV)/.installed-extras: $(VENV)/.installed-dev

@@ -1,14 +1,26 @@
 """Long videos that a benchmark makes, and what it measures of their timelines."""
 
+import contextlib
+import io
+import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import av
 import pytest
 
-from video_rs.benchmarks import timeline_worker, timelines
+from video_rs.benchmarks import cold_prediction, eval_benchmark, timeline_worker, timelines
+from video_rs.benchmarks.cold_prediction import STAGES, ColdPrediction
 from video_rs.benchmarks.joined_clips import Pauses, join_clips, write_rows
-from video_rs.benchmarks.timelines import TimelineSubject, make_long_video, measure_timeline, measure_timelines
+from video_rs.benchmarks.timelines import (
+    TimelineRow,
+    TimelineSubject,
+    make_long_video,
+    measure_timeline,
+    measure_timelines,
+    timeline_lines,
+)
 from video_rs.lists.records import read_records
 from video_rs.runtime.errors import InputError
 from video_rs.video import open_video
@@ -38,17 +50,19 @@ def test_a_video_shorter_than_a_piece(tmp_path):
 
 
 @pytest.fixture
-def in_this_process(monkeypatch, capsys):
+def in_this_process(monkeypatch):
     """The worker runs in this process: a new one takes seconds to import torch."""
 
     def run(command, env, **_):
         assert command[:3] == [sys.executable, "-m", timelines.WORKER]
         assert (env["OMP_WAIT_POLICY"], "OMP_NUM_THREADS" in env) == ("PASSIVE", False)
-        monkeypatch.setattr(sys, "argv", command[2:])
-        timeline_worker.main()
-        return subprocess.CompletedProcess(command, 0, capsys.readouterr().out)
+        said = io.StringIO()
+        with monkeypatch.context() as patch, contextlib.redirect_stdout(said):
+            patch.setattr(sys, "argv", command[2:])
+            timeline_worker.main()
+        return subprocess.CompletedProcess(command, 0, said.getvalue())
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(timelines, "subprocess", SimpleNamespace(run=run))
 
 
 def test_timelines_are_measured_one_after_the_other(short_pieces, in_this_process, tmp_path):
@@ -62,6 +76,41 @@ def test_timelines_are_measured_one_after_the_other(short_pieces, in_this_proces
     shown = rows[1].to_dict()
     assert shown["name"] == "timeline 0:04"
     assert shown["realtime_factor"] == 4.0 / rows[1].wall_seconds
+
+
+def test_what_is_said_of_timelines():
+    rows = [TimelineRow(60.0, 92, 1.5, 812.4), TimelineRow(10800.0, 1, 43.2, None)]
+    assert timeline_lines(rows) == [
+        "",
+        "timelines, each in a process of its own:",
+        "  40.0  times as fast as it plays: 1:00, 92 windows in 1.5 s, 812 MiB",
+        " 250.0  times as fast as it plays: 3:00:00, 1 window in 43.2 s",
+    ]
+
+
+def test_the_command_measures_timelines(tool, videos, trained, short_pieces, in_this_process, monkeypatch, tmp_path):
+    """Beside testing and the first answer, which are left out here."""
+    monkeypatch.setattr(eval_benchmark, "measure_eval", lambda *_: [])
+    monkeypatch.setattr(eval_benchmark, "eval_lines", lambda _: [])
+    cold = ColdPrediction("c", 1, {stage: [0.1] for stage in (*STAGES, "process_s")})
+    monkeypatch.setattr(cold_prediction, "measure_cold", lambda *_: cold)
+    told = {}
+    tiny = ("--networks", "r3d_rs_50", "r3d_rs_tiny", "--frames", 4, "--size", 32)
+    for name, network in (("fresh", tiny), ("trained", ("--checkpoint", trained))):
+        out = tmp_path / f"{name}.json"
+        done = tool("benchmark", "eval", "--list", videos, *network, "--timelines", 0.05, "--json", out)
+        assert done.code == 0, done.err
+        (row,) = json.loads(out.read_text())["timelines"]
+        assert f"{row['realtime_factor']:6.1f}  times as fast as it plays: 0:03, {row['windows']} window" in done.out
+        told[name] = (row["seconds"], row["windows"])
+    # 4 frames, 4 apart, are 0.64 s; the checkpoint's are 4 frames, 2 apart.
+    assert told == {"fresh": (3.0, 9), "trained": (3.0, 18)}
+
+
+def test_lengths_that_no_video_has_are_refused(tool, videos):
+    for length in ("0", "-1", "nan", "inf"):
+        told = tool("benchmark", "eval", "--list", videos, "--timelines", 1, length)
+        assert (told.code, told.err) == (2, f"error: --timelines has {length}; allowed: above 0\n")
 
 
 def test_the_network_of_a_checkpoint_is_measured(trained):

@@ -14,6 +14,7 @@ import numpy as np
 from video_rs.benchmarks.process import bare_environment
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import format_duration
+from video_rs.runtime.wording import pluralize
 from video_rs.video.encoding import write_video
 
 WORKER = "video_rs.benchmarks.timeline_worker"
@@ -116,6 +117,18 @@ def measure_timeline(subject: TimelineSubject) -> TimelineRow:
         last_line = (done.stderr.strip().splitlines() or [f"its process ended with code {done.returncode}"])[-1]
         raise InputError(f"the timeline of {subject.video} cannot be measured: {last_line}")
     return TimelineRow(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def timeline_lines(rows: Sequence[TimelineRow]) -> list[str]:
+    """Return what was measured, as lines below the table."""
+    lines = ["", "timelines, each in a process of its own:"]
+    for row in rows:
+        memory = "" if row.peak_memory_mb is None else f", {row.peak_memory_mb:.0f} MiB"
+        lines.append(
+            f"{row.realtime_factor:6.1f}  times as fast as it plays: {format_duration(row.seconds)}, "
+            f"{pluralize(row.windows, 'window')} in {row.wall_seconds:.1f} s{memory}"
+        )
+    return lines
 
 
 def make_long_video(path: Path, seconds: float) -> None:

@@ -1,10 +1,12 @@
-"""Measure testing videos by many views, from files to probabilities, and the first answer of a fresh process.
+"""Measure testing by many views, from files to probabilities, the first answer of a process, and timelines.
 
 Prints a table and ratios: ours against a loop that decodes for each view, and against pytorchvideo. Every subject runs
-in a process of its own, all of them in turn. Leave the machine to it alone.
+in a process of its own, all of them in turn. With --timelines, timelines of long videos are measured, too: how much
+faster than they play, and the memory. Leave the machine to it alone.
 """
 
 import argparse
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from video_rs.runtime.errors import InputError
 EXAMPLES = (
     "--list list.csv --peers --json eval.json",
     "--list my_videos --networks r3d_rs_small --frames 32 --workers 0",
+    "--list my_videos --networks r3d_rs_tiny --size 64 --timelines 1 60 180",
 )
 CODES = BENCHMARK_CODES
 
@@ -52,7 +55,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         type=Path,
         metavar="C",
-        help="whose first answer is measured (default: of the first network, with fresh weights)",
+        help="whose first answer and timelines are measured (default: the first answer of the first network, timelines "
+        "of the last one, with fresh weights)",
+    )
+    parser.add_argument(
+        "--timelines",
+        nargs="+",
+        type=float,
+        default=[],
+        metavar="MINUTES",
+        help="also timelines of videos of these lengths, which are made for it (default: none)",
     )
     add_measuring(parser, peers="pytorchvideo's pipeline and network")
 
@@ -64,6 +76,7 @@ def run(args: argparse.Namespace) -> None:
     from video_rs.benchmarks import cold_prediction, eval_benchmark
     from video_rs.benchmarks.machine import describe_machine
     from video_rs.benchmarks.table import table
+    from video_rs.benchmarks.timelines import timeline_lines
     from video_rs.engine.checkpoint import load_checkpoint
 
     testing = _testing(args)
@@ -80,6 +93,10 @@ def run(args: argparse.Namespace) -> None:
     cold = _cold(args, testing)
     result["cold"] = cold.to_json()
     lines += cold_prediction.cold_lines(cold)
+    if args.timelines:
+        timelines = _timelines(args)
+        result["timelines"] = [row.to_dict() for row in timelines]
+        lines += timeline_lines(timelines)
 
     publish(result, table(rows, eval_benchmark.EVAL_COLUMNS, ratios, lines, machine), args.json)
 
@@ -94,6 +111,9 @@ def _testing(args: argparse.Namespace) -> dict[str, Any]:
         check_at_least_one(f"--{name}", getattr(args, name))
     if args.workers < -1:
         raise InputError(f"--workers is {args.workers}; allowed: -1 or more")
+    for minutes in args.timelines:
+        if not 0 < minutes < math.inf:
+            raise InputError(f"--timelines has {minutes:g}; allowed: above 0")
     from video_rs.benchmarks.data_files import paths_of
     from video_rs.models import architecture
     from video_rs.runtime.workers import usable_cores
@@ -127,3 +147,16 @@ def _cold(args: argparse.Namespace, testing: dict[str, Any]) -> Any:
         path = Path(folder) / f"{args.networks[0]}.pth"
         cold_prediction.write_fresh_checkpoint(path, args.networks[0], views)
         return cold_prediction.measure_cold(path, *measured)
+
+
+def _timelines(args: argparse.Namespace) -> list[Any]:
+    """Return what was measured of timelines of long videos, which are removed again."""
+    from video_rs.benchmarks.timelines import measure_timelines
+
+    network = {"network": args.networks[-1], "frames": args.frames, "size": args.size}
+    if args.checkpoint is not None:
+        network = {"checkpoint": str(args.checkpoint)}
+
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = [60 * minutes for minutes in args.timelines]
+        return measure_timelines(seconds, Path(folder), print_progress, **network)
