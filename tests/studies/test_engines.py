@@ -17,13 +17,14 @@ from helpers.studies import run_here
 from helpers.tools import ROOT
 from video_rs.runtime.errors import InputError
 from video_rs.studies import running
-from video_rs.studies.budget import Budget, Work
+from video_rs.studies.budget import Budget
 from video_rs.studies.engines.slurm import SlurmEngine
 from video_rs.studies.one_run import do_run, only_process
 from video_rs.studies.probing import Speed
 from video_rs.studies.progress import StudyProgress
 from video_rs.studies.run_process import command, failure
 from video_rs.studies.running import Resources, go_on, make_engine
+from video_rs.studies.work import Work
 
 # One after the other: a study takes the cores of the machine as if it were alone.
 pytestmark = [pytest.mark.xdist_group("processes"), pytest.mark.usefixtures("blank_charts")]

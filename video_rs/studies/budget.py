@@ -1,96 +1,18 @@
 """What a study costs: the work of its runs, and the seconds that it takes as measured."""
 
-import functools
+import dataclasses
 import json
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-
-from video_rs.builders import build_architecture
-from video_rs.builders.engine import build_plan
-from video_rs.models import Architecture
-from video_rs.models.classifier import VideoClassifier
-from video_rs.models.table import gmac, parameters
-from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import format_duration
 from video_rs.runtime.wording import pluralize
 from video_rs.studies.probing import PROBE_STEPS, probe
-from video_rs.studies.study import Study, StudyRun
+from video_rs.studies.rates import ALIKE, fit_rates
+from video_rs.studies.study import Study
 from video_rs.studies.study_lists import StudyLists
-
-BACKWARD = 3.0  # a step over the forward pass alone
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a run has to compute.
-
-    Attributes:
-        steps: of the optimizer.
-        clips: that are trained on.
-        views: that are tested.
-        gmac: of the forward pass of a training clip, in 10^9 multiply-adds.
-        view_gmac: of that of a view.
-        parameters: of the network.
-    """
-
-    steps: int
-    clips: int
-    views: int
-    gmac: float
-    view_gmac: float
-    parameters: int
-
-    @property
-    def total(self) -> float:
-        """Multiply-adds of training and of the test, in 10^9."""
-        return BACKWARD * self.clips * self.gmac + self.views * self.view_gmac
-
-
-def work_of(study: Study, run: StudyRun, lists: StudyLists) -> Work:
-    """Return the work of a run.
-
-    Raises:
-        InputError: its configuration or its lists are refused, or it has no list to be tested on.
-    """
-    config = study.config(run)
-    if config.DATA.MULTI_LABEL:
-        raise InputError(
-            f"{run.name} has DATA.MULTI_LABEL true, and studies compare videos of one label each; leave it away"
-        )
-    read = lists.of(run)
-    if read.val is None:
-        raise InputError(
-            f"{run.name} has no videos to be tested on; name a list with --list that has a column split with val rows, "
-            "or set DATA.VAL_LIST"
-        )
-    arch = build_architecture(config)
-    classes = len(read.label_names)
-    plan = build_plan(config, len(read.train))
-    frames = config.DATA.NUM_FRAMES
-    return Work(
-        steps=plan.total_steps,
-        clips=plan.total_steps * plan.batch_size,
-        views=len(read.val) * config.TEST.NUM_ENSEMBLE_VIEWS * config.TEST.NUM_SPATIAL_CROPS,
-        gmac=_clip_gmac(arch, classes, frames, config.DATA.TRAIN_CROP_SIZE),
-        view_gmac=_clip_gmac(arch, classes, frames, config.DATA.TEST_CROP_SIZE),
-        parameters=parameters(_network(arch, classes)),
-    )
-
-
-@functools.cache
-def _network(arch: Architecture, classes: int) -> VideoClassifier:
-    """Return a network without memory; the runs of a study have few different ones."""
-    with torch.device("meta"):
-        return VideoClassifier(arch, classes)
-
-
-@functools.cache
-def _clip_gmac(arch: Architecture, classes: int, frames: int, size: int) -> float:
-    """Return the multiply-adds of a clip's forward pass, in 10^9; to count them takes up to a second."""
-    return gmac(_network(arch, classes), frames, size)
+from video_rs.studies.work import Work, work_of
 
 
 @dataclass(frozen=True)
@@ -125,7 +47,7 @@ class Budget:
 
 
 def measure_budget(study: Study, jobs: int, processes: int = 1, runs_here: bool = True) -> Budget:
-    """Return the budget of a study, from runs that have ended, or else from some steps of its first run.
+    """Return the budget of a study, from runs that have ended, or else from some steps.
 
     Args:
         study: whose budget.
@@ -140,18 +62,31 @@ def measure_budget(study: Study, jobs: int, processes: int = 1, runs_here: bool 
     work = {run.name: work_of(study, run, lists) for run in study.runs}
     measured = measured_seconds(study)
     if measured:
-        rate = statistics.median(measured[name] / work[name].total for name in measured)
-        seconds = {name: measured.get(name, rate * each.total) for name, each in work.items()}
+        rates = fit_rates([work[name] for name in measured], list(measured.values()))
+        seconds = {name: measured.get(name, rates.seconds(each)) for name, each in work.items()}
         return Budget(work, seconds, f"as {pluralize(len(measured), 'run')} of it took")
     if not runs_here:
         return Budget(work, {})
 
-    first = study.unfinished()[0]
-    speed = probe(study, first, jobs, processes)
-    rate = 1 / (speed.clips_per_second * BACKWARD * work[first.name].gmac)
-    seconds = {name: speed.start_seconds + rate * each.total for name, each in work.items()}
-    source = f"{PROBE_STEPS} steps of {first.row} made {speed.clips_per_second:.0f} clips/s; others by multiply-adds"
-    return Budget(work, seconds, source)
+    return _probed_budget(study, work, jobs, processes)
+
+
+def _probed_budget(study: Study, work: Mapping[str, Work], jobs: int, processes: int) -> Budget:
+    """Return the budget as some steps of the smallest and of the largest network say."""
+    left = sorted(study.unfinished(), key=lambda run: work[run.name].gmac)
+    probed = [left[0]]
+    # A small network takes longer than its multiply-adds say.
+    if work[left[-1].name].gmac > ALIKE * work[left[0].name].gmac:
+        probed.append(left[-1])
+    speeds = [probe(study, run, jobs, processes) for run in probed]
+
+    clips = [dataclasses.replace(work[run.name], clips=1, views=0) for run in probed]
+    rates = fit_rates(clips, [1 / speed.clips_per_second for speed in speeds])
+    start = statistics.mean(speed.start_seconds for speed in speeds)
+    seconds = {name: start + rates.seconds(each) for name, each in work.items()}
+
+    made = (f"{run.row} made {speed.clips_per_second:.3g} clips/s" for run, speed in zip(probed, speeds, strict=True))
+    return Budget(work, seconds, f"in {PROBE_STEPS} steps, {', '.join(made)}; others by multiply-adds")
 
 
 def measured_seconds(study: Study) -> dict[str, float]:

@@ -7,12 +7,12 @@ import numpy as np
 
 from video_rs.builders import build_architecture
 from video_rs.runtime.progress import print_line
-from video_rs.studies.budget import work_of
 from video_rs.studies.latency import Latencies, Latency, measured_latencies
 from video_rs.studies.results import read_result
 from video_rs.studies.scaling import Point, point_of
 from video_rs.studies.study import Study
 from video_rs.studies.study_lists import StudyLists
+from video_rs.studies.work import work_of
 
 
 @dataclass(frozen=True)
