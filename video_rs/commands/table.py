@@ -39,6 +39,7 @@ COMMANDS = (
     Command("test", "test", "test a trained network on a list of videos"),
     Command("calibrate", "calibrate", "make probabilities mean something, and find when a network is unsure"),
     Command("report", "report", "say what predictions mean, and compare two networks"),
+    Command("review", "review", "look through doubtful videos in a browser, and write a better list"),
     Command("knn", "knn", "test the features of a network by nearest neighbours"),
     Command("predict", "predict", "label videos with a trained network"),
     Command("extract_features", "extract_features", "write the features of videos to a file"),
