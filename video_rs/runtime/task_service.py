@@ -87,7 +87,7 @@ class TaskService:
                 for result in results:
                     begun.pop().set_result(result)
             # What a task raises ends its workers; the next task has new ones.
-            except Exception as error:  # noqa: BLE001 - raised where the result is asked for
+            except Exception as error:
                 if not begun:
                     raise
                 begun.pop().set_exception(error)

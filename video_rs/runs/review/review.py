@@ -83,13 +83,15 @@ def run_review(job: ReviewJob) -> None:
 
     signals = StopServer()
     maker = PreviewMaker(VideoSource(path_handlers=handlers))
-    with TaskService(maker, 1, job.time_limit, MOST_WAITING) as previews:
-        with ReviewServer(job.host, job.port, session, previews) as server:
-            signals.start()
-            try:
-                _serve(server, signals, len(session.items))
-            finally:
-                signals.close()
+    with (
+        TaskService(maker, 1, job.time_limit, MOST_WAITING) as previews,
+        ReviewServer(job.host, job.port, session, previews) as server,
+    ):
+        signals.start()
+        try:
+            _serve(server, signals, len(session.items))
+        finally:
+            signals.close()
     right, relabelled, broken = session.decided()
     print_line(f"{right} right, {relabelled} relabelled, {broken} broken, of {pluralize(len(session.items), 'video')}")
     print_line(f"new list: {out}")
