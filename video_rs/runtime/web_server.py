@@ -11,16 +11,20 @@ import json
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.progress import print_line
+from video_rs.runtime.signals import StopSignals
 
 LOCAL = "127.0.0.1"
 MOST_CONNECTIONS = 32
 MOST_BYTES = 2**16
 """Of the body of a request."""
+LOOK = 0.1  # seconds between looks whether somebody wants to stop
 SECONDS = 60.0  # without a byte, after which a connection is closed
 # Nothing is loaded from elsewhere, and no other page shows this one in a frame.
 CONTENT_POLICY = (
@@ -65,6 +69,36 @@ def names_of(host: str, port: int) -> set[str] | None:
     if not is_local(host):
         return None
     return {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]", host)}
+
+
+class StopServer(StopSignals):
+    """A Ctrl-C is how a server ends."""
+
+    ANSWER = "closing the page"
+
+
+def announce(host: str, line: str, risk: str) -> None:
+    """Say where a page is, and who else reaches it.
+
+    Args:
+        host: where it listens.
+        line: with the address.
+        risk: what others can do, where they reach it.
+    """
+    print_line(line)
+    if not is_local(host):
+        print_line(f"note: the page listens on {host}, not for this machine alone: {risk}")
+
+
+def wait_for_stop() -> None:
+    """Wait for Ctrl-C, SIGTERM or SIGHUP."""
+    signals = StopServer()
+    signals.start()
+    try:
+        while not signals.asked:
+            time.sleep(LOOK)
+    finally:
+        signals.close()
 
 
 class PageServer(http.server.ThreadingHTTPServer):

@@ -1,7 +1,6 @@
 """Review a list: the page until it is closed, and what was decided."""
 
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,21 +13,13 @@ from video_rs.runs.review.session import Session
 from video_rs.runs.test import is_same_place
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import print_line
-from video_rs.runtime.signals import StopSignals
 from video_rs.runtime.task_service import TaskService
-from video_rs.runtime.web_server import LOCAL, check_address, is_local
+from video_rs.runtime.web_server import LOCAL, LOOK, announce, check_address, wait_for_stop
 from video_rs.runtime.wording import pluralize
 from video_rs.runtime.workers import check_limits
 from video_rs.video.fetching import handler_names, register_handlers
 
 NAME = "reviewed.csv"
-LOOK = 0.1  # seconds between looks whether somebody wants to stop
-
-
-class StopServer(StopSignals):
-    """A Ctrl-C is how a server ends."""
-
-    ANSWER = "closing the page"
 
 
 @dataclass(frozen=True)
@@ -81,17 +72,12 @@ def run_review(job: ReviewJob) -> None:
         print_line(f"note: {pluralize(session.left_out, 'video')} of the predictions not in {source}, and left out")
     _write_first(revised)
 
-    signals = StopServer()
     maker = PreviewMaker(VideoSource(path_handlers=handlers))
     with (
         TaskService(maker, 1, job.time_limit, MOST_WAITING) as previews,
         ReviewServer(job.host, job.port, session, previews) as server,
     ):
-        signals.start()
-        try:
-            _serve(server, signals, len(session.items))
-        finally:
-            signals.close()
+        _serve(server, len(session.items))
     right, relabelled, broken = session.decided()
     print_line(f"{right} right, {relabelled} relabelled, {broken} broken, of {pluralize(len(session.items), 'video')}")
     print_line(f"new list: {out}")
@@ -130,16 +116,14 @@ def _write_first(revised: RevisedList) -> None:
         raise InputError(f"--out {revised.path} cannot be written ({error.strerror}); take another file") from error
 
 
-def _serve(server: ReviewServer, signals: StopSignals, videos: int) -> None:
+def _serve(server: ReviewServer, videos: int) -> None:
     """Say where the page is, and answer until somebody wants to stop."""
-    print_line(f"{pluralize(videos, 'video')} to look at: {server.url}")
-    if not is_local(server.host):
-        print_line(
-            f"note: the page listens on {server.host}, not on this machine alone: whoever has its address sees the "
-            "videos and changes the new list"
-        )
+    announce(
+        server.host,
+        f"{pluralize(videos, 'video')} to look at: {server.url}",
+        "whoever has its address sees the videos and changes the new list",
+    )
     print_line("Ctrl-C closes the page; what is decided is in the list at once")
     threading.Thread(target=server.serve_forever, args=(LOOK,), daemon=True).start()
-    while not signals.asked:
-        time.sleep(LOOK)
+    wait_for_stop()
     server.shutdown()

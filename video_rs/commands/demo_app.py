@@ -1,0 +1,65 @@
+"""Serve a page in the browser on which anybody tries a trained network: send a video, read its classes.
+
+Shows the best classes, whether the network is unsure, and where it looks, for uploads and for validation videos of the
+run. Needs Gradio (pip install 'video_rs[demo]'). Programs send a video to /api/predict.
+"""
+
+import argparse
+
+from video_rs.commands.review import add_address
+from video_rs.commands.test import add_checkpoint
+
+EXAMPLES = (
+    "--checkpoint runs/mine",
+    "--checkpoint runs/mine --port 0 --max-mb 20 --max-seconds 60",
+)
+CODES = {0: "the page was closed (Ctrl-C)", 2: "the input was refused: one line says why"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_checkpoint(parser)
+    add_address(parser, port=7860)
+    parser.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda", "mps"),
+        help="where the network runs (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--examples", type=int, default=8, metavar="N", help="validation videos to choose from (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--max-mb", type=float, default=100.0, metavar="MB", help="of an uploaded file (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--max-seconds",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="that an uploaded video may last (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--max-waiting",
+        type=int,
+        default=64,
+        metavar="N",
+        help="videos that may wait; one more is told to come again (default: %(default)s)",
+    )
+    parser.add_argument("--processes", type=int, default=1, help="videos that are read at once (default: %(default)s)")
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="for reading one video (default: %(default)g)",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Serve the page."""
+    from video_rs.runs.demo_app import DemoJob, run_demo_app
+    from video_rs.runs.demo_app.limits import Limits
+
+    limits = Limits(args.max_mb, args.max_seconds, args.time_limit, args.max_waiting)
+    run_demo_app(DemoJob(args.checkpoint, args.host, args.port, args.device, args.examples, limits, args.processes))

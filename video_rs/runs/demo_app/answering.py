@@ -1,0 +1,108 @@
+"""Answers for uploaded videos: read in a worker process, by the network one after the other."""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from video_rs.data.dataset import VideoSource
+from video_rs.data.preprocessing import Preprocessing
+from video_rs.engine.evaluation import evaluate
+from video_rs.inference.looking import SeenFrames, look_at, read_seen
+from video_rs.inference.prediction import Prediction
+from video_rs.inference.predictor import Predictor
+from video_rs.lists.records import VideoRecord
+from video_rs.reports.heat import film_frames
+from video_rs.runs.demo_app.limits import Limits
+from video_rs.runs.look import describe, frames_per_second
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.task_service import TaskService
+from video_rs.runtime.workers import Lost
+from video_rs.video import DecodeError
+from video_rs.video.encoding import write_video
+from video_rs.video.plain_files import require_plain_file
+
+
+@dataclass(frozen=True)
+class UploadReader:
+    """Reads what the network sees of a video, in a worker process.
+
+    Attributes:
+        preprocessing: from a video to views.
+        source: opens the videos of the run's own list; uploads are opened by PyAV.
+        limits: of uploads.
+    """
+
+    preprocessing: Preprocessing
+    source: VideoSource
+    limits: Limits
+
+    def __call__(self, record: VideoRecord, is_upload: bool) -> SeenFrames | str:
+        """Return the frames, or why there are none.
+
+        Args:
+            record: of the video.
+            is_upload: whether a stranger sent it, who is not trusted.
+        """
+        source = self.source
+        try:
+            if is_upload:
+                require_plain_file(record.path)
+                source = VideoSource()
+            with source.open(record.path) as reader:
+                refusal = self.limits.refusal(reader) if is_upload else ""
+                return refusal or read_seen(reader, self.preprocessing, record)
+        except DecodeError as error:
+            return error.reason
+
+
+class VideoAnswers:
+    """Answers for videos; any number of threads may ask at once.
+
+    Args:
+        predictor: the network.
+        reading: a service of an :class:`UploadReader`.
+    """
+
+    def __init__(self, predictor: Predictor, reading: TaskService):
+        self.predictor = predictor
+        self._reading = reading
+        # One video at a time: the memory that the network needs has a bound then.
+        self._network = threading.Lock()
+
+    def predict(self, record: VideoRecord, is_upload: bool = True) -> Prediction:
+        """Return the answer for a video; ``error`` says why there is none.
+
+        Raises:
+            Busy: too many videos wait.
+        """
+        try:
+            views: Iterable = [self._seen(record, is_upload).views]
+        except InputError as error:
+            return Prediction(record.id, (), str(error))
+        with self._network:
+            (result,) = evaluate(self.predictor.scorer, views, self.predictor.batch)
+        return self.predictor.answers.of(result)
+
+    def look(self, record: VideoRecord, film: str, is_upload: bool = True) -> str:
+        """Write a film of where the network looks, and return a line about it.
+
+        Raises:
+            InputError: the video cannot be read.
+            Busy: too many videos wait.
+        """
+        seen = self._seen(record, is_upload)
+        with self._network:
+            heat_map = look_at(self.predictor, seen)
+        captions = [f"{heat_map.label}  {heat_map.score:.1%}  {seconds:.2f} s" for seconds in heat_map.times]
+        frames = film_frames(heat_map.pictures.numpy(), heat_map.heat.numpy(), captions)
+        write_video(film, frames, frames_per_second(heat_map.times))
+        return describe(heat_map)
+
+    def _seen(self, record: VideoRecord, is_upload: bool) -> SeenFrames:
+        """Return what the network sees of a video."""
+        found = self._reading.submit(record, is_upload).result()
+        if isinstance(found, Lost):
+            found = found.reason
+        if isinstance(found, str):
+            raise InputError(found)
+        return found
