@@ -1,5 +1,6 @@
 """The page as Gradio draws it."""
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,11 @@ TITLE = "Video classification"
 WAIT = "Many videos wait for an answer. Try again in a minute."
 # No font is fetched from elsewhere.
 THEME_FONTS = ("system-ui", "sans-serif")
-STYLE = "footer { display: none !important; } #note textarea { font-weight: 600; }"
+# Trimming would need a program that Gradio's page fetches from elsewhere.
+STYLE = """
+footer, #video button[aria-label*="rim" i], #video button[aria-label*="reset" i] { display: none !important; }
+#note textarea { font-weight: 600; }
+"""
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,9 @@ class DemoPage:
             with self.folder.new_file(same_as=path) as file:
                 answer = self.answers.predict(part_of(str(file)))
         except Busy:
-            return [None, note(WAIT), None, None]
+            return [None, note(WAIT), None, film("")]
         chosen = Chosen(part_of(path), is_upload=True) if answer.error is None else None
-        return [*shown(answer), chosen, None]
+        return [*shown(answer), chosen, film("")]
 
     def example(self, number: int) -> list[Any]:
         """Return what the page shows of an example: the video, and what it shows of an upload."""
@@ -90,29 +95,36 @@ class DemoPage:
         try:
             answer = self.answers.predict(example.record, is_upload=False)
         except Busy:
-            return [str(example.preview), None, note(WAIT), None, None]
-        return [str(example.preview), *shown(answer), Chosen(example.record, is_upload=False), None]
+            return [str(example.preview), None, note(WAIT), None, film("")]
+        return [str(example.preview), *shown(answer), Chosen(example.record, is_upload=False), film("")]
 
     def look(self, chosen: Chosen | None) -> list[Any]:
         """Return a film of where the network looks, and a note."""
         if chosen is None:
-            return [None, note("Choose a video first.")]
-        film = self.folder.path / f"look_{id(chosen):x}.mp4"
+            return [film(""), note("Choose a video first.")]
+        place = self.folder.path / f"look_{uuid.uuid4().hex}.mp4"
         try:
             if not chosen.is_upload:
-                return [str(film), note(self.answers.look(chosen.record, str(film), is_upload=False))]
-            if not self.folder.holds(chosen.record.path):
-                return [None, note("The video is not kept any more. Send it again.")]
-            with self.folder.new_file(same_as=chosen.record.path) as file:
-                return [str(film), note(self.answers.look(part_of(str(file)), str(film)))]
+                text = self.answers.look(chosen.record, str(place), is_upload=False)
+            elif self.folder.holds(chosen.record.path):
+                with self.folder.new_file(same_as=chosen.record.path) as file:
+                    text = self.answers.look(part_of(str(file)), str(place))
+            else:
+                return [film(""), note("The video is not kept any more. Send it again.")]
         except Busy:
-            return [None, note(WAIT)]
+            return [film(""), note(WAIT)]
         except InputError as error:
-            return [None, note(f"This video cannot be read: {error}.")]
+            return [film(""), note(f"This video cannot be read: {error}.")]
+        return [film(str(place)), note(text)]
 
     def cleared(self) -> list[Any]:
         """Return what the page shows without a video."""
-        return [None, note(""), None, None]
+        return [None, note(""), None, film("")]
+
+
+def film(path: str) -> Any:
+    """Return the film of the page, which is not there without a path."""
+    return gradio.update(value=path or None, visible=bool(path))
 
 
 def note(text: str) -> Any:
@@ -135,7 +147,7 @@ def build_blocks(page: DemoPage) -> gradio.Blocks:
     private = {"api_visibility": "private"}
     with gradio.Blocks(title=TITLE, analytics_enabled=False) as blocks:
         gradio.Markdown(f"# {TITLE}")
-        gradio.Textbox(page.about, show_label=False, container=False, interactive=False, lines=1, elem_id="about")
+        gradio.Markdown(page.about)
         chosen = gradio.State()
         with gradio.Row():
             with gradio.Column():
@@ -144,11 +156,14 @@ def build_blocks(page: DemoPage) -> gradio.Blocks:
                 gradio.Markdown(f"{USUAL}; at most {limits}. What you send is removed after some minutes.")
             with gradio.Column():
                 label = gradio.Label(label="Best classes", num_top_classes=5, elem_id="answer")
-                remark = gradio.Textbox(show_label=False, interactive=False, visible=False, elem_id="note", lines=1)
+                remark = gradio.Textbox(
+                    show_label=False, container=False, interactive=False, visible=False, elem_id="note", lines=1
+                )
                 button = gradio.Button("Where does the network look?", elem_id="look")
-                film = gradio.Video(label="Where it looks", interactive=False, elem_id="film", height=260)
+                # Its own first line says what it shows.
+                looked = gradio.Video(show_label=False, interactive=False, visible=False, elem_id="film", loop=True)
 
-        answer = [label, remark, chosen, film]
+        answer = [label, remark, chosen, looked]
         if page.examples:
             examples = gradio.Dataset(
                 label="Examples: validation videos of the run, each with the class of its list",
@@ -160,7 +175,7 @@ def build_blocks(page: DemoPage) -> gradio.Blocks:
             examples.click(page.example, examples, [video, *answer], **private)
         video.upload(page.uploaded, video, answer, **private)
         video.clear(page.cleared, None, answer, **private)
-        button.click(page.look, chosen, [film, remark], **private)
+        button.click(page.look, chosen, [looked, remark], **private)
 
     # One more than these is told by Gradio that the queue is full.
     blocks.queue(max_size=page.limits.waiting, default_concurrency_limit=2, api_open=False)

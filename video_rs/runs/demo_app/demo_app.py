@@ -16,7 +16,7 @@ from video_rs.inference.predictor import Predictor
 from video_rs.lists.records import VideoRecord
 from video_rs.runs.demo_app.answering import UploadReader, VideoAnswers
 from video_rs.runs.demo_app.limits import Limits
-from video_rs.runs.demo_app.upload_folder import UploadFolder
+from video_rs.runs.demo_app.upload_folder import EXAMPLES, UploadFolder
 from video_rs.runs.test import records_to_test
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import print_line
@@ -106,7 +106,7 @@ def _examples(records: Sequence[VideoRecord], source: VideoSource, names: Sequen
     from video_rs.runs.demo_app.blocks import Example
 
     examples = []
-    place = folder / "examples"
+    place = folder / EXAMPLES
     place.mkdir()
     for number, record in enumerate(records):
         file = place / f"{number}.mp4"

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Self
 
 KEPT_SECONDS = 600.0  # after which a file is removed, while the page is open
+EXAMPLES = "examples"
+"""The part of the folder whose files stay until the page is closed."""
 _LOOK = 10.0
 
 
@@ -90,6 +92,8 @@ class UploadFolder:
         """Remove the files that have not changed for so many seconds, and folders that are empty then."""
         oldest = time.time() - seconds
         for file in self._files():
+            if file.parent == self.path / EXAMPLES:
+                continue
             with suppress(OSError):
                 if file.stat().st_mtime <= oldest:
                     file.unlink()
