@@ -15,7 +15,7 @@ from typing import NamedTuple
 from video_rs.lists.classes import Classes
 from video_rs.lists.reading import read_listing
 from video_rs.lists.records import VideoRecord, records_of_rows
-from video_rs.lists.rows import ListRow
+from video_rs.lists.rows import Listing, ListRow
 from video_rs.lists.text_files import read_text
 from video_rs.lists.writing import columns_in_use, write_list
 from video_rs.runtime.errors import InputError
@@ -85,14 +85,10 @@ class RevisedList:
             InputError: a list cannot be read, or ``path`` is another file that must not be replaced.
         """
         listing = read_listing(source, root, require_labels=False)
-        records = records_of_rows(listing, source).records
+        records = _without_labels(listing, source)
         classes = Classes.of(listing.rows, listing.rows, label_names, None, source)
         revised = cls(path, listing.rows, records, listing.root, classes)
-        for file in (path, revised.broken_path):
-            if file.is_dir() or os.path.realpath(file) == os.path.realpath(source):
-                raise InputError(f"--out {path}: {file} is the old list or a folder, which stays; give another file")
-            if file.exists():
-                revised._read_decisions(file)
+        revised._read_decisions(source)
         return revised
 
     @property
@@ -175,8 +171,16 @@ class RevisedList:
             return ";".join(map(str, labels))
         return ";".join(self.classes.names[label] for label in labels)
 
-    def _read_decisions(self, file: Path) -> None:
-        """Take the decisions of an earlier review from one of its lists."""
+    def _read_decisions(self, source: str) -> None:
+        """Take the decisions of an earlier review from its two lists, after a look at what is there."""
+        _require_file(self.path, source)
+        _require_file(self.broken_path, source)
+        for file in (self.path, self.broken_path):
+            if file.exists():
+                self._read_decisions_of(file)
+
+    def _read_decisions_of(self, file: Path) -> None:
+        """Take the decisions from one list."""
         text = read_text(str(file), "list", "give another --out")
         table = csv.DictReader(io.StringIO(text))
         remarks = [row.get(REMARK) or "" for row in table]
@@ -186,11 +190,26 @@ class RevisedList:
             return
 
         listing = read_listing(str(file), "", require_labels=False)
-        records = records_of_rows(listing, str(file)).records
-        numbers = self.rows_of(records)
+        numbers = self.rows_of(_without_labels(listing, str(file)))
         for row, remark, same in zip(listing.rows, remarks, numbers, strict=True):
             decision = Decision(labels=self.ids_of(row))
             if remark == BROKEN:
                 decision = Decision(is_broken=True)
             if remark:
                 self.decisions.update(dict.fromkeys(same, decision))
+
+
+def _require_file(path: Path, source: str) -> None:
+    """Raise InputError where a new list would take the place of the old one, or of a folder."""
+    if path.is_dir() or os.path.realpath(path) == os.path.realpath(source):
+        raise InputError(f"--out: {path} is the old list or a folder, which stays; give another file")
+
+
+def _without_labels(listing: Listing, source: str) -> Sequence[VideoRecord]:
+    """Return the records of a list's rows without their labels: a label that cannot be read is there to be corrected.
+
+    Raises:
+        InputError: a path or a time cannot be used.
+    """
+    rows = [row._replace(label="") for row in listing.rows]
+    return records_of_rows(listing._replace(rows=rows), source).records
