@@ -57,7 +57,7 @@ def test_three_clips_are_relabelled_and_one_is_broken(videos, tmp_path):
 
         page.keyboard.press("1")
         decided(page, "1 of 1, 1 decided")
-        assert page.inner_text("#message") == "All 1 videos of this kind are decided."
+        assert page.inner_text("#message") == "All videos of this kind are decided."
         assert page.inner_text("#state") == "In the list: dark now light"
 
         page.click("#groups button:has-text('Least sure')")
