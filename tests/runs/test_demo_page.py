@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,12 +40,11 @@ def demo(run, tmp_path_factory):
         yield page
         assert len(uploads(page)) == 1
     assert set(temporary()) == before
-    assert page.out.endswith("closing the page\n") or "closing the page" in (page.folder / "err.txt").read_text()
+    assert (page.folder / "err.txt").read_text().endswith("closing the page\n")
 
 
 def temporary():
-    import tempfile
-
+    """Folders of uploads on this machine."""
     return Path(tempfile.gettempdir()).glob("video_rs_demo_*")
 
 
@@ -134,7 +134,7 @@ def test_narrow_pages_and_four_hundred_classes(run, videos, tmp_path):
     checkpoint = load_checkpoint(file)
     for part in ("model", "ema"):
         for key, value in checkpoint[part].items():
-            if value.ndim and value.shape[0] == 2 and key.startswith("head"):
+            if value.ndim and value.shape[0] == 2 and key.startswith("fc."):
                 checkpoint[part][key] = value[:1].repeat(400, *[1] * (value.ndim - 1))
     names = tuple(f"a class with a long name, number {number}" for number in range(400))
     save_checkpoint(file, {**checkpoint, "num_classes": 400, "label_names": names})
@@ -154,7 +154,6 @@ def test_programs_send_a_video(demo, run, clip):
     before = left(demo)
     status, content, _ = ask(demo.url, "api/predict", clip.read_bytes())
     answer = json.loads(content)
-    assert (status, answer) == (200, {**expected.to_dict(), "unsure": True, "video": None} | {"video": None}) or True
     assert status == 200
     assert [(one["label"], one["score"]) for one in answer["top"]] == list(expected.top)
     assert (answer["error"], answer["unsure"], sorted(answer)) == (None, True, ["error", "top", "unsure"])
