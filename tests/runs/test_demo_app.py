@@ -60,6 +60,14 @@ def test_the_film_shows_the_frames_that_are_seen(answers, clip, tmp_path):
     assert pixels.shape[2] > pixels.shape[1]
 
 
+def test_every_browser_plays_the_preview(answers, clip, tmp_path):
+    (tmp_path / "preview.mp4").write_bytes(answers.preview(part_of(clip)))
+    assert len(shown(tmp_path / "preview.mp4")[0]) == 12
+    (tmp_path / "text").write_text("text")
+    with pytest.raises(InputError, match="no video file, or a damaged one"):
+        answers.preview(part_of(str(tmp_path / "text")))
+
+
 def test_uploads_that_cannot_be_answered_are_told_why(answers, videos, tmp_path):
     (tmp_path / "text").write_text("#EXTM3U\n")
     refused = answers.predict(part_of(str(tmp_path / "text")))
@@ -78,12 +86,12 @@ def test_uploads_that_cannot_be_answered_are_told_why(answers, videos, tmp_path)
 
 def test_a_longer_video_is_refused(predictor, clip):
     reader = UploadReader(predictor.preprocessing, VideoSource(), Limits(seconds=1.1))
-    assert reader(part_of(clip), is_upload=True) == "it lasts 1 s; allowed: 1.1 s"
+    assert reader(part_of(clip), is_upload=True, as_preview=False) == "it lasts 1 s; allowed: 1.1 s"
 
 
 def test_a_video_on_which_reading_hangs_costs_a_line(predictor, clip):
     class Hangs:
-        def __call__(self, record, is_upload):
+        def __call__(self, record, is_upload, as_preview):
             while True:
                 pass
 
@@ -345,7 +353,7 @@ def test_a_folder_without_a_checkpoint_is_refused(tool, tmp_path, monkeypatch):
 
 def test_too_many_videos_are_told_to_wait(predictor, clip, tmp_path):
     class Waits:
-        def __call__(self, record, is_upload):
+        def __call__(self, record, is_upload, as_preview):
             while not (tmp_path / "go").exists():
                 pass
             return "enough"

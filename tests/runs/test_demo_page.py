@@ -12,8 +12,10 @@ import pytest
 
 from helpers.browser import browser_page, picture, until
 from helpers.pages import ask, post, served
+from helpers.videos import moving_square
 from video_rs import Predictor
 from video_rs.engine.checkpoint import load_checkpoint, save_checkpoint
+from video_rs.video.encoding import write_video
 
 pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'video_rs[demo]'")
 
@@ -66,8 +68,14 @@ def clip(videos):
 
 
 def choose(page, path):
-    page.wait_for_selector("#video input[type=file]", state="attached")
-    page.set_input_files("#video input[type=file]", str(path))
+    page.wait_for_selector("#upload input[type=file]", state="attached")
+    page.set_input_files("#upload input[type=file]", str(path))
+
+
+def playable(page, selector):
+    """Wait until a film can be played."""
+    page.wait_for_selector(selector)
+    until(lambda: page.eval_on_selector(selector, "film => film.readyState") >= 2)
 
 
 def test_a_visitor_reads_the_top_label_off_the_page(demo, run, clip):
@@ -81,18 +89,18 @@ def test_a_visitor_reads_the_top_label_off_the_page(demo, run, clip):
         assert f"{score:.0%}" in page.inner_text("#answer").split("\n")
         note = page.wait_for_selector("#note textarea")
         assert note.input_value() == "Unsure: the best class is not probable enough to be an answer."
-        assert page.is_visible("#video video")
+        playable(page, "#player video")
         picture(page, "demo_answer")
 
         page.click("#look")
-        page.wait_for_selector("#film video")
-        until(lambda: page.evaluate("() => document.querySelector('#film video').readyState") >= 2)
+        playable(page, "#film video")
         assert page.input_value("#note textarea").startswith(f"{label}  ")
         picture(page, "demo_look")
 
-        page.click("#video button[aria-label=Clear]")
+        page.click("#upload button[aria-label=Clear]")
         until(lambda: page.query_selector("#answer [data-testid=label-output-value]") is None)
         assert not page.is_visible("#film")
+        assert not page.is_visible("#player")
 
 
 def test_examples_are_validation_videos_with_the_scores_of_testing(demo, run, videos):
@@ -106,10 +114,21 @@ def test_examples_are_validation_videos_with_the_scores_of_testing(demo, run, vi
         label, score = Predictor.from_checkpoint(run, "cpu").predict(videos.parent / "val/dark/1.mp4").top[0]
         assert page.inner_text("#answer [data-testid=label-output-value]") == label
         assert f"{score:.0%}" in page.inner_text("#answer").split("\n")
-        until(lambda: page.evaluate("() => document.querySelector('#video video').readyState") >= 2)
+        playable(page, "#player video")
         picture(page, "demo_example")
         page.click("#look")
         page.wait_for_selector("#film video")
+
+
+def test_a_film_that_no_browser_plays_is_shown(demo, run, videos, tmp_path):
+    write_video(tmp_path / "old.avi", moving_square(3, light=True), fps=10, codec="mpeg4")
+    with browser_page() as page:
+        page.goto(demo.url)
+        choose(page, tmp_path / "old.avi")
+        playable(page, "#player video")
+        label, _ = Predictor.from_checkpoint(run, "cpu").predict(tmp_path / "old.avi").top[0]
+        assert page.inner_text("#answer [data-testid=label-output-value]") == label
+        assert page.query_selector("[data-testid=toast-body]") is None
 
 
 @pytest.mark.parametrize("content", ["no film", "#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"])
@@ -120,6 +139,8 @@ def test_a_broken_file_gets_one_clear_message(demo, tmp_path, content):
         choose(page, tmp_path / "broken.mp4")
         note = page.wait_for_selector("#note textarea")
         assert note.input_value().startswith("This video cannot be read: no video file, or a damaged one; allowed: MP4")
+        # Nothing else is said of it.
+        assert page.query_selector("[data-testid=toast-body]") is None
         assert page.query_selector("#answer [data-testid=label-output-value]") is None
         picture(page, "demo_broken")
         page.click("#look")

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from video_rs.data.dataset import VideoSource
 from video_rs.data.preprocessing import Preprocessing
@@ -20,6 +21,7 @@ from video_rs.runtime.workers import Lost
 from video_rs.video import DecodeError
 from video_rs.video.encoding import write_video
 from video_rs.video.plain_files import require_plain_file
+from video_rs.video.preview import preview
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,13 @@ class UploadReader:
     source: VideoSource
     limits: Limits
 
-    def __call__(self, record: VideoRecord, is_upload: bool) -> SeenFrames | str:
-        """Return the frames, or why there are none.
+    def __call__(self, record: VideoRecord, is_upload: bool, as_preview: bool) -> SeenFrames | bytes | str:
+        """Return the frames, or a preview, or why there is none.
 
         Args:
             record: of the video.
             is_upload: whether a stranger sent it, who is not trusted.
+            as_preview: return an MP4 that every browser plays.
         """
         source = self.source
         try:
@@ -50,7 +53,11 @@ class UploadReader:
                 source = VideoSource()
             with source.open(record.path) as reader:
                 refusal = self.limits.refusal(reader) if is_upload else ""
-                return refusal or read_seen(reader, self.preprocessing, record)
+                if refusal:
+                    return refusal
+                if as_preview:
+                    return preview(reader, record.path, record.start, record.end)
+                return read_seen(reader, self.preprocessing, record)
         except DecodeError as error:
             return error.reason
 
@@ -76,7 +83,7 @@ class VideoAnswers:
             Busy: too many videos wait.
         """
         try:
-            views: Iterable = [self._seen(record, is_upload).views]
+            views: Iterable = [self._read(record, is_upload).views]
         except InputError as error:
             return Prediction(record.id, (), str(error))
         with self._network:
@@ -90,7 +97,7 @@ class VideoAnswers:
             InputError: the video cannot be read.
             Busy: too many videos wait.
         """
-        seen = self._seen(record, is_upload)
+        seen = self._read(record, is_upload)
         with self._network:
             heat_map = look_at(self.predictor, seen)
         captions = [f"{heat_map.label}  {heat_map.score:.1%}  {seconds:.2f} s" for seconds in heat_map.times]
@@ -98,9 +105,18 @@ class VideoAnswers:
         write_video(film, frames, frames_per_second(heat_map.times))
         return describe(heat_map)
 
-    def _seen(self, record: VideoRecord, is_upload: bool) -> SeenFrames:
-        """Return what the network sees of a video."""
-        found = self._reading.submit(record, is_upload).result()
+    def preview(self, record: VideoRecord) -> bytes:
+        """Return an MP4 of an upload that every browser plays.
+
+        Raises:
+            InputError: the video cannot be read.
+            Busy: too many videos wait.
+        """
+        return self._read(record, is_upload=True, as_preview=True)
+
+    def _read(self, record: VideoRecord, is_upload: bool, as_preview: bool = False) -> Any:
+        """Return what the network sees of a video, or its preview."""
+        found = self._reading.submit(record, is_upload, as_preview).result()
         if isinstance(found, Lost):
             found = found.reason
         if isinstance(found, str):

@@ -22,11 +22,7 @@ TITLE = "Video classification"
 WAIT = "Many videos wait for an answer. Try again in a minute."
 # No font is fetched from elsewhere.
 THEME_FONTS = ("system-ui", "sans-serif")
-# Trimming would need a program that Gradio's page fetches from elsewhere.
-STYLE = """
-footer, #video button[aria-label*="rim" i], #video button[aria-label*="reset" i] { display: none !important; }
-#note textarea { font-weight: 600; }
-"""
+STYLE = "footer { display: none !important; } #note textarea { font-weight: 600; }"
 
 
 @dataclass(frozen=True)
@@ -76,27 +72,43 @@ class DemoPage:
     about: str
 
     def uploaded(self, path: str | None) -> list[Any]:
-        """Return what the page shows of an upload: best classes, a note, the choice, no film."""
+        """Return what the page shows of an upload: best classes, a note, the choice, and no films yet."""
         if not path or not self.folder.holds(path):
             return self.cleared()
         try:
             with self.folder.new_file(same_as=path) as file:
                 answer = self.answers.predict(part_of(str(file)))
         except Busy:
-            return [None, note(WAIT), None, film("")]
-        chosen = Chosen(part_of(path), is_upload=True) if answer.error is None else None
-        return [*shown(answer), chosen, film("")]
+            return [None, note(WAIT), None, film(""), film("")]
+        chosen = None
+        if answer.error is None:
+            chosen = Chosen(part_of(path), is_upload=True)
+        return [*shown(answer), chosen, film(""), film("")]
+
+    def play(self, chosen: Chosen | None) -> Any:
+        """Return a film of an upload that every browser plays, whatever the upload is."""
+        if chosen is None or not self.folder.holds(chosen.record.path):
+            return film("")
+        place = self.folder.path / f"play_{uuid.uuid4().hex}.mp4"
+        try:
+            with self.folder.new_file(same_as=chosen.record.path) as file:
+                place.write_bytes(self.answers.preview(part_of(str(file))))
+        except (Busy, InputError):
+            # The answer is there; only the film is not.
+            return film("")
+        return film(str(place))
 
     def example(self, number: int) -> list[Any]:
-        """Return what the page shows of an example: the video, and what it shows of an upload."""
+        """Return what the page shows of an example: no upload, then what it shows of one, with its film."""
         if not isinstance(number, int) or not 0 <= number < len(self.examples):
             return [None, *self.cleared()]
         example = self.examples[number]
+        player = film(str(example.preview))
         try:
             answer = self.answers.predict(example.record, is_upload=False)
         except Busy:
-            return [str(example.preview), None, note(WAIT), None, film("")]
-        return [str(example.preview), *shown(answer), Chosen(example.record, is_upload=False), film("")]
+            return [None, None, note(WAIT), None, film(""), player]
+        return [None, *shown(answer), Chosen(example.record, is_upload=False), film(""), player]
 
     def look(self, chosen: Chosen | None) -> list[Any]:
         """Return a film of where the network looks, and a note."""
@@ -119,7 +131,7 @@ class DemoPage:
 
     def cleared(self) -> list[Any]:
         """Return what the page shows without a video."""
-        return [None, note(""), None, film("")]
+        return [None, note(""), None, film(""), film("")]
 
 
 def film(path: str) -> Any:
@@ -151,7 +163,10 @@ def build_blocks(page: DemoPage) -> gradio.Blocks:
         chosen = gradio.State()
         with gradio.Row():
             with gradio.Column():
-                video = gradio.Video(label="Video", sources=["upload"], elem_id="video", height=360)
+                upload = gradio.File(label="Video", elem_id="upload", height=150)
+                player = gradio.Video(
+                    show_label=False, interactive=False, visible=False, elem_id="player", loop=True, autoplay=True
+                )
                 limits = f"{page.limits.megabytes:g} MB and {page.limits.seconds:g} s"
                 gradio.Markdown(f"{USUAL}; at most {limits}. What you send is removed after some minutes.")
             with gradio.Column():
@@ -163,7 +178,7 @@ def build_blocks(page: DemoPage) -> gradio.Blocks:
                 # Its own first line says what it shows.
                 looked = gradio.Video(show_label=False, interactive=False, visible=False, elem_id="film", loop=True)
 
-        answer = [label, remark, chosen, looked]
+        answer = [label, remark, chosen, looked, player]
         if page.examples:
             examples = gradio.Dataset(
                 label="Examples: validation videos of the run, each with the class of its list",
@@ -172,9 +187,10 @@ def build_blocks(page: DemoPage) -> gradio.Blocks:
                 type="index",
                 elem_id="examples",
             )
-            examples.click(page.example, examples, [video, *answer], **private)
-        video.upload(page.uploaded, video, answer, **private)
-        video.clear(page.cleared, None, answer, **private)
+            examples.click(page.example, examples, [upload, *answer], **private)
+        # The answer comes first, then the film.
+        upload.upload(page.uploaded, upload, answer, **private).then(page.play, chosen, player, **private)
+        upload.clear(page.cleared, None, answer, **private)
         button.click(page.look, chosen, [looked, remark], **private)
 
     # One more than these is told by Gradio that the queue is full.
