@@ -5,6 +5,10 @@ BIN := $(VENV)/bin
 DEMO := runs/motion_demo
 # Tests of shards as webdataset reads them, of accelerated engines and exported networks, and of studies on Ray.
 EXTRAS := tests/curation/test_shards.py tests/inference/test_accelerate.py tests/inference/test_export.py tests/studies/test_ray.py
+# Tests of shards as webdataset reads them, of accelerated engines, of studies on Ray, and of pages in a browser: these
+# need the system's chromium, and leave pictures in build/screenshots.
+EXTRAS := tests/curation/test_shards.py tests/inference/test_accelerate.py tests/studies/test_ray.py \
+	tests/runs/test_review_page.py tests/runs/test_demo_page.py
 
 .PHONY: demo test test-extras test-tensorflow docs lint clean
 .DEFAULT_GOAL := demo
@@ -36,7 +40,7 @@ test: $(VENV)/.installed-dev
 
 # Packages that no other test needs.
 $(VENV)/.installed-extras: $(VENV)/.installed-dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray,demo]'
 	@touch $@
 
 # What optional packages are for. The packages are installed first, and a test that is skipped there is a failure.

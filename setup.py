@@ -73,6 +73,8 @@ setup(
         "onnxruntime": ["onnxruntime>=1.20"],
         # For .safetensors files, and VideoClassifier.from_pretrained by the name of a repository.
         "hub": ["huggingface_hub>=0.25", "safetensors>=0.4"],
+        # For demo_app only. Its gate knows what this Gradio serves; FastAPI and uvicorn come with it, and Pillow below 13.
+        "demo": ["gradio>=6.31,<7", "fastapi", "uvicorn"],
         # For studies on a cluster of Ray only.
         "ray": ["ray>=2.30"],
         # For pack_shards only: shards are read without it.
@@ -91,6 +93,8 @@ setup(
             "setuptools>=70.1",
             "timm>=1.0.9",
             "webdataset",
+            # Drives the system's chromium, where there is one, in tests of pages.
+            "playwright>=1.50",
         ],
     },
 )

@@ -23,6 +23,8 @@ REASONS = {
     "make test and CI run it",
     "make test and CI run them",
     "writes into the home folder",
+    "serves a page until Ctrl-C",
+    "asks a page that is served",
     "takes minutes",
     "takes minutes to hours",
     "needs a data set",

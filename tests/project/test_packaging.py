@@ -205,6 +205,7 @@ def test_metadata_states_what_is_needed(metadata):
     assert {"torch", "torchvision", "pytorchvideo", "decord", "av", "fvcore", "iopath"} <= set(requirements(metadata))
     assert set(metadata.get_all("Provides-Extra")) == {
         "accelerate",
+        "demo",
         "dev",
         "docs",
         "export",
