@@ -23,13 +23,11 @@ class Page:
 
     Attributes:
         url: as the command printed it.
-        folder: with out.txt and err.txt of the command.
-        number: of its process.
+        folder: with out.txt and err.txt of the command, and what is temporary.
     """
 
     url: str
     folder: Path
-    number: int
 
     @property
     def out(self):
@@ -39,14 +37,17 @@ class Page:
 
 @contextmanager
 def served(folder, name, *arguments) -> Iterator[Page]:
-    """Serve a page while the context lasts; a page that does not end well fails the test."""
-    folder.mkdir(exist_ok=True)
-    process = start_job(folder, name, *arguments, "--port", 0)
+    """Serve a page while the context lasts; one that does not end well, or leaves a file, fails the test."""
+    temporary = folder / "temporary"
+    temporary.mkdir(parents=True)
+    before = f"import tempfile; tempfile.tempdir = {str(temporary)!r}"
+    process = start_job(folder, name, *arguments, "--port", 0, before=before)
     try:
-        yield Page(_address(folder, process), folder, process.pid)
+        yield Page(_address(folder, process), folder)
         os.kill(process.pid, signal.SIGTERM)
         process.join(SECONDS)
         assert process.exitcode == 0, (folder / "err.txt").read_text()
+        assert list(temporary.iterdir()) == []
     finally:
         process.kill()
         process.join()

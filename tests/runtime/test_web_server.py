@@ -106,5 +106,5 @@ def test_others_are_told_of(capsys):
     assert capsys.readouterr().out == "here\n"
     web_server.announce("0.0.0.0", "here", "all is seen")
     assert capsys.readouterr().out == (
-        "here\nnote: the page listens on 0.0.0.0, not for this machine alone: all is seen\n"
+        "note: the page listens on 0.0.0.0, not for this machine alone: all is seen\nhere\n"
     )

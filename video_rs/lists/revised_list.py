@@ -89,6 +89,7 @@ class RevisedList:
         classes = Classes.of(listing.rows, listing.rows, label_names, None, source)
         revised = cls(path, listing.rows, records, listing.root, classes)
         revised._read_decisions(source)
+
         return revised
 
     @property
@@ -101,6 +102,7 @@ class RevisedList:
         rows: dict[VideoKey, list[int]] = {}
         for number, record in enumerate(self.records):
             rows.setdefault(VideoKey.of(record), []).append(number)
+
         return [rows.get(VideoKey.of(record), []) for record in records]
 
     def decide(self, rows: Sequence[int], decision: Decision | None) -> None:
@@ -115,6 +117,7 @@ class RevisedList:
                 self.decisions.pop(row, None)
             else:
                 self.decisions[row] = decision
+
         try:
             self.write()
         except OSError:
@@ -125,6 +128,7 @@ class RevisedList:
         """Write both lists, each of them whole or not at all."""
         kept: list[tuple[ListRow, str]] = []
         broken: list[tuple[ListRow, str]] = []
+
         for number, row in enumerate(self.rows):
             decision = self.decisions.get(number)
             row = self._placed(number)
@@ -141,6 +145,7 @@ class RevisedList:
         # An empty list of broken videos replaces one with some, and is made for nothing else.
         if broken or self.broken_path.exists():
             self._write(self.broken_path, broken)
+
         self._write(self.path, kept)
 
     def _placed(self, number: int) -> ListRow:
@@ -148,6 +153,7 @@ class RevisedList:
         row = self.rows[number]
         if os.path.realpath(self.root) == os.path.realpath(self.path.parent):
             return row
+
         record = self.records[number]
         return row._replace(path=record.path, id=record.id)
 
@@ -169,12 +175,14 @@ class RevisedList:
         are_numbers = self.classes.ids_by_name is None and any(row.label for row in self.rows)
         if are_numbers:
             return ";".join(map(str, labels))
+
         return ";".join(self.classes.names[label] for label in labels)
 
     def _read_decisions(self, source: str) -> None:
         """Take the decisions of an earlier review from its two lists, after a look at what is there."""
         _require_file(self.path, source)
         _require_file(self.broken_path, source)
+
         for file in (self.path, self.broken_path):
             if file.exists():
                 self._read_decisions_of(file)
@@ -184,6 +192,7 @@ class RevisedList:
         text = read_text(str(file), "list", "give another --out")
         table = csv.DictReader(io.StringIO(text))
         remarks = [row.get(REMARK) or "" for row in table]
+
         if REMARK not in (table.fieldnames or ()):
             raise InputError(f"--out: {file} is there already, and no review has written it; give another file")
         if not remarks:
@@ -191,6 +200,7 @@ class RevisedList:
 
         listing = read_listing(str(file), "", require_labels=False)
         numbers = self.rows_of(_without_labels(listing, str(file)))
+
         for row, remark, same in zip(listing.rows, remarks, numbers, strict=True):
             decision = Decision(labels=self.ids_of(row))
             if remark == BROKEN:

@@ -44,10 +44,12 @@ class TaskService:
     def __exit__(self, *exc_info) -> None:
         self._closed.set()
         self._cancel_all()
+
         for _ in self._threads:
             # Where no place is free, all threads are busy; they end with their tasks.
             with contextlib.suppress(queue.Full):
                 self._tasks.put_nowait(None)
+
         for thread in self._threads:
             thread.join(1.0)
 
@@ -64,6 +66,7 @@ class TaskService:
             self._tasks.put_nowait(_Task(future, arguments))
         except queue.Full:
             raise Busy from None
+
         return future
 
     def _cancel_all(self) -> None:

@@ -51,6 +51,7 @@ def check_address(host: str, port: int) -> None:
     """
     if not 0 <= port <= 65535:
         raise InputError(f"--port is {port}; allowed: 0 to 65535, 0 for any free one")
+
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family) as probe:
@@ -85,15 +86,16 @@ def announce(host: str, line: str, risk: str) -> None:
         line: with the address.
         risk: what others can do, where they reach it.
     """
-    print_line(line)
     if not is_local(host):
         print_line(f"note: the page listens on {host}, not for this machine alone: {risk}")
+    print_line(line)
 
 
 def wait_for_stop() -> None:
     """Wait for Ctrl-C, SIGTERM or SIGHUP."""
     signals = StopServer()
     signals.start()
+
     try:
         while not signals.asked:
             time.sleep(LOOK)
@@ -175,15 +177,18 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
         if self.headers.get_content_type() != "application/json":
             self.refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send application/json")
             return
+
         size = self.headers.get("Content-Length", "")
         if not size.isdecimal() or len(size) > 9 or int(size) > MOST_BYTES:
             self.refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"send at most {MOST_BYTES} bytes, and Content-Length")
             return
+
         try:
             value = json.loads(self.rfile.read(int(size)))
         except (ValueError, RecursionError):
             self.refuse(HTTPStatus.BAD_REQUEST, "this is no JSON")
             return
+
         self.post(path, value)
 
     def _path(self) -> str | None:
@@ -192,10 +197,12 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
         if names is not None and self.headers.get("Host") not in names:
             self.refuse(HTTPStatus.FORBIDDEN, "this server is not called so")
             return None
+
         _, word, *rest = [*self.path.split("/", 2), ""][:3]
         if not secrets.compare_digest(word.encode(), self.server.word.encode()):
             self.refuse(HTTPStatus.NOT_FOUND, "there is nothing here; open the address that was printed")
             return None
+
         return rest[0]
 
     def send_page(self, html: str, nonce: str) -> None:
@@ -224,9 +231,11 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
         }
         if self.close_connection:
             headers["Connection"] = "close"
+
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
+
         self.end_headers()
         self.wfile.write(body)
 

@@ -38,6 +38,7 @@ def preview(reader: VideoReader, path: str, start: float | None = None, end: flo
     step = math.ceil(span.count / FRAMES)
     places = np.arange(span.first, span.first + span.count, step)
     rate = max(span.fps / step, len(places) / SECONDS, 1.0)
+
     return _encoded(reader, places, Fraction(rate).limit_denominator(_LARGEST_DENOMINATOR))
 
 
@@ -49,17 +50,21 @@ def _encoded(reader: VideoReader, places: np.ndarray, rate: Fraction) -> bytes:
     at_once = max(1, _CHUNK_BYTES // (reader.height * reader.width * 3))
 
     buffer = io.BytesIO()
+
     with av.open(buffer, "w", format="mp4") as container:
         options = {"preset": "veryfast", "crf": "23", "threads": "1"}
         stream = container.add_stream("libx264", rate=rate, options=options)
         stream.width = width
         stream.height = height
         stream.pix_fmt = "yuv420p"
+
         for begin in range(0, len(places), at_once):
             for picture in reader.frames(places[begin : begin + at_once]).numpy():
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
                 container.mux(stream.encode(frame.reformat(width=width, height=height, format="yuv420p")))
+
         container.mux(stream.encode())
+
     return buffer.getvalue()
 
 

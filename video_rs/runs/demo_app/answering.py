@@ -86,8 +86,10 @@ class VideoAnswers:
             views: Iterable = [self._read(record, is_upload).views]
         except InputError as error:
             return Prediction(record.id, (), str(error))
+
         with self._network:
             (result,) = evaluate(self.predictor.scorer, views, self.predictor.batch)
+
         return self.predictor.answers.of(result)
 
     def look(self, record: VideoRecord, film: str, is_upload: bool = True) -> str:
@@ -100,9 +102,11 @@ class VideoAnswers:
         seen = self._read(record, is_upload)
         with self._network:
             heat_map = look_at(self.predictor, seen)
+
         captions = [f"{heat_map.label}  {heat_map.score:.1%}  {seconds:.2f} s" for seconds in heat_map.times]
         frames = film_frames(heat_map.pictures.numpy(), heat_map.heat.numpy(), captions)
         write_video(film, frames, frames_per_second(heat_map.times))
+
         return describe(heat_map)
 
     def preview(self, record: VideoRecord) -> bytes:
@@ -119,6 +123,8 @@ class VideoAnswers:
         found = self._reading.submit(record, is_upload, as_preview).result()
         if isinstance(found, Lost):
             found = found.reason
+
         if isinstance(found, str):
             raise InputError(found)
+
         return found

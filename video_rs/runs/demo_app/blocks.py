@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio
@@ -12,6 +11,7 @@ from video_rs.inference.prediction import Prediction
 from video_rs.inference.predictor import part_of
 from video_rs.lists.records import VideoRecord
 from video_rs.runs.demo_app.answering import VideoAnswers
+from video_rs.runs.demo_app.examples import Example
 from video_rs.runs.demo_app.limits import Limits
 from video_rs.runs.demo_app.upload_folder import UploadFolder
 from video_rs.runtime.errors import InputError
@@ -23,21 +23,6 @@ WAIT = "Many videos wait for an answer. Try again in a minute."
 # No font is fetched from elsewhere.
 THEME_FONTS = ("system-ui", "sans-serif")
 STYLE = "footer { display: none !important; } #note textarea { font-weight: 600; }"
-
-
-@dataclass(frozen=True)
-class Example:
-    """A video of the run's own list.
-
-    Attributes:
-        record: of the video.
-        name: as the page shows it.
-        preview: an MP4 in the folder of uploads, which every browser plays.
-    """
-
-    record: VideoRecord
-    name: str
-    preview: Path
 
 
 @dataclass(frozen=True)
@@ -75,20 +60,24 @@ class DemoPage:
         """Return what the page shows of an upload: best classes, a note, the choice, and no films yet."""
         if not path or not self.folder.holds(path):
             return self.cleared()
+
         try:
             with self.folder.new_file(same_as=path) as file:
                 answer = self.answers.predict(part_of(str(file)))
         except Busy:
             return [None, note(WAIT), None, film(""), film("")]
+
         chosen = None
         if answer.error is None:
             chosen = Chosen(part_of(path), is_upload=True)
+
         return [*shown(answer), chosen, film(""), film("")]
 
     def play(self, chosen: Chosen | None) -> Any:
         """Return a film of an upload that every browser plays, whatever the upload is."""
         if chosen is None or not self.folder.holds(chosen.record.path):
             return film("")
+
         place = self.folder.path / f"play_{uuid.uuid4().hex}.mp4"
         try:
             with self.folder.new_file(same_as=chosen.record.path) as file:
@@ -96,24 +85,29 @@ class DemoPage:
         except (Busy, InputError):
             # The answer is there; only the film is not.
             return film("")
+
         return film(str(place))
 
     def example(self, number: int) -> list[Any]:
         """Return what the page shows of an example: no upload, then what it shows of one, with its film."""
         if not isinstance(number, int) or not 0 <= number < len(self.examples):
             return [None, *self.cleared()]
+
         example = self.examples[number]
         player = film(str(example.preview))
+
         try:
             answer = self.answers.predict(example.record, is_upload=False)
         except Busy:
             return [None, None, note(WAIT), None, film(""), player]
+
         return [None, *shown(answer), Chosen(example.record, is_upload=False), film(""), player]
 
     def look(self, chosen: Chosen | None) -> list[Any]:
         """Return a film of where the network looks, and a note."""
         if chosen is None:
             return [film(""), note("Choose a video first.")]
+
         place = self.folder.path / f"look_{uuid.uuid4().hex}.mp4"
         try:
             if not chosen.is_upload:
@@ -127,6 +121,7 @@ class DemoPage:
             return [film(""), note(WAIT)]
         except InputError as error:
             return [film(""), note(f"This video cannot be read: {error}.")]
+
         return [film(str(place)), note(text)]
 
     def cleared(self) -> list[Any]:
@@ -148,9 +143,11 @@ def shown(answer: Prediction) -> list[Any]:
     """Return the best classes and the note of an answer."""
     if answer.error is not None:
         return [None, note(f"This video cannot be read: {answer.error}.")]
+
     text = ""
     if answer.unsure:
         text = "Unsure: the best class is not probable enough to be an answer."
+
     return [dict(answer.top), note(text)]
 
 
@@ -161,6 +158,7 @@ def build_blocks(page: DemoPage) -> gradio.Blocks:
         gradio.Markdown(f"# {TITLE}")
         gradio.Markdown(page.about)
         chosen = gradio.State()
+
         with gradio.Row():
             with gradio.Column():
                 upload = gradio.File(label="Video", elem_id="upload", height=150)
@@ -188,6 +186,7 @@ def build_blocks(page: DemoPage) -> gradio.Blocks:
                 elem_id="examples",
             )
             examples.click(page.example, examples, [upload, *answer], **private)
+
         # The answer comes first, then the film.
         upload.upload(page.uploaded, upload, answer, **private).then(page.play, chosen, player, **private)
         upload.clear(page.cleared, None, answer, **private)

@@ -1,33 +1,31 @@
 """Serve the page for a checkpoint until it is closed."""
 
+import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from video_rs.config import Config, config_from_text
+from video_rs.config import config_from_text
 from video_rs.data.dataset import VideoSource
 from video_rs.engine.checkpoint import load_checkpoint
-from video_rs.inference.predictions import joined_labels
 from video_rs.inference.predictor import Predictor
-from video_rs.lists.records import VideoRecord
 from video_rs.runs.demo_app.answering import UploadReader, VideoAnswers
+from video_rs.runs.demo_app.examples import example_records, make_examples
 from video_rs.runs.demo_app.limits import Limits
-from video_rs.runs.demo_app.upload_folder import EXAMPLES, UploadFolder
-from video_rs.runs.test import records_to_test
+from video_rs.runs.demo_app.upload_folder import UploadFolder
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.progress import print_line
 from video_rs.runtime.task_service import TaskService
 from video_rs.runtime.torch_files import find_checkpoint
 from video_rs.runtime.web_server import LOCAL, announce, check_address, names_of, wait_for_stop
 from video_rs.runtime.wording import pluralize
 from video_rs.runtime.workers import check_limits
-from video_rs.video import DecodeError
 from video_rs.video.fetching import handler_names
-from video_rs.video.preview import preview
+
+if TYPE_CHECKING:
+    from video_rs.runs.demo_app.blocks import DemoPage
 
 PACKAGES = ("gradio", "fastapi", "uvicorn")
 
@@ -65,6 +63,7 @@ def run_demo_app(job: DemoJob) -> None:
         raise InputError(f"the page needs {', '.join(missing)}, not installed; pip install 'video_rs[demo]'")
     if job.examples < 0:
         raise InputError(f"--examples is {job.examples}; allowed: from 0")
+
     check_limits(job.processes, job.limits.time_limit)
     check_address(job.host, job.port)
 
@@ -72,7 +71,7 @@ def run_demo_app(job: DemoJob) -> None:
     config = config_from_text(checkpoint["config"])
     predictor = Predictor.from_checkpoint(job.checkpoint, job.device)
     source = VideoSource(path_handlers=handler_names(config.DATA.PATH_HANDLERS))
-    records = _example_records(config, predictor.answers.label_names, job.examples)
+    records = example_records(config, predictor.answers.label_names, job.examples)
     reader = UploadReader(predictor.preprocessing, source, job.limits)
     about = f"{config.MODEL.ARCH}, {pluralize(len(predictor.answers.label_names), 'class', 'classes')}"
 
@@ -80,48 +79,17 @@ def run_demo_app(job: DemoJob) -> None:
         UploadFolder(job.limits.folder_bytes) as folder,
         TaskService(reader, job.processes, job.limits.time_limit, job.limits.waiting) as reading,
     ):
-        # Gradio is imported late: it reads its settings from the environment, and takes seconds.
+        # Gradio reads these where it is imported, and makes folders then. It takes seconds, and may be missing.
+        os.environ["GRADIO_TEMP_DIR"] = str(folder.path)
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         from video_rs.runs.demo_app.blocks import DemoPage
 
-        examples = _examples(records, source, predictor.answers.label_names, folder.path)
+        examples = make_examples(records, source, predictor.answers.label_names, folder.path)
         page = DemoPage(VideoAnswers(predictor, reading), examples, folder, job.limits, about)
         _serve(page, job)
 
 
-def _example_records(config: Config, names: Sequence[str], most: int) -> list[VideoRecord]:
-    """Return videos of the run's validation list, spread over it; none, with a note, where it cannot be read."""
-    if not most or not config.DATA.VAL_LIST:
-        return []
-    try:
-        records = records_to_test(config, "", names, root_given=False).records
-    except InputError as error:
-        print_line(f"note: no examples: {error}")
-        return []
-    count = min(most, len(records))
-    return [records[number * len(records) // count] for number in range(count)]
-
-
-def _examples(records: Sequence[VideoRecord], source: VideoSource, names: Sequence[str], folder: Path) -> list:
-    """Return examples with their previews; a video that cannot be read is left out with a note."""
-    from video_rs.runs.demo_app.blocks import Example
-
-    examples = []
-    place = folder / EXAMPLES
-    place.mkdir()
-    for number, record in enumerate(records):
-        file = place / f"{number}.mp4"
-        try:
-            with source.open(record.path) as reader:
-                file.write_bytes(preview(reader, record.path, record.start, record.end))
-        except DecodeError as error:
-            print_line(f"note: no example {record.id}: {error.reason}")
-            continue
-        label = (joined_labels(record.labels, names) or "no class").replace(";", ", ")
-        examples.append(Example(record, f"{label}: {Path(record.id).name}", file))
-    return examples
-
-
-def _serve(page, job: DemoJob) -> None:
+def _serve(page: "DemoPage", job: DemoJob) -> None:
     """Say where the page is, and answer until somebody wants to stop."""
     from video_rs.runs.demo_app.web import build_application, build_server
 
@@ -130,8 +98,10 @@ def _serve(page, job: DemoJob) -> None:
         server = build_server(build_application(page, names_of(job.host, port)), job.host, port)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
+
         while not server.started and thread.is_alive():
             time.sleep(0.05)
+
         announce(
             job.host,
             f"the page: http://{f'[{job.host}]' if ':' in job.host else job.host}:{port}/",

@@ -56,9 +56,11 @@ class Gate:
 
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
+
         if self._names is not None and host not in self._names:
             await refuse(send, 403, "this server is not called so")
             return
+
         # A page of another address cannot make a visitor's browser send something here.
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
@@ -107,18 +109,22 @@ class Gate:
         while True:
             message = await receive()
             body += message.get("body", b"")
+
             if message["type"] == "http.disconnect":
                 return
             if len(body) > MOST_JSON:
                 await refuse(send, 413, "too much was sent")
                 return
+
             if not message.get("more_body"):
                 break
+
         try:
             value = json.loads(body)
         except (ValueError, RecursionError):
             await refuse(send, 400, "this is no JSON")
             return
+
         if not all(self._folder.holds(path) for path in _paths_in(value)):
             await refuse(send, 403, "this file was not uploaded here")
             return
@@ -162,7 +168,9 @@ async def refuse(send: Send, status: int, reason: str) -> None:
     """Send why a request is not answered."""
     body = json.dumps({"error": reason}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+
     if status == 503:
         headers.append((b"retry-after", b"30"))
+
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -48,6 +48,8 @@ class Limits:
         seconds = reader.num_frames / reader.fps
         if reader.times is not None:
             seconds = max(seconds, float(reader.times[-1]))
+
         if seconds > self.seconds:
             return f"it lasts {seconds:.0f} s; allowed: {self.seconds:g} s"
+
         return ""

@@ -36,6 +36,7 @@ class UploadFolder:
         self._temporary = tempfile.TemporaryDirectory(prefix="video_rs_demo_", ignore_cleanup_errors=True)
         self.path = Path(self._temporary.name).resolve()
         threading.Thread(target=self._remove_now_and_then, daemon=True).start()
+
         return self
 
     def __exit__(self, *exc_info) -> None:
@@ -56,6 +57,7 @@ class UploadFolder:
         for file in self._files():
             with suppress(OSError):
                 total += file.stat().st_size
+
         return total
 
     @contextmanager
@@ -65,6 +67,7 @@ class UploadFolder:
             has_room = self.bytes() + self._reserved + size <= self._most_bytes
             if has_room:
                 self._reserved += size
+
         try:
             yield has_room
         finally:

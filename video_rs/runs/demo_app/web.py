@@ -1,7 +1,6 @@
 """The page's server: Gradio behind the gate, and one address for programs."""
 
 import asyncio
-import os
 
 import fastapi
 import gradio
@@ -23,9 +22,6 @@ def build_application(page: DemoPage, names: set[str] | None) -> Application:
         page: with its examples.
         names: that the server may be called by; None: any.
     """
-    # Gradio keeps what is uploaded, and what it shows, in this folder.
-    os.environ["GRADIO_TEMP_DIR"] = str(page.folder.path)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     application = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @application.post(PREDICT)
@@ -39,8 +35,10 @@ def build_application(page: DemoPage, names: set[str] | None) -> Application:
                 answer = await asyncio.to_thread(page.answers.predict, part_of(str(file)))
             except Busy:
                 return JSONResponse({"error": "many videos wait; try again in a minute"}, 503, {"Retry-After": "30"})
+
         if answer.error is not None:
             return JSONResponse({"error": answer.error}, 422)
+
         found = answer.to_dict()
         del found["video"]
         return JSONResponse(found)

@@ -38,6 +38,7 @@ def choose(predictions: Predictions, most: int) -> list[Item]:
     """
     mistakes = []
     others = []
+
     for result in predictions.read_results:
         best = int(result.probabilities.argmax())
         if result.labels and best not in result.labels:
@@ -49,8 +50,10 @@ def choose(predictions: Predictions, most: int) -> list[Item]:
     others.sort(key=_confidence)
     chosen = [(MISTAKE, mistakes), (LEAST_SURE, others), (UNREADABLE, predictions.failures)]
     items = []
+
     for group, results in chosen:
         items += [_item(predictions, group, result) for result in results[:most]]
+
     return items
 
 
@@ -64,4 +67,5 @@ def _item(predictions: Predictions, group: str, result: VideoResult) -> Item:
     top: list[tuple[int, float]] = []
     if result.probabilities is not None:
         top = top_labels(result.probabilities, range(len(predictions.label_names)))
+
     return Item(predictions.records[result.index], group, top, result.error)

@@ -56,6 +56,7 @@ def run_review(job: ReviewJob) -> None:
     """
     if job.most < 1:
         raise InputError(f"--most is {job.most}; allowed: from 1")
+
     check_limits(1, job.time_limit)
     check_address(job.host, job.port)
     file = predictions_file(job.predictions)
@@ -66,18 +67,23 @@ def run_review(job: ReviewJob) -> None:
     out = Path(job.out) if job.out else file.with_name(NAME)
     revised = RevisedList.open(source, root, out, predictions.label_names)
     session = Session(predictions, revised, job.most)
+
     if not session.items:
         raise InputError(f"{file} holds no videos; test a list that has some")
+
     if session.left_out:
         print_line(f"note: {pluralize(session.left_out, 'video')} of the predictions not in {source}, and left out")
+
     _write_first(revised)
 
     maker = PreviewMaker(VideoSource(path_handlers=handlers))
+
     with (
         TaskService(maker, 1, job.time_limit, MOST_WAITING) as previews,
         ReviewServer(job.host, job.port, session, previews) as server,
     ):
         _serve(server, len(session.items))
+
     right, relabelled, broken = session.decided()
     print_line(f"{right} right, {relabelled} relabelled, {broken} broken, of {pluralize(len(session.items), 'video')}")
     print_line(f"new list: {out}")
@@ -88,14 +94,17 @@ def _places(job: ReviewJob, file: Path, tested: str) -> tuple[str, str, tuple[st
     source = job.list or tested
     if not source:
         raise InputError(f"{file} does not say which list was tested; give it with --list")
+
     root = job.root
     handlers = job.path_handlers
     config = _config_beside(file)
+
     if config is not None:
         is_its_list = any(is_same_place(source, own) for own in (config.DATA.VAL_LIST, config.DATA.TRAIN_LIST) if own)
         if not root and is_its_list:
             root = config.DATA.ROOT
         handlers = handlers or config.DATA.PATH_HANDLERS
+
     return source, root, handler_names(handlers)
 
 

@@ -75,6 +75,7 @@ class ReviewHandler(PageHandler):
         if path != "decide":
             self.refuse(HTTPStatus.NOT_FOUND, "there is nothing here")
             return
+
         try:
             self.send_json(self.server.session.decide(value))
         except InputError as error:
@@ -90,6 +91,7 @@ class ReviewHandler(PageHandler):
         if not (text.isascii() and text.isdecimal() and len(text) < 9 and int(text) < len(items)):
             self.refuse(HTTPStatus.NOT_FOUND, "there is no such video")
             return
+
         try:
             made = self.server.previews.submit(items[int(text)].record).result()
         except Busy:
@@ -98,6 +100,7 @@ class ReviewHandler(PageHandler):
 
         if isinstance(made, Lost):
             made = made.reason
+
         if isinstance(made, str):
             self.refuse(HTTPStatus.UNPROCESSABLE_ENTITY, made)
         else:

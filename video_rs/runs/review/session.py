@@ -31,11 +31,13 @@ class Session:
         rows = revised.rows_of(item.record for item in items)
         # What the list does not have cannot be corrected in it.
         self.left_out = sum(not of_item for of_item in rows)
+
         if items and self.left_out == len(items):
             raise InputError(
                 f"no video of the predictions is in the list that was given, such as {items[0].record.path}; give the "
                 "list that was tested with --list, and what its paths start from with --root"
             )
+
         self.items: Sequence[Item] = [item for item, of_item in zip(items, rows, strict=True) if of_item]
         self._rows = [of_item for of_item in rows if of_item]
         self._names = predictions.label_names
@@ -81,12 +83,14 @@ class Session:
                 right += 1
             else:
                 relabelled += 1
+
         return right, relabelled, broken
 
     def _checked(self, request: Any) -> tuple[int, Decision | None]:
         """Return the number of a video and what to decide about it."""
         if not isinstance(request, dict):
             raise InputError("a decision is an object with item and do")
+
         number = request.get("item")
         if type(number) is not int or not 0 <= number < len(self.items):
             raise InputError(f"item is {number!r}; allowed: 0 to {len(self.items) - 1}")
@@ -98,15 +102,18 @@ class Session:
             return number, Decision(is_broken=True)
         if do != LABEL:
             raise InputError(f"do is {do!r}; allowed: {LABEL}, {BROKEN}, {UNDO}")
+
         return number, Decision(labels=self._checked_labels(request.get("labels")))
 
     def _checked_labels(self, labels: Any) -> tuple[int, ...]:
         """Return class ids, each once."""
         classes = len(self._names)
         are_ids = isinstance(labels, list) and all(type(label) is int and 0 <= label < classes for label in labels)
+
         if not are_ids or not (self._multi_label or len(labels) == 1):
             count = "any number of" if self._multi_label else "one of"
             raise InputError(f"labels is {labels!r}; allowed: {count} the class numbers 0 to {classes - 1}, in a list")
+
         return tuple(dict.fromkeys(labels))
 
     def _shown(self, number: int) -> dict[str, Any]:
@@ -115,8 +122,10 @@ class Session:
         row = self._rows[number][0]
         decision = self._revised.decisions.get(row)
         decided = None
+
         if decision is not None:
             decided = {"broken": decision.is_broken, "labels": list(decision.labels)}
+
         return {
             "name": item.record.id,
             "group": item.group,
