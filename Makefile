@@ -3,12 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/motion_demo
-# Tests of shards as webdataset reads them, of accelerated engines and exported networks, and of studies on Ray.
-EXTRAS := tests/curation/test_shards.py tests/inference/test_accelerate.py tests/inference/test_export.py tests/studies/test_ray.py
-# Tests of shards as webdataset reads them, of accelerated engines, of studies on Ray, and of pages in a browser: these
-# need the system's chromium, and leave pictures in build/screenshots.
-EXTRAS := tests/curation/test_shards.py tests/inference/test_accelerate.py tests/studies/test_ray.py \
-	tests/runs/test_review_page.py tests/runs/test_demo_page.py
+# Tests of shards as webdataset reads them, of accelerated engines and exported networks, of studies on Ray, and of pages
+# in a browser: these need the system's chromium, and leave pictures in build/screenshots.
+EXTRAS := tests/curation/test_shards.py tests/inference/test_accelerate.py tests/inference/test_export.py \
+	tests/studies/test_ray.py tests/runs/test_review_page.py tests/runs/test_demo_page.py
 
 .PHONY: demo test test-extras test-tensorflow docs lint clean
 .DEFAULT_GOAL := demo
