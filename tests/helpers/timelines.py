@@ -1,8 +1,10 @@
 """Films whose brightness says what they show, and predictors that look at nothing else."""
 
+import av
 import numpy as np
 import torch
 
+from helpers.films import film
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.transforms import EvalTransform
 from video_rs.inference.prediction import Answers
@@ -42,3 +44,17 @@ def write_levels(path, *parts, fps=10, **options):
     """Write a film of (grey level, frames) parts."""
     write_video(path, np.concatenate([flat(level, frames) for level, frames in parts]), fps=fps, **options)
     return path
+
+
+def write_damaged(path, damaged=slice(103, 104)):
+    """Write a film of 200 dark frames and many key frames, of which the data of some are overwritten."""
+    blocks = np.kron(np.random.default_rng(0).integers(0, 100, (12, 16, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+    moving = np.stack([np.roll(blocks, 3 * number, axis=1) for number in range(200)])
+    film(path, moving, base=10, interval=10, options={"bf": "0"})
+
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for start, size in packets[damaged]:
+        data[start + size // 2 : start + size] = bytes(size - size // 2)
+    path.write_bytes(data)

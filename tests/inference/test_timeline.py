@@ -3,12 +3,11 @@
 import csv
 import json
 
-import av
 import numpy as np
 import pytest
 
 from helpers.films import film
-from helpers.timelines import LABELS, brightness_predictor, flat, write_levels
+from helpers.timelines import LABELS, brightness_predictor, flat, write_damaged, write_levels
 from video_rs.inference.timeline.files import clock, write_files
 from video_rs.inference.timeline.making import make_timeline
 from video_rs.inference.timeline.segments import Segment, SegmentRules
@@ -91,16 +90,7 @@ def test_times_of_a_video_of_variable_rate_are_those_of_its_frames(tmp_path):
 
 
 def test_damage_leaves_a_gap_and_its_reason(tmp_path):
-    """The data of one frame in the middle of a film of many key frames are overwritten."""
-    blocks = np.kron(np.random.default_rng(0).integers(0, 100, (12, 16, 3)), np.ones((4, 4, 1))).astype(np.uint8)
-    moving = np.stack([np.roll(blocks, 3 * number, axis=1) for number in range(200)])
-    film(tmp_path / "x.mp4", moving, base=10, interval=10, options={"bf": "0"})
-    with av.open(str(tmp_path / "x.mp4")) as container:
-        packet = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size][103]
-    data = bytearray((tmp_path / "x.mp4").read_bytes())
-    start, size = packet
-    data[start + size // 2 : start + size] = bytes(size - size // 2)
-    (tmp_path / "x.mp4").write_bytes(data)
+    write_damaged(tmp_path / "x.mp4")
     timeline = make_timeline(brightness_predictor(), tmp_path / "x.mp4", FINE)
     assert 0 < timeline.windows.unread < 40
     assert timeline.unread.startswith("frame ")

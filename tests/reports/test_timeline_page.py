@@ -5,13 +5,27 @@ import re
 import numpy as np
 import pytest
 
-from video_rs.reports.timeline_page import MOST_POINTS, Curve, Part, TimelinePage, clock, write_timeline_page
+from video_rs.reports.timeline_page import (
+    MOST_POINTS,
+    Curve,
+    Part,
+    TimelinePage,
+    clock,
+    timeline_panel,
+    write_timeline_page,
+)
 
 PARTS = [Part(10, 20, "walk", 0.9), Part(25, 30, "fall & <lie>", 0.41, unsure=True), Part(35, 50, "walk", 0.8)]
 
 
 def page_of(tmp_path, **changes):
     """The text of a page from 10 to 60 s."""
+    write_timeline_page(tmp_path / "report.html", page_with(**changes))
+    return (tmp_path / "report.html").read_text()
+
+
+def page_with(**changes):
+    """What a page from 10 to 60 s shows."""
     values = {
         "title": "Timeline of x",
         "film": "films/x%20y.mp4",
@@ -25,8 +39,7 @@ def page_of(tmp_path, **changes):
         "facts": [("Video", "x y.mp4")],
         "notes": ["2 windows could not be read"],
     }
-    write_timeline_page(tmp_path / "report.html", TimelinePage(**{**values, **changes}))
-    return (tmp_path / "report.html").read_text()
+    return TimelinePage(**{**values, **changes})
 
 
 def bars(text, kind="bar"):
@@ -113,6 +126,31 @@ def test_without_segments_and_without_a_film(tmp_path):
     assert "<video" not in text
     assert "A click goes there" not in text
     assert '<video id="film" src="films/x%20y.mp4"' in page_of(tmp_path)
+
+
+def test_a_part_of_another_page_has_bars_curves_and_a_table_and_nothing_to_click(tmp_path):
+    page, panel = page_of(tmp_path), timeline_panel(page_with())
+    drawn = r'class="bar( unsure)?".*?left:([\d.]+)%;width:([\d.]+)%;background-color:(.*?)" title="(.*?)"'
+    assert re.findall(drawn, panel) == re.findall(drawn, page)
+    assert len(re.findall(drawn, panel)) == 3
+    assert re.findall(r'<path d=".*?"', panel) == re.findall(r'<path d=".*?"', page)
+    rows = re.findall(r"<tr><td>(.*?)</td><td>.*?</span>(.*?)</td>", panel)
+    assert rows[1] == ("0:25.0 - 0:30.0", 'fall &amp; &lt;lie&gt; <span class="soft">(unsure)</span>')
+    assert not re.findall(r"<(button|a|script|video|h1)\b", panel)
+    # Neither where the video is nor what is its own page's.
+    assert "x y.mp4" not in panel
+    assert "could not be read" not in panel
+    # Its style is for nothing else of the other page.
+    (style,) = re.findall(r"<style>(.*?)</style>", panel, re.DOTALL)
+    selectors = [one for rule in re.findall(r"^ *(.*?) \{", style, re.MULTILINE) for one in rule.split(",")]
+    assert [one for one in selectors if not one.strip().startswith(".timeline")] == []
+
+
+def test_a_part_of_another_page_names_the_first_of_many_segments():
+    many = timeline_panel(page_with(parts=[Part(10, 11, "walk", 0.5)] * 1000))
+    assert "The first 300 of 1000 segments:" in many
+    assert "segments.csv" not in many
+    assert "<table" not in timeline_panel(page_with(parts=[]))
 
 
 def test_times_for_people():

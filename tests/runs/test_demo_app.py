@@ -11,6 +11,7 @@ import pytest
 from helpers.films import shown
 from video_rs import Predictor
 from video_rs.data.dataset import VideoSource
+from video_rs.inference.looking import read_seen
 from video_rs.inference.predictor import part_of
 from video_rs.runs.demo_app import demo_app
 from video_rs.runs.demo_app.answering import UploadReader, VideoAnswers
@@ -86,12 +87,12 @@ def test_uploads_that_cannot_be_answered_are_told_why(answers, videos, tmp_path)
 
 def test_a_longer_video_is_refused(predictor, clip):
     reader = UploadReader(predictor.preprocessing, VideoSource(), Limits(seconds=1.1))
-    assert reader(part_of(clip), is_upload=True, as_preview=False) == "it lasts 1 s; allowed: 1.1 s"
+    assert reader(part_of(clip), is_upload=True, read=read_seen) == "it lasts 1 s; allowed: 1.1 s"
 
 
 def test_a_video_on_which_reading_hangs_costs_a_line(predictor, clip):
     class Hangs:
-        def __call__(self, record, is_upload, as_preview):
+        def __call__(self, record, is_upload, read):
             while True:
                 pass
 
@@ -353,7 +354,7 @@ def test_a_folder_without_a_checkpoint_is_refused(tool, tmp_path, monkeypatch):
 
 def test_too_many_videos_are_told_to_wait(predictor, clip, tmp_path):
     class Waits:
-        def __call__(self, record, is_upload, as_preview):
+        def __call__(self, record, is_upload, read):
             while not (tmp_path / "go").exists():
                 pass
             return "enough"

@@ -99,11 +99,25 @@ class TimelinePage:
 
 def write_timeline_page(path: str | Path, page: TimelinePage) -> None:
     """Write the page, whole or not at all."""
+    text = template("timeline.html.j2").render(_values(page), clicks=True)
+    replace_text(Path(path), text)
+
+
+def timeline_panel(page: TimelinePage) -> str:
+    """Return HTML for a part of another page: the bars, the curves and the table, without a script.
+
+    Its rules of style are for what is in it only. The film, the facts and the notes are left out.
+    """
+    return template("timeline_panel.html.j2").render(_values(page), clicks=False)
+
+
+def _values(page: TimelinePage) -> dict[str, Any]:
+    """Return what the templates show."""
     labels = _labels_in_order(page)
     colors = {label: COLORS[place % len(COLORS)] for place, label in enumerate(labels)}
     shown = labels[:MOST_ROWS]
 
-    values = {
+    return {
         "title": page.title,
         "written": time.strftime("%Y-%m-%d %H:%M"),
         "film": page.film,
@@ -120,7 +134,6 @@ def write_timeline_page(path: str | Path, page: TimelinePage) -> None:
         "parts": len(page.parts),
         "clock": clock,
     }
-    replace_text(Path(path), template("timeline.html.j2").render(values))
 
 
 def clock(seconds: float) -> str:

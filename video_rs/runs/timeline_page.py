@@ -9,7 +9,7 @@ import numpy as np
 
 from video_rs.inference.timeline.timeline import Timeline
 from video_rs.lists.records import VideoRecord
-from video_rs.reports.timeline_page import Curve, Part, TimelinePage, write_timeline_page
+from video_rs.reports.timeline_page import Curve, Part, TimelinePage, timeline_panel, write_timeline_page
 from video_rs.runtime.wording import pluralize
 from video_rs.video.fetching import is_url
 
@@ -25,10 +25,26 @@ def write_page(path: Path, timeline: Timeline, film: str, truth: Sequence[VideoR
         film: path or URL of the film; "": none is shown.
         truth: annotated segments of the video.
     """
+    write_timeline_page(path, page_of(timeline, film_url(film, path.parent), truth))
+
+
+def timeline_panel_of(timeline: Timeline) -> str:
+    """Return a timeline as HTML for a part of another page."""
+    return timeline_panel(page_of(timeline))
+
+
+def page_of(timeline: Timeline, film: str = "", truth: Sequence[VideoRecord] = ()) -> TimelinePage:
+    """Return what the page of a timeline shows.
+
+    Args:
+        timeline: of a video.
+        film: URL of the film relative to the page; "": none is shown.
+        truth: annotated segments of the video.
+    """
     windows = timeline.windows
-    page = TimelinePage(
+    return TimelinePage(
         title=f"Timeline of {os.path.basename(timeline.video) or timeline.video}",
-        film=film_url(film, path.parent),
+        film=film,
         start=timeline.start,
         end=timeline.end,
         parts=found_parts(timeline),
@@ -37,9 +53,8 @@ def write_page(path: Path, timeline: Timeline, film: str, truth: Sequence[VideoR
         curves=top_curves(timeline),
         levels=(timeline.rules.on, timeline.rules.off),
         facts=_facts(timeline),
-        notes=_notes(timeline),
+        notes=notes_of(timeline),
     )
-    write_timeline_page(path, page)
 
 
 def film_url(film: str, folder: Path) -> str:
@@ -98,7 +113,8 @@ def _facts(timeline: Timeline) -> list[tuple[str, str]]:
     return facts
 
 
-def _notes(timeline: Timeline) -> list[str]:
+def notes_of(timeline: Timeline) -> list[str]:
+    """Return what could not be read of a video, if anything."""
     unread = timeline.windows.unread
     if not unread:
         return []

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Self
 
 from video_rs.data.dataset import VideoSource, record_span
 from video_rs.inference.predictor import Predictor, part_of
 from video_rs.inference.timeline.building import TimelineBuilder
-from video_rs.inference.timeline.reading import FrameStream
+from video_rs.inference.timeline.reading import FrameSource, FrameStream
 from video_rs.inference.timeline.scoring import WindowScorer
 from video_rs.inference.timeline.settings import TimelineSettings
 from video_rs.inference.timeline.smoothing import windows_of
@@ -15,6 +17,7 @@ from video_rs.inference.timeline.window_log import WindowLog
 from video_rs.inference.timeline.windows import SlidingWindows
 from video_rs.lists.records import VideoRecord
 from video_rs.video import VideoReader
+from video_rs.video.segments import Span
 
 Progress = Callable[[Iterable, int], Iterator]
 """Passes items on, of which there are so many, and shows how far they are."""
@@ -23,6 +26,31 @@ Progress = Callable[[Iterable, int], Iterator]
 def no_progress(items: Iterable, total: int) -> Iterator:
     """Pass items on, and show nothing."""
     return iter(items)
+
+
+@dataclass(frozen=True)
+class Footage:
+    """What a timeline needs to know of a video beside its frames.
+
+    Attributes:
+        video: as it was given.
+        span: the frames to look at.
+        begins: seconds of the video at which they begin.
+    """
+
+    video: str
+    span: Span
+    begins: float
+
+    @classmethod
+    def of(cls, reader: VideoReader, record: VideoRecord) -> Self:
+        """Return that of the part of an open video that a record is of.
+
+        Raises:
+            DecodeError: the video has no frame in the part.
+        """
+        span = record_span(reader, record)
+        return cls(record.path, span, _time_of(reader, span.first))
 
 
 def make_timeline(
@@ -50,24 +78,28 @@ def make_timeline(
     """
     record = part_of(video, start, end)
     with VideoSource(predictor.decoder).open(record.path) as reader:
-        return _timeline_of(predictor, reader, record, settings, progress)
+        stream = FrameStream(reader, predictor.preprocessing.transform)
+        return timeline_of(predictor, Footage.of(reader, record), stream, settings, progress)
 
 
-def _timeline_of(
-    predictor: Predictor, reader: VideoReader, record: VideoRecord, settings: TimelineSettings, progress: Progress
+def timeline_of(
+    predictor: Predictor,
+    footage: Footage,
+    source: FrameSource,
+    settings: TimelineSettings,
+    progress: Progress = no_progress,
 ) -> Timeline:
-    """Return the timeline of an open video."""
+    """Return the timeline of a video whose frames come from ``source``; see :func:`make_timeline`."""
     answers = predictor.answers
     clip = predictor.preprocessing.clip
-    stride, smoothing = settings.steps(clip, reader.fps)
+    span = footage.span
+    stride, smoothing = settings.steps(clip, span.fps)
     rules = settings.rules(answers.threshold, answers.multi_label)
-    span = record_span(reader, record)
-    windows = SlidingWindows(clip, span, stride, _time_of(reader, span.first))
+    windows = SlidingWindows(clip, span, stride, footage.begins)
 
     # From the file to segments, a window at a time: nothing is held that grows with the video but its best classes.
     scorer = WindowScorer.of(predictor, settings.crops)
-    stream = FrameStream(reader, scorer.transform)
-    scored = scorer.score(stream.clips(windows))
+    scored = scorer.score(source.clips(windows))
     log = WindowLog(len(answers.label_names))
     builder = TimelineBuilder(rules, windows_of(smoothing, stride), log)
 
@@ -77,10 +109,10 @@ def _timeline_of(
     segments += builder.finish()
 
     return Timeline(
-        video=record.path,
+        video=footage.video,
         start=windows.begins,
         end=windows.ends,
-        fps=reader.fps,
+        fps=span.fps,
         label_names=answers.label_names,
         rules=rules,
         smoothing=smoothing,
@@ -88,7 +120,7 @@ def _timeline_of(
         threshold=answers.threshold,
         windows=log.table(),
         segments=tuple(sorted(segments)),
-        unread=stream.unread.reason,
+        unread=source.unread.reason,
     )
 
 

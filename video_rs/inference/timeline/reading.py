@@ -1,6 +1,7 @@
 """The clips of windows from one pass over a video: each frame is decoded once, resized once, and held while needed."""
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -30,50 +31,22 @@ class Unread:
     reason: str = ""
 
 
-@dataclass
-class FrameStream:
-    """The frames of a video that windows need, in their order.
+class FrameSource(ABC):
+    """Where the frames of windows come from.
 
     Attributes:
-        reader: an open video.
-        transform: resizes the frames.
         unread: what could not be read so far.
     """
 
-    reader: VideoReader
-    transform: EvalTransform
-    unread: Unread = field(default_factory=Unread)
+    unread: Unread
 
+    @abstractmethod
     def frames(self, numbers: Iterable[int]) -> Iterator[tuple[int, Tensor | None]]:
         """Yield each frame with its number, resized: uint8 ``[3, h, w]``, or None where it cannot be decoded.
 
         Args:
             numbers: of frames, rising.
         """
-        frame_bytes = self.reader.height * self.reader.width * 3
-        at_once = min(CHUNK_FRAMES, max(1, CHUNK_BYTES // frame_bytes))
-        numbers = iter(numbers)
-
-        while chunk := list(itertools.islice(numbers, at_once)):
-            resized = self._resized(chunk)
-            for place, number in enumerate(chunk):
-                frame = None
-                if resized is not None:
-                    # A copy: a view would keep the whole chunk in memory.
-                    frame = resized[:, place].clone()
-                yield number, frame
-
-    def _resized(self, numbers: list[int]) -> Tensor | None:
-        """Return frames uint8 ``[3, N, h, w]``, or None where one of them cannot be decoded."""
-        try:
-            decoded = self.reader.next_frames(numbers)
-        except DecodeError as error:
-            self.unread.frames += len(numbers)
-            if not self.unread.reason:
-                self.unread.reason = error.reason
-            return None
-
-        return self.transform.resize(decoded)
 
     def clips(self, windows: Iterable[Window]) -> Iterator[tuple[Window, Tensor | None]]:
         """Yield each window with its clip, uint8 ``[3, T, h, w]``, or None where one of its frames cannot be decoded.
@@ -99,6 +72,48 @@ class FrameStream:
 
             frames = [held[number] for number in window.frames.tolist()]
             yield window, _clip(frames)
+
+
+@dataclass
+class FrameStream(FrameSource):
+    """The frames of an open video.
+
+    Attributes:
+        reader: an open video.
+        transform: resizes the frames.
+        unread: what could not be read so far.
+    """
+
+    reader: VideoReader
+    transform: EvalTransform
+    unread: Unread = field(default_factory=Unread)
+
+    def frames(self, numbers: Iterable[int]) -> Iterator[tuple[int, Tensor | None]]:
+        """Yield each frame with its number; see :meth:`FrameSource.frames`."""
+        frame_bytes = self.reader.height * self.reader.width * 3
+        at_once = min(CHUNK_FRAMES, max(1, CHUNK_BYTES // frame_bytes))
+        numbers = iter(numbers)
+
+        while chunk := list(itertools.islice(numbers, at_once)):
+            resized = self._resized(chunk)
+            for place, number in enumerate(chunk):
+                frame = None
+                if resized is not None:
+                    # A copy: a view would keep the whole chunk in memory.
+                    frame = resized[:, place].clone()
+                yield number, frame
+
+    def _resized(self, numbers: list[int]) -> Tensor | None:
+        """Return frames uint8 ``[3, N, h, w]``, or None where one of them cannot be decoded."""
+        try:
+            decoded = self.reader.next_frames(numbers)
+        except DecodeError as error:
+            self.unread.frames += len(numbers)
+            if not self.unread.reason:
+                self.unread.reason = error.reason
+            return None
+
+        return self.transform.resize(decoded)
 
 
 def _clip(frames: list[Tensor | None]) -> Tensor | None:

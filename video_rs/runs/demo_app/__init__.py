@@ -1,4 +1,4 @@
-"""A page that answers for the videos of whoever visits it: best classes, and where the network looks."""
+"""A page that answers for videos of whoever visits it: best classes, where the network looks, what happens when."""
 
 from video_rs.runs.demo_app.demo_app import DemoJob, run_demo_app
 

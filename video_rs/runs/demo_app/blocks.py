@@ -1,7 +1,7 @@
 """The page as Gradio draws it."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,17 +9,21 @@ import gradio
 
 from video_rs.inference.prediction import Prediction
 from video_rs.inference.predictor import part_of
+from video_rs.inference.timeline.timeline import Timeline
 from video_rs.lists.records import VideoRecord
 from video_rs.runs.demo_app.answering import VideoAnswers
 from video_rs.runs.demo_app.examples import Example
 from video_rs.runs.demo_app.limits import Limits
 from video_rs.runs.demo_app.upload_folder import UploadFolder
+from video_rs.runs.timeline_page import notes_of, timeline_panel_of
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.task_service import Busy
 from video_rs.video.plain_files import USUAL
 
 TITLE = "Video classification"
 WAIT = "Many videos wait for an answer. Try again in a minute."
+GONE = "The video is not kept any more. Send it again."
+AT_WORK = "The network goes through the whole video, which may take a while."
 # No font is fetched from elsewhere.
 THEME_FONTS = ("system-ui", "sans-serif")
 STYLE = "footer { display: none !important; } #note textarea { font-weight: 600; }"
@@ -57,7 +61,7 @@ class DemoPage:
     about: str
 
     def uploaded(self, path: str | None) -> list[Any]:
-        """Return what the page shows of an upload: best classes, a note, the choice, and no films yet."""
+        """Return what the page shows of an upload: best classes, a note, the choice, and nothing else yet."""
         if not path or not self.folder.holds(path):
             return self.cleared()
 
@@ -65,13 +69,13 @@ class DemoPage:
             with self.folder.new_file(same_as=path) as file:
                 answer = self.answers.predict(part_of(str(file)))
         except Busy:
-            return [None, note(WAIT), None, film(""), film("")]
+            return [None, note(WAIT), None, *nothing_yet(), film("")]
 
         chosen = None
         if answer.error is None:
             chosen = Chosen(part_of(path), is_upload=True)
 
-        return [*shown(answer), chosen, film(""), film("")]
+        return [*shown(answer), chosen, *nothing_yet(), film("")]
 
     def play(self, chosen: Chosen | None) -> Any:
         """Return a film of an upload that every browser plays, whatever the upload is."""
@@ -99,39 +103,67 @@ class DemoPage:
         try:
             answer = self.answers.predict(example.record, is_upload=False)
         except Busy:
-            return [None, None, note(WAIT), None, film(""), player]
+            return [None, None, note(WAIT), None, *nothing_yet(), player]
 
-        return [None, *shown(answer), Chosen(example.record, is_upload=False), film(""), player]
+        return [None, *shown(answer), Chosen(example.record, is_upload=False), *nothing_yet(), player]
 
     def look(self, chosen: Chosen | None) -> list[Any]:
         """Return a film of where the network looks, and a note."""
-        if chosen is None:
-            return [film(""), note("Choose a video first.")]
-
         place = self.folder.path / f"look_{uuid.uuid4().hex}.mp4"
-        try:
-            if not chosen.is_upload:
-                text = self.answers.look(chosen.record, str(place), is_upload=False)
-            elif self.folder.holds(chosen.record.path):
-                with self.folder.new_file(same_as=chosen.record.path) as file:
-                    text = self.answers.look(part_of(str(file)), str(place))
-            else:
-                return [film(""), note("The video is not kept any more. Send it again.")]
-        except Busy:
-            return [film(""), note(WAIT)]
-        except InputError as error:
-            return [film(""), note(f"This video cannot be read: {error}.")]
+        text, problem = self._ask(chosen, lambda record, is_upload: self.answers.look(record, str(place), is_upload))
+        if problem:
+            return [film(""), note(problem)]
 
         return [film(str(place)), note(text)]
 
+    def timeline(self, chosen: Chosen | None) -> Iterator[list[Any]]:
+        """Yield that the network is at work, then the timeline of the video, and a note."""
+        yield [panel(""), note(AT_WORK)]
+
+        timeline, problem = self._ask(chosen, self.answers.timeline)
+        if problem:
+            yield [panel(""), note(problem)]
+        else:
+            yield [panel(timeline_panel_of(timeline)), note(" ".join(remarks(timeline)))]
+
+    def _ask(self, chosen: Chosen | None, question: Callable[[VideoRecord, bool], Any]) -> tuple[Any, str]:
+        """Return the answer to a question about a video, and why there is none, or ""."""
+        if chosen is None:
+            return None, "Choose a video first."
+
+        try:
+            if not chosen.is_upload:
+                return question(chosen.record, False), ""
+            if not self.folder.holds(chosen.record.path):
+                return None, GONE
+            with self.folder.new_file(same_as=chosen.record.path) as file:
+                return question(part_of(str(file)), True), ""
+        except Busy:
+            return None, WAIT
+        except InputError as error:
+            # Its time may have run out meanwhile.
+            if chosen.is_upload and not self.folder.holds(chosen.record.path):
+                return None, GONE
+            return None, f"This video cannot be read: {error}."
+
     def cleared(self) -> list[Any]:
         """Return what the page shows without a video."""
-        return [None, note(""), None, film(""), film("")]
+        return [None, note(""), None, *nothing_yet(), film("")]
+
+
+def nothing_yet() -> list[Any]:
+    """Return the film of where the network looks, and the timeline, before somebody asks for them."""
+    return [film(""), panel("")]
 
 
 def film(path: str) -> Any:
     """Return the film of the page, which is not there without a path."""
     return gradio.update(value=path or None, visible=bool(path))
+
+
+def panel(text: str) -> Any:
+    """Return the timeline of the page, which is not there without HTML."""
+    return gradio.update(value=text, visible=bool(text))
 
 
 def note(text: str) -> Any:
@@ -149,6 +181,16 @@ def shown(answer: Prediction) -> list[Any]:
         text = "Unsure: the best class is not probable enough to be an answer."
 
     return [dict(answer.top), note(text)]
+
+
+def remarks(timeline: Timeline) -> list[str]:
+    """Return sentences on a timeline: that it has no segment, and what of the video could not be read."""
+    sentences = [f"{line}." for line in notes_of(timeline)]
+    if not timeline.segments:
+        rules = timeline.rules
+        sentences.insert(0, f"No segment was found: no class reaches {100 * rules.on:.4g}% for {rules.shortest:g} s.")
+
+    return sentences
 
 
 def build_blocks(page: DemoPage) -> gradio.Blocks:
@@ -172,11 +214,15 @@ def build_blocks(page: DemoPage) -> gradio.Blocks:
                 remark = gradio.Textbox(
                     show_label=False, container=False, interactive=False, visible=False, elem_id="note", lines=1
                 )
-                button = gradio.Button("Where does the network look?", elem_id="look")
+                with gradio.Row():
+                    look = gradio.Button("Where does the network look?", elem_id="look")
+                    ask_when = gradio.Button("What happens when?", elem_id="when")
                 # Its own first line says what it shows.
                 looked = gradio.Video(show_label=False, interactive=False, visible=False, elem_id="film", loop=True)
 
-        answer = [label, remark, chosen, looked, player]
+        strip = gradio.HTML(visible=False, elem_id="timeline", apply_default_css=False)
+
+        answer = [label, remark, chosen, looked, strip, player]
         if page.examples:
             examples = gradio.Dataset(
                 label="Examples: validation videos of the run, each with the class of its list",
@@ -190,7 +236,8 @@ def build_blocks(page: DemoPage) -> gradio.Blocks:
         # The answer comes first, then the film.
         upload.upload(page.uploaded, upload, answer, **private).then(page.play, chosen, player, **private)
         upload.clear(page.cleared, None, answer, **private)
-        button.click(page.look, chosen, [looked, remark], **private)
+        look.click(page.look, chosen, [looked, remark], **private)
+        ask_when.click(page.timeline, chosen, [strip, remark], **private)
 
     # One more than these is told by Gradio that the queue is full.
     blocks.queue(max_size=page.limits.waiting, default_concurrency_limit=2, api_open=False)
