@@ -36,11 +36,17 @@ class Page:
 
 
 @contextmanager
-def served(folder, name, *arguments) -> Iterator[Page]:
-    """Serve a page while the context lasts; one that does not end well, or leaves a file, fails the test."""
+def served(folder, name, *arguments, before="") -> Iterator[Page]:
+    """Serve a page while the context lasts; one that does not end well, or leaves a file, fails the test.
+
+    Args:
+        folder: of the page.
+        name, arguments: of the command.
+        before: Python code that the process executes first.
+    """
     temporary = folder / "temporary"
     temporary.mkdir(parents=True)
-    before = f"import tempfile; tempfile.tempdir = {str(temporary)!r}"
+    before = f"import tempfile; tempfile.tempdir = {str(temporary)!r}\n{before}"
     process = start_job(folder, name, *arguments, "--port", 0, before=before)
     try:
         yield Page(_address(folder, process), folder)

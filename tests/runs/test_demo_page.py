@@ -87,9 +87,16 @@ def test_a_visitor_reads_the_top_label_off_the_page(demo, run, clip):
         assert page.input_value("#note textarea").startswith(f"{label}  ")
         picture(page, "demo_look")
 
+        page.click("#when")
+        page.wait_for_selector("#timeline .board")
+        assert page.input_value("#note textarea") == "No segment was found: no class reaches 99.9% for 1 s."
+        assert page.query_selector("#timeline .bar, #timeline table") is None
+        picture(page, "demo_no_segment")
+
         page.click("#upload button[aria-label=Clear]")
         until(lambda: page.query_selector("#answer [data-testid=label-output-value]") is None)
         assert not page.is_visible("#film")
+        assert not page.is_visible("#timeline")
         assert not page.is_visible("#player")
 
 

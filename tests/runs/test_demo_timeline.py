@@ -179,6 +179,13 @@ def shown(answer):
     return drawn["value"] or "", note["value"]
 
 
+def timeline(page, chosen):
+    """What the page shows of the timeline of a video, after it has said that the network is at work."""
+    (_, at_work), (made, _) = page.timeline(chosen)
+    assert at_work["value"] == "The network goes through the whole video, which may take a while."
+    return shown(page.show_timeline(chosen, made))
+
+
 @pytest.mark.parametrize(
     ("error", "note"),
     [
@@ -188,13 +195,9 @@ def shown(answer):
 )
 def test_what_the_page_says_where_there_is_no_answer(page, error, note):
     shows, chosen, _ = page(Answers(error))
-    assert [shown(one) for one in shows.timeline(chosen)] == [
-        ("", "The network goes through the whole video, which may take a while."),
-        ("", note),
-    ]
+    assert timeline(shows, chosen) == ("", note)
     assert shown(shows.look(chosen)) == ("", note)
-    *_, last = shows.timeline(None)
-    assert shown(last) == ("", "Choose a video first.")
+    assert timeline(shows, None) == ("", "Choose a video first.")
 
 
 def test_what_the_page_says_of_a_video_that_is_gone(page):
@@ -202,16 +205,14 @@ def test_what_the_page_says_of_a_video_that_is_gone(page):
     shows, chosen, upload = page(Answers(InputError("no such file"), before=lambda: upload.unlink()))
     # It goes while it is read, then it is gone.
     for _ in range(2):
-        *_, last = shows.timeline(chosen)
-        assert shown(last) == ("", note)
+        assert timeline(shows, chosen) == ("", note)
     assert shown(shows.look(chosen)) == ("", note)
 
 
 def test_what_the_page_says_of_a_video_without_a_segment(page):
     """Grey levels of 20 and 230 are 92 and 90 % dark and light."""
     shows, chosen, upload = page(Answers())
-    *_, last = shows.timeline(chosen)
-    drawn, note = shown(last)
+    drawn, note = timeline(shows, chosen)
     assert note == "No segment was found: no class reaches 95% for 1 s."
     assert "<path" in drawn
     assert str(upload.parent) not in drawn
@@ -220,6 +221,14 @@ def test_what_the_page_says_of_a_video_without_a_segment(page):
 def test_what_the_page_says_of_a_gap(page):
     shows, chosen, upload = page(Answers())
     write_damaged(upload)
-    *_, last = shows.timeline(chosen)
-    _, note = shown(last)
+    _, note = timeline(shows, chosen)
     assert "windows could not be read; first: frame " in note
+
+
+def test_a_timeline_is_not_shown_beside_another_video(page):
+    shows, chosen, _ = page(Answers())
+    *_, (made, _) = shows.timeline(chosen)
+    for other in (None, type(chosen)(chosen.record, is_upload=False)):
+        assert [one.get("value") for one in shows.show_timeline(other, made)] == [None, None]
+    assert [one.get("value") for one in shows.show_timeline(chosen, None)] == [None, None]
+    assert shown(shows.show_timeline(chosen, made))[0]

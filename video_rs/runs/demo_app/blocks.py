@@ -26,7 +26,9 @@ GONE = "The video is not kept any more. Send it again."
 AT_WORK = "The network goes through the whole video, which may take a while."
 # No font is fetched from elsewhere.
 THEME_FONTS = ("system-ui", "sans-serif")
-STYLE = "footer { display: none !important; } #note textarea { font-weight: 600; }"
+STYLE = (
+    "footer { display: none !important; } #note textarea { font-weight: 600; } #timeline .html-container { margin: 0; }"
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,21 @@ class Chosen:
 
     record: VideoRecord
     is_upload: bool
+
+
+@dataclass(frozen=True)
+class MadeTimeline:
+    """A timeline that has been made, or not.
+
+    Attributes:
+        chosen: the video.
+        panel: HTML; "": there is no timeline.
+        note: what is to be said.
+    """
+
+    chosen: Chosen | None
+    panel: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,14 +134,22 @@ class DemoPage:
         return [film(str(place)), note(text)]
 
     def timeline(self, chosen: Chosen | None) -> Iterator[list[Any]]:
-        """Yield that the network is at work, then the timeline of the video, and a note."""
-        yield [panel(""), note(AT_WORK)]
+        """Yield that the network is at work, then the timeline of the video."""
+        yield [None, note(AT_WORK)]
 
         timeline, problem = self._ask(chosen, self.answers.timeline)
-        if problem:
-            yield [panel(""), note(problem)]
-        else:
-            yield [panel(timeline_panel_of(timeline)), note(" ".join(remarks(timeline)))]
+        made = MadeTimeline(chosen, note=problem)
+        if not problem:
+            made = MadeTimeline(chosen, timeline_panel_of(timeline), " ".join(remarks(timeline)))
+
+        yield [made, gradio.skip()]
+
+    def show_timeline(self, chosen: Chosen | None, made: MadeTimeline | None) -> list[Any]:
+        """Return a timeline and its note, unless another video has been chosen since somebody asked for it."""
+        if made is None or made.chosen != chosen:
+            return [gradio.skip(), gradio.skip()]
+
+        return [panel(made.panel), note(made.note)]
 
     def _ask(self, chosen: Chosen | None, question: Callable[[VideoRecord, bool], Any]) -> tuple[Any, str]:
         """Return the answer to a question about a video, and why there is none, or ""."""
@@ -200,6 +225,7 @@ def build_blocks(page: DemoPage) -> gradio.Blocks:
         gradio.Markdown(f"# {TITLE}")
         gradio.Markdown(page.about)
         chosen = gradio.State()
+        made = gradio.State()
 
         with gradio.Row():
             with gradio.Column():
@@ -214,13 +240,12 @@ def build_blocks(page: DemoPage) -> gradio.Blocks:
                 remark = gradio.Textbox(
                     show_label=False, container=False, interactive=False, visible=False, elem_id="note", lines=1
                 )
-                with gradio.Row():
+                with gradio.Row(equal_height=True):
                     look = gradio.Button("Where does the network look?", elem_id="look")
                     ask_when = gradio.Button("What happens when?", elem_id="when")
+                strip = gradio.HTML(visible=False, elem_id="timeline", apply_default_css=False)
                 # Its own first line says what it shows.
                 looked = gradio.Video(show_label=False, interactive=False, visible=False, elem_id="film", loop=True)
-
-        strip = gradio.HTML(visible=False, elem_id="timeline", apply_default_css=False)
 
         answer = [label, remark, chosen, looked, strip, player]
         if page.examples:
@@ -237,7 +262,10 @@ def build_blocks(page: DemoPage) -> gradio.Blocks:
         upload.upload(page.uploaded, upload, answer, **private).then(page.play, chosen, player, **private)
         upload.clear(page.cleared, None, answer, **private)
         look.click(page.look, chosen, [looked, remark], **private)
-        ask_when.click(page.timeline, chosen, [strip, remark], **private)
+        # The second step knows which video is there when the first one has ended. A click meanwhile has its turn then.
+        ask_when.click(page.timeline, chosen, [made, remark], trigger_mode="always_last", **private).then(
+            page.show_timeline, [chosen, made], [strip, remark], **private
+        )
 
     # One more than these is told by Gradio that the queue is full.
     blocks.queue(max_size=page.limits.waiting, default_concurrency_limit=2, api_open=False)
