@@ -159,7 +159,7 @@ class Answers:
 def page(levels):
     """``page(answers)`` shows these answers, and holds one upload."""
     pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'video_rs[demo]'")
-    from video_rs.runs.demo_app.blocks import Chosen, DemoPage
+    from video_rs.runs.demo_app.page import Chosen, DemoPage
 
     with UploadFolder(2**20) as folder:
         upload = folder.path / "upload.mp4"

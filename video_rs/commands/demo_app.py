@@ -1,7 +1,8 @@
 """Serve a page in the browser on which anybody tries a trained network: send a video, read its classes.
 
-Shows the best classes, whether the network is unsure, and where it looks, for uploads and for validation videos of the
-run. Needs Gradio (pip install 'video_rs[demo]'). Programs send a video to /api/predict.
+Shows the best classes, whether the network is unsure, where it looks, and what happens when in the video. Videos are
+uploads, or validation videos of the run. Needs Gradio (pip install 'video_rs[demo]'). Programs send a video to
+/api/predict.
 """
 
 import argparse

@@ -25,7 +25,7 @@ from video_rs.runtime.workers import check_limits
 from video_rs.video.fetching import handler_names
 
 if TYPE_CHECKING:
-    from video_rs.runs.demo_app.blocks import DemoPage
+    from video_rs.runs.demo_app.page import DemoPage
 
 PACKAGES = ("gradio", "fastapi", "uvicorn")
 
@@ -82,7 +82,7 @@ def run_demo_app(job: DemoJob) -> None:
         # Gradio reads these where it is imported, and makes folders then. It takes seconds, and may be missing.
         os.environ["GRADIO_TEMP_DIR"] = str(folder.path)
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        from video_rs.runs.demo_app.blocks import DemoPage
+        from video_rs.runs.demo_app.page import DemoPage
 
         examples = make_examples(records, source, predictor.answers.label_names, folder.path)
         page = DemoPage(VideoAnswers(predictor, reading), examples, folder, job.limits, about)

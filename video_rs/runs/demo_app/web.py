@@ -8,8 +8,9 @@ import uvicorn
 from fastapi.responses import JSONResponse
 
 from video_rs.inference.predictor import part_of
-from video_rs.runs.demo_app.blocks import STYLE, THEME_FONTS, DemoPage, build_blocks
+from video_rs.runs.demo_app.blocks import STYLE, THEME_FONTS, build_blocks
 from video_rs.runs.demo_app.gate import PREDICT, Application, Gate
+from video_rs.runs.demo_app.page import DemoPage
 from video_rs.runtime.task_service import Busy
 
 MOST_CONNECTIONS = 256
