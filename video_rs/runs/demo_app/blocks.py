@@ -11,7 +11,7 @@ THEME_FONTS = ("system-ui", "sans-serif")
 STYLE = """
 footer { display: none !important; }
 #note textarea { font-weight: 600; }
-#timeline .html-container { margin: 0 !important; }
+#timeline .html-container { padding: 0; }
 """
 
 
