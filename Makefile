@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/motion_demo
-# Tests of shards as webdataset reads them, of accelerated engines and exported networks, of studies on Ray, and of pages
-# in a browser: these need the system's chromium, and leave pictures in build/screenshots.
-EXTRAS := tests/curation/test_shards.py tests/inference/test_accelerate.py tests/inference/test_export.py \
-	tests/studies/test_ray.py tests/runs/test_review_page.py tests/runs/test_demo_page.py
+# Tests of shards as webdataset reads them, of accelerated engines and exported networks, and of studies on Ray.
+EXTRAS := tests/curation/test_shards.py tests/inference/test_accelerate.py tests/inference/test_export.py tests/studies/test_ray.py
+# Tests of pages in a browser, which need the system's chromium and leave pictures in build/screenshots.
+PAGES := tests/runs/test_review_page.py tests/runs/test_demo_page.py tests/runs/test_demo_timeline_page.py
 
-.PHONY: demo test test-extras test-tensorflow docs lint clean
+.PHONY: demo test test-extras test-pages test-tensorflow docs lint clean
 .DEFAULT_GOAL := demo
 
 $(BIN)/python:
@@ -32,9 +32,9 @@ demo: $(VENV)/.installed
 	@echo "The report of the training: $(DEMO)/report.html, of the test: $(DEMO)/test/report.html"
 
 # One thread per worker: two workers of two threads each would get in each other's way on two cores.
-# The tests of optional packages are those of test-extras: nothing is run twice.
+# The tests of optional packages are those of test-extras and test-pages: nothing is run twice.
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(addprefix --ignore=,$(EXTRAS))
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(addprefix --ignore=,$(EXTRAS) $(PAGES))
 
 # Packages that no other test needs.
 $(VENV)/.installed-extras: $(VENV)/.installed-dev
@@ -44,6 +44,9 @@ $(VENV)/.installed-extras: $(VENV)/.installed-dev
 # What optional packages are for. The packages are installed first, and a test that is skipped there is a failure.
 test-extras: $(VENV)/.installed-extras
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --no-skips $(EXTRAS)
+
+test-pages: $(VENV)/.installed-extras
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --no-skips $(PAGES)
 
 # The site, in build/site; a link or a name that leads nowhere is an error.
 docs: $(VENV)/.installed-dev
