@@ -236,35 +236,6 @@ def test_torch_export_keeps_batch_time_and_space_dynamic(name, deferred):
             assert torch.allclose(exported(clips), model(clips), rtol=0, atol=1e-5)
 
 
-def test_onnx_keeps_batch_time_and_space_dynamic(tmp_path):
-    for package in ("onnx", "onnxscript"):
-        pytest.importorskip(package)
-    onnxruntime = pytest.importorskip("onnxruntime")
-    model = small_with_statistics("r3d_rs_tiny")
-    clips = torch.rand(2, 3, 8, 48, 64)
-    dynamic = {"clips": dict.fromkeys((0, 2, 3, 4), torch.export.Dim.DYNAMIC)}
-    program = torch.onnx.export(model, (clips,), dynamo=True, dynamic_shapes=dynamic, verbose=False)
-    program.save(tmp_path / "model.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-
-    sizes = [
-        (2, 8, 64, 80),
-        (1, 1, 48, 48),
-        (3, 5, 64, 64),
-        (1, 16, 33, 47),
-        (2, 7, 31, 32),
-        (1, 2, 96, 33),
-        (1, 1, 1, 1),
-    ]
-    for batch, *size in sizes:
-        clips = torch.rand(batch, 3, *size)
-        with torch.no_grad():
-            expected = model(clips)
-        (logits,) = session.run(None, {"clips": clips.numpy()})
-        # float32 sums of some thousand terms in another order.
-        assert abs(torch.from_numpy(logits) - expected).max() < 1e-5 * expected.abs().max(), size
-
-
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_compiled_classifier_gives_the_same_logits():
     """By torch.compile's own backend, which generates code."""

@@ -46,7 +46,7 @@ def process_of_rank(launcher, rank):
 
 def test_a_killed_process_brings_the_job_back_from_the_last_checkpoint(videos, config_file, tmp_path):
     """By itself, and to the same end."""
-    varied = {"SOLVER__MAX_STEPS": 40, "TRAIN__EVAL_PERIOD": 1000, "TRAIN__CHECKPOINT_STEPS": 4, "DATA__VAL_LIST": ""}
+    varied = {"SOLVER__MAX_STEPS": 24, "TRAIN__EVAL_PERIOD": 1000, "TRAIN__CHECKPOINT_STEPS": 4, "DATA__VAL_LIST": ""}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done = run_job(tmp_path, 2, "train_net", "--cfg", config_file, *tiny_run(videos, whole, **varied))
     assert done.codes == [0, 0], done.err

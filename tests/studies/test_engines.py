@@ -30,7 +30,7 @@ from video_rs.studies.work import Work
 pytestmark = [pytest.mark.xdist_group("processes"), pytest.mark.usefixtures("blank_charts")]
 
 ROWS = {"a": {}, "b": {"SOLVER__BASE_LR": 0.01}, "c": {"SOLVER__BASE_LR": 0.02}}
-STEPS = {"SOLVER__MAX_STEPS": 40, "TRAIN__EVAL_PERIOD": 1000, "TRAIN__LOG_PERIOD": 1, "TRAIN__CHECKPOINT_STEPS": 5}
+STEPS = {"SOLVER__MAX_STEPS": 24, "TRAIN__EVAL_PERIOD": 1000, "TRAIN__LOG_PERIOD": 1, "TRAIN__CHECKPOINT_STEPS": 5}
 
 
 def metrics(study, name):
@@ -62,7 +62,7 @@ def test_a_killed_study_goes_on_and_ends_as_one_in_one_process_does(make_study, 
     do_run(study, "a-seed0")
     finished = {path: path.stat().st_mtime_ns for path in (study.folder / "runs" / "a-seed0").rglob("*")}
     job = start_job(tmp_path, "study", study.folder, "--jobs", 2)
-    wait_for_steps(job, study, "b-seed0", "c-seed0", steps=10)
+    wait_for_steps(job, study, "b-seed0", "c-seed0", steps=6)
     job.kill()
     job.join()
     # The runs notice that nobody waits for them: they save and end, and leave their locks.
@@ -75,7 +75,7 @@ def test_a_killed_study_goes_on_and_ends_as_one_in_one_process_does(make_study, 
     monkeypatch.setitem(running.ENGINES, "local", run_here)
     go_on(study, Resources(jobs=2))
     out = capfd.readouterr().out
-    assert f"study {study.folder}: 3 runs, 1 of them done; the others have 80 steps and take about " in out
+    assert f"study {study.folder}: 3 runs, 1 of them done; the others have 48 steps and take about " in out
     assert sorted(re.findall(r"^done: (.*)$", out, re.MULTILINE)) == ["b-seed0", "c-seed0"]
     assert {path: path.stat().st_mtime_ns for path in (study.folder / "runs" / "a-seed0").rglob("*")} == finished
     for name in ("a-seed0", "b-seed0", "c-seed0"):

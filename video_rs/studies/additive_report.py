@@ -38,8 +38,8 @@ CAPTION = (
 _NOTES = (
     "* from memory, not read off the paper.",
     "Spread: the standard deviation over seeds. Step: the difference to the row before, seed by seed, with Student's "
-    f"interval of {100 * LEVEL:.0f} %; every seed: all of them have this difference, and show no spread. Where a row has "
-    "more seeds than the other, its step is that of the seeds that both have, and not the difference of the means.",
+    f"interval of {100 * LEVEL:.0f} %; every seed: all of them have this difference, and show no spread. Where one row "
+    "has more seeds than the other, the step is that of the seeds that both have, and not the difference of the means.",
     f"Step of the log-loss: over all test videos; its interval of {100 * LEVEL:.0f} % draws seeds and groups of videos "
     f"again ({DRAWS:,} times), widened for few seeds. Less is better.",
 )
