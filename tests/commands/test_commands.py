@@ -114,3 +114,21 @@ def test_options_prints_those_with_a_word_in_their_names(capsys):
     ]
     with pytest.raises(InputError, match=r"^no key has 'nothing' in its name; give less of it, or leave it out"):
         run_named("video-rs", ["options", "nothing"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["recommend", "--gmac", "x"], "argument --gmac: invalid float value: 'x'"),
+        (["recommend", "--gmac", "1", "--gmac", "2"], "argument --gmac: is given twice, and only one value counts; "),
+        (["export", "--out", "x.onnx"], "the following arguments are required: --checkpoint"),
+        (["export", "--checkpoint", "", "--out", "x.onnx"], "argument --checkpoint: is empty; give a value, or leave "),
+        (["report", ""], "argument RUN: is empty; give a value, or leave it out where that is allowed"),
+        (["look", "a", "b", "--checkpoint", "c"], "unrecognized arguments: b"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused_in_one_line(arguments, message):
+    with pytest.raises(InputError) as caught:
+        run_named("video-rs", arguments)
+    assert str(caught.value).startswith(message)
+    assert str(caught.value).endswith(f"; video-rs {arguments[0]} --help shows what is allowed")

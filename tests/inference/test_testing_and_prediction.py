@@ -193,7 +193,7 @@ def test_prediction_answers_for_the_others_and_exits_2(tool, checkpoint, videos,
     assert second["error"] is None
     assert [row["label"] for row in second["top"]] != []
     assert "error: no such file" in result.out
-    assert result.err == "error: 1 of 2 videos could not be read; each is named above with its reason\n"
+    assert result.err == f"error: 1 of 2 videos could not be read: {tmp_path / 'gone.mp4'}: no such file\n"
 
 
 def test_a_folder_stands_for_the_videos_in_it_however_deep(tool, trained, videos, tmp_path):
@@ -205,7 +205,10 @@ def test_a_folder_stands_for_the_videos_in_it_however_deep(tool, trained, videos
     out = tmp_path / "out.json"
     result = tool("predict", "--checkpoint", trained, tmp_path / "clips", "--json", out, "--processes", 1)
     assert result.code == 2
-    assert result.err == "error: 1 of 4 videos could not be read; each is named above with its reason\n"
+    assert result.err == (
+        f"error: 1 of 4 videos could not be read: {tmp_path}/clips/broken.mp4: invalid data found when processing "
+        "input\n"
+    )
     answers = json.loads(out.read_text())
     assert [answer["video"].removeprefix(f"{tmp_path}/clips/") for answer in answers] == [
         "a.mp4", "broken.mp4", "dark/deep/b c.mp4", "ü 🎬.MP4",

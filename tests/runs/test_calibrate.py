@@ -171,10 +171,10 @@ def test_what_cannot_be_calibrated_is_refused(tool, run, listed, videos, tmp_pat
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
     few = tmp_path / "few.csv"
-    few.write_text(f"path,label\n{broken},dark\n{videos.parent}/val/dark/0.mp4,dark\n")
+    few.write_text(f"path,label\n{broken},dark\n{videos.parent}/val/light/0.mp4,light\n")
     result = tool("calibrate", "--checkpoint", run, "--list", few, *ONE_VIEW)
     assert result.code == 2
-    assert f"1 video of {few} could not be read and are left out" in result.out
+    assert f"1 video of {few} could not be read, and left out" in result.out
     assert result.err == f"error: 1 of 2 videos of {few} could be read; a calibration needs at least 2\n"
 
 

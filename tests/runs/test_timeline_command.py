@@ -191,7 +191,10 @@ def test_a_video_that_cannot_be_read_is_named_and_the_others_are_done(timeline, 
     assert "x.mp4\n  error: invalid data found when processing input\n" in done.out
     assert "none.mp4\n  error: no such file\n" in done.out
     assert f"{films / 'a.mp4'}\n  00:00.0 - " in done.out
-    assert done.err == "error: 2 of 3 videos could not be read; each is named above with its reason\n"
+    assert done.err == (
+        "error: 2 of 3 videos could not be read; each is named above with its reason, first: "
+        f"{tmp_path / 'x.mp4'}: invalid data found when processing input\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -204,7 +207,14 @@ def test_a_video_that_cannot_be_read_is_named_and_the_others_are_done(timeline, 
             ["a.mp4", "--split", "val"],
             "--split val chooses rows of the list of --against; name one: --against LIST",
         ),
-        (["a.mp4", "--stride", "0"], "--stride: got 0, allowed: seconds above 0"),
+        (["a.mp4", "--stride", "0"], "--stride: got 0, allowed: seconds from 0.001"),
+        (["a.mp4", "--stride", "1e-300"], "--stride: got 1e-300, allowed: seconds from 0.001"),
+        (["a.mp4", "--lag", "3"], "--lag is for a live video, and none is given; leave it out, or add --live"),
+        (
+            ["a.mp4", "--stop-after", "3"],
+            "--stop-after is for a live video, and none is given; leave it out, or add --live",
+        ),
+        (["", "a.mp4"], "VIDEO is empty; name a file, a URL or a stream"),
         (
             ["rtsp://me:secret@camera/x", "webcam"],
             "rtsp://me:***@camera/x is live, and one call follows one live video; call it once for each",

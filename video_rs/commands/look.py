@@ -48,15 +48,18 @@ def run(args: argparse.Namespace) -> None:
     from video_rs.inference import Predictor
     from video_rs.inference.looking import look
     from video_rs.lists.chosen_videos import check_times
-    from video_rs.runs.look import describe, write_look
+    from video_rs.runs.look import FILES, describe, write_look
     from video_rs.runtime.folders import make_writable
+    from video_rs.runtime.outputs import keep_input, require_own
 
     check_times(args.start, args.end)
-    # Before the work that the folder is for.
     folder = Path(args.out)
+    keep_input("--out", folder / FILES[0], args.video)
+    require_own("--out", folder, FILES, FILES[-1])
+    predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder)
+    # Before the work that the folder is for.
     make_writable(folder, "--out")
 
-    predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder)
     heat_map = look(predictor, args.video, args.label, args.stage, args.start, args.end)
     print(describe(heat_map))
     files = write_look(heat_map, folder)

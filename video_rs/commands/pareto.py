@@ -22,11 +22,13 @@ from video_rs.commands.benchmarks.arguments import (
 )
 from video_rs.runtime import start
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.outputs import require_own
 
 EXAMPLES = (
     "--out studies/frontier --networks r3d_rs_50 slow_r50 x3d_m mvit_v2_s",
     "--out studies/mine --runs runs/a runs/b --list list.csv",
 )
+FILES = ("table.csv", "frontier.png", "frontier.svg", "report.html")
 CODES = {**BENCHMARK_CODES, 0: "measured and drawn; networks that could not be measured are named on the page"}
 
 
@@ -77,6 +79,7 @@ def run(args: argparse.Namespace) -> None:
     if args.batch < 0:
         check_at_least_one("--batch", args.batch)
     check_output("--out", args.out / "table.csv")
+    require_own("--out", args.out, FILES, "measured.json")
 
     from video_rs.runtime.progress import print_line
     from video_rs.studies.frontier.measuring import Setting

@@ -5,8 +5,10 @@ import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
+from typing import NoReturn
 
 from video_rs.runtime.cli import FAILED
+from video_rs.runtime.errors import InputError
 from video_rs.runtime.signals import INTERRUPTED
 
 COMMON_CODES = {
@@ -14,6 +16,35 @@ COMMON_CODES = {
     FAILED: "anything else went wrong: a traceback says what",
 }
 INDENT = 7  # of the meaning of an exit code
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that refuses arguments in one line, as everything else is refused."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; {self.prog} --help shows what is allowed")
+
+    def parse_intermixed_args(self, args=None, namespace=None):
+        for action in self._actions:
+            if isinstance(action, StoreOnce):
+                action.is_stored = False
+        return super().parse_intermixed_args(args, namespace)
+
+
+class StoreOnce(argparse.Action):
+    """Keeps the value of an option, which may stand there once: of two values one would be dropped in silence."""
+
+    is_stored = False
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        if option_string is not None and self.is_stored:
+            raise argparse.ArgumentError(self, "is given twice, and only one value counts; give it once")
+        # Of a variable of the shell that is not set; a place that may be left out has its default here.
+        is_left_out = option_string is None and values == self.default
+        if values == "" and not is_left_out:
+            raise argparse.ArgumentError(self, "is empty; give a value, or leave it out where that is allowed")
+        self.is_stored = True
+        setattr(namespace, self.dest, values)
 
 
 def build_parser(module: ModuleType, program: str) -> argparse.ArgumentParser:
@@ -24,12 +55,14 @@ def build_parser(module: ModuleType, program: str) -> argparse.ArgumentParser:
         program: what the user typed to call the command.
     """
     width = min(100, shutil.get_terminal_size().columns - 2)
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=program,
         description=_wrapped_paragraphs(module.__doc__, width),
         epilog="\n".join([*_example_lines(module.EXAMPLES, program), "", *_code_lines(module.CODES, width)]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    for name in (None, "store"):
+        parser.register("action", name, StoreOnce)
     module.add_arguments(parser)
     return parser
 

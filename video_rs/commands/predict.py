@@ -9,8 +9,6 @@ printed.
 import argparse
 
 from video_rs.commands.network import add_network, add_reading, load_network
-from video_rs.runtime.errors import InputError
-from video_rs.runtime.wording import pluralize
 
 EXAMPLES = (
     "--checkpoint runs/mine video.mp4",
@@ -65,12 +63,16 @@ def run(args: argparse.Namespace) -> None:
     """Print and write the answers."""
     from video_rs.data.loader import Workers
     from video_rs.inference.answer_files import answer_files
-    from video_rs.inference.answer_text import AnswerPrinter
+    from video_rs.inference.answer_text import AnswerPrinter, unread
     from video_rs.lists.chosen_videos import chosen_videos
+    from video_rs.runtime.outputs import check_outputs
     from video_rs.runtime.progress import print_line, videos_with_progress
     from video_rs.runtime.workers import check_limits, usable_cores
 
     records = chosen_videos(args.videos, args.start, args.end)
+    outputs = {"--json": args.json, "--jsonl": args.jsonl, "--csv": args.csv}
+    network = args.checkpoint or args.model
+    check_outputs(outputs, [*args.videos, *(record.path for record in records), network])
     processes = args.processes
     # A process of its own costs seconds, which a single video is not worth.
     if not processes and len(records) > 1:
@@ -81,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     if predictor.answers.multi_label:
         print_line("each label is judged by itself: the scores of a video need not sum to 100 %")
 
-    failed = 0
+    failed = []
     printer = AnswerPrinter([record.id for record in records], predictor.answers.label_names)
     with answer_files({"json": args.json, "jsonl": args.jsonl, "csv": args.csv}) as files:
         answers = predictor.predict_records(records, Workers(processes, args.time_limit))
@@ -91,9 +93,7 @@ def run(args: argparse.Namespace) -> None:
             for file in files:
                 file.add(answer)
             if answer.error is not None:
-                failed += 1
+                failed.append((answer.id or answer.video, answer.error))
 
     if failed:
-        raise InputError(
-            f"{failed} of {pluralize(len(records), 'video')} could not be read; each is named above with its reason"
-        )
+        raise unread(failed, len(records))

@@ -7,6 +7,9 @@ of the same videos one by one. Views are compared where the test had TEST.KEEP_V
 import argparse
 from pathlib import Path
 
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.wording import pluralize
+
 EXAMPLES = (
     "runs/mine",
     "runs/mine --against runs/other --out comparison.html",
@@ -38,15 +41,20 @@ def run(args: argparse.Namespace) -> None:
     from video_rs.reports.text_table import text_table
     from video_rs.runs.comparison import against
     from video_rs.runs.report import page_of
+    from video_rs.runtime.outputs import check_outputs
 
     file = predictions_file(args.predictions)
+    other = predictions_file(args.against) if args.against else None
+    out = Path(args.out) if args.out else file.with_name("predictions.html")
+    sources = [file, other] if other else [file]
+    check_outputs({"--out": out, "--csv": args.csv, "--jsonl": args.jsonl}, sources)
+
     predictions = Predictions.read(file)
     more: dict[str, object] = {}
-    if args.against:
-        more["against"] = against(predictions, Predictions.read(args.against))
+    if other:
+        more["against"] = against(predictions, Predictions.read(other))
     page = page_of(predictions, f"Predictions of {file}", more)
 
-    out = Path(args.out) if args.out else file.with_name("predictions.html")
     write_predictions_page(out, page)
     for suffix in TEXT_FORMATS:
         target = getattr(args, suffix)
@@ -57,3 +65,8 @@ def run(args: argparse.Namespace) -> None:
     if page.against is not None:
         print("\n".join(page.against.sentences))
     print(f"report: {out}")
+    if not predictions.read_results:
+        first = predictions.results[0]
+        raise InputError(
+            f"none of {pluralize(len(predictions), 'video')} could be read; first: {first.video}: {first.error}"
+        )

@@ -144,6 +144,8 @@ def run(args: argparse.Namespace) -> None:
     )
     live = LiveSettings(args.lag, args.reconnects, args.stop_after)
     address = live_address(job, args.live)
+    if not address:
+        live.refuse_for_files()
 
     predictor = load_network(args)
     if address:

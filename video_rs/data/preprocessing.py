@@ -1,5 +1,6 @@
 """All that lies between a video file and the network's input, as plain data that a checkpoint carries."""
 
+import operator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from video_rs.data.sampling import clip_at, even_clip_at, pytorchvideo_clips, random_clip, uniform_clips
 from video_rs.data.transforms import EvalTransform, to_float
+from video_rs.runtime.errors import InputError
 from video_rs.video.segments import Span
 
 
@@ -119,13 +121,26 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Preprocessing":
-        """Return what :meth:`to_dict` was called on."""
-        clip = ClipSpec(**data["clip"])
-        transform = EvalTransform(**data["transform"])
-        # JSON has lists in the place of tuples.
-        mean = tuple(data["mean"])
-        std = tuple(data["std"])
-        return cls(clip, data["num_clips"], transform, mean, std)
+        """Return what :meth:`to_dict` was called on.
+
+        Raises:
+            InputError: the data are of something else.
+        """
+        try:
+            clip = ClipSpec(**data["clip"])
+            transform = EvalTransform(**data["transform"])
+            # JSON has lists in the place of tuples.
+            mean = tuple(map(float, data["mean"]))
+            std = tuple(map(float, data["std"]))
+            num_clips = operator.index(data["num_clips"])
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"the preprocessing that is stored with the network cannot be read ({error!r}); take another "
+                "checkpoint, or export it anew"
+            ) from error
+        return cls(clip, num_clips, transform, mean, std)
 
     def clip_shape(self, batch: int) -> tuple[int, int, int, int, int]:
         """Return the shape (B, 3, T, crop, crop) of ``batch`` views, as the network gets them."""

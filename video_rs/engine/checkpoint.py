@@ -124,6 +124,12 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} is not a checkpoint of this project: it has no {', '.join(missing)}; "
             "weights alone can start a run with MODEL.PRETRAINED"
         )
+    names = checkpoint["label_names"]
+    if not names or len(names) != checkpoint["num_classes"]:
+        raise InputError(
+            f"{path} is no whole checkpoint: {len(names)} class names for {checkpoint['num_classes']} classes; take "
+            "another one of the run"
+        )
 
     return checkpoint
 

@@ -3,9 +3,35 @@
 from collections.abc import Sequence
 
 from video_rs.inference.prediction import Prediction
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.wording import pluralize
 
 WIDEST_VIDEO = 60
 WIDEST_LABEL = 28
+
+
+def unread(failed: Sequence[tuple[str, str]], total: int) -> InputError:
+    """Return the error that ends a command some of whose videos could not be read.
+
+    Args:
+        failed: (video, reason), at least one; each was printed when its turn came.
+        total: number of videos.
+    """
+    name, reason = failed[0]
+    count = f"{len(failed)} of {pluralize(total, 'video')} could not be read"
+    if len(failed) == 1:
+        return InputError(f"{count}: {shown(name)}: {reason}")
+    return InputError(f"{count}; each is named above with its reason, first: {shown(name)}: {reason}")
+
+
+def shown(name: str) -> str:
+    """Return a name as it is printed: in one line, and without what a terminal would obey."""
+    letters = []
+    for letter in name:
+        # Bytes that are no UTF-8, which stdout writes as they are kept.
+        is_byte = "\udc80" <= letter <= "\udcff"
+        letters.append(letter if letter.isprintable() or is_byte else repr(letter)[1:-1])
+    return "".join(letters)
 
 
 class AnswerPrinter:
@@ -18,7 +44,7 @@ class AnswerPrinter:
 
     def __init__(self, videos: Sequence[str], label_names: Sequence[str]):
         self._is_table = len(videos) > 1
-        self._video_width = min(WIDEST_VIDEO, max(map(len, [*videos, "video"])))
+        self._video_width = min(WIDEST_VIDEO, max(map(len, [*map(shown, videos), "video"])))
         self._label_width = min(WIDEST_LABEL, max(map(len, [*label_names, "best"])))
         self._has_head = False
 
@@ -35,7 +61,7 @@ class AnswerPrinter:
 
     def _row(self, answer: Prediction) -> str:
         """Return the line of a video."""
-        name = answer.id or answer.video
+        name = shown(answer.id or answer.video)
         if answer.error is not None:
             return f"{name.ljust(self._video_width)}  error: {answer.error}"
 
@@ -52,7 +78,7 @@ class AnswerPrinter:
 
 def _block(answer: Prediction) -> list[str]:
     """Return the name of a video, and below it the best classes or the reason why it could not be read."""
-    name = answer.id or answer.video
+    name = shown(answer.id or answer.video)
     if answer.error is not None:
         return [name, f"  error: {answer.error}"]
     lines = [name]

@@ -1,5 +1,6 @@
 """What makes probabilities mean something: a temperature, and a threshold below which a network is unsure."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,12 +35,20 @@ class Calibration:
         if stored is None:
             return cls()
         try:
-            threshold = stored["threshold"]
-            return cls(float(stored["temperature"]), None if threshold is None else float(threshold))
+            calibration = cls(stored["temperature"], stored["threshold"])
+            calibration.require_sound()
+            return calibration
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"the checkpoint's calibration cannot be read ({error!r}); make it anew with video-rs calibrate"
             ) from error
+
+    def require_sound(self) -> None:
+        """Raise TypeError or ValueError unless there is a temperature, and a threshold in [0, 1] or None."""
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"temperature is {self.temperature}")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold is {self.threshold}")
 
 
 NOT_CALIBRATED = Calibration()

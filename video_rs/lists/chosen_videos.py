@@ -27,6 +27,8 @@ def chosen_videos(names: Sequence[str], start: float | None = None, end: float |
     check_times(start, end)
     records = []
     for name in names:
+        if not name:
+            raise InputError("VIDEO is empty; name a file, a URL, a folder, a pattern, or a list")
         if os.path.isfile(name) and name.lower().endswith(LIST_ENDINGS):
             records += _records_of_list(name, start, end)
             continue

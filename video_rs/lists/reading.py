@@ -146,7 +146,9 @@ def _read_csv(text: str, root: str, source: str, require_labels: bool) -> Listin
             rows.append(row._replace(path=path, split=SPLIT_WORDS.get(row.split.lower(), row.split)))
     except csv.Error as error:
         raise InputError(f"{source}, line {reader.line_num}: {error}; correct the line") from error
-    return Listing(rows, root, columns.places["split"] >= 0, columns.notes)
+    # A column in which nothing is filled in splits nothing.
+    has_splits = any(row.split for row in rows)
+    return Listing(rows, root, has_splits, columns.notes)
 
 
 def _with_blanks_of_the_file(written: str, path: str, root: str) -> str:

@@ -5,6 +5,7 @@ A folder works offline; ``huggingface_hub`` is imported where a repository is na
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+FILE_ENDINGS = (".pth", ".pt", ".pt2", ".onnx", ".safetensors", ".xml", ".bin", ".json")
 
 
 class HubMixin:
@@ -104,8 +106,14 @@ def network_of(texts: Mapping[str, str], source: str) -> tuple[Architecture, int
 
 
 def is_repository(name: str) -> bool:
-    """Return whether a name can be that of a repository of the hub."""
-    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) is not None
+    """Return whether a name can be that of a repository of the hub, and is not that of a missing file.
+
+    A path whose first folder is there, or that ends as files of networks do, is one of this machine.
+    """
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) is None:
+        return False
+    owner, _ = name.split("/")
+    return not os.path.isdir(owner) and not name.lower().endswith(FILE_ENDINGS)
 
 
 def download(name: str, revision: str | None = None, cache_dir: str | None = None, token: str | None = None) -> Path:

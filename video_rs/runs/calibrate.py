@@ -20,16 +20,18 @@ from video_rs.reports import plots
 from video_rs.reports.calibration_plot import reliability_plot
 from video_rs.reports.text_table import text_table
 from video_rs.runs.results import evaluate_records
-from video_rs.runs.test import output_folder, records_to_test
+from video_rs.runs.test import FIXED, output_folder, records_to_test, refuse_fixed_keys
 from video_rs.runtime import distributed
 from video_rs.runtime.atomic import replace_bytes, write_json
 from video_rs.runtime.devices import pick_device
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.outputs import require_own
 from video_rs.runtime.progress import print_line, print_notes
 from video_rs.runtime.torch_files import find_checkpoint
 from video_rs.runtime.wording import pluralize
 from video_rs.video.fetching import absolute_path
 
+FILES = ("calibration.json", "reliability.png")
 FEWEST = 2  # videos that could be read: of one, any temperature is right
 
 
@@ -58,7 +60,8 @@ def run_calibrate(
     _check(precision, unknown)
     path = find_checkpoint(checkpoint_path)
     checkpoint = load_checkpoint(path)
-    config = config_from_text(checkpoint["config"], [*overrides, "TEST.KEEP_VIEWS", "true"])
+    config = config_from_text(checkpoint["config"], ["TEST.KEEP_VIEWS", "true", *overrides])
+    refuse_fixed_keys(overrides, str(path), (*FIXED, "TEST.KEEP_VIEWS"))
     device = pick_device(config.DEVICE)
     distributed.join_process_group(device)
 
@@ -66,10 +69,12 @@ def run_calibrate(
     records = records_to_test(config, list_path, names, "DATA.ROOT" in overrides[::2])
     print_notes(records.notes)
     require_labels(records, config.DATA.MULTI_LABEL)
+    _require_classes(records, config.DATA.MULTI_LABEL)
     others = None
     if unknown:
         others = read_records(unknown, require_labels=False)
     folder = output_folder(path, config, overrides, "calibration")
+    require_own("OUTPUT_DIR", folder, FILES, FILES[0])
 
     model = load_classifier(checkpoint, device)
     require_right_convolutions(model, build_preprocessing(config).clip_shape(config.TEST.BATCH_SIZE))
@@ -78,13 +83,13 @@ def run_calibrate(
     content = {"list": absolute_path(records.source), **fitted}
     if distributed.rank() == 0:
         save_checkpoint(path, {**checkpoint, KEY: content}, then="calibrate again")
-        write_json(folder / "calibration.json", content)
-        replace_bytes(folder / "reliability.png", _picture(videos, judged))
+        write_json(folder / FILES[0], content)
+        replace_bytes(folder / FILES[1], _picture(videos, judged))
     # No process ends before the files are there.
     distributed.barrier()
     for line in _sentences(content):
         print_line(line)
-    print_line(f"stored in {path}; results: {folder / 'calibration.json'}  {folder / 'reliability.png'}")
+    print_line(f"stored in {path}; results: {'  '.join(str(folder / name) for name in FILES)}")
     return content
 
 
@@ -94,6 +99,17 @@ def _check(precision: float | None, unknown: str) -> None:
         raise InputError(f"--precision is {precision:g}; allowed: above 0 and below 1, such as 0.95")
     if unknown and precision is None:
         raise InputError("--unknown is for the threshold, which --precision asks for; give both, or neither")
+
+
+def _require_classes(records: RecordList, multi_label: bool) -> None:
+    """Raise InputError where all videos are of one class: a network that always names it is right, however sure."""
+    classes = {label for record in records.records for label in record.labels}
+    if len(records.label_names) > 1 and len(classes) == 1 and not multi_label:
+        (label,) = classes
+        raise InputError(
+            f"all of {pluralize(len(records), 'video')} of {records.source} are of the class "
+            f"{records.label_names[label]!r}; a calibration needs videos of at least 2 classes"
+        )
 
 
 def _scored(config: Config, model: Any, records: RecordList, others: RecordList | None, classes: int) -> ScoredVideos:
@@ -119,7 +135,7 @@ def _readable(results: Sequence[VideoResult], records: RecordList) -> list[Video
     found = [result for result in results if result.error is None]
     failed = len(results) - len(found)
     if failed:
-        print_line(f"{pluralize(failed, 'video')} of {records.source} could not be read and are left out")
+        print_line(f"{pluralize(failed, 'video')} of {records.source} could not be read, and left out")
     if len(found) < FEWEST:
         raise InputError(
             f"{len(found)} of {pluralize(len(results), 'video')} of {records.source} could be read; a calibration "
@@ -156,6 +172,11 @@ def _sentences(content: Mapping[str, Any]) -> list[str]:
         ]
         lines.append(text_table(("", "before", "calibrated"), rows))
         lines.append(f"calibrated: each video by a fit without its group ({after['folds']} folds)")
+        if after["cross_entropy"] > before["cross_entropy"]:
+            lines.append(
+                "note: on other groups the calibrated probabilities are worse than those before: there are too few "
+                "videos to fit a temperature on; give more of them"
+            )
     if content["threshold"] is not None:
         lines += _threshold_sentences(content)
     return lines

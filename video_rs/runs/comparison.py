@@ -1,5 +1,6 @@
 """Two sets of predictions of the same videos, compared one by one."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,6 +53,14 @@ def _require_comparable(predictions: Predictions, other: Predictions) -> None:
         raise InputError(f"--against: the classes are others{which}; compare networks of the same classes")
     if predictions.about.multi_label or other.about.multi_label:
         raise InputError("--against: videos of several classes are not compared; leave --against out")
+    for each in (predictions, other):
+        counts = Counter(result.id or result.video for result in each.results)
+        name, count = counts.most_common(1)[0]
+        if count > 1:
+            raise InputError(
+                f"--against: {name} stands {count} times in one of the two, and ids tell videos apart; give the list's "
+                "rows different ids (column id), and test again"
+            )
     ids = [{result.id or result.video: result.labels for result in each.results} for each in (predictions, other)]
     if not ids[0].keys() & ids[1].keys():
         raise InputError("--against: the two have no video in common, by id; test both on the same list")

@@ -1,5 +1,6 @@
 """Export a checkpoint for another runtime, and show that it gives the same probabilities."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from video_rs.inference.export.formats import ENDINGS, FORMATS, Format, format_b
 from video_rs.inference.export.network import TrainedNetwork, read_network
 from video_rs.inference.export.parity import TOLERANCE, Parity
 from video_rs.inference.export.writing import export_network
-from video_rs.models.hub import WEIGHTS, write_config
+from video_rs.models.hub import CONFIG, WEIGHTS, write_config
 from video_rs.reports.model_card import card_text
 from video_rs.reports.text_table import text_table
 from video_rs.runs.model_card import model_card
@@ -34,6 +35,7 @@ def run_export(checkpoint: str, out: str, name: str = "") -> None:
     """
     path = Path(out)
     if name == HUB:
+        refuse_other_model(path)
         path = path / WEIGHTS
     kind = format_for(path, "" if name == HUB else name)
     kind.require_for_writing(path)
@@ -44,6 +46,21 @@ def run_export(checkpoint: str, out: str, name: str = "") -> None:
 
     classes = pluralize(len(network.description.label_names), "class", "classes")
     print(f"wrote {path}: uint8 clips [B, 3, T, H, W] -> probabilities [B, K], {classes}")
+
+
+def refuse_other_model(folder: Path) -> None:
+    """Raise InputError where a folder for the hub has the files of another model."""
+    path = folder / CONFIG
+    if not path.exists():
+        return
+    try:
+        is_ours = "preprocessing" in json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        is_ours = False
+    if not is_ours:
+        raise InputError(
+            f"--out {folder} has a {CONFIG} of something else, which would be replaced; take another folder"
+        )
 
 
 def write_hub_files(folder: Path, checkpoint: str, network: TrainedNetwork) -> None:

@@ -143,7 +143,11 @@ def extract_shards(work: Work) -> None:
     """Extract the shards of this process that are not finished, one after the other."""
     shards = work.shards
     mine = range(distributed.rank(), len(shards), distributed.world_size())
-    missing = [number for number in mine if not shards.has(number)]
+    missing = []
+    for number in mine:
+        paths = [work.records.records[index].path for index in shards.videos_of(number)]
+        if not shards.has(number) or shards.has_mended(number, paths):
+            missing.append(number)
     if len(missing) < len(mine):
         print_line(f"going on after {len(mine) - len(missing)} of {pluralize(len(mine), 'shard')}")
 
@@ -186,8 +190,13 @@ def _join(out: Path, shards: Shards, records: RecordList, settings: Mapping[str,
     texts = row_texts(rows, records)
     features = (shards.read(number).features for number in range(len(shards)))
     FORMATS[out.suffix](out, texts, channels, features)
-    failed = int(np.count_nonzero(rows.errors != ""))
-    write_json(beside(out, ".json"), {**settings, "rows": len(rows), "channels": channels, "failed": failed})
+    found = {
+        "rows": len(rows),
+        "channels": channels,
+        "failed": int(np.count_nonzero(rows.errors != "")),
+        "bytes": out.stat().st_size,
+    }
+    write_json(beside(out, ".json"), {**settings, **found})
     shards.remove()
 
 

@@ -85,6 +85,9 @@ def prepare_place(out: Path, shards: Shards, settings: Mapping[str, Any], overwr
     Raises:
         InputError: something else is there, or the folder cannot be written.
     """
+    for path, kind in ((out, "a folder"), (shards.folder, "no folder")):
+        if path.exists() and path.is_dir() == (kind == "a folder"):
+            raise InputError(f"{path} is {kind}, and in the way; give another --out")
     make_writable(out.parent, "--out")
     # All processes look before one of them changes what is there: all find the same.
     found = read_settings(beside(out, ".json")) if out.exists() else None
@@ -99,14 +102,37 @@ def prepare_place(out: Path, shards: Shards, settings: Mapping[str, Any], overwr
         _require_same(settings, under_way, shards.folder, "holds a part of another extraction")
     elif found is not None:
         _require_same(settings, found, out, "is there, of another extraction")
+        _require_whole(out, found)
         return True
-    elif out.exists():
-        raise InputError(f"{out} is there already; give another --out, or add --overwrite to replace it")
+    else:
+        _require_free(out, shards)
 
     if distributed.rank() == 0:
         shards.start(settings)
     distributed.barrier()
     return False
+
+
+def _require_whole(out: Path, found: Mapping[str, Any]) -> None:
+    """Raise InputError where a finished file is not as long as it was."""
+    size = out.stat().st_size
+    if found.get("bytes", size) != size:
+        raise InputError(
+            f"{out} is damaged: {size} bytes, and {found['bytes']} when it was finished; take it from a copy, or add "
+            "--overwrite to make it again"
+        )
+
+
+def _require_free(out: Path, shards: Shards) -> None:
+    """Raise InputError where something lies in the place of one of the files."""
+    for path in (out, beside(out, ".json"), beside(out, ".csv")):
+        if path.exists():
+            raise InputError(f"{path} is there already; give another --out, or add --overwrite to replace it")
+    if any(shards.has(number) for number in range(len(shards))):
+        raise InputError(
+            f"nothing says what the files in {shards.folder} are of; give another --out, or add --overwrite to replace "
+            "them"
+        )
 
 
 def _require_same(settings: Mapping[str, Any], found: Mapping[str, Any], path: Path, what: str) -> None:

@@ -14,8 +14,18 @@ from video_rs.inference.timeline.files import segment_dict
 from video_rs.inference.timeline.live import LiveSettings, LiveTimeline
 from video_rs.inference.timeline.segments import Segment
 from video_rs.inference.timeline.timeline import Timeline
-from video_rs.runs.timeline import TimelineJob, print_paths, screen_clock, segment_line, unwritable, write_all
+from video_rs.runs.timeline import (
+    MARK,
+    OWN_FILES,
+    TimelineJob,
+    print_paths,
+    screen_clock,
+    segment_line,
+    unwritable,
+    write_all,
+)
 from video_rs.runtime.errors import InputError, Stopped
+from video_rs.runtime.outputs import require_own
 from video_rs.runtime.progress import print_line
 from video_rs.runtime.signals import StopSignals
 from video_rs.runtime.wording import pluralize
@@ -94,6 +104,12 @@ def run_live(predictor: Predictor, address: str, job: TimelineJob, live: LiveSet
     finally:
         stop.close()
 
+    facts = following.facts
+    if stop.kind is None and not len(following.timeline().windows):
+        raise InputError(
+            f"{following.address} gave no window: it ended after {pluralize(facts.frames, 'frame')}, and a window takes "
+            "more; look whether it plays: ffplay ADDRESS"
+        )
     if stop.kind not in (None, signal.SIGINT):
         raise Stopped(f"stopped following {without_password(address)}", "all files are whole")
 
@@ -115,6 +131,7 @@ def _log(out: str) -> Iterator[TextIOWrapper | None]:
     if not out:
         yield None
         return
+    require_own("--out", Path(out), OWN_FILES, MARK)
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
         log = (Path(out) / LOG).open("w", encoding="utf-8", errors="backslashreplace", buffering=1)

@@ -15,6 +15,8 @@ from video_rs.video.encoding import write_video
 # Frames per second of the film; fewer and more are hard to follow.
 SLOWEST = 2.0
 FASTEST = 30.0
+FILES = ("look.mp4", "look.png", "look.npz")
+"""What is written, the last one last."""
 
 
 def describe(heat_map: HeatMap) -> str:
@@ -36,9 +38,7 @@ def write_look(heat_map: HeatMap, folder: Path) -> list[Path]:
     Raises:
         OSError: a file cannot be written.
     """
-    film = folder / "look.mp4"
-    strip = folder / "look.png"
-    numbers = folder / "look.npz"
+    film, strip, numbers = (folder / name for name in FILES)
     pictures = heat_map.pictures.numpy()
     heat = heat_map.heat.numpy()
     title = f"{heat_map.label}  {heat_map.score:.1%}  {heat_map.stage}"

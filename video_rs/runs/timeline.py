@@ -1,10 +1,12 @@
 """Timelines of files: what happens when in each, as text on the screen, as files, and against annotated segments."""
 
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from video_rs.inference.answer_text import shown, unread
 from video_rs.inference.predictor import Predictor
 from video_rs.inference.timeline.annotation import annotate
 from video_rs.inference.timeline.files import write_files
@@ -19,13 +21,26 @@ from video_rs.runs.timeline_evaluation import (
     read_truth,
     report_evaluation,
     rows_of,
+    rows_past_the_end,
     videos_to_judge,
 )
 from video_rs.runs.timeline_page import write_page
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.progress import format_duration, frames_with_progress, print_line, windows_with_progress
+from video_rs.runtime.outputs import keep_input, require_own
+from video_rs.runtime.progress import (
+    format_duration,
+    frames_with_progress,
+    print_line,
+    print_notes,
+    windows_with_progress,
+)
 from video_rs.runtime.wording import pluralize
 from video_rs.video import DecodeError
+
+ANNOTATED = "annotated.mp4"
+MARK = "timeline.json"
+"""Is written first: where it lies, the other files are of a timeline, too."""
+OWN_FILES = ("segments.csv", "segments.srt", "segments.vtt", "report.html", ANNOTATED)
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,8 @@ class TimelineJob:
             raise InputError("--annotate writes annotated.mp4 into the folder of --out; name one: --out FOLDER")
         if self.split and not self.against:
             raise InputError(f"--split {self.split} chooses rows of the list of --against; name one: --against LIST")
+        if not all(self.videos):
+            raise InputError("VIDEO is empty; name a file, a URL or a stream")
         if not self.videos and not self.against:
             raise InputError("no VIDEO; name one, or a list of annotated videos: --against LIST")
         check_times(self.start, self.end)
@@ -73,32 +90,47 @@ def run_timelines(predictor: Predictor, job: TimelineJob) -> None:
 
     job = replace(job, videos=list(dict.fromkeys(job.videos)))
     if not job.against:
-        _require_all(_make_timelines(predictor, job), job)
+        _, failed = _make_timelines(predictor, job)
+        if failed:
+            raise unread(failed, len(job.videos))
         return
 
     # The list is read before hours of work.
     records = read_truth(job.against, job.split, predictor.answers.label_names)
     job = replace(job, videos=videos_to_judge(records, job.videos))
-    made = _make_timelines(predictor, job, records.records)
+    made, failed = _make_timelines(predictor, job, records.records)
     if made:
+        print_notes(rows_past_the_end(made, records, job.end is None))
         report_evaluation(evaluate_timelines(made, records), job.out)
-    _require_all(made, job)
+    if failed:
+        raise unread(failed, len(job.videos))
 
 
-def _make_timelines(predictor: Predictor, job: TimelineJob, truth: Sequence[VideoRecord] = ()) -> dict[str, Timeline]:
-    """Return video -> its timeline, of those that could be read; each is printed and written as it is made."""
+def _make_timelines(
+    predictor: Predictor, job: TimelineJob, truth: Sequence[VideoRecord] = ()
+) -> tuple[dict[str, Timeline], list[tuple[str, str]]]:
+    """Return video -> its timeline, and (video, reason) of those that could not be read.
+
+    Each timeline is printed and written as it is made.
+    """
     folders = _folders(job)
     # Whether they can be written to is found out before hours of work.
     if job.out:
+        for video, folder in folders.items():
+            if job.annotate:
+                keep_input("--annotate", folder / ANNOTATED, video)
+            require_own("--out", folder, OWN_FILES, MARK)
         _make_folders(folders.values())
 
     made = {}
+    failed = []
     for video in job.videos:
         began = time.perf_counter()
         try:
             timeline = make_timeline(predictor, video, job.settings, job.start, job.end, windows_with_progress)
         except DecodeError as error:
-            print_line(f"{video}\n  error: {error.reason}")
+            print_line(f"{shown(video)}\n  error: {error.reason}")
+            failed.append((video, error.reason))
             continue
 
         made[video] = timeline
@@ -107,19 +139,10 @@ def _make_timelines(predictor: Predictor, job: TimelineJob, truth: Sequence[Vide
         if job.out:
             film = video
             if job.annotate:
-                film = _write_annotated(folders[video] / "annotated.mp4", timeline, predictor.decoder)
+                film = _write_annotated(folders[video] / ANNOTATED, timeline, predictor.decoder)
             print_paths(write_all(folders[video], timeline, film, rows_of(video, truth)))
 
-    return made
-
-
-def _require_all(made: dict[str, Timeline], job: TimelineJob) -> None:
-    """Raise InputError where a video has no timeline."""
-    failed = len(job.videos) - len(made)
-    if failed:
-        raise InputError(
-            f"{failed} of {pluralize(len(job.videos), 'video')} could not be read; each is named above with its reason"
-        )
+    return made, failed
 
 
 def _folders(job: TimelineJob) -> dict[str, Path]:
@@ -182,6 +205,7 @@ def _make_folders(folders: Iterable[Path]) -> None:
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
         except OSError as error:
             raise unwritable(folder, error) from error
 
@@ -201,7 +225,7 @@ def _write_annotated(path: Path, timeline: Timeline, decoder: str) -> str:
 
 def print_timeline(timeline: Timeline, seconds: float) -> None:
     """Print the segments of a video, and how long the work took beside the length of the video."""
-    print_line(timeline.video)
+    print_line(shown(timeline.video))
     for segment in timeline.segments:
         print_line(f"  {segment_line(timeline, segment)}")
     if not timeline.segments:

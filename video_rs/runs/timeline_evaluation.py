@@ -35,7 +35,56 @@ def read_truth(source: str, split: str, label_names: Sequence[str]) -> RecordLis
     if split and not records.has_splits:
         raise InputError(f"{source} has no splits, and so no rows of the split {split!r}; leave --split out")
     print_notes(records.notes)
+    _refuse_doubled(records)
     return records
+
+
+def _refuse_doubled(records: RecordList) -> None:
+    """Raise InputError where the same segment of the same class is annotated twice: one could never be found."""
+    seen = set()
+    for record in records.records:
+        for label in record.labels:
+            segment = (absolute_path(record.path), record.start, record.end, label)
+            if segment in seen:
+                raise InputError(
+                    f"{records.source} has {record.id} as {records.label_names[label]!r} twice; remove one of the rows"
+                )
+            seen.add(segment)
+
+
+def rows_past_the_end(timelines: Mapping[str, Timeline], records: RecordList, are_whole: bool) -> list[str]:
+    """Return a sentence on rows that reach past the end of their videos, which are cut there or left out.
+
+    Args:
+        timelines: video -> its timeline.
+        records: the annotated segments.
+        are_whole: whether the videos were looked at up to their ends.
+
+    Raises:
+        InputError: nothing of any row was looked at.
+    """
+    late = []
+    judged = 0
+    for video, timeline in timelines.items():
+        # A video's own end is where its last frame begins, in some lists.
+        tolerance = 1 / timeline.fps
+        for record in rows_of(video, records.records):
+            start, end = timeline.part_of(record.start, record.end)
+            judged += start < end
+            if are_whole and record.end is not None and record.end > timeline.end + tolerance:
+                late.append((record, timeline))
+    if not judged:
+        raise InputError(
+            f"no row of {records.source} lies inside what was looked at of its video; are start and end in seconds, "
+            "and of these videos?"
+        )
+    if not late:
+        return []
+    record, timeline = late[0]
+    return [
+        f"{pluralize(len(late), 'row')} of {records.source} end after their videos do, and count up to there; first: "
+        f"{record.id} of {timeline.seconds:.2f} s: are start and end in seconds?"
+    ]
 
 
 def videos_to_judge(records: RecordList, videos: Sequence[str]) -> list[str]:

@@ -61,7 +61,8 @@ def film_url(film: str, folder: Path) -> str:
     """Return the URL of a film relative to a page in ``folder``."""
     if not film or is_url(film):
         return film
-    return quote(Path(os.path.relpath(film, folder)).as_posix())
+    # A file name may hold bytes that are no text.
+    return quote(os.fsencode(Path(os.path.relpath(film, folder)).as_posix()))
 
 
 def found_parts(timeline: Timeline) -> list[Part]:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from video_rs.runtime.outputs import is_special
+
 
 def replace_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8, as :func:`replace_bytes` does.
@@ -30,6 +32,11 @@ def replace_bytes(path: Path, content: bytes) -> None:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a neighbour file, which takes the place of ``path`` where no exception comes; make the folder if needed."""
+    # Renaming a file onto /dev/null would take it from the whole machine.
+    if is_special(path):
+        with path.open("wb") as file:
+            yield file
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
 
     # Not tempfile: its files are private (0600), and a report is there to be shared.

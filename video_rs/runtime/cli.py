@@ -15,6 +15,8 @@ FAILED = 1
 REFUSED = 2
 OUTPUT_CLOSED = 141
 TERMINATED = 143
+UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+"""Numbers of errors that say of a path that nothing can be written, or read, there."""
 
 Hint = Callable[[Sequence[str]], str]
 """Returns what is wrong with the arguments of a command whose input was refused, or nothing if it cannot tell."""
@@ -81,6 +83,9 @@ def report(error: BaseException, hint: Hint | None = None) -> int | None:
         where = f" ({error.filename})" if error.filename else ""
         line = f"error: {error.strerror}{where}; free the disk and call it again, training with --resume"
         code = FAILED
+    elif isinstance(error, OSError) and error.errno in UNUSABLE and error.filename:
+        line = f"error: {os.fsdecode(error.filename)}: {error.strerror}; give another path, or mend that one"
+        code = REFUSED
     else:
         return None
 

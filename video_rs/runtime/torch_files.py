@@ -2,6 +2,7 @@
 
 import pickle
 import pickletools
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,10 @@ def read_torch_file(path: str | Path) -> Any:
         InputError: the file holds code (it is not run), is damaged, or cannot be read.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # What a foreign file is written with is said by the refusal.
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises nearly anything on foreign bytes, and all of it is the file's fault
         raise InputError(f"{path} {_why_unreadable(path, error)}") from error
 
@@ -74,7 +78,7 @@ def _why_unreadable(path: str | Path, error: Exception) -> str:
         return "is no checkpoint; give a file that training or torch.save wrote, e.g. RUN/checkpoints/last.pth"
     if isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error):
         return "is refused: it holds more than tensors and plain data, and reading it could run its code"
-    return f"is damaged, cut short or no checkpoint at all ({first_sentence(error)})"
+    return f"is damaged, cut short or no checkpoint at all ({first_sentence(error)}); take another one, or a copy"
 
 
 def _is_foreign(path: str | Path) -> bool:

@@ -82,16 +82,28 @@ def measured_latencies(folder: Path, configs: Mapping[str, Config], report: Repo
     for first in range(0, len(missing), TOGETHER):
         group = missing[first : first + TOGETHER]
         try:
-            for one in measure(group, ROUNDS, report):
-                row = row_of(one, None)
-                known[key(one.subject)] = Latency(1000 / row.clips_per_s, row.spread)
+            known |= _latencies(group, report)
         except InputError as error:
             trouble = str(error)
-    if missing:
+            # One of them is to blame, and costs no other.
+            for subject in group if len(group) > 1 else ():
+                try:
+                    known |= _latencies([subject], report)
+                except InputError as alone:
+                    trouble = str(alone)
         _write(folder / FILE, machine, known)
 
     rows = {row: known[key(subject)] for row, subject in subjects.items() if key(subject) in known}
     return Latencies(rows, machine, trouble)
+
+
+def _latencies(subjects: Sequence[Subject], report: Report) -> dict[str, Latency]:
+    """Return the latencies of subjects that are measured in turn, by their keys."""
+    found = {}
+    for one in measure(subjects, ROUNDS, report):
+        row = row_of(one, None)
+        found[key(one.subject)] = Latency(1000 / row.clips_per_s, row.spread)
+    return found
 
 
 def subject_of(config: Config) -> Subject:

@@ -11,6 +11,7 @@ from typing import Any
 
 from video_rs.runtime.cli import TERMINATED
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.outputs import check_outputs
 from video_rs.runtime.signals import STOPPING
 
 BENCHMARK_CODES = {
@@ -135,6 +136,17 @@ def check_at_least_one(option: str, value: int) -> None:
     """Refuse a number of which nothing could be measured."""
     if value < 1:
         raise InputError(f"{option} is {value}; allowed: 1 or more")
+
+
+def check_json(path: Path | None, source: str = "") -> None:
+    """Refuse a file for results that cannot be written, or would take the place of something else.
+
+    Args:
+        path: of ``--json``, or None.
+        source: what the command reads, which stays; "": nothing.
+    """
+    check_output("--json", path)
+    check_outputs({"--json": path or ""}, [source] if source else [])
 
 
 def check_output(option: str, path: Path | None) -> None:

@@ -12,7 +12,7 @@ from video_rs.commands.benchmarks.arguments import (
     add_measuring,
     add_videos,
     check_at_least_one,
-    check_output,
+    check_json,
     end_on_signals,
     print_progress,
     publish,
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure reading."""
     end_on_signals()
-    check_output("--json", args.json)
+    check_json(args.json, args.list)
     check_at_least_one("--size", args.size)
     check_at_least_one("--rounds", args.rounds)
     for frames in args.frames:

@@ -17,7 +17,7 @@ from video_rs.commands.benchmarks.arguments import (
     add_measuring,
     add_videos,
     check_at_least_one,
-    check_output,
+    check_json,
     checked_device,
     end_on_signals,
     print_progress,
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure testing."""
     end_on_signals()
-    check_output("--json", args.json)
+    check_json(args.json, args.list)
     from video_rs.benchmarks import cold_prediction, eval_benchmark
     from video_rs.benchmarks.machine import describe_machine
     from video_rs.benchmarks.table import table

@@ -11,7 +11,7 @@ from video_rs.commands.benchmarks.arguments import (
     add_measuring,
     add_network,
     add_videos,
-    check_output,
+    check_json,
     clip_of,
     end_on_signals,
     print_progress,
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure loops."""
     end_on_signals()
-    check_output("--json", args.json)
+    check_json(args.json, args.list)
     from video_rs.benchmarks import loop_benchmark
     from video_rs.benchmarks.data_files import paths_of
     from video_rs.benchmarks.machine import describe_machine

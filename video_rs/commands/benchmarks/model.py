@@ -12,6 +12,7 @@ from video_rs.commands.benchmarks.arguments import (
     add_measuring,
     add_network,
     add_plot,
+    check_json,
     check_output,
     clip_of,
     end_on_signals,
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure forward passes."""
     end_on_signals()
-    check_output("--json", args.json)
+    check_json(args.json)
     check_output("--plot", args.plot)
     clip = clip_of(args)
     measure_networks("model", args, clip, _engines(args.engines, clip))

@@ -11,6 +11,7 @@ from video_rs.commands.benchmarks.arguments import (
     add_measuring,
     add_network,
     add_plot,
+    check_json,
     check_output,
     clip_of,
     end_on_signals,
@@ -34,6 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure optimizer steps."""
     end_on_signals()
-    check_output("--json", args.json)
+    check_json(args.json)
     check_output("--plot", args.plot)
     measure_networks("train", args, clip_of(args), engines=[])

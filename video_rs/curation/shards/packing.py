@@ -63,8 +63,12 @@ def _earlier_failures(folder: Path) -> dict[str, str]:
     path = folder / FAILURES
     if not path.exists():
         return {}
-    with open(path, encoding="utf-8", newline="") as file:
-        return {row["path"]: row["reason"] for row in csv.DictReader(file)}
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return {row["path"]: row["reason"] for row in csv.DictReader(file)}
+    except (csv.Error, KeyError, UnicodeDecodeError) as error:
+        print_line(f"note: {path} cannot be read ({error!r}); the files that failed before are tried again")
+        return {}
 
 
 def _count(packed: Sequence[PackedFile], failed: int) -> FileCounts:

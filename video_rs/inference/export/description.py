@@ -111,9 +111,10 @@ class Description:
         try:
             content = {name: json.loads(text) for name, text in texts.items() if name in NAMES}
             require_format(content["format"], source)
-            calibration = Calibration(float(content["temperature"]), content["threshold"])
+            calibration = Calibration(content["temperature"], content["threshold"])
+            calibration.require_sound()
             return cls(
-                tuple(content["label_names"]),
+                require_names(content["label_names"]),
                 Preprocessing.from_dict(content["preprocessing"]),
                 stored_architecture(content["architecture"], source),
                 bool(content["multi_label"]),
@@ -127,6 +128,13 @@ class Description:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"what {source} says of itself cannot be read ({error!r}); export it anew") from error
+
+
+def require_names(names: Any) -> tuple[str, ...]:
+    """Return the names of classes; raise ValueError where they are none."""
+    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"label_names is {names!r}")
+    return tuple(names)
 
 
 def require_format(found: Any, source: str) -> None:

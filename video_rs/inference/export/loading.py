@@ -31,6 +31,11 @@ def load_program(
     elif not path.exists() and not path.suffix and is_repository(str(path)):
         path = download(str(path))
     kind = format_by_ending(path)
+    if kind is None and not path.exists():
+        raise InputError(
+            f"no model at {path}; allowed: a file that ends with {ENDINGS}, a folder with {WEIGHTS} in it, or a "
+            "repository of the hub, OWNER/NAME; make one with video-rs export"
+        )
     if kind is None:
         raise InputError(
             f"{path} is no exported network by its ending; allowed: {ENDINGS}; a checkpoint goes with --checkpoint"
@@ -53,5 +58,21 @@ def load_program(
     except InputError:
         raise
     except Exception as error:  # each runtime raises errors of its own on foreign bytes
-        raise InputError(f"{path} is damaged, cut short or no {kind.ending} file ({first_sentence(error)})") from error
+        raise unreadable(path, error) from error
     return Predictor(scorer, description.preprocessing, description.answers, decoder)
+
+
+def unreadable(path: Path, error: Exception) -> InputError:
+    """Return what is wrong with a file that its runtime refuses."""
+    reason = first_sentence(error)
+    text = str(error)
+    if "opset" in text.lower() or "ir version" in text.lower():
+        return InputError(
+            f"{path} is of another version of ONNX than the installed onnxruntime reads; update onnxruntime, or export "
+            "the checkpoint anew"
+        )
+    # What C++ says of its own source is no help.
+    reason = reason.split("/onnxruntime_src")[0].split("Exception from src")[0].rstrip(" :")
+    return InputError(
+        f"{path} is damaged, cut short or no {path.suffix} file ({reason}); copy it again, or export it anew"
+    )

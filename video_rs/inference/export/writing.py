@@ -43,6 +43,9 @@ def export_network(network: TrainedNetwork, kind: Format, out: Path, report: Rep
         # Weights first: whoever sees the new main file sees what belongs to it.
         beside = [path for path in folder.iterdir() if path != written]
         for path in (*beside, written):
+            if (out.parent / path.name).is_dir():
+                raise InputError(f"cannot write {out.parent / path.name}: a folder of that name is there; rename it")
+        for path in (*beside, written):
             put_in_place(path, out.parent / path.name)
 
 

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,26 @@ class Shards:
                 return FeatureRows(**arrays)
         except Exception as error:  # NumPy and zipfile raise nearly anything on foreign bytes
             raise InputError(f"{path} cannot be read ({error}); delete it, and start again: the others stay") from error
+
+    def has_mended(self, number: int, paths: Sequence[str]) -> bool:
+        """Return whether a video that could not be read has been changed since.
+
+        Args:
+            number: of a finished shard.
+            paths: of its videos.
+
+        Raises:
+            InputError: the shard is damaged.
+        """
+        written = self._file(number).stat().st_mtime
+        rows = self.read(number)
+        first = self.videos_of(number).start
+        for index in rows.videos[rows.errors != ""].tolist():
+            path = Path(paths[index - first])
+            # A copy may have the time of its original, but not the change of its entry.
+            if path.exists() and max(path.stat().st_mtime, path.stat().st_ctime) > written:
+                return True
+        return False
 
     def remove(self) -> None:
         """Remove the files of an extraction, and the folder where nothing else is in it."""

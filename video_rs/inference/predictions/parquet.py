@@ -19,6 +19,7 @@ error                why the video could not be read, or null
 
 import io
 import json
+import operator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,20 +131,65 @@ def read_content(path: str | Path) -> Content:
         raise InputError(f"{file} holds no predictions; give a file that video-rs test has written") from error
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {file}: {error}; test again, or take it from a copy") from error
+    if not isinstance(about, dict) or "format" not in about:
+        raise InputError(f"{file} holds no predictions; give a file that video-rs test has written")
     found = about.pop("format")
     if found != FORMAT:
         raise InputError(f"{file} has the format {found}; this version reads {FORMAT}: test again")
 
-    names = tuple(about.pop("label_names"))
+    try:
+        content = _content(table, about)
+        require_sound(content)
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        raise damaged(file, error) from error
+    return content
+
+
+def damaged(file: Path, error: Exception) -> InputError:
+    """Return the error for a file that says things that cannot be."""
+    return InputError(f"{file} holds no whole predictions ({type(error).__name__}: {error}); test again")
+
+
+def _content(table: pyarrow.Table, about: dict[str, Any]) -> Content:
+    """Return what a table and its metadata hold."""
+    names = about.pop("label_names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("label_names is no list of names")
+
     columns = table.to_pydict()
     records = []
     results = []
     for index in range(table.num_rows):
         row = {name: values[index] for name, values in columns.items()}
-        labels = tuple(row["labels"])
+        labels = tuple(map(operator.index, row["labels"]))
         records.append(VideoRecord(row["video"], labels, row["start"], row["end"], row["id"], row["group"]))
         results.append(_result(index, labels, row))
-    return Content(names, tuple(records), tuple(results), about)
+    return Content(tuple(names), tuple(records), tuple(results), about)
+
+
+def require_sound(content: Content) -> None:
+    """Raise ValueError where rows have no meaning with the classes of the file."""
+    count = len(content.label_names)
+    if not content.results:
+        raise ValueError("no video in it")
+    for number, result in enumerate(content.results, start=1):
+        if any(not 0 <= label < count for label in result.labels):
+            raise ValueError(f"video {number} has the classes {list(result.labels)} of {count}")
+        if (result.error is None) == (result.probabilities is None):
+            raise ValueError(f"video {number} has to have either probabilities or an error")
+        if result.probabilities is not None:
+            _require_probabilities(result.probabilities, (count,), number)
+        if result.view_probabilities is not None:
+            _require_probabilities(result.view_probabilities, (len(result.view_probabilities), count), number)
+
+
+def _require_probabilities(values: torch.Tensor, shape: tuple[int, ...], number: int) -> None:
+    """Raise ValueError unless all values are probabilities, of the number of classes."""
+    if values.shape != shape:
+        raise ValueError(f"video {number} has {values.shape[-1]} probabilities for {shape[-1]} classes")
+    # Rounding may lead a little over one.
+    if not ((values >= 0) & (values <= 1.001)).all():
+        raise ValueError(f"probabilities of video {number} are not between 0 and 1")
 
 
 def _result(index: int, labels: tuple[int, ...], row: dict[str, Any]) -> VideoResult:

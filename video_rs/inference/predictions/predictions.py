@@ -1,14 +1,17 @@
 """Predictions as an object: the videos of a list, their probabilities, and what gave them."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from video_rs.engine.metrics import VideoResult
-from video_rs.inference.predictions.parquet import Content, read_content, write_content
+from video_rs.inference.calibration import Calibration
+from video_rs.inference.predictions.parquet import Content, damaged, predictions_file, read_content, write_content
 from video_rs.lists.records import VideoRecord
 
 
@@ -36,6 +39,23 @@ class About:
     crops: int = 1
     temperature: float = 1.0
     threshold: float | None = None
+
+    @classmethod
+    def of_data(cls, data: Mapping[str, Any]) -> "About":
+        """Return what a file says.
+
+        Raises:
+            TypeError, ValueError: it says something else.
+        """
+        about = cls(**data)
+        for field in dataclasses.fields(cls):
+            if field.name in ("temperature", "threshold"):
+                continue
+            value = getattr(about, field.name)
+            if type(value) is not type(field.default):
+                raise TypeError(f"{field.name} is {value!r}")
+        Calibration(about.temperature, about.threshold).require_sound()
+        return about
 
 
 @dataclass(frozen=True)
@@ -70,7 +90,11 @@ class Predictions:
             InputError: there is none, or the file is damaged or another one.
         """
         content = read_content(path)
-        return cls(content.label_names, content.records, content.results, About(**content.about))
+        try:
+            about = About.of_data(content.about)
+        except (TypeError, ValueError) as error:
+            raise damaged(predictions_file(path), error) from error
+        return cls(content.label_names, content.records, content.results, about)
 
     def write(self, path: str | Path) -> None:
         """Write the predictions as a Parquet file, whole or not at all."""

@@ -49,6 +49,14 @@ class LiveSettings:
         if self.seconds is not None and not 0 < self.seconds < float("inf"):
             raise InputError(f"--stop-after: got {self.seconds:g}, allowed: seconds above 0")
 
+    def refuse_for_files(self) -> None:
+        """Raise InputError where something is set, which would have no meaning for files."""
+        usual = LiveSettings()
+        options = {"--lag": "lag", "--reconnects": "reconnects", "--stop-after": "seconds"}
+        for option, name in options.items():
+            if getattr(self, name) != getattr(usual, name):
+                raise InputError(f"{option} is for a live video, and none is given; leave it out, or add --live")
+
 
 class LiveTimeline:
     """Follows a stream. Use it as a context manager, and iterate over it once.

@@ -9,6 +9,8 @@ from video_rs.runtime.errors import InputError
 ON = 0.5
 OFF_TO_ON = 0.6
 SHORTEST = 1.0
+LEAST_STRIDE = 0.001
+"""Seconds; no camera here has more frames in a second than that, and windows of one frame are all the same."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class TimelineSettings:
     crops: int = 1
 
     def __post_init__(self):
-        if self.stride is not None and not 0 < self.stride < float("inf"):
-            raise InputError(f"--stride: got {self.stride:g}, allowed: seconds above 0")
+        if self.stride is not None and not LEAST_STRIDE <= self.stride < float("inf"):
+            raise InputError(f"--stride: got {self.stride:g}, allowed: seconds from {LEAST_STRIDE}")
         if self.smoothing is not None and not 0 <= self.smoothing < float("inf"):
             raise InputError(f"--smooth: got {self.smoothing:g}, allowed: seconds from 0")
 

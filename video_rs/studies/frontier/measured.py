@@ -12,6 +12,8 @@ from video_rs.benchmarks.measuring import Measurement, spread
 from video_rs.runtime.atomic import write_json
 from video_rs.runtime.errors import InputError
 
+BEFORE = "measured_before.json"
+
 
 @dataclass(frozen=True)
 class View:
@@ -68,8 +70,13 @@ class Measured:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             self.dropped = content["setting"] != self._setting
+            groups = content["groups"]
+            # Refuses other content now, and not after an hour.
+            for group in groups:
+                if not all("view" in found for found in group["views"]):
+                    raise KeyError("view")
             if not self.dropped:
-                self._groups = content["groups"]
+                self._groups = groups
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -91,6 +98,9 @@ class Measured:
                     "peak_memory_mb": alone.end.get("peak_memory_mb"),
                 }
             )
+        # Hours of another setting stay.
+        if self.dropped and not self._groups:
+            self._path.replace(self._path.with_name(BEFORE))
         self._groups.append({"reference_seconds": reference.samples["seconds"], "views": found})
         write_json(self._path, {"setting": self._setting, "groups": self._groups})
 

@@ -11,7 +11,7 @@ from video_rs.inference.conversion import missing
 from video_rs.inference.engines import ENGINES
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
-from video_rs.studies.frontier.measured import Cost, Measured, View
+from video_rs.studies.frontier.measured import BEFORE, Cost, Measured, View
 from video_rs.studies.frontier.measuring import Setting, measure_views
 from video_rs.studies.frontier.own_runs import read_runs
 from video_rs.studies.frontier.published import Published, chosen_networks, published_networks
@@ -87,7 +87,10 @@ def _measure(
     measured = Measured(folder / "measured.json", measured_setting(setting, machine))
 
     if measured.dropped:
-        report(f"{folder / 'measured.json'} is of another machine or setting: all is measured anew")
+        report(
+            f"{folder / 'measured.json'} is of another machine or setting: all is measured anew, and it is kept as "
+            f"{BEFORE}"
+        )
     kept = [view for view in views if measured.has(view)]
     if kept:
         report(
@@ -110,6 +113,7 @@ def measured_setting(setting: Setting, machine: Mapping[str, Any]) -> dict[str, 
         "engine": setting.engine,
         "same_engine": setting.same_engine,
         "batch": setting.batch,
+        "rounds": setting.rounds,
     }
 
 
