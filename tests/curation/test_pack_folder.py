@@ -216,3 +216,14 @@ def test_a_full_disk_ends_the_run(pack, videos, tmp_path, monkeypatch):
     assert told.err == f"error: cannot write to {tmp_path} (No space left on device); mend that and run again\n"
     monkeypatch.undo()
     assert not Path(tmp_path, ".unfinished").exists()
+
+
+@pytest.mark.parametrize("content", [b"path,reason\n" + b"x" * 200_000, b"\xff\xfe", b"a,b\n1,2\n"])
+def test_damaged_failures_are_tried_again(pack, videos, tmp_path, content):
+    assert pack(videos, "--out", tmp_path, "--shard-size", SMALL).code == 0
+    (tmp_path / "failures.csv").write_bytes(content)
+    told = pack(videos, "--out", tmp_path, "--shard-size", SMALL)
+    assert told.code == 0
+    assert f"note: {tmp_path}/failures.csv cannot be read (" in told.out
+    assert "; the files that failed before are tried again\n" in told.out
+    assert table(tmp_path / "failures.csv") == []

@@ -141,3 +141,63 @@ def test_what_is_no_file_of_predictions_is_refused(predictions, tmp_path):
     later = {b"video_rs": json.dumps({"format": 2}).encode()}
     parquet.write_table(pyarrow.table({"a": [1]}).replace_schema_metadata(later), file)
     assert refusal(file) == f"{file} has the format 2; this version reads 1: test again"
+
+
+LABELS = pyarrow.list_(pyarrow.int32())
+SCORES = pyarrow.list_(pyarrow.float32(), 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"columns": {"probabilities": None}}, "KeyError: 'probabilities'"),
+        ({"columns": {"labels": None}}, "KeyError: 'labels'"),
+        ({"columns": {"labels": pyarrow.array([[7]] * 3, LABELS)}}, "video 1 has the classes [7] of 3"),
+        ({"columns": {"labels": pyarrow.array([[-1]] * 3, LABELS)}}, "video 1 has the classes [-1] of 3"),
+        ({"columns": {"labels": pyarrow.array([["a"]] * 3)}}, "TypeError: 'str' object cannot be interpreted"),
+        ({"columns": {"labels": pyarrow.nulls(3, LABELS)}}, "TypeError: 'NoneType' object is not iterable"),
+        ({"columns": {"probabilities": pyarrow.nulls(3, SCORES)}}, "video 1 has to have either probabilities or an"),
+        (
+            {"columns": {"probabilities": pyarrow.array([[math.nan] * 3] * 3, SCORES)}},
+            "video 1 are not between 0 and 1",
+        ),
+        ({"columns": {"probabilities": pyarrow.array([[1, 2, 3]] * 3, SCORES)}}, "video 1 are not between 0 and 1"),
+        ({"label_names": ["a", "b"]}, "video 1 has the classes [0, 2] of 2"),
+        ({"label_names": ["a", "b", "c", "d"]}, "video 1 has 3 probabilities for 4 classes"),
+        ({"label_names": "abc"}, "ValueError: label_names is no list of names"),
+        ({"label_names": None}, "KeyError: 'label_names'"),
+        ({"later": 1}, "unexpected keyword argument 'later'"),
+        ({"clips": "many"}, "TypeError: clips is 'many'"),
+        ({"temperature": -1.0}, "ValueError: temperature is -1.0"),
+        ({"threshold": math.nan}, "ValueError: threshold is nan"),
+        ({"rows": 0}, "ValueError: no video in it"),
+    ],
+)
+def test_predictions_that_cannot_be_are_refused(predictions, tmp_path, changes, message):
+    file = tmp_path / "predictions.parquet"
+    predictions.write(file)
+    table = parquet.read_table(file)
+    about = {**json.loads(table.schema.metadata[b"video_rs"]), **changes}
+    for name in ("columns", "rows"):
+        about.pop(name, None)
+    if about["label_names"] is None:
+        del about["label_names"]
+    for name, column in changes.get("columns", {}).items():
+        place = table.schema.get_field_index(name)
+        table = table.remove_column(place) if column is None else table.set_column(place, name, column)
+    table = table.slice(0, changes.get("rows", 3))
+    parquet.write_table(table.replace_schema_metadata({b"video_rs": json.dumps(about)}), file)
+    with pytest.raises(InputError) as caught:
+        Predictions.read(file)
+    assert str(caught.value).startswith(f"{file} holds no whole predictions (")
+    assert message in str(caught.value)
+    assert str(caught.value).endswith("); test again")
+
+
+@pytest.mark.parametrize("metadata", ["[1]", '{"later": 1}'])
+def test_metadata_of_something_else_are_refused(predictions, tmp_path, metadata):
+    file = tmp_path / "predictions.parquet"
+    predictions.write(file)
+    parquet.write_table(parquet.read_table(file).replace_schema_metadata({b"video_rs": metadata}), file)
+    with pytest.raises(InputError, match=r" holds no predictions; give a file that video-rs test has written$"):
+        Predictions.read(file)

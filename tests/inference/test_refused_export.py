@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import os
 
 import onnx
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from helpers.exports import export
 from helpers.networks import refusal
-from video_rs import create_model
+from video_rs import create_model, load_predictor
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.inference.export import formats, load_program
 from video_rs.inference.export.description import Description
@@ -270,7 +271,11 @@ def test_weights_without_classes_are_refused(tmp_path):
     [
         ({"format": '"video_rs/2"'}, " has format 'video_rs/2'; this version reads 'video_rs/1'; export it anew"),
         ({"label_names": "[1"}, "cannot be read (JSONDecodeError("),
-        ({"temperature": '"warm"'}, "cannot be read (ValueError("),
+        ({"temperature": '"warm"'}, "cannot be read (TypeError("),
+        ({"temperature": "-1.0"}, "cannot be read (ValueError('temperature is -1.0')"),
+        ({"threshold": '"high"'}, "cannot be read (TypeError("),
+        ({"label_names": '"ab"'}, "cannot be read (ValueError(\"label_names is 'ab'\")"),
+        ({"label_names": "[]"}, "cannot be read (ValueError('label_names is []')"),
         ({"preprocessing": '{"clip": 1}'}, "cannot be read (TypeError("),
         ({"architecture": '{"depths": [1, 1, 1, 1], "later": 1}'}, "describes a network that this version does not "),
         ({"label_names": '["dark"]'}, "do not fit the model: "),
@@ -286,3 +291,66 @@ def test_the_average_of_the_weights_is_exported(telling, tmp_path):
     average = load_checkpoint(telling)["ema"]
     written, _ = read_safetensors(export(telling, "safetensors", tmp_path))
     assert all(torch.equal(value, average[name]) for name, value in written.items())
+
+
+def test_a_program_that_is_not_what_it_says_is_refused(exported, tmp_path):
+    model = onnx.load(exported("onnx"))
+    for entry in model.metadata_props:
+        if entry.key == "label_names":
+            entry.value = '["a", "b", "c"]'
+    path = tmp_path / "other.onnx"
+    onnx.save(model, path)
+    assert refusal(load_program, path) == (
+        f"{path} takes [('tensor(uint8)', 5)] and gives [('tensor(float)', [2])], and says that it takes uint8 clips "
+        "and gives float32 probabilities of 3 classes; export it anew"
+    )
+
+
+def test_an_onnx_file_of_another_version_is_refused(exported, tmp_path, capfd):
+    model = onnx.load(exported("onnx"))
+    model.opset_import[0].version = 99
+    onnx.save(model, tmp_path / "later.onnx")
+    assert refusal(load_program, tmp_path / "later.onnx") == (
+        f"{tmp_path}/later.onnx is of another version of ONNX than the installed onnxruntime reads; update "
+        "onnxruntime, or export the checkpoint anew"
+    )
+    # A runtime that warns on stderr makes two lines of one.
+    model.opset_import[0].version = 1
+    onnx.save(model, tmp_path / "early.onnx")
+    assert refusal(load_program, tmp_path / "early.onnx").endswith("; copy it again, or export it anew")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["runs/gone", "./gone", "a/b/c", "gone"])
+def test_a_path_that_is_not_there_is_not_asked_of_the_hub(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    monkeypatch.setattr("video_rs.inference.export.loading.download", None)
+    assert refusal(load_program, name).startswith(f"no model at {os.path.normpath(name)}; allowed: a file that ends")
+    assert refusal(load_predictor, name).startswith(f"no checkpoint at {os.path.normpath(name)}; train first")
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(telling, tmp_path):
+    (tmp_path / "other.json").mkdir()
+
+    def write(network, path):
+        FORMATS["safetensors"].write(network, path)
+        path.with_name("other.json").write_text("beside")
+
+    kind = formats.Format(".safetensors", write, FORMATS["safetensors"].read)
+    assert refusal(export_network, read_network(telling), kind, tmp_path / "a.safetensors", lambda rows: None) == (
+        f"cannot write {tmp_path}/other.json: a folder of that name is there; rename it"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["other.json"]
+
+
+@pytest.mark.parametrize("text", ['{"model_type": "bert"}', "{", "[1]"])
+def test_another_models_folder_for_the_hub_is_refused(tool, telling, tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    (tmp_path / "model.safetensors").write_bytes(b"another model")
+    result = tool("export", "--checkpoint", telling, "--format", "hub", "--out", tmp_path)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        f"error: --out {tmp_path} has a config.json of something else, which would be replaced; take another folder\n"
+    )
+    assert (tmp_path / "model.safetensors").read_bytes() == b"another model"

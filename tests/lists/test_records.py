@@ -297,7 +297,7 @@ def test_missing_label_map():
         (" \n\n", {}, "is empty"),
         ("path,label\n", {}, "has a header but no rows"),
         (SPLITS, {"split": "test"}, "has no rows of the split 'test', only of 'train', 'val'"),
-        ("path,label,split\na.mp4,0,\n", {"split": "train"}, "no rows of the split 'train', only of ''"),
+        ("path,label,split\na.mp4,0,\nb.mp4,0,val\n", {"split": "train"}, "split 'train', only of '', 'val'"),
         ("path,label\na.mp4,0\nb, c.mp4,0\n", {}, "line 3: 3 columns, but the header has 2 (path,label); put quotes"),
         ("path,label\na.mp4\n", {}, "line 2: 1 column, but the header has 2 (path,label); fill in"),
         ('path,label\n"a\nb.mp4",0,0\n', {}, "line 3: 3 columns"),
@@ -424,3 +424,10 @@ def test_rows_of_a_csv_without_its_header_are_no_paths(write):
         f"{source}, line 1: got 'a.mp4,walk', which looks like a path and a label; give the list a header with the "
         "columns path,label"
     )
+
+
+@pytest.mark.parametrize("split", ["val", None])
+def test_a_split_column_in_which_nothing_is_filled_in_splits_nothing(tmp_path, split):
+    (tmp_path / "list.csv").write_text("path,label,split\na.mp4,x,\nb.mp4,y, \n")
+    records = read_records(tmp_path / "list.csv", split=split)
+    assert (len(records), records.has_splits, records.label_names) == (2, False, ("x", "y"))

@@ -11,6 +11,7 @@ from video_rs.evaluation.calibrating import ScoredVideos, calibrate
 from video_rs.evaluation.calibration import mean_over_views
 from video_rs.inference import Predictor
 from video_rs.inference.predictions import Predictions
+from video_rs.runs.calibrate import _sentences
 
 ONE_VIEW = ("TEST.NUM_ENSEMBLE_VIEWS", "1", "TEST.NUM_SPATIAL_CROPS", "1")
 
@@ -185,3 +186,42 @@ def test_a_damaged_calibration_is_refused(tool, run, videos):
         "error: the checkpoint's calibration cannot be read (KeyError('threshold')); make it anew with video-rs "
         "calibrate\n"
     )
+
+
+def test_a_list_of_one_class_and_keys_of_the_checkpoint_are_refused(tool, run, videos, tmp_path):
+    before = (run / "checkpoints" / "last.pth").read_bytes()
+    listed = tmp_path / "dark.csv"
+    rows = [f"{videos.parent}/{split}/dark/{number}.mp4,dark" for split in ("train", "val") for number in (0, 1)]
+    listed.write_text("path,label\n" + "\n".join(rows) + "\n")
+    result = tool("calibrate", "--checkpoint", run, "--list", listed)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        f"error: all of 4 videos of {listed} are of the class 'dark'; a calibration needs videos of at least 2 "
+        "classes\n"
+    )
+    for key in ("MODEL.WIDTH", "DATA.LABEL_MAP", "DATA.MULTI_LABEL", "TEST.KEEP_VIEWS"):
+        value = {"MODEL.WIDTH": "1.0", "DATA.LABEL_MAP": "a.txt"}.get(key, "true")
+        result = tool("calibrate", "--checkpoint", run, "--list", videos, key, value)
+        assert result.err == (
+            f"error: {key} is fixed by the checkpoint {run}/checkpoints/last.pth; leave it out, or train anew\n"
+        )
+    result = tool("calibrate", "--checkpoint", run, "--list", videos, "TEST.BATCH_SIZE")
+    assert result.err == "error: overrides are KEY VALUE pairs; 'TEST.BATCH_SIZE' at the end has no value\n"
+    (tmp_path / "out/calibration.json").mkdir(parents=True)
+    result = tool("calibrate", "--checkpoint", run, "--list", videos, "OUTPUT_DIR", tmp_path / "out")
+    assert result.err == (
+        f"error: OUTPUT_DIR {tmp_path}/out has a folder calibration.json, where a file goes; take another folder\n"
+    )
+    assert (run / "checkpoints" / "last.pth").read_bytes() == before
+
+
+def test_a_calibration_that_makes_it_worse_is_told():
+    before = {"cross_entropy": 0.5, "calibration_error": 0.1}
+    after = {"cross_entropy": 0.6, "calibration_error": 0.2, "folds": 4}
+    content = {"temperature": 0.5, "videos": 4, "before": before, "cross_fitted": after, "threshold": None}
+    note = (
+        "note: on other groups the calibrated probabilities are worse than those before: there are too few videos to "
+        "fit a temperature on; give more of them"
+    )
+    assert _sentences(content)[-1] == note
+    assert note not in _sentences({**content, "cross_fitted": {**after, "cross_entropy": 0.4}})

@@ -1,6 +1,7 @@
 """The page of predictions, and two networks compared."""
 
 import csv
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -12,7 +13,9 @@ import torch
 from video_rs.engine.metrics import VideoResult
 from video_rs.inference.predictions import About, Predictions
 from video_rs.lists.records import VideoRecord
+from video_rs.runs.comparison import against
 from video_rs.runs.report import page_of
+from video_rs.runtime.errors import InputError
 
 NAMES = ("jump", "run", "sit")
 # Ten videos of five speakers, two of each; the last one could not be read.
@@ -216,3 +219,34 @@ def test_other_videos_are_not_compared(tool, tmp_path):
     other = Predictions(NAMES, (VideoRecord("x.mp4", (0,), None, None, "x"),), results, About())
     result = tool("report", one, "--against", written(tmp_path / "b", other))
     assert result.err == "error: --against: the two have no video in common, by id; test both on the same list\n"
+
+
+def test_nothing_that_is_read_is_written_over(tool, tmp_path):
+    file = tmp_path / "predictions.parquet"
+    predictions().write(file)
+    before = file.read_bytes()
+    for option in ("--out", "--csv", "--jsonl"):
+        result = tool("report", file, option, file)
+        assert (result.code, result.out) == (2, "")
+        assert result.err == f"error: {option} {file} is what is read, and would be lost; take another file\n"
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
+
+
+def test_where_nothing_could_be_read_the_page_says_it_and_the_command_too(tool, tmp_path):
+    predictions([None, None], [0, 1]).write(tmp_path / "predictions.parquet")
+    result = tool("report", tmp_path)
+    assert result.code == 2
+    assert result.err.startswith("error: none of 2 videos could be read; first: /gone/0.mp4: ")
+    assert (tmp_path / "predictions.html").exists()
+
+
+def test_an_id_that_stands_twice_is_not_compared():
+    once = predictions(SCORES[:3], TRUE[:3])
+    results = (*once.results[:2], dataclasses.replace(once.results[0], index=2))
+    twice = dataclasses.replace(once, results=results)
+    message = (
+        r"^--against: v0 stands 2 times in one of the two, and ids tell videos apart; give the list's rows .*again$"
+    )
+    for pair in ((once, twice), (twice, once)):
+        with pytest.raises(InputError, match=message):
+            against(*pair)

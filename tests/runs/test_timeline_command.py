@@ -15,6 +15,7 @@ from video_rs.inference import Predictor
 from video_rs.runs import live_timeline
 from video_rs.runs import timeline as runs_timeline
 from video_rs.video import DecodeError, open_video
+from video_rs.video.encoding import write_video
 
 needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="no ffmpeg")
 FILES = {"timeline.json", "segments.csv", "segments.srt", "segments.vtt", "report.html"}
@@ -339,3 +340,71 @@ def test_a_stop_leaves_whole_files(kind, code, err, timeline, brightness, films,
     assert len((tmp_path / "segments.jsonl").read_text().splitlines()) == len(rows)
     assert (tmp_path / "report.html").read_text().rstrip().endswith("</html>")
     assert written["live"]["ending"] == ""
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            ["a.mp4,0,2,dark", "a.mp4,0,2,dark"],
+            "error: {0} has a.mp4:0-2 as 'dark' twice; remove one of the rows\n",
+        ),
+        (
+            ["a.mp4,0,2,", "a.mp4,2,4,"],
+            "error: no row of {0} has a label, and so there is nothing to find; fill in the column label\n",
+        ),
+        (
+            ["a.mp4,50,60,dark"],
+            "error: no row of {0} lies inside what was looked at of its video; are start and end in seconds, and of "
+            "these videos?\n",
+        ),
+    ],
+)
+def test_rows_that_would_be_judged_wrongly_are_refused(rows, message, timeline, brightness, films):
+    path = films / "wrong.csv"
+    path.write_text("path,start,end,label\n" + "\n".join(rows) + "\n")
+    done = timeline("--against", path)
+    assert (done.code, done.err) == (2, message.format(path))
+
+
+def test_rows_that_end_after_their_video_are_told(timeline, brightness, films):
+    path = films / "frames.csv"
+    path.write_text("path,start,end,label\na.mp4,0,2,dark\na.mp4,2,150,light\n")
+    done = timeline("--against", path)
+    assert done.code == 0, done.err
+    assert (
+        f"note: rows of {path} that end after their videos do, and count up to there: 1, first a.mp4:2-150 of 7.00 s; "
+        "are start and end in seconds?\n"
+    ) in done.out
+    assert "note: rows of" not in timeline("--against", path, "--end", 5).out
+
+
+def test_files_of_something_else_stay(timeline, brightness, films, tmp_path):
+    (tmp_path / "report.html").write_text("of a training")
+    message = (
+        f"error: --out {tmp_path} has a report.html of something else, which would be replaced; take another folder\n"
+    )
+    for arguments in ([], ["--live"]):
+        done = timeline(films / "a.mp4", "--out", tmp_path, *arguments)
+        assert (done.code, done.err) == (2, message)
+    film = shutil.copy(films / "a.mp4", tmp_path / "annotated.mp4")
+    done = timeline(film, "--out", tmp_path, "--annotate")
+    assert done.err == f"error: --annotate would replace {film}, which is read; take another folder\n"
+
+
+def test_a_stream_that_ends_at_once_is_no_answer(timeline, brightness, films, tmp_path):
+    with open_video(films / "a.mp4") as reader:
+        write_video(tmp_path / "one.mp4", reader.frames([0]).numpy(), fps=10)
+    done = timeline(tmp_path / "one.mp4", "--live", "--reconnects", 0)
+    assert (done.code, done.err) == (
+        2,
+        f"error: {tmp_path}/one.mp4 gave no window: it ended after 1 frame, and a window takes more; look whether it "
+        "plays: ffplay ADDRESS\n",
+    )
+
+
+def test_a_name_that_is_no_text_is_on_the_page(timeline, brightness, films, tmp_path):
+    film = shutil.copy(os.fsencode(films / "a.mp4"), os.fsencode(tmp_path) + b"/caf\xe9.mp4")
+    done = timeline(os.fsdecode(film), "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "../caf%E9.mp4" in (tmp_path / "out/report.html").read_text()

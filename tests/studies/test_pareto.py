@@ -215,8 +215,16 @@ def test_what_is_measured_is_kept(machine, tmp_path):
     assert lines == ["group 1 of 1, 1 network: b"]
     # The machine was half as fast for b as for a: 1.5 times as slow as in the middle of both.
     assert [cost.seconds for cost in again.costs([view("a"), view("b")], 2).values()] == pytest.approx([3.0, 3.0])
+    before = path.read_text()
     other = Measured(path, {"engine": "openvino"})
     assert (other.dropped, other.has(view("a")), again.dropped) == (True, False, False)
+    measure_views([view("a"), view("b")], SETTING, other, lines.append)
+    assert (tmp_path / "measured_before.json").read_text() == before
+    path.write_text('{"setting": {}, "groups": [{"views": [1]}]}')
+    assert (
+        refusal(Measured, path, {})
+        == f"cannot read {path}: TypeError(\"argument of type 'int' is not iterable\"); remove it to measure anew"
+    )
     path.write_text("{")
     message = refusal(Measured, path, {})
     assert message.startswith(f"cannot read {path}: JSONDecodeError(")
@@ -336,8 +344,15 @@ def test_the_same_command_measures_what_is_left(tool, quick, pids, tmp_path, bla
     assert "1 network of 2 measured before; remove measured.json to measure anew\n" in more.err
     assert len(pids) == 4
     other = tool("pareto", *arguments, "--networks", "x3d_xs", "--engine", "eager")
-    assert f"{tmp_path}/measured.json is of another machine or setting: all is measured anew\n" in other.err
+    said = f"{tmp_path}/measured.json is of another machine or setting: all is measured anew, and it is "
+    said += "kept as measured_before.json\n"
+    assert said in other.err
     assert len(pids) == 6
+    (tmp_path / "measured.json").unlink()
+    foreign = tool("pareto", *arguments, "--networks", "x3d_xs")
+    assert foreign.err == (
+        f"error: --out {tmp_path} has a table.csv of something else, which would be replaced; take another folder\n"
+    )
 
 
 REFUSALS = [

@@ -328,3 +328,20 @@ def test_another_study_in_the_folder_is_refused(tool, videos, tmp_path):
     )
     assert done.code == 2
     assert f"{study.folder} holds another study: its runs have --threads 1, not 2" in done.err
+
+
+def test_a_network_that_cannot_be_measured_costs_no_other(tmp_path, fake, monkeypatch):
+    study = study_of(tmp_path, widths="0.25,0.5", frames="4,8")
+    configs = {run.row: study.config(run) for run in study.runs}
+    measure = latency.measure
+    too_large = subject_of(list(configs.values())[2])
+
+    def refuse(subjects, rounds, report):
+        if too_large in subjects:
+            raise InputError(f"no memory for {len(subjects)}")
+        return measure(subjects, rounds, report)
+
+    monkeypatch.setattr(latency, "measure", refuse)
+    found = measured_latencies(study.folder, configs, print)
+    assert (len(configs), len(found.rows), found.trouble) == (4, 3, "no memory for 1")
+    assert len(json.loads((study.folder / FILE).read_text())["rows"]) == 3

@@ -107,8 +107,8 @@ def run_live(predictor: Predictor, address: str, job: TimelineJob, live: LiveSet
     facts = following.facts
     if stop.kind is None and not len(following.timeline().windows):
         raise InputError(
-            f"{following.address} gave no window: it ended after {pluralize(facts.frames, 'frame')}, and a window takes "
-            "more; look whether it plays: ffplay ADDRESS"
+            f"{following.address} gave no window: it ended after {pluralize(facts.frames, 'frame')}, and a window "
+            "takes more; look whether it plays: ffplay ADDRESS"
         )
     if stop.kind not in (None, signal.SIGINT):
         raise Stopped(f"stopped following {without_password(address)}", "all files are whole")

@@ -35,6 +35,8 @@ def read_truth(source: str, split: str, label_names: Sequence[str]) -> RecordLis
     if split and not records.has_splits:
         raise InputError(f"{source} has no splits, and so no rows of the split {split!r}; leave --split out")
     print_notes(records.notes)
+    if not any(record.labels for record in records.records):
+        raise InputError(f"no row of {source} has a label, and so there is nothing to find; fill in the column label")
     _refuse_doubled(records)
     return records
 
@@ -82,8 +84,8 @@ def rows_past_the_end(timelines: Mapping[str, Timeline], records: RecordList, ar
         return []
     record, timeline = late[0]
     return [
-        f"{pluralize(len(late), 'row')} of {records.source} end after their videos do, and count up to there; first: "
-        f"{record.id} of {timeline.seconds:.2f} s: are start and end in seconds?"
+        f"rows of {records.source} that end after their videos do, and count up to there: {len(late)}, first "
+        f"{record.id} of {timeline.seconds:.2f} s; are start and end in seconds?"
     ]
 
 
