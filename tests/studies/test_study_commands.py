@@ -1,11 +1,16 @@
 """``video-rs additive_study`` and ``video-rs study`` as they are typed."""
 
+import dataclasses
+
 import pytest
 
 from helpers.studies import run_here
+from video_rs.runtime.errors import InputError
 from video_rs.studies import running
+from video_rs.studies.additive import Ladder, Seeds, additive_study
 from video_rs.studies.probing import Speed
-from video_rs.studies.study import load_study
+from video_rs.studies.running import Resources, make_and_go_on
+from video_rs.studies.study import load_study, open_study
 
 
 @pytest.fixture
@@ -93,3 +98,41 @@ def test_a_parent_is_for_one_run(tool, make_study):
     study = make_study("study", {"a": {}})
     refused = tool("study", study.folder, "--with-parent")
     assert (refused.code, refused.err) == (2, "error: --with-parent goes with --only\n")
+
+
+def test_a_study_that_is_refused_leaves_nothing_that_refuses_the_corrected_one(tool, videos, tmp_path, blank_charts):
+    """A misspelt list is no part of the study that the next command makes or goes on with."""
+    (tmp_path / "ladder").mkdir()
+    keys = [f"{key}: {value}" for key, value in (("MODEL", "{ARCH: r3d_rs_tiny, WIDTH: 0.125}"), ("DEVICE", "cpu"))]
+    (tmp_path / "ladder/00_only.yaml").write_text("\n".join(keys) + "\n")
+    out = tmp_path / "out"
+    arguments = ("additive_study", "--ladder", tmp_path / "ladder", "--out", out)
+    gone = tool(*arguments, "--list", tmp_path / "gone.csv")
+    assert gone.code == 2
+    assert f"list {tmp_path}/gone.csv does not exist" in gone.err
+    assert list(out.iterdir()) == []
+
+    study = additive_study(out, Ladder(str(tmp_path / "ladder"), (), []), Seeds(1, 1), 1)
+    open_study(study)
+    before = (out / "study.json").read_text()
+    more = dataclasses.replace(study, runs=(*study.runs, dataclasses.replace(study.runs[0], seed=7)))
+    with pytest.raises(InputError, match=r"^--engine cloud: allowed are local, slurm, ray"):
+        make_and_go_on(more, Resources("cloud"))
+    assert (out / "study.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--threads", 0), "--threads 0: give 1 or more"),
+        (("--end-seeds", -3), "--end-seeds -3: give 0, which is as many as --seeds, or more"),
+        (("--rows", ","), "the ladder has no row ''; it has 00_r3d50, "),
+        ((), "--out {0} has a report.html of something else, which would be replaced; take another folder"),
+    ],
+)
+def test_numbers_rows_and_folders_that_are_no_study(tool, videos, tmp_path, options, message):
+    (tmp_path / "report.html").write_text("of a training")
+    result = tool("additive_study", "--list", videos, "--out", tmp_path, *options)
+    assert result.code == 2
+    assert result.err.startswith(f"error: {message.format(tmp_path)}")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]

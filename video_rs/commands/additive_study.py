@@ -10,6 +10,7 @@ import argparse
 from video_rs.commands.overrides import add_overrides
 from video_rs.commands.study import STUDY_CODES, add_resources, add_study, overrides_of, resources_of
 from video_rs.runtime import start
+from video_rs.runtime.errors import InputError
 
 EXAMPLES = (
     "--ladder small --list list.csv --seeds 3 --jobs 2 --out studies/additive",
@@ -40,10 +41,11 @@ def run(args: argparse.Namespace) -> None:
     """Run the study."""
     start.let_idle_threads_sleep()
     from video_rs.studies.additive import Ladder, Seeds, additive_study
-    from video_rs.studies.running import go_on
-    from video_rs.studies.study import open_study
+    from video_rs.studies.running import make_and_go_on
 
-    rows = [row for row in args.rows.split(",") if row]
+    rows = [row.strip() for row in args.rows.split(",")] if args.rows else []
+    if args.end_seeds < 0:
+        raise InputError(f"--end-seeds {args.end_seeds}: give 0, which is as many as --seeds, or more")
     seeds = Seeds(args.seeds, max(args.seeds, args.end_seeds))
     study = additive_study(args.out, Ladder(args.ladder, rows, overrides_of(args)), seeds, args.threads)
-    go_on(open_study(study), resources_of(args))
+    make_and_go_on(study, resources_of(args))

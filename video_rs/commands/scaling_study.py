@@ -56,12 +56,11 @@ def run(args: argparse.Namespace) -> None:
     """Run the study."""
     start.let_idle_threads_sleep()
     from video_rs.config import load_config
-    from video_rs.studies.running import go_on
+    from video_rs.studies.running import make_and_go_on
     from video_rs.studies.scaling import AXES, grid_from_text, refuse_axis_keys, scaling_study
-    from video_rs.studies.study import open_study
 
     grid = grid_from_text({axis: getattr(args, axis) for axis in AXES})
     refuse_axis_keys(grid, args.overrides)
     base = load_config(args.cfg, overrides_of(args))
     study = scaling_study(args.out, base, grid, args.seeds, args.threads, args.measure)
-    go_on(open_study(study), resources_of(args))
+    make_and_go_on(study, resources_of(args))

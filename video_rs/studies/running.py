@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from video_rs.runtime.atomic import replace_text
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import print_line
 from video_rs.runtime.wording import nearest, pluralize
@@ -12,7 +13,7 @@ from video_rs.studies.engines import Engine
 from video_rs.studies.engines.local import LocalEngine
 from video_rs.studies.engines.slurm import SlurmEngine
 from video_rs.studies.progress import StudyProgress
-from video_rs.studies.study import Study
+from video_rs.studies.study import Study, open_study
 
 REPORTS = {"additive": "additive_report", "scaling": "scaling_report"}
 """Kind of a study -> the module that has its ``write_report(study, failed)``, which returns lines to print."""
@@ -60,6 +61,34 @@ def make_engine(resources: Resources) -> Engine:
         hint = f"; did you mean {near}?" if near else ""
         raise InputError(f"--engine {resources.engine}: allowed are {', '.join(ENGINES)}{hint}")
     return ENGINES[resources.engine](resources.jobs, resources.processes)
+
+
+def make_and_go_on(wanted: Study, resources: Resources) -> None:
+    """Open the study of a command and go on with it; one that is refused before a run began is as it was before.
+
+    A list with a misspelt name would else be a part of the study, and the corrected command be refused by it.
+
+    Raises:
+        InputError: as :func:`open_study` and :func:`go_on` have it.
+    """
+    path = wanted.folder / "study.json"
+    before = path.read_text(encoding="utf-8") if path.is_file() else None
+    study = open_study(wanted)
+    begun = _begun(study)
+    try:
+        go_on(study, resources)
+    except InputError:
+        if _begun(study) == begun:
+            if before is None:
+                path.unlink(missing_ok=True)
+            else:
+                replace_text(path, before)
+        raise
+
+
+def _begun(study: Study) -> list[str]:
+    """Return the runs that have a folder."""
+    return [run.name for run in study.runs if study.run_folder(run).exists()]
 
 
 def go_on(study: Study, resources: Resources) -> None:

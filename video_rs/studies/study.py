@@ -21,6 +21,8 @@ from video_rs.config import OPTIONS, PATH_KEYS, Config, load_config
 from video_rs.config.config import absolute_paths
 from video_rs.runtime.atomic import write_json
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.folders import make_writable
+from video_rs.runtime.outputs import require_own
 from video_rs.runtime.wording import nearest
 
 FORMAT = 1
@@ -163,7 +165,11 @@ def open_study(wanted: Study) -> Study:
     """
     if not wanted.runs:
         raise InputError("the study has no runs: give at least one row, and one seed")
+    if wanted.threads < 1:
+        raise InputError(f"--threads {wanted.threads}: give 1 or more")
     if not (wanted.folder / "study.json").exists():
+        require_own("--out", wanted.folder, ("report.html", "table.csv"), "study.json")
+        make_writable(wanted.folder, "--out")
         wanted.save()
         return wanted
 
