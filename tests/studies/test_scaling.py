@@ -38,7 +38,16 @@ def test_a_grid_is_read_as_typed():
         ("widths", "0.5,x", "--widths 0.5,x: cannot take 'x'; give numbers above 0 with commas between them"),
         ("widths", "0", "--widths 0: cannot take '0'; give numbers above 0 with commas between them"),
         ("widths", "inf", "--widths inf: cannot take 'inf'; give numbers above 0 with commas between them"),
-        ("sizes", ",", "--sizes ,: cannot take ''; give pixels, whole numbers above 0, with commas between them"),
+        (
+            "sizes",
+            ",",
+            "--sizes ,: cannot take ''; give pixels, whole numbers from 1 to 9999, with commas between them",
+        ),
+        (
+            "sizes",
+            "10000",
+            "--sizes 10000: cannot take '10000'; give pixels, whole numbers from 1 to 9999, with commas ",
+        ),
         ("frames", "4.5", "--frames 4.5: cannot take '4.5'; give whole numbers above 0 with commas between them"),
         (
             "depths",

@@ -99,10 +99,14 @@ def _count(text: str) -> int | None:
     return int(text) if re.fullmatch(r"[1-9]\d*", text) else None
 
 
+def _pixels(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[1-9]\d{0,3}", text) else None
+
+
 _PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "depths": (_depth, "published depths, such as 50, or blocks of each stage, such as 2-2-2-2,"),
     "widths": (_factor, "numbers above 0"),
-    "sizes": (_count, "pixels, whole numbers above 0,"),
+    "sizes": (_pixels, "pixels, whole numbers from 1 to 9999,"),
     "frames": (_count, "whole numbers above 0"),
     "epochs": (_count, "whole numbers above 0"),
 }
