@@ -46,7 +46,7 @@ def test_a_grid_is_read_as_typed():
         (
             "sizes",
             "10000",
-            "--sizes 10000: cannot take '10000'; give pixels, whole numbers from 1 to 9999, with commas ",
+            "--sizes 10000: cannot take '10000'; give pixels, whole numbers from 1 to 9999, with commas between them",
         ),
         ("frames", "4.5", "--frames 4.5: cannot take '4.5'; give whole numbers above 0 with commas between them"),
         (
