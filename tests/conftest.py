@@ -2,6 +2,7 @@
 
 import runpy
 import shutil
+import signal
 import sys
 
 import pytest
@@ -30,9 +31,14 @@ def pytest_runtest_makereport(item):
 
 @pytest.fixture(autouse=True)
 def no_interrupts(monkeypatch):
-    """Tools that are called in this process leave its Ctrl-C alone."""
+    """Tools that are called in this process leave its Ctrl-C alone, and its other signals as they were."""
     monkeypatch.setattr(start, "take_interrupts", lambda: None)
     monkeypatch.setattr(signals.Interrupts, "start", lambda self: None)
+    before = {kind: signal.getsignal(kind) for kind in signals.STOPPING}
+    yield
+    for kind, handler in before.items():
+        if signal.getsignal(kind) != handler:
+            signal.signal(kind, handler)
 
 
 @pytest.fixture
