@@ -293,7 +293,7 @@ def test_the_report_has_pictures_and_tables(tmp_path, fake):
         assert (study.folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     page = (study.folder / "report.html").read_text()
     assert page.count("<figure") == 3
-    for text in ("Points", "Power laws", "At three budgets", "exit code 1: no", "below its smallest network"):
+    for text in ("Points", "Power laws", "At three budgets", "exit code 1: no", "r3d_rs_tiny, width 0.125, "):
         assert text in page
 
 

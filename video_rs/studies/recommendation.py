@@ -71,6 +71,9 @@ class Recommendation(NamedTuple):
 
 # Below the smallest published point: size first, then the network, and frames last. Each ascends in multiply-adds.
 _LEAST = (
+    Rung("r3d_rs_tiny", 0.125, 4, 32),
+    Rung("r3d_rs_tiny", 0.125, 8, 32),
+    Rung("r3d_rs_tiny", 0.125, 8, 48),
     Rung("r3d_rs_tiny", 0.125, 8, 64),
     Rung("r3d_rs_tiny", 0.125, 16, 64),
     Rung("r3d_rs_tiny", 0.125, 32, 64),
