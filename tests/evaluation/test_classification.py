@@ -31,6 +31,16 @@ def test_several_classes_are_said_from_one_half_on():
     assert second[:5] == (1, 0.5, 1.0, pytest.approx(2 / 3), 0.5)
 
 
+def test_a_network_of_one_class():
+    """Said of videos 0 and 2, true of 0 and 1; the scores rank 0, 2, 1."""
+    alone = np.array([[0.9], [0.2], [0.7], [0.1]])
+    truth = np.array([[True], [True], [False], [False]])
+    (score,) = classification.class_scores(alone, truth, multi_label=True)
+    assert score == (0, 0.5, 0.5, 0.5, pytest.approx((1 + 2 / 3) / 2), 2, 2)
+    (score,) = classification.class_scores(alone[:2], truth[:2], multi_label=False)
+    assert score == (0, 1.0, 1.0, 1.0, 1.0, 2, 2)
+
+
 def test_means_over_the_classes_that_have_videos():
     predicted = classification.predicted_classes(PROBABILITIES, multi_label=False)
     assert classification.macro_f1(predicted, TRUTH)(ALL) == pytest.approx((0.8 + 0.5) / 2)

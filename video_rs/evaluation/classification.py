@@ -48,8 +48,11 @@ def class_scores(probabilities: np.ndarray, truth: np.ndarray, multi_label: bool
         multi_label: a video may have several classes.
     """
     predicted = predicted_classes(probabilities, multi_label)
+    # Of a column alone, scikit-learn would give the scores of "no" and of "yes": with another one, columns are classes.
+    truth, predicted = (np.pad(part, ((0, 0), (0, 1))) for part in (truth, predicted))
     precision, recall, f1, videos = metrics.precision_recall_fscore_support(truth, predicted, zero_division=0)
     scores = []
+    # The column more has no video.
     for index in np.flatnonzero(videos):
         average = float(metrics.average_precision_score(truth[:, index], probabilities[:, index]))
         of_class = (float(precision[index]), float(recall[index]), float(f1[index]), average)
