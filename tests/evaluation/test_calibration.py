@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import special, stats
 
+from video_rs.engine.probabilities import ClassProbabilities
 from video_rs.evaluation import calibration
+from video_rs.evaluation.calibrating import Fit, ScoredVideos
+from video_rs.inference.prediction import Answers
 
 
 def test_bins_hold_their_upper_end_and_leave_out_empty_ones():
@@ -73,12 +77,35 @@ def test_the_threshold_is_the_lowest_whose_bound_holds_the_precision():
     found = calibration.precision_threshold(confidence, right, 0.9)
     bounds = [calibration.lower_bound(int(right[:n].sum()), n) for n in range(1, 201)]
     last = max(n for n in range(1, 201) if bounds[n - 1] >= 0.9)
-    assert found == (confidence[last - 1], right[:last].mean(), bounds[last - 1], last / 200, last)
+    just_below = pytest.approx(confidence[last - 1] - 5e-7, abs=1e-12)
+    assert found == (just_below, right[:last].mean(), bounds[last - 1], last / 200, last)
     assert 100 < last < 120
     assert calibration.precision_threshold(confidence[:20], right[:20], 0.9) is None
     # 29 of 29 hold 0.9 (0.05 ** (1 / 29) is above it), 28 of 28 do not.
     assert calibration.precision_threshold(np.ones(29), np.ones(29, bool), 0.9).answers == 29
     assert calibration.precision_threshold(np.ones(28), np.ones(28, bool), 0.9) is None
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_prediction_answers_as_many_videos_as_the_threshold_was_chosen_for(multi_label):
+    """Prediction sums float32 probabilities of the logits, the fit float64 ones of what they were at temperature 1."""
+    counts = []
+    for seed in range(8):
+        generator = np.random.default_rng(seed)
+        true = generator.integers(0, 5, 200)
+        logits = generator.normal(0, 1, (200, 1, 5)) + generator.normal(0, 0.2, (200, 3, 5))
+        logits[np.arange(200), :, true] += 2
+        logits = torch.tensor(logits, dtype=torch.float32)
+        views = [ClassProbabilities(multi_label)(part).numpy() for part in logits]
+        every = np.ones(200, bool)
+        fit = Fit.on(ScoredVideos(views, np.eye(5, dtype=bool)[true], every, np.arange(200), multi_label), 0.8)
+
+        make = ClassProbabilities(multi_label, fit.temperature)
+        answers = Answers(("a",) * 5, multi_label, fit.threshold.confidence)
+        scores = [float((make(part).sum(0) / 3).max()) for part in logits]
+        counts.append((sum(not answers.is_unsure(score) for score in scores), fit.threshold.answers))
+    assert [said for said, _ in counts] == [chosen for _, chosen in counts]
+    assert len({chosen for _, chosen in counts}) > 4
 
 
 def test_the_bound_is_that_of_clopper_and_pearson():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def synthetic(count=3000, unknown=0, seed=0):
     truth[count:] = False
     said = np.exp(3 * np.repeat(logits, 2, axis=1))
     views = (said / said.sum(2, keepdims=True)).astype(np.float32)
-    return ScoredVideos(list(views), truth, np.arange(count + unknown) % 20, False)
+    return ScoredVideos(list(views), truth, truth.any(1), np.arange(count + unknown) % 20, False)
 
 
 def test_the_temperature_is_found_and_calibrates_other_groups():
@@ -77,9 +78,23 @@ def test_the_threshold_holds_its_precision_on_other_groups_with_strangers_among_
 
 def test_of_one_group_nothing_is_known_of_others():
     videos = synthetic(200)
-    content, judged = calibrate(ScoredVideos(videos.views, videos.truth, np.zeros(200), False), None)
+    content, judged = calibrate(replace(videos, groups=np.zeros(200)), None)
     assert content["cross_fitted"] is None
     assert judged is None
+
+
+def test_a_video_without_any_of_several_classes_has_its_part_in_the_fit():
+    """Of videos with a true class alone, a network would seem to say "yes" too seldom."""
+    generator = np.random.default_rng(5)
+    logits = generator.normal(-2, 1.5, (4000, 1, 3))
+    truth = generator.random((4000, 3)) < 1 / (1 + np.exp(-logits[:, 0]))
+    assert 0.3 < (~truth.any(1)).mean() < 0.7
+    said = (1 / (1 + np.exp(-2.5 * logits))).astype(np.float32)
+    every = np.ones(4000, bool)
+    content, judged = calibrate(ScoredVideos(list(said), truth, every, np.arange(4000) % 20, True), None)
+    assert content["temperature"] == pytest.approx(2.5, rel=0.05)
+    assert (content["videos"], content["unknown"]) == (4000, 0)
+    assert (judged.losses > 0).all()
 
 
 def test_a_checkpoint_is_calibrated_and_all_that_reads_it_acts_on_it(tool, run, listed, videos, tmp_path):
@@ -115,6 +130,9 @@ def test_a_checkpoint_is_calibrated_and_all_that_reads_it_acts_on_it(tool, run, 
     assert (tested.about.temperature, tested.about.threshold) == (content["temperature"], content["threshold"])
     expected = mean_over_views(views, content["temperature"], False)
     assert tested.probabilities == pytest.approx(expected, abs=1e-5)
+    # As many videos as were counted for the threshold are answered, those at the threshold among them.
+    answered = (tested.probabilities.max(1) >= content["threshold"]).sum()
+    assert answered == round(content["coverage"] * 40)
 
 
 def test_prediction_is_unsure_below_the_threshold(tool, run, videos, tmp_path):
@@ -140,6 +158,7 @@ def test_videos_of_other_classes_count_as_wrong(tool, run, listed, videos, tmp_p
     assert result.code == 0, result.err
     content = json.loads((tmp_path / "out" / "calibration.json").read_text())
     assert (content["videos"], content["unknown"]) == (42, 2)
+    assert " of the known videos are answered, and " in result.out
     assert " of 2 unknown ones are unsure" in result.out
 
 
@@ -163,6 +182,9 @@ def test_what_cannot_be_calibrated_is_refused(tool, run, listed, videos, tmp_pat
     assert refusal("--unknown", listed) == (
         "error: --unknown is for the threshold, which --precision asks for; give both, or neither\n"
     )
+    for key, value in (("DATA.MULTI_LABEL", "true"), ("MODEL.DROPOUT", "0.1")):
+        error = refusal(key, value)
+        assert error.startswith(f"error: {key} is fixed by the checkpoint {run / 'checkpoints' / 'last.pth'}; ")
     before = (run / "checkpoints" / "last.pth").read_bytes()
     error = refusal("--precision", 0.999)
     assert error.startswith("error: --precision 0.999: no threshold holds it on 40 videos; the best that is held is 0.")

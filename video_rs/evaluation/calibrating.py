@@ -18,29 +18,29 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class ScoredVideos:
-    """The videos that a calibration is fitted on; those of no known class have no truth.
+    """The videos that a calibration is fitted on.
 
     Attributes:
         views: of each video, float32 ``[V, K]`` with temperature 1.
         truth: bool ``[N, K]``.
+        known: bool ``[N]``, False for the videos of classes that the network does not know, which have no truth. Where
+            a video may have several classes, a known one may have none.
         groups: of each video.
         multi_label: whether a video may have several classes.
     """
 
     views: Sequence[np.ndarray]
     truth: np.ndarray
+    known: np.ndarray
     groups: np.ndarray
     multi_label: bool
-
-    @property
-    def known(self) -> np.ndarray:
-        """Which videos are of a class that the network knows, bool ``[N]``."""
-        return self.truth.any(1)
 
     def part(self, places: np.ndarray) -> "ScoredVideos":
         """Return some of the videos."""
         views = [self.views[place] for place in places]
-        return replace(self, views=views, truth=self.truth[places], groups=self.groups[places])
+        return replace(
+            self, views=views, truth=self.truth[places], known=self.known[places], groups=self.groups[places]
+        )
 
     def judged(self, temperature: float) -> tuple[np.ndarray, np.ndarray]:
         """Return how sure the network is of each video with a temperature, and whether it is right."""
@@ -49,7 +49,7 @@ class ScoredVideos:
         return probabilities.max(1), self.truth[np.arange(len(best)), best]
 
     def cross_entropy(self, temperature: float) -> np.ndarray:
-        """Return the cross-entropy of each video of a known class, in nats."""
+        """Return the cross-entropy of each known video, in nats."""
         part = self.part(np.flatnonzero(self.known))
         probabilities = calibration.mean_over_views(part.views, temperature, self.multi_label)
         return log_losses(probabilities, part.truth, self.multi_label)
@@ -134,7 +134,7 @@ class OutOfFold(NamedTuple):
         confidence: of the best class, float64 ``[N]``.
         right: whether it is a true one, bool ``[N]``.
         answered: whether it is at the fit's threshold or above, bool ``[N]``; nowhere without a threshold.
-        losses: cross-entropy in nats, float64 ``[N]``; 0, which means nothing, for a video of no known class.
+        losses: cross-entropy in nats, float64 ``[N]``; 0, which means nothing, for a video that is not known.
     """
 
     confidence: np.ndarray

@@ -16,6 +16,8 @@ COLDEST = 0.05
 HOTTEST = 20.0
 # Logarithms of probabilities that float32 has made 0.
 SMALLEST = 1e-30
+ROUNDING = 1e-6
+"""Confidences that are closer to each other are the same: prediction sums float32 in other batches."""
 
 
 class Bin(NamedTuple):
@@ -126,7 +128,7 @@ class Threshold(NamedTuple):
     """From which confidence on an answer is given.
 
     Attributes:
-        confidence: the threshold.
+        confidence: the threshold, a little below the least sure answer: rounding must not make that one unsure.
         precision: share of the answers that is right, among the videos it was chosen on.
         bound: which the precision is not below, with 95 % confidence for this one threshold.
         coverage: share of the videos that are answered.
@@ -159,14 +161,15 @@ def precision_threshold(confidence: np.ndarray, right: np.ndarray, wanted: float
     correct = np.cumsum(right[order])
     answers = np.arange(1, len(ranked) + 1)
     # A threshold lies where the confidence changes: videos of one confidence are answered together.
-    is_last = np.append(ranked[:-1] != ranked[1:], True)
+    is_last = np.append(ranked[:-1] - ranked[1:] > ROUNDING, True)
     found = None
     for place in np.flatnonzero(is_last):
         bound = lower_bound(int(correct[place]), int(answers[place]))
         if bound >= wanted:
             share = float(correct[place] / answers[place])
             coverage = float(answers[place] / len(ranked))
-            found = Threshold(float(ranked[place]), share, bound, coverage, int(answers[place]))
+            threshold = max(0.0, float(ranked[place]) - ROUNDING / 2)
+            found = Threshold(threshold, share, bound, coverage, int(answers[place]))
     return found
 
 

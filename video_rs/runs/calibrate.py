@@ -120,14 +120,16 @@ def _scored(config: Config, model: Any, records: RecordList, others: RecordList 
     truth = np.zeros((len(results), classes), bool)
     for row, result in zip(truth, results, strict=True):
         row[list(result.labels)] = True
+    known = np.ones(len(results), bool)
 
     if others is not None:
         strangers = _readable(evaluate_records(config, model, others, preprocessing, "unknown"), others)
         groups += [others.records[result.index].group or f"\nunknown {result.index}" for result in strangers]
         truth = np.concatenate([truth, np.zeros((len(strangers), classes), bool)])
+        known = np.concatenate([known, np.zeros(len(strangers), bool)])
         results = [*results, *strangers]
     views = [result.view_probabilities.numpy() for result in results]
-    return ScoredVideos(views, truth, np.asarray(groups), config.DATA.MULTI_LABEL)
+    return ScoredVideos(views, truth, known, np.asarray(groups), config.DATA.MULTI_LABEL)
 
 
 def _readable(results: Sequence[VideoResult], records: RecordList) -> list[VideoResult]:
@@ -195,9 +197,10 @@ def _threshold_sentences(content: Mapping[str, Any]) -> list[str]:
     precision = "none is answered"
     if after["precision"] is not None:
         precision = f"{100 * after['precision']:.1f} % of {pluralize(after['answers'], 'answer')} are right"
-    text = (
-        f"on groups that it was not chosen on: {precision}, {100 * after['coverage']:.1f} % of the videos are answered"
-    )
+    # Unknown ones are counted apart here.
+    videos = "known videos" if "unknown_unsure" in after else "videos"
+    coverage = f"{100 * after['coverage']:.1f} % of the {videos} are answered"
+    text = f"on groups that it was not chosen on: {precision}, {coverage}"
     if "unknown_unsure" in after:
         text += f", and {100 * after['unknown_unsure']:.1f} % of {content['unknown']} unknown ones are unsure"
     return [*lines, text]
