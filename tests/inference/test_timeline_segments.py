@@ -144,6 +144,16 @@ def test_a_window_speaks_for_what_is_nearest_to_its_centre_and_the_outer_ones_fo
     assert table.best.labels[:, 0].tolist() == [0, 0, 1, 1, 0]
 
 
+def test_windows_of_the_same_frames_make_no_segment_of_no_time():
+    """A stride below a frame gives the same window again; smoothing may give it other probabilities."""
+    builder = TimelineBuilder(SegmentRules(0.5, 0.3), 1, WindowLog(2))
+    found = []
+    for second, row in ((0, [1, 0]), (1, [0, 1]), (1, [1, 0]), (1, [0, 1]), (2, [0, 1])):
+        found += builder.add(Window(second, second + 2, None), np.array(row, np.float32))
+        assert all(segment.seconds > 0 for segment in builder.so_far())
+    assert shown(found + builder.finish()) == [(0, 1.5, 0, 1), (1.5, 2, 1, 1), (2, 4, 1, 1)]
+
+
 def test_what_comes_after_a_gap_begins_anew():
     found, log = build([[1, 0], [1, 0], "end", [1, 0], [1, 0]], width=3)
     assert shown(found) == [(0, 3, 0, 1), (3, 6, 0, 1)]

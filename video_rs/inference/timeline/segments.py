@@ -120,11 +120,12 @@ class SegmentTracker:
 
     def so_far(self) -> list[Segment]:
         """Return the segments that have not ended yet as they are now, if they are long enough."""
-        segments = [segment.closed(label) for label, segment in self._open.items()]
-        return [segment for segment in segments if self._is_long_enough(segment)]
+        return [segment.closed(label) for label, segment in self._open.items() if self._is_long_enough(segment)]
 
-    def _is_long_enough(self, segment: Segment) -> bool:
-        return segment.seconds >= self._rules.shortest - ROUNDING
+    def _is_long_enough(self, segment: _Open) -> bool:
+        seconds = segment.end - segment.start
+        # Windows of the same frames speak for no time, and the mean over a segment of no time is none.
+        return seconds > 0 and seconds >= self._rules.shortest - ROUNDING
 
     def _beginning(self, row: np.ndarray) -> list[int]:
         """Return the classes whose segments begin with these probabilities."""
@@ -142,7 +143,7 @@ class SegmentTracker:
         """Close the segments of these classes; return those that are long enough."""
         ended = []
         for label in labels:
-            segment = self._open.pop(label).closed(label)
+            segment = self._open.pop(label)
             if self._is_long_enough(segment):
-                ended.append(segment)
+                ended.append(segment.closed(label))
         return ended
