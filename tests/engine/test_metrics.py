@@ -115,6 +115,16 @@ def test_top_labels_best_first():
     assert best == [("b", 0.5), ("d", 0.3125), ("a", 0.125)]
 
 
+@pytest.mark.parametrize("classes", [3, 5, 10, 17, 40, 400])
+def test_of_equal_classes_the_first_is_the_best(classes):
+    """As ``argmax`` says, which names the predicted class elsewhere."""
+    scores = torch.full((classes,), 0.5)
+    names = range(classes)
+    assert top_labels(scores, names, 3) == [(0, 0.5), (1, 0.5), (2, 0.5)]
+    truth = torch.eye(classes, dtype=torch.bool)
+    assert [top_k_hits(scores[None], row[None], 2) for row in truth] == [1, 1] + [0] * (classes - 2)
+
+
 def test_top_labels_with_fewer_classes_than_asked():
     assert top_labels(torch.tensor([0.25, 0.75]), ["no", "yes"]) == [("yes", 0.75), ("no", 0.25)]
     assert top_labels(torch.tensor([1.0]), ["only"]) == [("only", 1.0)]

@@ -39,6 +39,15 @@ class VideoResult:
     view_probabilities: Tensor | None = field(default=None, compare=False)
 
 
+def best_classes(scores: Tensor, k: int) -> Tensor:
+    """Return the ``k`` best classes, best first, int64 ``[..., k]`` of float ``[..., K]``; all of fewer.
+
+    Of equal ones, such as sigmoids that float32 has made 1, the first in their order comes first, as in ``argmax``;
+    ``topk`` takes any.
+    """
+    return scores.argsort(dim=-1, descending=True, stable=True)[..., :k]
+
+
 def top_k_hits(scores: Tensor, truth: Tensor, k: int) -> int:
     """Return how many videos have a true class among the ``k`` best.
 
@@ -47,8 +56,7 @@ def top_k_hits(scores: Tensor, truth: Tensor, k: int) -> int:
         truth: bool ``[B, K]``, the classes of each video.
         k: how many of the best count; all where there are fewer classes.
     """
-    best = scores.topk(min(k, scores.shape[1]), dim=1).indices
-    return int(truth.gather(1, best).any(1).sum())
+    return int(truth.gather(1, best_classes(scores, k)).any(1).sum())
 
 
 def average_precision(scores: Tensor, truth: Tensor, missed: int = 0) -> float:
@@ -91,8 +99,8 @@ def top_labels(probabilities: Tensor, names: Sequence[str], k: int = K) -> list[
         names: of the classes, in their order.
         k: how many.
     """
-    best = probabilities.topk(min(k, len(names)))
-    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    best = best_classes(probabilities, k)
+    pairs = zip(best.tolist(), probabilities[best].tolist(), strict=True)
     return [(names[index], score) for index, score in pairs]
 
 
