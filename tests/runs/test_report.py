@@ -1,9 +1,9 @@
 """The page of predictions, and two networks compared."""
 
 import csv
-import dataclasses
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -169,6 +169,22 @@ def test_two_networks_are_compared_video_by_video(tool, tmp_path):
     assert words[at + 5 : at + 9] == ["sit", "50.0 %", "0.0 %", "-50.0"]
 
 
+def test_only_videos_that_one_of_the_two_has_are_left_out():
+    """Of v0 to v5 and v4 to v9, two are in both, one of them without a class; one of the others could not be read."""
+    row = (0.8, 0.1, 0.1)
+    here = predictions([row] * 6, [0] * 5 + [None])
+    there = predictions([row] * 5 + [None], [0, None, 0, 0, 0, 0])
+    results = [replace(result, id=f"v{result.index + 4}") for result in there.results]
+    found = against(here, replace(there, results=tuple(results)))
+    assert found.sentences[0].startswith("On 1 video, ")
+    assert found.sentences[-1] == "7 videos that only one of the two has read do not count."
+
+
+def test_the_groups_of_many_videos_are_found_once():
+    many = predictions()
+    assert many.groups is many.groups
+
+
 def test_a_clear_difference_is_named(tool, tmp_path):
     count = 30
     labels = [0] * count
@@ -242,8 +258,8 @@ def test_where_nothing_could_be_read_the_page_says_it_and_the_command_too(tool, 
 
 def test_an_id_that_stands_twice_is_not_compared():
     once = predictions(SCORES[:3], TRUE[:3])
-    results = (*once.results[:2], dataclasses.replace(once.results[0], index=2))
-    twice = dataclasses.replace(once, results=results)
+    results = (*once.results[:2], replace(once.results[0], index=2))
+    twice = replace(once, results=results)
     message = (
         r"^--against: v0 stands 2 times in one of the two, and ids tell videos apart; give the list's rows .*again$"
     )

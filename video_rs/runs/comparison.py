@@ -36,9 +36,10 @@ def against(predictions: Predictions, other: Predictions) -> Against:
     def changed(which: Sequence[int]) -> list[ChangedVideo]:
         return [_changed(predictions, places[number][0], before[1][number], probabilities[number]) for number in which]
 
-    left_out = max(len(predictions), len(other)) - len(places)
+    # Of both, the videos that are in one alone.
+    left_out = _read_and_known(predictions) ^ _read_and_known(other)
     return Against(
-        sentences=_sentences(found, right, left_out),
+        sentences=_sentences(found, right, len(left_out)),
         gained=changed(found.gained),
         lost=changed(found.lost),
         classes=_classes(predictions.label_names, truth, before[1], probabilities),
@@ -67,6 +68,11 @@ def _require_comparable(predictions: Predictions, other: Predictions) -> None:
     for name, labels in ids[0].items():
         if ids[1].get(name, labels) != labels:
             raise InputError(f"--against: {name} has another class in each of the two; test both on the same list")
+
+
+def _read_and_known(predictions: Predictions) -> set[str]:
+    """Return the ids of the videos that could be read and have a class."""
+    return {result.id or result.video for result in predictions.read_results if result.labels}
 
 
 def _common_places(predictions: Predictions, other: Predictions) -> list[tuple[int, int]]:

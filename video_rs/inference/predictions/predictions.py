@@ -120,7 +120,7 @@ class Predictions:
             row[list(result.labels)] = True
         return truth
 
-    @property
+    @cached_property
     def groups(self) -> list[str]:
         """The group of each video that could be read; a video without one is a group by itself."""
         groups = []
