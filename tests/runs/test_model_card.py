@@ -1,6 +1,7 @@
 """``video-rs export --format hub``: a folder that answers as the checkpoint does, and a card of the run's own facts."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -50,6 +51,15 @@ def test_accuracies_have_wilsons_intervals(predictions):
         "top-5": "83.3% (43.6% to 97.0%; 5 of 6)",
         "could not be read": "1 video",
     }
+
+
+def test_a_video_without_a_class_has_no_part_in_accuracies(predictions):
+    nothing = replace(predictions.results[0], labels=())
+    results = (nothing, *predictions.results[1:])
+    found = results_of(replace(predictions, results=results, about=replace(predictions.about, multi_label=True)))
+    assert found["top-1"].endswith("; 3 of 5)")
+    assert found["could not be read"] == "1 video"
+    assert results_of(replace(predictions, records=predictions.records[:1], results=(nothing,))) == {}
 
 
 def test_failures_are_named_without_their_folders(predictions):
@@ -131,3 +141,10 @@ def test_many_classes_are_cut_short_and_no_failure_is_said_in_words():
     text = card_text(card)
     assert "c18, c19, and 3 more." in text
     assert "## Failures\n\nNone are known.\n" in text
+
+
+def test_a_temperature_alone_is_a_calibration(run):
+    state = {**load_checkpoint(run), "calibration": {"temperature": 2.0, "threshold": None}}
+    text = card_text(model_card(state, run / "checkpoints" / "last.pth"))
+    assert "not calibrated" not in text
+    assert "`unsure`" not in text

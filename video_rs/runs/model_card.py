@@ -7,8 +7,9 @@ from typing import Any
 
 from video_rs.config import Config, config_from_text, load_config
 from video_rs.data.preprocessing import Preprocessing
+from video_rs.engine.metrics import best_classes
 from video_rs.evaluation.intervals import wilson
-from video_rs.inference.calibration import Calibration
+from video_rs.inference.calibration import NOT_CALIBRATED, Calibration
 from video_rs.inference.predictions import Predictions
 from video_rs.reports.model_card import ModelCard
 from video_rs.runtime.errors import InputError
@@ -89,18 +90,19 @@ def how_evaluated(predictions: Predictions) -> str:
 
 def results_of(predictions: Predictions) -> dict[str, str]:
     """Return accuracies with their intervals."""
-    results = predictions.read_results
+    # A video without a class has no part in accuracies, as in the test.
+    results = [result for result in predictions.read_results if result.labels]
     facts = {}
     for k in (1, 5):
-        if k > 1 and k >= len(predictions.label_names):
+        if not results or (k > 1 and k >= len(predictions.label_names)):
             continue
         hits = 0
         for result in results:
-            best = result.probabilities.topk(k).indices.tolist()
+            best = best_classes(result.probabilities, k).tolist()
             hits += bool(set(best) & set(result.labels))
         accuracy = wilson(hits, len(results))
         facts[f"top-{k}"] = f"{accuracy.mean:.1%} ({accuracy.low:.1%} to {accuracy.high:.1%}; {hits} of {len(results)})"
-    failed = len(predictions) - len(results)
+    failed = len(predictions.failures)
     if failed:
         facts["could not be read"] = pluralize(failed, "video")
     return facts
@@ -174,7 +176,7 @@ def notes_of(checkpoint: Mapping[str, Any]) -> list[str]:
     calibration = Calibration.of_checkpoint(checkpoint)
     if calibration.threshold is not None:
         notes.append(f"Below a probability of {calibration.threshold:.3f} its answer is `unsure`.")
-    else:
+    if calibration == NOT_CALIBRATED:
         notes.append("It is not calibrated: probabilities are no frequencies.")
     versions = checkpoint.get("versions") or {}
     if "video_rs" in versions:
