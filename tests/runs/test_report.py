@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from video_rs.engine.metrics import VideoResult
+from video_rs.engine.metrics import VideoResult, summarize
 from video_rs.inference.predictions import About, Predictions
 from video_rs.lists.records import VideoRecord
 from video_rs.runs.comparison import against
@@ -136,6 +136,31 @@ def test_views_and_thresholds_are_told():
     assert ("Unsure below", "65.0 %") in page.facts
     assert "6 of 9 videos are sure, and 66.7 % of these are right (best probability from 0.650 on)" in page.notes
     assert sum(each.videos for each in page.bins) == 9
+
+
+def test_a_video_of_none_of_several_classes_is_a_negative_of_each():
+    """The page has the numbers of metrics.json; accuracies are those of the videos with a class."""
+    scores = [(0.9, 0.1), (0.2, 0.8), (0.95, 0.9), (0.6, 0.3)]
+    given = predictions(scores, [None] * 4, names=("jump", "run"), multi_label=True)
+    labels = [(0,), (1,), (), (0, 1)]
+    given = replace(
+        given, results=tuple(replace(result, labels=of) for result, of in zip(given.results, labels, strict=True))
+    )
+    page = page_of(given, "t")
+    numbers = {number.name: number.value for number in page.numbers}
+    # jump: found at the second and the third place; run: at the second and the third.
+    expected = (1 / 2 + 2 / 3) / 2
+    assert summarize(given.results, 2, multi_label=True)["map"] == pytest.approx(expected)
+    assert numbers["Mean average precision"] == f"{100 * expected:.1f} %"
+    assert numbers["Top-1"] == "100.0 %"
+    losses = -np.log([[0.9, 0.9], [0.8, 0.8], [0.05, 0.1], [0.6, 0.3]])
+    assert numbers["Cross-entropy (nats)"] == f"{losses.mean():.3f}"
+    # Said of three and of two videos, the one without a class among both.
+    assert [(row.name, row.predicted, round(row.precision, 6)) for row in page.classes] == [
+        ("run", 2, 0.5),
+        ("jump", 3, round(2 / 3, 6)),
+    ]
+    assert page.mistakes == []
 
 
 def test_without_classes_there_is_nothing_to_judge():

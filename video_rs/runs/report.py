@@ -53,6 +53,21 @@ def labelled(predictions: Predictions) -> np.ndarray:
     return predictions.truth.any(1)
 
 
+def judged(predictions: Predictions) -> np.ndarray:
+    """Return on which of the videos that could be read classes are measured, bool ``[R]``.
+
+    They are those with a class. Where a video may have several, one without is a negative of every class.
+    """
+    if predictions.about.multi_label:
+        return np.ones(len(predictions.truth), bool)
+    return labelled(predictions)
+
+
+def _groups_of(predictions: Predictions, chosen: np.ndarray) -> list[str]:
+    """Return the groups of some of the videos that could be read."""
+    return [group for group, is_chosen in zip(predictions.groups, chosen, strict=True) if is_chosen]
+
+
 def numbers_of(predictions: Predictions) -> list[Number]:
     """Return the numbers of the headline, with intervals where there are two groups of videos."""
     about = predictions.about
@@ -72,20 +87,22 @@ def numbers_of(predictions: Predictions) -> list[Number]:
 
 
 def _accuracies(predictions: Predictions, known: np.ndarray, k: int) -> Iterator[Number]:
-    """Give accuracy and what else is measured on the videos with a class."""
-    probabilities = predictions.probabilities[known]
-    truth = predictions.truth[known]
-    groups = [group for group, is_known in zip(predictions.groups, known, strict=True) if is_known]
+    """Give accuracy on the videos with a class, which are ``known``, and what else is measured."""
+    chosen = judged(predictions)
+    probabilities = predictions.probabilities[chosen]
+    truth = predictions.truth[chosen]
+    groups = _groups_of(predictions, chosen)
     multi_label = predictions.about.multi_label
 
     if multi_label:
         draws = DRAWS if probabilities.size <= MANY_SCORES else FEW_DRAWS
         statistic = partial(classification.mean_average_precision, probabilities, truth)
         yield _number("Mean average precision", statistic, groups, draws)
-    right = classification.hits(probabilities, truth, 1)
-    yield _number("Top-1", weighted_mean(right), groups)
-    if k < len(predictions.label_names):
-        yield _number(f"Top-{k}", weighted_mean(classification.hits(probabilities, truth, k)), groups)
+    for places in (1, k):
+        # Of all classes, the true one is always among them.
+        if places == 1 or places < len(predictions.label_names):
+            right = classification.hits(predictions.probabilities[known], predictions.truth[known], places)
+            yield _number(f"Top-{places}", weighted_mean(right), _groups_of(predictions, known))
 
     predicted = classification.predicted_classes(probabilities, multi_label)
     yield _number("Mean F1 of the classes", classification.macro_f1(predicted, truth), groups)
@@ -93,6 +110,7 @@ def _accuracies(predictions: Predictions, known: np.ndarray, k: int) -> Iterator
     yield _number("Cross-entropy (nats)", weighted_mean(losses), groups, is_share=False)
     if not multi_label:
         confidence = probabilities.max(1)
+        right = classification.hits(probabilities, truth, 1)
         yield _number("Calibration error", partial(calibration_error, confidence, right), groups)
 
 
@@ -170,7 +188,8 @@ def _judged(predictions: Predictions) -> dict[str, object]:
     names = predictions.label_names
 
     rows = []
-    for score in classification.class_scores(probabilities, truth, multi_label):
+    chosen = judged(predictions)
+    for score in classification.class_scores(predictions.probabilities[chosen], predictions.truth[chosen], multi_label):
         shares = (score.precision, score.recall, score.f1, score.average_precision)
         rows.append(ClassRow(names[score.index], score.videos, score.predicted, *shares))
     rows.sort(key=lambda row: row.f1)
