@@ -18,8 +18,10 @@ error                why the video could not be read, or null
 """
 
 import io
+import itertools
 import json
 import operator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +29,7 @@ import numpy as np
 import pyarrow
 import torch
 from pyarrow import parquet
+from torch import Tensor
 
 from video_rs.engine.metrics import VideoResult
 from video_rs.inference.predictions.labels import joined_labels
@@ -36,6 +39,7 @@ from video_rs.runtime.errors import InputError
 
 FORMAT = 1
 NAME = "predictions.parquet"
+VIEWS = "view_probabilities"
 _KEY = b"video_rs"
 
 
@@ -106,11 +110,11 @@ def _best(result: VideoResult, names: tuple[str, ...]) -> tuple[str | None, floa
     return names[place], float(result.probabilities[place])
 
 
-def _numbers(probabilities: torch.Tensor | None) -> np.ndarray | None:
+def _numbers(probabilities: Tensor | None) -> np.ndarray | None:
     return None if probabilities is None else probabilities.numpy()
 
 
-def _rows(probabilities: torch.Tensor | None) -> list[np.ndarray] | None:
+def _rows(probabilities: Tensor | None) -> list[np.ndarray] | None:
     return None if probabilities is None else list(probabilities.numpy())
 
 
@@ -156,14 +160,19 @@ def _content(table: pyarrow.Table, about: dict[str, Any]) -> Content:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("label_names is no list of names")
 
-    columns = table.to_pydict()
+    probabilities = _tensors(table, "probabilities")
+    of_views = itertools.repeat(None)
+    if VIEWS in table.column_names:
+        of_views = _tensors(table, VIEWS)
+    # Numbers of Python would take eight times the memory, and minutes, where there are many views.
+    columns = table.select([name for name in table.column_names if name not in ("probabilities", VIEWS)]).to_pydict()
     records = []
     results = []
     for index in range(table.num_rows):
         row = {name: values[index] for name, values in columns.items()}
         labels = tuple(map(operator.index, row["labels"]))
         records.append(VideoRecord(row["video"], labels, row["start"], row["end"], row["id"], row["group"]))
-        results.append(_result(index, labels, row))
+        results.append(_result(index, labels, row, next(probabilities), next(of_views)))
     return Content(tuple(names), tuple(records), tuple(results), about)
 
 
@@ -183,7 +192,7 @@ def require_sound(content: Content) -> None:
             _require_probabilities(result.view_probabilities, (len(result.view_probabilities), count), number)
 
 
-def _require_probabilities(values: torch.Tensor, shape: tuple[int, ...], number: int) -> None:
+def _require_probabilities(values: Tensor, shape: tuple[int, ...], number: int) -> None:
     """Raise ValueError unless all values are probabilities, of the number of classes."""
     if values.shape != shape:
         raise ValueError(f"video {number} has {values.shape[-1]} probabilities for {shape[-1]} classes")
@@ -192,22 +201,38 @@ def _require_probabilities(values: torch.Tensor, shape: tuple[int, ...], number:
         raise ValueError(f"probabilities of video {number} are not between 0 and 1")
 
 
-def _result(index: int, labels: tuple[int, ...], row: dict[str, Any]) -> VideoResult:
+def _tensors(table: pyarrow.Table, name: str) -> Iterator[Tensor | None]:
+    """Give the probabilities of each row as float32 ``[K]``, or ``[V, K]`` of views; None where it has none."""
+    column = table[name].combine_chunks()
+    # Flattened, a column has what the rows have that have something, one after the other.
+    rows = column
+    if name == VIEWS and pyarrow.types.is_list(column.type):
+        rows = column.flatten()
+    if not pyarrow.types.is_fixed_size_list(rows.type):
+        raise TypeError(f"{name} is of {column.type}")
+    values = torch.from_numpy(rows.flatten().to_numpy().astype(np.float32)).reshape(-1, rows.type.list_size)
+    if name == VIEWS:
+        values = values.split(column.value_lengths().drop_null().to_pylist())
+
+    found = iter(values)
+    for has_values in column.is_valid().to_pylist():
+        yield next(found) if has_values else None
+
+
+def _result(
+    index: int, labels: tuple[int, ...], row: dict[str, Any], probabilities: Tensor | None, of_views: Tensor | None
+) -> VideoResult:
     """Return the result of a row."""
     return VideoResult(
         index,
         row["video"],
         labels,
-        probabilities=_tensor(row["probabilities"]),
+        probabilities=probabilities,
         error=row["error"],
         views=row["views"],
         id=row["id"],
-        view_probabilities=_tensor(row.get("view_probabilities")),
+        view_probabilities=of_views,
     )
-
-
-def _tensor(values: list | None) -> torch.Tensor | None:
-    return None if values is None else torch.tensor(values, dtype=torch.float32)
 
 
 def predictions_file(place: str | Path) -> Path:
