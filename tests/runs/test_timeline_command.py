@@ -158,6 +158,24 @@ def test_timelines_against_a_list(timeline, brightness, films, tmp_path):
     assert metrics["best_class_accuracy"] == pytest.approx(1.0, abs=0.05)
 
 
+def test_videos_that_cannot_be_read_are_counted_beside_the_numbers(timeline, brightness, films, tmp_path):
+    rows = (films / "list.csv").read_text().replace(",test,", ",val,").replace("\nb.mp4", "\ngone.mp4")
+    (films / "gone.csv").write_text(rows)
+    done = timeline("--against", films / "gone.csv", "--stride", 0.2, "--smooth", 0, "--out", tmp_path)
+    assert done.code == 2
+    metrics = json.loads((tmp_path / "evaluation.json").read_text())
+    assert (metrics["videos"], metrics["failed"], metrics["true_segments"]) == (1, 1, 3)
+    assert "note: 1 video could not be read: what follows is without them\n" in done.out
+
+
+def test_a_video_that_is_named_in_two_ways_is_judged_once(timeline, brightness, films, tmp_path):
+    names = (films / "a.mp4", f"{films}/../{films.name}/a.mp4")
+    done = timeline(*names, "--against", films / "list.csv", "--stride", 0.2, "--smooth", 0, "--out", tmp_path)
+    assert done.code == 0
+    metrics = json.loads((tmp_path / "evaluation.json").read_text())
+    assert (metrics["videos"], metrics["failed"], metrics["true_segments"], metrics["frames"]) == (1, 0, 3, 70)
+
+
 def test_an_interval_over_groups(timeline, brightness, films, tmp_path):
     rows = (films / "list.csv").read_text().replace(",test,", ",val,")
     (films / "all.csv").write_text(rows)

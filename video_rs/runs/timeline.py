@@ -101,7 +101,7 @@ def run_timelines(predictor: Predictor, job: TimelineJob) -> None:
     made, failed = _make_timelines(predictor, job, records.records)
     if made:
         print_notes(rows_past_the_end(made, records, job.end is None))
-        report_evaluation(evaluate_timelines(made, records), job.out)
+        report_evaluation(evaluate_timelines(made, records, len(failed)), job.out)
     if failed:
         raise unread(failed, len(job.videos))
 

@@ -90,7 +90,7 @@ def rows_past_the_end(timelines: Mapping[str, Timeline], records: RecordList, ar
 
 
 def videos_to_judge(records: RecordList, videos: Sequence[str]) -> list[str]:
-    """Return the videos to make timelines of: those that are named, or all of the list where none is.
+    """Return the videos to make timelines of, each once: those that are named, or all of the list where none is.
 
     Raises:
         InputError: a video that is named is not in the list.
@@ -105,7 +105,11 @@ def videos_to_judge(records: RecordList, videos: Sequence[str]) -> list[str]:
                 f"{video} has no row in {records.source}, and cannot be compared with it; name videos of the list, or "
                 "none for all of them"
             )
-    return list(videos)
+    # A video that is named in two ways would be judged twice.
+    once: dict[str, str] = {}
+    for video in videos:
+        once.setdefault(absolute_path(video), video)
+    return list(once.values())
 
 
 def rows_of(video: str, records: Sequence[VideoRecord]) -> list[VideoRecord]:
@@ -135,12 +139,13 @@ def judged_video(timeline: Timeline, records: Sequence[VideoRecord]) -> JudgedVi
     return JudgedVideo(Segments.of(found), Segments.of(truth), joined_spans(annotated))
 
 
-def evaluate_timelines(timelines: Mapping[str, Timeline], records: RecordList) -> dict[str, Any]:
+def evaluate_timelines(timelines: Mapping[str, Timeline], records: RecordList, failed: int = 0) -> dict[str, Any]:
     """Return how well timelines fit annotated segments.
 
     Args:
         timelines: video -> its timeline, of at least one video.
         records: the annotated segments.
+        failed: videos that could not be read, which have no part in the numbers.
 
     Returns:
         ``map`` (IoU -> mAP), ``mean_map`` over these IoU and its 95 % interval over videos (over the groups of the
@@ -180,6 +185,7 @@ def evaluate_timelines(timelines: Mapping[str, Timeline], records: RecordList) -
     return {
         "list": records.source,
         "videos": len(timelines),
+        "failed": failed,
         "true_segments": sum(len(video.truth.spans) for video in judged),
         "found_segments": sum(len(video.found.spans) for video in judged),
         "map": _by_threshold(detection.maps),
@@ -227,6 +233,8 @@ def report_evaluation(metrics: Mapping[str, Any], out: str) -> None:
         f"{pluralize(metrics['found_segments'], 'segment')} against {metrics['true_segments']} of "
         f"{pluralize(metrics['videos'], 'video')} in {metrics['list']}"
     )
+    if metrics["failed"]:
+        print_line(f"note: {pluralize(metrics['failed'], 'video')} could not be read: what follows is without them")
 
     print_line("IoU       " + "".join(f"{threshold:>7}" for threshold in metrics["map"]) + "   mean")
     print_line("mAP       " + "".join(map(_cell, metrics["map"].values())) + _cell(metrics["mean_map"]))
