@@ -163,6 +163,17 @@ def test_a_video_of_none_of_several_classes_is_a_negative_of_each():
     assert page.mistakes == []
 
 
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_network_of_one_class_has_a_page(multi_label):
+    page = page_of(
+        predictions([(0.9,), (0.4,), None], [0, None if multi_label else 0, 0], ("jump",), multi_label=multi_label), "t"
+    )
+    names = [number.name for number in page.numbers]
+    assert names.count("Top-1") == 1
+    ((name, videos, predicted, *_),) = page.classes
+    assert (name, videos, predicted) == ("jump", 1, 1) if multi_label else ("jump", 2, 2)
+
+
 def test_without_classes_there_is_nothing_to_judge():
     page = page_of(predictions(true=[None] * 10), "t")
     assert [number.name for number in page.numbers] == ["Videos", "Failed videos"]

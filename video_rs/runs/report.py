@@ -98,11 +98,12 @@ def _accuracies(predictions: Predictions, known: np.ndarray, k: int) -> Iterator
         draws = DRAWS if probabilities.size <= MANY_SCORES else FEW_DRAWS
         statistic = partial(classification.mean_average_precision, probabilities, truth)
         yield _number("Mean average precision", statistic, groups, draws)
-    for places in (1, k):
-        # Of all classes, the true one is always among them.
-        if places == 1 or places < len(predictions.label_names):
-            right = classification.hits(predictions.probabilities[known], predictions.truth[known], places)
-            yield _number(f"Top-{places}", weighted_mean(right), _groups_of(predictions, known))
+    places = [1]
+    if k < len(predictions.label_names):
+        places.append(k)
+    for most in places:
+        right = classification.hits(predictions.probabilities[known], predictions.truth[known], most)
+        yield _number(f"Top-{most}", weighted_mean(right), _groups_of(predictions, known))
 
     predicted = classification.predicted_classes(probabilities, multi_label)
     yield _number("Mean F1 of the classes", classification.macro_f1(predicted, truth), groups)
