@@ -162,6 +162,34 @@ def test_videos_of_other_classes_count_as_wrong(tool, run, listed, videos, tmp_p
     assert " of 2 unknown ones are unsure" in result.out
 
 
+def test_a_folder_of_videos_is_unknown_too(tool, run, listed, videos, tmp_path):
+    folder = tmp_path / "strangers"
+    folder.mkdir()
+    shutil.copy(videos.parent / "train/dark/0.mp4", folder)
+    arguments = ("--list", listed, "--precision", 0.4, "--unknown", folder, *ONE_VIEW, "OUTPUT_DIR", tmp_path / "out")
+    result = tool("calibrate", "--checkpoint", run, *arguments)
+    assert (result.code, result.err) == (0, "")
+    content = json.loads((tmp_path / "out" / "calibration.json").read_text())
+    assert (content["videos"], content["unknown"]) == (41, 1)
+
+    (folder / "0.mp4").write_bytes(b"no video")
+    result = tool("calibrate", "--checkpoint", run, *arguments)
+    assert result.err == f"error: 0 of 1 video of {folder} could be read; a calibration needs at least 1\n"
+
+
+def test_unknown_videos_that_have_a_class_of_the_network_are_told(tool, run, listed, videos, tmp_path):
+    strangers = tmp_path / "strangers.csv"
+    rows = [f"{videos.parent}/train/dark/{number}.mp4,{name}" for number, name in enumerate(("dark", "juggling", ""))]
+    strangers.write_text("\n".join(["path,label", *rows]) + "\n")
+    arguments = ("--list", listed, "--precision", 0.4, "--unknown", strangers, *ONE_VIEW)
+    result = tool("calibrate", "--checkpoint", run, *arguments, "OUTPUT_DIR", tmp_path / "out")
+    assert result.code == 0, result.err
+    assert (
+        f"note: a label of 1 of 3 videos of {strangers} is a class of the network: right answers to these count as "
+        "wrong\n" in result.out
+    )
+
+
 def test_overwriting_a_run_removes_its_calibration(tool, run, listed, config_file):
     from video_rs.runs.run_folder import RunFolder
 

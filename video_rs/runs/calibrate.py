@@ -1,5 +1,6 @@
 """Make a checkpoint's probabilities mean something: fit a temperature and a threshold on a list, and store both."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from video_rs.evaluation.calibration import reliability
 from video_rs.inference.calibration import KEY
 from video_rs.inference.predictor import load_classifier
 from video_rs.lists.checks import require_labels
+from video_rs.lists.chosen_videos import chosen_videos
+from video_rs.lists.class_folders import read_class_folders
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
 from video_rs.reports import plots
@@ -72,7 +75,7 @@ def run_calibrate(
     _require_classes(records, config.DATA.MULTI_LABEL)
     others = None
     if unknown:
-        others = read_records(unknown, require_labels=False)
+        others = _read_unknown(unknown, names)
     folder = output_folder(path, config, overrides, "calibration")
     require_own("OUTPUT_DIR", folder, FILES, FILES[0])
 
@@ -112,6 +115,29 @@ def _require_classes(records: RecordList, multi_label: bool) -> None:
         )
 
 
+def _read_unknown(source: str, names: Sequence[str]) -> RecordList:
+    """Return the videos of a list, of class folders, or of a folder of videos, whatever their labels.
+
+    Args:
+        source: the list or folder.
+        names: of the network's classes, which the videos should not be of.
+    """
+    if os.path.isdir(source) and not read_class_folders(source).rows:
+        return RecordList(tuple(chosen_videos([source])), (), source)
+
+    records = read_records(source, require_labels=False)
+    familiar = {place for place, name in enumerate(records.label_names) if name in names}
+    count = sum(not familiar.isdisjoint(record.labels) for record in records.records)
+    if count:
+        print_notes(
+            [
+                f"a label of {count} of {pluralize(len(records), 'video')} of {source} is a class of the network: "
+                "right answers to these count as wrong"
+            ]
+        )
+    return records
+
+
 def _scored(config: Config, model: Any, records: RecordList, others: RecordList | None, classes: int) -> ScoredVideos:
     """Return the views of all videos that could be read, with what is true of them."""
     preprocessing = build_preprocessing(config)
@@ -123,7 +149,7 @@ def _scored(config: Config, model: Any, records: RecordList, others: RecordList 
     known = np.ones(len(results), bool)
 
     if others is not None:
-        strangers = _readable(evaluate_records(config, model, others, preprocessing, "unknown"), others)
+        strangers = _readable(evaluate_records(config, model, others, preprocessing, "unknown"), others, fewest=1)
         groups += [others.records[result.index].group or f"\nunknown {result.index}" for result in strangers]
         truth = np.concatenate([truth, np.zeros((len(strangers), classes), bool)])
         known = np.concatenate([known, np.zeros(len(strangers), bool)])
@@ -132,16 +158,20 @@ def _scored(config: Config, model: Any, records: RecordList, others: RecordList 
     return ScoredVideos(views, truth, known, np.asarray(groups), config.DATA.MULTI_LABEL)
 
 
-def _readable(results: Sequence[VideoResult], records: RecordList) -> list[VideoResult]:
-    """Return the results of the videos that could be read, after a line on the others."""
+def _readable(results: Sequence[VideoResult], records: RecordList, fewest: int = FEWEST) -> list[VideoResult]:
+    """Return the results of the videos that could be read, after a line on the others.
+
+    Raises:
+        InputError: they are fewer than ``fewest``.
+    """
     found = [result for result in results if result.error is None]
     failed = len(results) - len(found)
     if failed:
         print_line(f"{pluralize(failed, 'video')} of {records.source} could not be read, and left out")
-    if len(found) < FEWEST:
+    if len(found) < fewest:
         raise InputError(
             f"{len(found)} of {pluralize(len(results), 'video')} of {records.source} could be read; a calibration "
-            f"needs at least {FEWEST}"
+            f"needs at least {fewest}"
         )
     return found
 
