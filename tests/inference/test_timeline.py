@@ -114,7 +114,8 @@ def made():
     return Timeline("x, y.mp4", 0, 7201, 25.0, names, rules, 2.0, 1.0, 0.5, log.table(), segments, "frame 7 is damaged")
 
 
-def test_the_files_of_a_timeline(made, tmp_path):
+def test_the_files_of_a_timeline(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     paths = write_files(tmp_path / "new" / "out", made)
     assert [path.name for path in paths] == ["timeline.json", "segments.csv", "segments.srt", "segments.vtt"]
     texts = {path.suffix: path.read_text() for path in paths}
@@ -149,8 +150,8 @@ def test_the_files_of_a_timeline(made, tmp_path):
     }
     assert list(csv.reader(texts[".csv"].splitlines())) == [
         ["path", "start", "end", "label", "score", "unsure"],
-        ["x, y.mp4", "0.000", "2.500", "sit & <wave>", "0.7000", "no"],
-        ["x, y.mp4", "3723.457", "7201.000", "fall, or lie", "0.4568", "yes"],
+        [f"{tmp_path}/x, y.mp4", "0.000", "2.500", "sit & <wave>", "0.7000", "no"],
+        [f"{tmp_path}/x, y.mp4", "3723.457", "7201.000", "fall, or lie", "0.4568", "yes"],
     ]
     assert texts[".srt"] == (
         "1\n00:00:00,000 --> 00:00:02,500\nsit & <wave> 70%\n\n2\n01:02:03,457 --> 02:00:01,000\nunsure 46%\n"
@@ -161,8 +162,10 @@ def test_the_files_of_a_timeline(made, tmp_path):
     )
 
 
-def test_the_segments_are_a_list_that_training_takes(levels, tmp_path):
-    timeline = make_timeline(brightness_predictor(), levels, FINE)
+def test_the_segments_are_a_list_that_training_takes(levels, tmp_path, monkeypatch):
+    """Wherever the list lies, and however the video was named."""
+    monkeypatch.chdir(levels.parent)
+    timeline = make_timeline(brightness_predictor(), levels.name, FINE)
     write_files(tmp_path, timeline)
     records = read_records(str(tmp_path / "segments.csv"), label_names=LABELS)
     assert [(r.labels[0], r.path) for r in records.records] == [(s.label, str(levels)) for s in timeline.segments]

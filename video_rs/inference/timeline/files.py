@@ -12,6 +12,7 @@ from video_rs.inference.timeline.segments import Segment
 from video_rs.inference.timeline.timeline import Timeline
 from video_rs.inference.timeline.window_log import BestClasses
 from video_rs.runtime.atomic import csv_text, replace_text, write_json
+from video_rs.video.fetching import absolute_path
 
 TOP = 5  # classes of a window in timeline.json
 DIGITS = 6  # behind the point, of seconds and probabilities
@@ -86,11 +87,16 @@ def top_of(best: BestClasses, number: int, timeline: Timeline) -> list[dict[str,
 
 def segments_csv(timeline: Timeline) -> str:
     """Return the segments as a CSV that is a list of segments as lists of videos are, with two columns more."""
+    # A list's relative paths start from its own folder.
+    video = timeline.video
+    if timeline.live is None:
+        video = absolute_path(video)
+
     rows = []
     for segment in timeline.segments:
         rows.append(
             (
-                timeline.video,
+                video,
                 f"{segment.start:.3f}",
                 f"{segment.end:.3f}",
                 timeline.label_names[segment.label],
