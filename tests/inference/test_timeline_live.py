@@ -11,6 +11,7 @@ from helpers.streams import Connection, Frame, as_mpegts, ffmpeg_serves, sending
 from helpers.timelines import Brightness, brightness_predictor, write_levels
 from video_rs.data.preprocessing import ClipSpec
 from video_rs.data.transforms import EvalTransform
+from video_rs.inference.timeline import live
 from video_rs.inference.timeline.live import LiveSettings, LiveTimeline
 from video_rs.inference.timeline.live_reading import LiveReader
 from video_rs.inference.timeline.live_windows import LivePlan, LiveWindows, Wait
@@ -182,6 +183,28 @@ def test_a_broken_connection_is_made_again_up_to_the_limit():
     assert reader.news() == []
     assert list(ticks.values()) == [0, 2, 3]  # frame 1 was on the screen when the connection broke: for how long?
     assert list(ticks)[1] >= 1
+
+
+class BadFrame(Frame):
+    """A frame that cannot be made a picture."""
+
+    def picture(self):
+        raise ValueError("no such colours")
+
+
+def test_a_fault_of_the_reading_thread_is_no_end_of_the_stream(monkeypatch):
+    """What came before is kept, and whoever follows the stream gets to know."""
+    frames = [Frame(number / 10, 230) for number in range(20)]
+    connection = Connection(10.0, [*frames, BadFrame(2.0, 0), Frame(2.1, 0)])
+    monkeypatch.setattr(live, "LiveVideo", lambda address: connection)
+    with (
+        pytest.raises(ValueError, match=r"^no such colours$"),
+        LiveTimeline(brightness_predictor(), "tcp://x", FINE, EVERYTHING) as following,
+    ):
+        ended = [segment for segments in following for segment in segments]
+    assert [segment.label for segment in ended] == [1]
+    assert following.timeline().live.ending == ""
+    assert connection.closed
 
 
 def test_tries_without_a_frame_are_counted_together():

@@ -101,8 +101,11 @@ class LiveTimeline:
     def __enter__(self) -> "LiveTimeline":
         return self
 
-    def __exit__(self, *exc_info) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc_info) -> None:
         self._reader.stop()
+        # Frames that end because their thread has failed are no stream that has ended.
+        if kind is None and self._reader.fault is not None:
+            raise self._reader.fault
 
     def __iter__(self) -> Iterator[list[Segment]]:
         """Yield the segments that have ended, several times a second: whoever iterates may stop at any time.

@@ -31,6 +31,7 @@ class LiveReader:
         damaged: how many have come damaged, up to the last connection that has ended.
         reconnected: how often the stream came back.
         ending: why no frames come any more; "" while they do.
+        fault: what has ended the thread, if it should not have; None otherwise.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class LiveReader:
         self.damaged = 0
         self.reconnected = 0
         self.ending = ""
+        self.fault: Exception | None = None
         self._video: LiveVideo | None = video
         self._connect = connect
         self._windows = windows
@@ -93,6 +95,8 @@ class LiveReader:
                 tries += 1
                 self._news.put(f"{reason}; connecting again ({tries} of {self._reconnects})")
                 self._stopped.wait(min(2.0 ** (tries - 1) - 1, LONGEST_WAIT))
+        except Exception as error:  # noqa: BLE001 - the thread that scores raises it, whatever it is
+            self.fault = error
         finally:
             self._windows.end()
 
