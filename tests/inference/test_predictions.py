@@ -115,11 +115,19 @@ def test_arrays_are_of_the_videos_that_could_be_read(predictions):
     assert predictions.probabilities.shape == (2, 3)
     assert predictions.truth.tolist() == [[True, False, True], [False, False, False]]
     # A video without a group is one by itself, which no group's name can be.
-    assert predictions.groups == ["anna", "\n1"]
+    assert predictions.groups == ["anna", "\n/v/b\udcff.mp4"]
     assert [result.video for result in predictions.failures] == ["/v/c.mp4"]
 
     nothing = Predictions(NAMES, predictions.records[2:], predictions.results[2:], ABOUT)
     assert nothing.probabilities.shape == (0, 3)
+
+
+def test_segments_of_a_file_are_no_independent_ones():
+    rows = [("/v/a.mp4", 0.0, ""), ("/v/a.mp4", 1.0, ""), ("/v/b.mp4", 0.0, ""), ("/v/b.mp4", 1.0, "bert")]
+    records = [VideoRecord(path, (0,), start, start + 1, f"{path}:{start}", group) for path, start, group in rows]
+    results = [VideoResult(index, record.path, (0,), VIEWS[0]) for index, record in enumerate(records)]
+    found = Predictions(NAMES, tuple(records), tuple(results), ABOUT).groups
+    assert [found.index(group) for group in found] == [0, 0, 2, 3]
 
 
 def test_csv_and_json_lines(predictions, tmp_path):

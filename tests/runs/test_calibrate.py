@@ -190,6 +190,20 @@ def test_unknown_videos_that_have_a_class_of_the_network_are_told(tool, run, lis
     )
 
 
+def test_segments_of_a_file_are_not_split_between_fit_and_judgement(tool, run, videos, tmp_path):
+    path = tmp_path / "segments.csv"
+    rows = [
+        f"{videos.parent}/val/{name}/0.mp4,{start},{start + 0.5},{name}"
+        for name in ("dark", "light")
+        for start in (0, 0.5)
+    ]
+    path.write_text("\n".join(["path,start,end,label", *rows]) + "\n")
+    result = tool("calibrate", "--checkpoint", run, "--list", path, *ONE_VIEW, "OUTPUT_DIR", tmp_path / "out")
+    assert result.code == 0, result.err
+    content = json.loads((tmp_path / "out" / "calibration.json").read_text())
+    assert (content["videos"], content["cross_fitted"]["folds"]) == (4, 2)
+
+
 def test_overwriting_a_run_removes_its_calibration(tool, run, listed, config_file):
     from video_rs.runs.run_folder import RunFolder
 

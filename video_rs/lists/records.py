@@ -38,6 +38,11 @@ class VideoRecord:
     id: str
     group: str = ""
 
+    @property
+    def group_or_file(self) -> str:
+        """The group, or without one the file, by a name that no group has: its segments are no independent ones."""
+        return self.group or f"\n{self.path}"
+
 
 @dataclass(frozen=True)
 class RecordList:

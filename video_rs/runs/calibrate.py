@@ -142,7 +142,7 @@ def _scored(config: Config, model: Any, records: RecordList, others: RecordList 
     """Return the views of all videos that could be read, with what is true of them."""
     preprocessing = build_preprocessing(config)
     results = _readable(evaluate_records(config, model, records, preprocessing, "videos"), records)
-    groups = [records.records[result.index].group or f"\nknown {result.index}" for result in results]
+    groups = [records.records[result.index].group_or_file for result in results]
     truth = np.zeros((len(results), classes), bool)
     for row, result in zip(truth, results, strict=True):
         row[list(result.labels)] = True
@@ -150,7 +150,7 @@ def _scored(config: Config, model: Any, records: RecordList, others: RecordList 
 
     if others is not None:
         strangers = _readable(evaluate_records(config, model, others, preprocessing, "unknown"), others, fewest=1)
-        groups += [others.records[result.index].group or f"\nunknown {result.index}" for result in strangers]
+        groups += [others.records[result.index].group_or_file for result in strangers]
         truth = np.concatenate([truth, np.zeros((len(strangers), classes), bool)])
         known = np.concatenate([known, np.zeros(len(strangers), bool)])
         results = [*results, *strangers]

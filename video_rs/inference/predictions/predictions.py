@@ -122,13 +122,8 @@ class Predictions:
 
     @cached_property
     def groups(self) -> list[str]:
-        """The group of each video that could be read; a video without one is a group by itself."""
-        groups = []
-        for result in self.read_results:
-            record = self.records[result.index]
-            # A name that no group has: it has a line feed.
-            groups.append(record.group or f"\n{result.index}")
-        return groups
+        """The group of each video that could be read; without one, the segments of a file are a group."""
+        return [self.records[result.index].group_or_file for result in self.read_results]
 
     @property
     def failures(self) -> list[VideoResult]:
