@@ -365,7 +365,24 @@ def test_a_changed_list_is_another_extraction_and_a_moved_one_is_not(tool, train
     lines = listed.read_text().splitlines()
     listed.write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
     result = tool("extract_features", "--checkpoint", trained, "--list", listed, "--out", out)
-    assert f"error: {out} is there, of another extraction (other: rows_sha256)" in result.err
+    assert f"error: {out} is there, of another extraction (other: rows_sha256, files_sha256)" in result.err
+
+
+def test_other_files_under_the_same_ids_are_another_extraction(tool, trained, videos, tmp_path):
+    path, out = tmp_path / "list.csv", tmp_path / "f.npy"
+    path.write_text(f"path,label,id\n{videos.parent}/val/dark/0.mp4,dark,one\n")
+    extract(tool, trained, path, out)
+    path.write_text(f"path,label,id\n{videos.parent}/val/dark/1.mp4,dark,one\n")
+    result = tool("extract_features", "--checkpoint", trained, "--list", path, "--out", out)
+    assert (result.code, result.err) == (
+        2,
+        f"error: {out} is there, of another extraction (other: files_sha256); give another --out, or add --overwrite "
+        "to replace it\n",
+    )
+    # The same file in another place is the same one.
+    shutil.copy(videos.parent / "val/dark/0.mp4", tmp_path / "0.mp4")
+    path.write_text("path,label,id\n0.mp4,dark,one\n")
+    assert "is finished" in extract(tool, trained, path, out)
 
 
 # -- Refusals

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,7 @@ def extraction_settings(
         "per": asked.per,
         "list": absolute_path(records.source),
         "rows_sha256": fingerprint(records),
+        "files_sha256": _fingerprint_of_files(records),
         "label_names": list(records.label_names),
         "videos": len(records),
         "shard_videos": asked.shard_videos,
@@ -77,6 +79,14 @@ def extraction_settings(
     }
     # As they are read back: tuples become lists.
     return json.loads(json.dumps(settings))
+
+
+def _fingerprint_of_files(records: RecordList) -> str:
+    """Return a hash over the names of the files, without their folders: the ids of a list may say nothing of them."""
+    digest = hashlib.sha256()
+    for record in records.records:
+        digest.update(repr(os.path.basename(record.path)).encode())
+    return digest.hexdigest()
 
 
 def prepare_place(out: Path, shards: Shards, settings: Mapping[str, Any], overwrite: bool) -> bool:
