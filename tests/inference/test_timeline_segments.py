@@ -203,7 +203,7 @@ def test_a_log_without_end_keeps_the_latest_windows():
             "--off: got 0.6, allowed: from 0 to --on, which is 0.5; a segment ends below --off",
         ),
         (lambda: SegmentRules(0.5, 0.5, float("inf")), "--shortest: got inf, allowed: seconds from 0"),
-        (lambda: TimelineSettings(stride=0), "--stride: got 0, allowed: seconds above 0"),
+        (lambda: TimelineSettings(stride=0), "--stride: got 0, allowed: seconds from 0.001"),
         (lambda: TimelineSettings(smoothing=-1), "--smooth: got -1, allowed: seconds from 0"),
     ],
 )
