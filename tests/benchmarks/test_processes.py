@@ -138,7 +138,7 @@ def test_a_process_that_is_killed_and_an_interruption_leave_nothing(quick, pids,
 
 @on_linux
 def test_sigterm_takes_the_processes_along():
-    command = [sys.executable, str(ROOT / "tools/benchmark.py"), "model", *map(str, SMALL), "--engines", ""]
+    command = [sys.executable, str(ROOT / "tools/benchmark.py"), "model", *map(str, SMALL), "--engines", "none"]
     tool = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert tool.stderr.readline() == "building r3d_rs_tiny eager\n"
     children = Path(f"/proc/{tool.pid}/task/{tool.pid}/children")

@@ -215,7 +215,10 @@ def test_predictions_without_a_list_or_videos_are_refused(tool, tmp_path):
     assert "does not say which list was tested; give it with --list" in result.err
     (tmp_path / "list.csv").write_text("path,label\na.mp4,dark\n")
     predictions([], [], list=str(tmp_path / "list.csv")).write(tmp_path / "predictions.parquet")
-    assert "holds no videos; test a list that has some" in tool("review", tmp_path).err
+    assert "holds no whole predictions (ValueError: no video in it); test again" in tool("review", tmp_path).err
+    of_another = predictions(unseen([(0,)]), [(0.9, 0.1)], list=str(tmp_path / "list.csv"))
+    of_another.write(tmp_path / "predictions.parquet")
+    assert "no video of the predictions is in the list that was given, such as " in tool("review", tmp_path).err
 
 
 def test_a_run_knows_where_its_list_starts(tool, videos, config_file, tmp_path, monkeypatch):

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from video_rs.runtime.outputs import is_special
-
 
 def replace_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8, as :func:`replace_bytes` does.
@@ -137,3 +135,11 @@ class JsonArray:
 
     def __exit__(self, *exc_info) -> None:
         self.close()
+
+
+def is_special(path: Path) -> bool:
+    """Return whether a path is a device, a pipe or the like, which is written to and never replaced."""
+    # /dev/stdout may lead to a file.
+    if path.is_absolute() and path.parts[1:2] in (("dev",), ("proc",)):
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()

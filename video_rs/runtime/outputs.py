@@ -71,14 +71,6 @@ def keep_input(option: str, output: Path, source: str | Path) -> None:
         raise InputError(f"{option} would replace {source}, which is read; take another folder")
 
 
-def is_special(path: Path) -> bool:
-    """Return whether a path is a device, a pipe or the like, which is written to and never replaced."""
-    # /dev/stdout may lead to a file.
-    if path.is_absolute() and path.parts[1:2] in (("dev",), ("proc",)):
-        return True
-    return path.exists() and not path.is_file() and not path.is_dir()
-
-
 def _require_writable(option: str, path: Path) -> None:
     """Raise InputError where a file cannot be written, as far as that shows before."""
     error = 0

@@ -27,7 +27,6 @@ from video_rs.runtime.errors import InputError
 
 EXAMPLES = (
     "--list list.csv --peers --json eval.json",
-    "--list my_videos --networks r3d_rs_small --frames 32 --workers 0",
     "--list my_videos --networks r3d_rs_tiny --size 64 --timelines 1 60 180",
 )
 CODES = BENCHMARK_CODES
@@ -62,7 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timelines",
         nargs="+",
         type=float,
-        default=[],
         metavar="MINUTES",
         help="also timelines of videos of these lengths, which are made for it (default: none)",
     )
@@ -111,7 +109,7 @@ def _testing(args: argparse.Namespace) -> dict[str, Any]:
         check_at_least_one(f"--{name}", getattr(args, name))
     if args.workers < -1:
         raise InputError(f"--workers is {args.workers}; allowed: -1 or more")
-    for minutes in args.timelines:
+    for minutes in args.timelines or ():
         if not 0 < minutes < math.inf:
             raise InputError(f"--timelines has {minutes:g}; allowed: above 0")
     from video_rs.benchmarks.data_files import paths_of

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engines",
         metavar="NAMES",
-        help="of accelerate, on a CPU, with commas between them (default: all that are installed)",
+        help="of accelerate, on a CPU, with commas between them, or none (default: all that are installed)",
     )
     add_measuring(parser, peers="networks of pytorchvideo and torchvision")
     add_plot(parser)
@@ -55,6 +55,8 @@ def _engines(names: str | None, clip: dict[str, Any]) -> list[str]:
     if (clip["device"], clip["precision"]) == ("cpu", "float32"):
         if names is None:
             return checked_engines(None)
+        if names == "none":
+            return []
         return checked_engines([name for name in names.split(",") if name])
     if names is not None:
         raise InputError("--engines is for a CPU in float32; leave it out")

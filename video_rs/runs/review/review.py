@@ -68,9 +68,6 @@ def run_review(job: ReviewJob) -> None:
     revised = RevisedList.open(source, root, out, predictions.label_names)
     session = Session(predictions, revised, job.most)
 
-    if not session.items:
-        raise InputError(f"{file} holds no videos; test a list that has some")
-
     if session.left_out:
         print_line(f"note: {pluralize(session.left_out, 'video')} of the predictions not in {source}, and left out")
 
