@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from video_rs.runtime.errors import InputError
 from video_rs.runtime.task_service import Busy, TaskService
 
 
@@ -40,6 +41,20 @@ def test_a_task_that_hangs_or_dies_or_raises_costs_itself_only():
         with pytest.raises(ValueError, match="no such thing"):
             raised.result()
         assert service.submit("last").result()[0] == "last"
+
+
+def says(text):
+    """An answer, or why there is none."""
+    return "none today" if text == "no" else text.encode()
+
+
+def test_whoever_asks_has_an_answer_or_the_reason():
+    with TaskService(says, 1, 30.0, 4) as service:
+        assert service.ask("yes") == b"yes"
+        with pytest.raises(InputError, match=r"^none today$"):
+            service.ask("no")
+    with TaskService(work, 1, 0.3, 4) as service, pytest.raises(InputError, match=r"^not read within 0\.3 s"):
+        service.ask("hang")
 
 
 def test_no_more_wait_than_may(tmp_path):

@@ -47,12 +47,15 @@ def test_keys_hold_absolute_paths(videos, monkeypatch):
 
 
 def test_seeds_may_be_added_and_finished_runs_stay(study):
-    open_study(study)
+    open_study(study).save()
     folder = study.folder / "runs" / "small-seed0"
     folder.mkdir(parents=True)
     (folder / "done.json").write_text("{}")
     more = dataclasses.replace(study, runs=(*study.runs, StudyRun("wide", 1, study.runs[1].keys)))
     opened = open_study(more)
+    # Nothing is written before it is known that the runs can be done.
+    assert load_study(study.folder) == study
+    opened.save()
     assert opened == more == load_study(study.folder)
     assert [run.name for run in opened.unfinished()] == ["wide-seed0", "small-seed1", "wide-seed1"]
     # With fewer seeds asked for, those that there are stay.
@@ -71,7 +74,7 @@ def test_seeds_may_be_added_and_finished_runs_stay(study):
     ],
 )
 def test_another_study_in_the_folder_is_refused(study, change, said):
-    open_study(study)
+    open_study(study).save()
     with pytest.raises(InputError) as refused:
         open_study(dataclasses.replace(study, **change))
     assert str(refused.value) == (

@@ -113,7 +113,7 @@ def test_a_study_that_is_refused_leaves_nothing_that_refuses_the_corrected_one(t
     assert list(out.iterdir()) == []
 
     study = additive_study(out, Ladder(str(tmp_path / "ladder"), (), []), Seeds(1, 1), 1)
-    open_study(study)
+    open_study(study).save()
     before = (out / "study.json").read_text()
     more = dataclasses.replace(study, runs=(*study.runs, dataclasses.replace(study.runs[0], seed=7)))
     with pytest.raises(InputError, match=r"^--engine cloud: allowed are local, slurm, ray"):

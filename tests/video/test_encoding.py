@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from video_rs.runtime.errors import InputError
-from video_rs.video.encoding import write_video
+from video_rs.video.encoding import encode_mp4, write_video
 
 # A flat gray survives the trip through limited-range YUV and the encoder at crf 18 within 3 levels.
 GRAY_TOLERANCE = 3
@@ -109,3 +109,13 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(OSError, match=r"cannot write .*nowhere/a\.mp4: No such file"):
         write_video(tmp_path / "nowhere" / "a.mp4", grays(2), fps=10)
+
+
+def test_an_mp4_in_memory_is_the_file_that_would_be_written(tmp_path):
+    frames = grays(25)
+    options = {"preset": "veryfast"}
+    write_video(tmp_path / "x.mp4", frames, 7.5, keyframe_interval=20, crf=23, options=options)
+    content = encode_mp4(frames, 7.5, keyframe_interval=20, options={"crf": "23", **options})
+    assert content == (tmp_path / "x.mp4").read_bytes()
+    with pytest.raises(InputError, match=r"^no frames to write to an MP4; give at least one$"):
+        encode_mp4([], 7.5, keyframe_interval=20, options=options)

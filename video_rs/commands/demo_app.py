@@ -7,6 +7,8 @@ uploads, or validation videos of the run. Needs Gradio (pip install 'video_rs[de
 
 import argparse
 
+from video_rs.commands.file_work import add_time_limit
+from video_rs.commands.network import add_device
 from video_rs.commands.review import add_address
 from video_rs.commands.test import add_checkpoint
 
@@ -21,12 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_checkpoint(parser)
     add_address(parser, port=7860)
-    parser.add_argument(
-        "--device",
-        default="auto",
-        choices=("auto", "cpu", "cuda", "mps"),
-        help="where the network runs (default: %(default)s)",
-    )
+    add_device(parser)
     parser.add_argument(
         "--examples", type=int, default=8, metavar="N", help="validation videos to choose from (default: %(default)s)"
     )
@@ -48,13 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="videos that may wait; one more is told to come again (default: %(default)s)",
     )
     parser.add_argument("--processes", type=int, default=1, help="videos that are read at once (default: %(default)s)")
-    parser.add_argument(
-        "--time-limit",
-        type=float,
-        default=60.0,
-        metavar="SECONDS",
-        help="for reading one video (default: %(default)g)",
-    )
+    add_time_limit(parser, seconds=60.0)
 
 
 def run(args: argparse.Namespace) -> None:

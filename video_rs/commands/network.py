@@ -19,14 +19,19 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_reading(parser: argparse.ArgumentParser) -> None:
-    """Add where the network runs, and what decodes the videos."""
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add where the network runs."""
     parser.add_argument(
         "--device",
         default="auto",
         choices=("auto", "cpu", "cuda", "mps"),
         help="where the network runs; auto takes CUDA, then Apple's MPS, then the CPU (default: %(default)s)",
     )
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add where the network runs, and what decodes the videos."""
+    add_device(parser)
     parser.add_argument(
         "--decoder",
         default="auto",

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any, NamedTuple, Self
 
-from video_rs.runtime.workers import in_workers
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.workers import Lost, in_workers
 
 
 class Busy(Exception):
@@ -68,6 +69,21 @@ class TaskService:
             raise Busy from None
 
         return future
+
+    def ask(self, *arguments: Any) -> Any:
+        """Return ``function(*arguments)``, which returns text where it has no answer: why there is none.
+
+        Raises:
+            Busy: too many tasks wait.
+            InputError: there is no answer, or the process was lost; it says why.
+        """
+        found = self.submit(*arguments).result()
+        if isinstance(found, Lost):
+            found = found.reason
+        if isinstance(found, str):
+            raise InputError(found)
+
+        return found
 
     def _cancel_all(self) -> None:
         """Take all waiting tasks away."""

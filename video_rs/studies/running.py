@@ -4,11 +4,10 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from video_rs.runtime.atomic import replace_text
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import print_line
 from video_rs.runtime.wording import nearest, pluralize
-from video_rs.studies.budget import measure_budget
+from video_rs.studies.budget import Budget, measure_budget
 from video_rs.studies.engines import Engine
 from video_rs.studies.engines.local import LocalEngine
 from video_rs.studies.engines.slurm import SlurmEngine
@@ -63,32 +62,36 @@ def make_engine(resources: Resources) -> Engine:
     return ENGINES[resources.engine](resources.jobs, resources.processes)
 
 
-def make_and_go_on(wanted: Study, resources: Resources) -> None:
-    """Open the study of a command and go on with it; one that is refused before a run began is as it was before.
+@dataclass(frozen=True)
+class Plan:
+    """What is left of a study, looked at before anything is written or runs.
 
-    A list with a misspelt name would else be a part of the study, and the corrected command be refused by it.
+    Attributes:
+        study: whose runs they are.
+        engine: does them.
+        left: their names.
+        budget: what they cost; None where nothing is left.
+    """
+
+    study: Study
+    engine: Engine
+    left: list[str]
+    budget: Budget | None
+
+
+def make_and_go_on(wanted: Study, resources: Resources) -> None:
+    """Open the study of a command and go on with it.
+
+    Nothing of it is written before it is known that it can run: a list with a misspelt name would else be a part of
+    the study, and the corrected command be refused by it.
 
     Raises:
         InputError: as :func:`open_study` and :func:`go_on` have it.
     """
-    path = wanted.folder / "study.json"
-    before = path.read_text(encoding="utf-8") if path.is_file() else None
     study = open_study(wanted)
-    begun = _begun(study)
-    try:
-        go_on(study, resources)
-    except InputError:
-        if _begun(study) == begun:
-            if before is None:
-                path.unlink(missing_ok=True)
-            else:
-                replace_text(path, before)
-        raise
-
-
-def _begun(study: Study) -> list[str]:
-    """Return the runs that have a folder."""
-    return [run.name for run in study.runs if study.run_folder(run).exists()]
+    plan = _plan(study, resources)
+    study.save()
+    _carry_out(plan, resources)
 
 
 def go_on(study: Study, resources: Resources) -> None:
@@ -100,25 +103,38 @@ def go_on(study: Study, resources: Resources) -> None:
         InputError: a run is refused before anything runs, or none of the runs that were left has come to its end.
         Stopped: told to stop; the states of the runs are saved.
     """
+    _carry_out(_plan(study, resources), resources)
+
+
+def _plan(study: Study, resources: Resources) -> Plan:
+    """Return what is to be done; see :func:`go_on` for what is refused."""
     engine = make_engine(resources)
     left = [run.name for run in study.unfinished()]
-    failed = {}
+    budget = None
     if left:
         jobs = min(resources.jobs, len(left))
         budget = measure_budget(study, jobs, resources.processes, runs_here=resources.engine == "local")
-        print_line(f"study {study.folder}: {budget.describe(study, resources.jobs)}")
-        progress = StudyProgress(study, budget, resources.jobs)
+    return Plan(study, engine, left, budget)
+
+
+def _carry_out(plan: Plan, resources: Resources) -> None:
+    """Do what is planned."""
+    study = plan.study
+    failed = {}
+    if plan.budget is None:
+        print_line(f"study {study.folder}: all its {pluralize(len(study.runs), 'run')} are done")
+    else:
+        print_line(f"study {study.folder}: {plan.budget.describe(study, resources.jobs)}")
+        progress = StudyProgress(study, plan.budget, resources.jobs)
         try:
-            failed = dict(engine(study, left, progress))
+            failed = dict(plan.engine(study, plan.left, progress))
         finally:
             progress.close()
-    else:
-        print_line(f"study {study.folder}: all its {pluralize(len(study.runs), 'run')} are done")
 
     write_report(study, failed)
-    if failed and len(failed) == len(left):
+    if failed and len(failed) == len(plan.left):
         name, reason = next(iter(failed.items()))
-        raise InputError(f"none of {pluralize(len(left), 'run')} came to its end; {name}: {reason}")
+        raise InputError(f"none of {pluralize(len(plan.left), 'run')} came to its end; {name}: {reason}")
 
 
 def write_report(study: Study, failed: dict[str, str]) -> None:

@@ -156,7 +156,7 @@ def load_study(folder: str | Path) -> Study:
 
 
 def open_study(wanted: Study) -> Study:
-    """Return a study whose folder is new, or that goes on with the runs that its folder has already.
+    """Return a study whose folder is new, or that goes on with the runs that its folder has already; it is not saved.
 
     Runs may be added to a study, for instance further seeds. Those that it has must be the same.
 
@@ -170,7 +170,6 @@ def open_study(wanted: Study) -> Study:
     if not (wanted.folder / "study.json").exists():
         require_own("--out", wanted.folder, ("report.html", "table.csv"), "study.json")
         make_writable(wanted.folder, "--out")
-        wanted.save()
         return wanted
 
     known = load_study(wanted.folder)
@@ -181,9 +180,7 @@ def open_study(wanted: Study) -> Study:
         )
     names = {run.name for run in known.runs}
     added = tuple(run for run in wanted.runs if run.name not in names)
-    study = dataclasses.replace(known, runs=known.runs + added, settings=wanted.settings)
-    study.save()
-    return study
+    return dataclasses.replace(known, runs=known.runs + added, settings=wanted.settings)
 
 
 def _differences(known: Study, wanted: Study) -> Iterator[str]:

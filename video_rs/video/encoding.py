@@ -3,6 +3,7 @@
 :mod:`video_rs.curation.prepare`, which writes the frames of a file again, takes its two building blocks from here.
 """
 
+import io
 import os
 import platform
 import uuid
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -62,21 +64,49 @@ def write_video(
         InputError: frames, rate, codec or suffix are refused.
         OSError: the folder is missing or cannot be written.
     """
+    path = Path(path)
+    encoder = _encoder(codec, fps, keyframe_interval, {"crf": str(crf), **(options or {})})
+    shape, pictures = _begun(frames, str(path))
+    with atomic_file(path, codec) as temporary:
+        _encode(str(temporary), pictures, shape, encoder)
+
+
+def encode_mp4(frames: Frames, fps: float | Fraction, *, keyframe_interval: int, options: Mapping[str, str]) -> bytes:
+    """Return ``frames`` as an MP4 with H.264, the same as :func:`write_video` writes; no file is made.
+
+    Args:
+        frames, fps, keyframe_interval, options: see :func:`write_video`.
+
+    Raises:
+        InputError: frames or rate are refused.
+    """
+    encoder = _encoder("libx264", fps, keyframe_interval, dict(options))
+    shape, pictures = _begun(frames, "an MP4")
+    buffer = io.BytesIO()
+    _encode(buffer, pictures, shape, encoder, container="mp4")
+    return buffer.getvalue()
+
+
+def _encoder(codec: str, fps: float | Fraction, keyframe_interval: int, options: dict[str, str]) -> _Encoder:
+    """Return how frames are encoded; raise InputError where they cannot be played at such a rate."""
     if not 0 < fps < float("inf"):
         raise InputError(f"fps must be above 0, got {fps}")
-    path = Path(path)
 
-    # The first frame is taken out before the file is made: it gives the size, and there may be none.
+    rate = Fraction(fps).limit_denominator(_LARGEST_DENOMINATOR)
+    return _Encoder(codec, rate, keyframe_interval, reproducible_options(codec, options))
+
+
+def _begun(frames: Frames, target: str) -> tuple[tuple[int, ...], Iterator[np.ndarray]]:
+    """Return the shape [H, W, 3] of checked frames, and the frames; raise InputError where there is none.
+
+    The first one is taken out before anything is written: it gives the size.
+    """
     pictures = _checked_pictures(frames)
     first = next(pictures, None)
     if first is None:
-        raise InputError(f"no frames to write to {path}; give at least one")
+        raise InputError(f"no frames to write to {target}; give at least one")
 
-    all_options = reproducible_options(codec, {"crf": str(crf), **(options or {})})
-    rate = Fraction(fps).limit_denominator(_LARGEST_DENOMINATOR)
-    encoder = _Encoder(codec, rate, keyframe_interval, all_options)
-    with atomic_file(path, codec) as temporary:
-        _encode(temporary, chain([first], pictures), first.shape, encoder)
+    return first.shape, chain([first], pictures)
 
 
 @contextmanager
@@ -119,18 +149,28 @@ def reproducible_options(codec: str, options: dict[str, str]) -> dict[str, str]:
     return {**options, "x264-params": parameters}
 
 
-def _encode(path: Path, pictures: Iterable[np.ndarray], shape: tuple[int, ...], encoder: _Encoder) -> None:
-    """Write checked pictures, all of one ``shape`` [H, W, 3], to ``path``."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(encoder.codec, rate=encoder.rate, options=encoder.options)
+def _encode(
+    target: str | BinaryIO,
+    pictures: Iterable[np.ndarray],
+    shape: tuple[int, ...],
+    encoder: _Encoder,
+    container: str | None = None,
+) -> None:
+    """Write checked pictures, all of one ``shape`` [H, W, 3], to a path or an open file.
+
+    Args:
+        container: FFmpeg's name of it; None: as the path ends.
+    """
+    with av.open(target, "w", format=container) as output:
+        stream = output.add_stream(encoder.codec, rate=encoder.rate, options=encoder.options)
         stream.height, stream.width, _ = shape
         stream.pix_fmt = "yuv420p"
         stream.codec_context.gop_size = encoder.keyframe_interval
         stream.codec_context.thread_count = 1
 
         for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
-        container.mux(stream.encode(None))
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        output.mux(stream.encode(None))
 
 
 def _checked_pictures(frames: Frames) -> Iterator[np.ndarray]:

@@ -1,13 +1,13 @@
 """A small copy of a video that every browser plays, whatever the file is."""
 
-import io
 import math
-from fractions import Fraction
+from collections.abc import Iterator
 
 import av
 import numpy as np
 
 from video_rs.runtime.errors import InputError
+from video_rs.video.encoding import encode_mp4
 from video_rs.video.errors import DecodeError
 from video_rs.video.reader import VideoReader
 from video_rs.video.segments import segment_span
@@ -15,8 +15,8 @@ from video_rs.video.segments import segment_span
 HEIGHT = 360  # rows, at most
 FRAMES = 300  # at most, spread over the video
 SECONDS = 30.0  # longer videos are played faster
+KEY = 250  # frames from one key frame to the next: nobody seeks in seconds
 _CHUNK_BYTES = 2**26  # of frames that are decoded at a time
-_LARGEST_DENOMINATOR = 1001
 
 
 def preview(reader: VideoReader, path: str, start: float | None = None, end: float | None = None) -> bytes:
@@ -39,33 +39,20 @@ def preview(reader: VideoReader, path: str, start: float | None = None, end: flo
     places = np.arange(span.first, span.first + span.count, step)
     rate = max(span.fps / step, len(places) / SECONDS, 1.0)
 
-    return _encoded(reader, places, Fraction(rate).limit_denominator(_LARGEST_DENOMINATOR))
+    options = {"preset": "veryfast", "crf": "23"}
+    # In memory: a process that runs out of time leaves no file.
+    return encode_mp4(_small(reader, places), rate, keyframe_interval=KEY, options=options)
 
 
-def _encoded(reader: VideoReader, places: np.ndarray, rate: Fraction) -> bytes:
-    """Return frames of a video as an MP4."""
+def _small(reader: VideoReader, places: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield frames, uint8 ``[h, w, 3]``, shrunk to :data:`HEIGHT`; some of them are decoded at a time."""
     shrink = max(1.0, reader.height / HEIGHT)
-    height = _even(reader.height / shrink)
-    width = _even(reader.width / shrink)
+    size = {"height": _even(reader.height / shrink), "width": _even(reader.width / shrink)}
     at_once = max(1, _CHUNK_BYTES // (reader.height * reader.width * 3))
 
-    buffer = io.BytesIO()
-
-    with av.open(buffer, "w", format="mp4") as container:
-        options = {"preset": "veryfast", "crf": "23", "threads": "1"}
-        stream = container.add_stream("libx264", rate=rate, options=options)
-        stream.width = width
-        stream.height = height
-        stream.pix_fmt = "yuv420p"
-
-        for begin in range(0, len(places), at_once):
-            for picture in reader.frames(places[begin : begin + at_once]).numpy():
-                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-                container.mux(stream.encode(frame.reformat(width=width, height=height, format="yuv420p")))
-
-        container.mux(stream.encode())
-
-    return buffer.getvalue()
+    for begin in range(0, len(places), at_once):
+        for picture in reader.frames(places[begin : begin + at_once]).numpy():
+            yield av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(**size).to_ndarray()
 
 
 def _even(size: float) -> int:

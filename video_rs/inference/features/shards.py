@@ -66,10 +66,14 @@ class Shards:
         Raises:
             InputError: it is damaged.
         """
+        return FeatureRows(**self._arrays(number, [field.name for field in dataclasses.fields(FeatureRows)]))
+
+    def _arrays(self, number: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return some arrays of a finished shard; the others are not read."""
         path = self._file(number)
         try:
             with np.load(path) as arrays:
-                return FeatureRows(**arrays)
+                return {name: arrays[name] for name in names}
         except Exception as error:  # NumPy and zipfile raise nearly anything on foreign bytes
             raise InputError(f"{path} cannot be read ({error}); delete it, and start again: the others stay") from error
 
@@ -84,9 +88,9 @@ class Shards:
             InputError: the shard is damaged.
         """
         written = self._file(number).stat().st_mtime
-        rows = self.read(number)
+        rows = self._arrays(number, ("videos", "errors"))
         first = self.videos_of(number).start
-        for index in rows.videos[rows.errors != ""].tolist():
+        for index in rows["videos"][rows["errors"] != ""].tolist():
             path = Path(paths[index - first])
             # A copy may have the time of its original, but not the change of its entry.
             if path.exists() and max(path.stat().st_mtime, path.stat().st_ctime) > written:

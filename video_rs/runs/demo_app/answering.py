@@ -23,7 +23,6 @@ from video_rs.runs.demo_app.timeline_reading import FramesFromWorker, read_foota
 from video_rs.runs.look import describe, frames_per_second
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.task_service import TaskService
-from video_rs.runtime.workers import Lost
 from video_rs.video import DecodeError, VideoReader
 from video_rs.video.encoding import write_video
 from video_rs.video.plain_files import require_plain_file
@@ -170,11 +169,4 @@ class VideoAnswers:
 
     def _read(self, record: VideoRecord, is_upload: bool, read: Reading) -> Any:
         """Return what a worker process reads of a video."""
-        found = self._reading.submit(record, is_upload, read).result()
-        if isinstance(found, Lost):
-            found = found.reason
-
-        if isinstance(found, str):
-            raise InputError(found)
-
-        return found
+        return self._reading.ask(record, is_upload, read)

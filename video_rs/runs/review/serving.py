@@ -12,7 +12,6 @@ from video_rs.runs.review.session import Session
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.task_service import Busy, TaskService
 from video_rs.runtime.web_server import PageHandler, PageServer
-from video_rs.runtime.workers import Lost
 from video_rs.video import DecodeError
 from video_rs.video.preview import preview
 
@@ -93,15 +92,10 @@ class ReviewHandler(PageHandler):
             return
 
         try:
-            made = self.server.previews.submit(items[int(text)].record).result()
+            made = self.server.previews.ask(items[int(text)].record)
         except Busy:
             self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "many videos are asked for; try again in a moment")
-            return
-
-        if isinstance(made, Lost):
-            made = made.reason
-
-        if isinstance(made, str):
-            self.refuse(HTTPStatus.UNPROCESSABLE_ENTITY, made)
+        except InputError as error:
+            self.refuse(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
         else:
             self.send(HTTPStatus.OK, "video/mp4", made)
