@@ -164,6 +164,10 @@ def test_what_is_no_file_of_predictions_is_refused(predictions, tmp_path):
         f"{tmp_path}"
     )
 
+    listed = tmp_path / "list.csv"
+    listed.write_text("path,label\na.mp4,dark\n")
+    assert refusal(listed) == f"{listed} is no Parquet file; give a run's folder, or a predictions.parquet"
+
     file = tmp_path / "some.parquet"
     parquet.write_table(pyarrow.table({"a": [1]}), file)
     assert refusal(file) == f"{file} holds no predictions; give a file that video-rs test has written"

@@ -41,6 +41,8 @@ FORMAT = 1
 NAME = "predictions.parquet"
 VIEWS = "view_probabilities"
 _KEY = b"video_rs"
+# How every Parquet file begins.
+_MAGIC = b"PAR1"
 
 
 class Content(NamedTuple):
@@ -118,6 +120,14 @@ def _rows(probabilities: Tensor | None) -> list[np.ndarray] | None:
     return None if probabilities is None else list(probabilities.numpy())
 
 
+def _require_parquet(file: Path) -> None:
+    """Raise InputError where a file begins as no Parquet file does: a list, a video, a checkpoint."""
+    with open(file, "rb") as stream:
+        start = stream.read(len(_MAGIC))
+    if start != _MAGIC:
+        raise InputError(f"{file} is no Parquet file; give a run's folder, or a predictions.parquet")
+
+
 def read_content(path: str | Path) -> Content:
     """Read predictions.
 
@@ -129,8 +139,11 @@ def read_content(path: str | Path) -> Content:
     """
     file = predictions_file(path)
     try:
+        _require_parquet(file)
         table = parquet.read_table(file)
         about = json.loads((table.schema.metadata or {})[_KEY])
+    except InputError:
+        raise
     except KeyError as error:
         raise InputError(f"{file} holds no predictions; give a file that video-rs test has written") from error
     except (OSError, ValueError) as error:
