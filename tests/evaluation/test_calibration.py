@@ -7,8 +7,9 @@ from scipy import special, stats
 
 from video_rs.engine.probabilities import ClassProbabilities
 from video_rs.evaluation import calibration
-from video_rs.evaluation.calibrating import Fit, ScoredVideos
+from video_rs.evaluation.calibrating import Fit, ScoredVideos, calibrate
 from video_rs.inference.prediction import Answers
+from video_rs.runtime.errors import InputError
 
 
 def test_bins_hold_their_upper_end_and_leave_out_empty_ones():
@@ -84,6 +85,20 @@ def test_the_threshold_is_the_lowest_whose_bound_holds_the_precision():
     # 29 of 29 hold 0.9 (0.05 ** (1 / 29) is above it), 28 of 28 do not.
     assert calibration.precision_threshold(np.ones(29), np.ones(29, bool), 0.9).answers == 29
     assert calibration.precision_threshold(np.ones(28), np.ones(28, bool), 0.9) is None
+
+
+def test_a_refusal_tells_of_a_threshold_that_there_is():
+    """The first 40 of 50 videos of one confidence are right: no threshold has those 40 alone."""
+    views = [np.array([[0.9, 0.1]], np.float32)] * 50
+    true = np.arange(50) >= 40
+    videos = ScoredVideos(views, np.eye(2, dtype=bool)[true.astype(int)], np.ones(50, bool), np.arange(50), False)
+    with pytest.raises(InputError) as caught:
+        calibrate(videos, 0.8)
+    bound = calibration.lower_bound(40, 50)
+    assert str(caught.value) == (
+        f"--precision 0.8: no threshold holds it on 50 videos; the best that is held is {bound:.3f}, by 40 right of "
+        "the 50 surest; give more videos, or a lower precision"
+    )
 
 
 @pytest.mark.parametrize("multi_label", [False, True])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,14 +117,11 @@ def calibrate(videos: ScoredVideos, precision: float | None) -> tuple[dict[str, 
 def _why_no_threshold(videos: ScoredVideos, temperature: float, precision: float) -> str:
     """Return the refusal of a precision that nothing holds, with what could be had."""
     confidence, right = videos.judged(temperature)
-    order = np.argsort(-confidence, kind="stable")
-    correct = np.cumsum(right[order])
-    bounds = [calibration.lower_bound(int(hits), count) for count, hits in enumerate(correct, start=1)]
-    best = int(np.argmax(bounds))
+    best = max(calibration.possible_thresholds(confidence, right), key=attrgetter("bound"))
+    hits = round(best.precision * best.answers)
     return (
         f"--precision {precision:g}: no threshold holds it on {pluralize(len(right), 'video')}; the best that is held "
-        f"is {bounds[best]:.3f}, by {correct[best]} right of the {best + 1} surest; give more videos, or a lower "
-        "precision"
+        f"is {best.bound:.3f}, by {hits} right of the {best.answers} surest; give more videos, or a lower precision"
     )
 
 

@@ -156,21 +156,34 @@ def precision_threshold(confidence: np.ndarray, right: np.ndarray, wanted: float
     Returns:
         None where no threshold holds it.
     """
+    found = None
+    for place in possible_thresholds(confidence, right):
+        if place.bound >= wanted:
+            found = place
+    return found
+
+
+def possible_thresholds(confidence: np.ndarray, right: np.ndarray) -> list[Threshold]:
+    """Return all thresholds that tell videos apart, the highest first.
+
+    Videos of one confidence are answered together. A cold temperature makes many of them: all within rounding of 1.
+
+    Args:
+        confidence, right: as for :func:`precision_threshold`.
+    """
     order = np.argsort(-confidence, kind="stable")
     ranked = confidence[order]
     correct = np.cumsum(right[order])
-    answers = np.arange(1, len(ranked) + 1)
-    # A threshold lies where the confidence changes: videos of one confidence are answered together.
+    # A threshold lies where the confidence changes.
     is_last = np.append(ranked[:-1] - ranked[1:] > ROUNDING, True)
-    found = None
+
+    thresholds = []
     for place in np.flatnonzero(is_last):
-        bound = lower_bound(int(correct[place]), int(answers[place]))
-        if bound >= wanted:
-            share = float(correct[place] / answers[place])
-            coverage = float(answers[place] / len(ranked))
-            threshold = max(0.0, float(ranked[place]) - ROUNDING / 2)
-            found = Threshold(threshold, share, bound, coverage, int(answers[place]))
-    return found
+        answers = int(place) + 1
+        hits = int(correct[place])
+        least = max(0.0, float(ranked[place]) - ROUNDING / 2)
+        thresholds.append(Threshold(least, hits / answers, lower_bound(hits, answers), answers / len(ranked), answers))
+    return thresholds
 
 
 def lower_bound(right: int, answers: int) -> float:
