@@ -30,26 +30,36 @@ from video_rs.video.probing.probe import probe
 TIMES_OF_DECODING = Note("times", "its packets state the times of decoding; the order of its frames is the decoder's")
 
 
-def with_times_of_decoding(source, target):
-    """The packets in another container, as some programs write them that do not know when frames are shown."""
+def with_times_of_decoding(source, target, delay):
+    """The packets in another container, as some programs write them that do not know when frames are shown.
+
+    FFmpeg's ``-fflags +genpts`` says that each is shown one frame (``delay``) after it is decoded, as an encoder does
+    that has reordered none.
+    """
     with av.open(str(source)) as read, av.open(str(target), "w") as written:
         stream = written.add_stream_from_template(read.streams.video[0])
         packets = [packet for packet in read.demux(video=0) if packet.size]
         ticks = round(1 / 25 / packets[0].time_base)
         for number, packet in enumerate(packets):
-            packet.pts = packet.dts = number * ticks
+            packet.dts = number * ticks
+            packet.pts = packet.dts + delay * ticks
             packet.stream = stream
             written.mux(packet)
     return target
 
 
-LIES = {"lie.mkv": "closed.mkv", "lie.mp4": "mpeg4.avi", "lie.mov": "open.mp4"}
+LIES = {
+    "lie.mkv": ("closed.mkv", 0),
+    "lie.mp4": ("mpeg4.avi", 0),
+    "lie.mov": ("open.mp4", 0),
+    "late.mp4": ("open.mp4", 1),
+}
 
 
 @pytest.fixture(scope="module")
 def lies(files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lies")
-    return {name: with_times_of_decoding(files(source), folder / name) for name, source in LIES.items()}
+    return {name: with_times_of_decoding(files(source), folder / name, delay) for name, (source, delay) in LIES.items()}
 
 
 @pytest.mark.parametrize("name", LIES)
