@@ -128,6 +128,10 @@ def test_segments_of_a_file_are_no_independent_ones():
     results = [VideoResult(index, record.path, (0,), VIEWS[0]) for index, record in enumerate(records)]
     found = Predictions(NAMES, tuple(records), tuple(results), ABOUT).groups
     assert [found.index(group) for group in found] == [0, 0, 2, 3]
+    by_file = Predictions(NAMES, tuple(records), tuple(results), ABOUT, grouping="file").groups
+    assert by_file == ["/v/a.mp4", "/v/a.mp4", "/v/b.mp4", "/v/b.mp4"]
+    by_folder = Predictions(NAMES, tuple(records), tuple(results), ABOUT, grouping="folder").groups
+    assert by_folder == ["/v"] * 4
 
 
 def test_csv_and_json_lines(predictions, tmp_path):

@@ -216,6 +216,28 @@ def test_only_videos_that_one_of_the_two_has_are_left_out():
     assert found.sentences[-1] == "7 videos that only one of the two has read do not count."
 
 
+def test_intervals_draw_what_is_asked_for(tool, tmp_path):
+    """The nine videos are files of their own in one folder, which alone has no interval."""
+    given = written(tmp_path, predictions())
+
+    def note(*options):
+        assert tool("report", given, *options).code == 0
+        return [word for word in Text((tmp_path / "predictions.html").read_text()).words if "by drawing" in word]
+
+    assert note("--group", "list") == [
+        "intervals are of 95 %, by drawing 5 groups of videos (the list's column group) again"
+    ]
+    assert note("--group", "file") == ["intervals are of 95 %, by drawing 9 videos again"]
+    assert note("--group", "folder") == []
+
+    whole = predictions()
+    paths = [f"/gone/{place % 3}/{place}.mp4" for place in range(len(whole))]
+    records = [replace(record, path=path) for record, path in zip(whole.records, paths, strict=True)]
+    results = [replace(result, video=path) for result, path in zip(whole.results, paths, strict=True)]
+    written(tmp_path, replace(whole, records=tuple(records), results=tuple(results)))
+    assert note("--group", "folder") == ["intervals are of 95 %, by drawing 3 folders of videos again"]
+
+
 def test_the_groups_of_many_videos_are_found_once():
     many = predictions()
     assert many.groups is many.groups

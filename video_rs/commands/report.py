@@ -5,6 +5,7 @@ of the same videos one by one. Views are compared where the test had TEST.KEEP_V
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from video_rs.runtime.errors import InputError
@@ -13,6 +14,7 @@ from video_rs.runtime.wording import pluralize
 EXAMPLES = (
     "runs/mine",
     "runs/mine --against runs/other --out comparison.html",
+    "runs/mine --group folder",
 )
 CODES = {0: "the page is written", 2: "the input was refused: one line says why"}
 
@@ -23,6 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("predictions", metavar="RUN", help=source)
     parser.add_argument(
         "--against", default="", metavar="RUN", help="other predictions of the same videos (default: none)"
+    )
+    parser.add_argument(
+        "--group",
+        choices=["list", "file", "folder"],
+        default="list",
+        help="videos that intervals draw together: those of a group of the list's column group, or without one of a "
+        "file; of a file; of a folder (default: list)",
     )
     parser.add_argument(
         "--out", default="", metavar="FILE", help="the page (default: predictions.html beside the predictions)"
@@ -49,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     sources = [file, other] if other else [file]
     check_outputs({"--out": out, "--csv": args.csv, "--jsonl": args.jsonl}, sources)
 
-    predictions = Predictions.read(file)
+    predictions = replace(Predictions.read(file), grouping=args.group)
     more: dict[str, object] = {}
     if other:
         more["against"] = against(predictions, Predictions.read(other))

@@ -153,9 +153,10 @@ def facts_of(about: About) -> list[tuple[str, str]]:
 def notes_of(predictions: Predictions) -> list[str]:
     """Return sentences on how to read the numbers."""
     notes = []
-    groups = predictions.groups
-    count = len(set(groups))
-    if any(record.group for record in predictions.records):
+    count = len(set(predictions.groups))
+    if predictions.grouping == "folder":
+        what = f"{pluralize(count, 'folder')} of videos"
+    elif predictions.grouping == "list" and any(record.group for record in predictions.records):
         what = f"{pluralize(count, 'group')} of videos (the list's column group)"
     else:
         what = pluralize(count, "video")

@@ -1,7 +1,8 @@
 """Predictions as an object: the videos of a list, their probabilities, and what gave them."""
 
 import dataclasses
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,13 @@ from video_rs.engine.metrics import VideoResult
 from video_rs.inference.calibration import Calibration
 from video_rs.inference.predictions.parquet import Content, damaged, predictions_file, read_content, write_content
 from video_rs.lists.records import VideoRecord
+
+# By what videos are no independent witnesses: a record -> its group.
+GROUPINGS: dict[str, Callable[[VideoRecord], str]] = {
+    "list": lambda record: record.group_or_file,
+    "file": lambda record: record.path,
+    "folder": lambda record: os.path.dirname(record.path),
+}
 
 
 @dataclass(frozen=True)
@@ -67,12 +75,15 @@ class Predictions:
         records: the videos, in the order of their list.
         results: of each record.
         about: what gave them.
+        grouping: by what the videos are grouped, of :data:`GROUPINGS`: the list's column ``group``, and without one
+            the file; the file; or its folder.
     """
 
     label_names: tuple[str, ...]
     records: tuple[VideoRecord, ...]
     results: tuple[VideoResult, ...]
     about: About
+    grouping: str = "list"
 
     def __len__(self) -> int:
         return len(self.results)
@@ -122,8 +133,9 @@ class Predictions:
 
     @cached_property
     def groups(self) -> list[str]:
-        """The group of each video that could be read; without one, the segments of a file are a group."""
-        return [self.records[result.index].group_or_file for result in self.read_results]
+        """The group of each video that could be read."""
+        group_of = GROUPINGS[self.grouping]
+        return [group_of(self.records[result.index]) for result in self.read_results]
 
     @property
     def failures(self) -> list[VideoResult]:
