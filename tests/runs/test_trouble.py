@@ -6,12 +6,14 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 import torch
 
 from helpers.runs import assert_same_weights, tiny_run, weights
 from helpers.videos import make_videos
+from video_rs.engine import checkpoint_writer
 from video_rs.engine.step import Step
 from video_rs.reports import read_log
 from video_rs.runs import checkpoints, validation
@@ -36,8 +38,18 @@ def test_a_run_that_dies_in_its_validation_loses_nothing(tool, videos, config_fi
     assert validated == [2, 4]
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(tool, videos, config_file, tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
+    tool, videos, config_file, tmp_path, monkeypatch
+):
     run = tmp_path / "run"
+    save = checkpoint_writer.save_checkpoint
+
+    def save_late(*arguments):
+        """On a slow disk the first checkpoint is still being written when the next step goes wrong."""
+        time.sleep(0.5)
+        save(*arguments)
+
+    monkeypatch.setattr(checkpoint_writer, "save_checkpoint", save_late)
     arguments = tiny_run(videos, run, SOLVER__BASE_LR=1e30, SOLVER__MAX_EPOCH=9, TRAIN__CHECKPOINT_STEPS=1)
     result = tool("train_net", "--cfg", config_file, *arguments)
     assert result.code == 2

@@ -200,6 +200,8 @@ class Run:
                     validate(training.step.number)
                 self._fit(loader, hooks, failures, checkpoints)
             except InputError as error:
+                # A checkpoint that is still being written makes this a run, too.
+                checkpoints.wait()
                 # Too many failed videos among the first ones tell of a wrong list: nothing that was trained on it is
                 # worth keeping.
                 is_of_list = isinstance(error.__cause__, TooManyFailed) and not failures.accepted
