@@ -7,8 +7,8 @@ import torch
 from helpers.networks import NARROW
 from video_rs import builders
 from video_rs.config import load_config
-from video_rs.inference.predictor import load_classifier
 from video_rs.models.fast import FAST_CLASSES
+from video_rs.models.stored import load_classifier
 
 KEYS = {f"MODEL.{name.upper()}": json.dumps(value) for name, value in NARROW.items()}
 

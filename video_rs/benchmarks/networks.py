@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from video_rs.engine.checkpoint import load_checkpoint
-from video_rs.inference.predictor import load_classifier
 from video_rs.models import create_model
 from video_rs.models.fast import make_plain
+from video_rs.models.stored import load_classifier
 from video_rs.runtime.errors import InputError
 
 CLASSES = 400

@@ -7,18 +7,21 @@ from functools import partial
 
 import numpy as np
 
+from video_rs.builders.lists import Lists
 from video_rs.builders.naming import named_by_keys
 from video_rs.config import Config
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
 from video_rs.data.loader import ClipLoader, ViewLoader, Workers
 from video_rs.data.mixing import Mixing
-from video_rs.data.order import ClipOrder, Partition, balanced, permutation
+from video_rs.data.order import SECOND_ORDER, ClipOrder, JoinedOrder, Partition, SecondList, balanced, permutation
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
+from video_rs.data.second_view import SecondView, TwoViewReader
 from video_rs.data.transforms import EvalTransform, TrainTransform
 from video_rs.engine.schedule import Plan
 from video_rs.lists.records import RecordList
 from video_rs.runtime import distributed
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.wording import pluralize
 from video_rs.runtime.workers import usable_cores
 from video_rs.video.fetching import handler_names, register_handlers
 from video_rs.video.probing.cache import ProbeCache
@@ -122,46 +125,92 @@ def build_epoch_order(config: Config, records: RecordList) -> Callable[[int], li
             f"DATA.CLASS_BALANCE {balance:g} is for videos of one label; with DATA.MULTI_LABEL set it to 0, and weigh "
             "the classes in the loss: SOLVER.CLASS_WEIGHTS"
         )
+    if not all(record.labels for record in records.records):
+        raise InputError(
+            f"DATA.CLASS_BALANCE {balance:g} needs the label of each video, which {records.source} does not have; set "
+            "it to 0"
+        )
     labels = np.array([record.labels[0] for record in records.records])
     return partial(balanced, seed=config.RNG_SEED, labels=labels, balance=balance)
 
 
-def build_clip_order(config: Config, records: RecordList, plan: Plan, first_step: int, last_step: int) -> ClipOrder:
+def build_clip_order(config: Config, lists: Lists, plan: Plan, first_step: int, last_step: int) -> ClipOrder:
     """Return which clips this process reads when, from ``first_step`` to before ``last_step``."""
-    return ClipOrder(
-        build_epoch_order(config, records),
-        len(records),
-        plan.batch_size,
-        plan.micro_batches,
-        partition(),
-        first_step,
-        last_step,
-        config.DATA.CLIPS_PER_VIDEO,
+    order = {
+        "epoch_order": build_epoch_order(config, lists.train),
+        "num_samples": len(lists.train),
+        "batch_size": plan.batch_size,
+        "accumulation": plan.micro_batches,
+        "partition": partition(),
+        "first_step": first_step,
+        "last_step": last_step,
+        "clips_per_video": config.DATA.CLIPS_PER_VIDEO,
+    }
+    if lists.pseudo is None:
+        return ClipOrder(**order)
+
+    # As listed: whoever chose the pseudo-labelled videos has balanced them.
+    count = len(lists.pseudo)
+    epoch_order = partial(permutation, seed=config.RNG_SEED, num_samples=count, stream=SECOND_ORDER)
+    return JoinedOrder(SecondList(epoch_order, count, plan.further_clips // config.DATA.CLIPS_PER_VIDEO), **order)
+
+
+def pseudo_clips(config: Config) -> int:
+    """Return how many clips of a step are of DATA.PSEUDO_LIST: the whole videos nearest to DATA.PSEUDO_SHARE.
+
+    Raises:
+        InputError: there are none of one of the lists.
+    """
+    data = config.DATA
+    if not data.PSEUDO_LIST:
+        return 0
+    videos = config.TRAIN.BATCH_SIZE // data.CLIPS_PER_VIDEO
+    count = round(data.PSEUDO_SHARE * videos)
+    if 0 < count < videos:
+        return count * data.CLIPS_PER_VIDEO
+
+    whose = "DATA.PSEUDO_LIST" if count <= 0 else "DATA.TRAIN_LIST"
+    raise InputError(
+        f"DATA.PSEUDO_SHARE {data.PSEUDO_SHARE:g} of the {pluralize(videos, 'video')} of a step (TRAIN.BATCH_SIZE "
+        f"{config.TRAIN.BATCH_SIZE}) leaves none for {whose}; give a share of at least one video and less than all, "
+        "or set DATA.PSEUDO_LIST ''"
     )
 
 
 def build_train_loader(
-    config: Config, records: RecordList, num_classes: int, order: ClipOrder, pin: bool
+    config: Config, lists: Lists, order: ClipOrder, pin: bool, second: SecondView | None = None
 ) -> ClipLoader:
     """Return the micro-batches of an order.
 
     Args:
         config: of the run.
-        records: training records.
-        num_classes: of the network.
+        lists: of the run; the records of the training list come first, then those of the pseudo-labelled one.
         order: which clips are read when.
         pin: whether clips lie in memory from which a GPU copies while it works.
+        second: the form in which each clip is given once more; None: it is not.
     """
     data = config.DATA
-    read = ClipReader(
+    reader = ClipReader
+    if second is not None:
+        reader = partial(TwoViewReader, second=second)
+    read = reader(
         build_clip_spec(config),
         build_train_transform(config),
         build_source(config),
         config.RNG_SEED,
         data.CLIPS_PER_VIDEO,
     )
-    workers = build_workers(config, data.CLIPS_PER_VIDEO)
-    return ClipLoader(records.records, read, order, workers, pin, num_classes if data.MULTI_LABEL else 0)
+
+    records = [record for part in lists.trained() for record in part.records]
+    return ClipLoader(
+        records,
+        read,
+        order,
+        build_workers(config, data.CLIPS_PER_VIDEO),
+        pin,
+        len(lists.label_names) if data.MULTI_LABEL else 0,
+        None if second is None else second.shape,
+    )
 
 
 def build_view_loader(

@@ -7,14 +7,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from video_rs.builders.data import build_mixing
+from video_rs.builders.data import build_mixing, pseudo_clips
 from video_rs.builders.lists import Lists
+from video_rs.builders.teachers import Teacher, has_labels
 from video_rs.config import Config
 from video_rs.engine import optimizer as optimizers
 from video_rs.engine.average import Ema
 from video_rs.engine.guards import FailureLimit, NonFiniteLimit
-from video_rs.engine.objectives import Classification, Objective
+from video_rs.engine.objectives import (
+    Classification,
+    Distillation,
+    Divergence,
+    Objective,
+    PseudoLabelled,
+    PseudoLabels,
+)
 from video_rs.engine.objectives.losses import SigmoidLoss, SoftmaxLoss, class_weights, positive_weights
+from video_rs.engine.probabilities import at_temperature
 from video_rs.engine.schedule import Plan, Schedule
 from video_rs.engine.step import Step
 from video_rs.models import VideoClassifier
@@ -36,7 +45,11 @@ def build_loss(config: Config, lists: Lists) -> SoftmaxLoss | SigmoidLoss:
     # Classes without videos count 0, and weigh as if they had one.
     num_classes = len(lists.label_names)
     labels = [label for record in lists.train.records for label in record.labels]
-    counts = np.bincount(labels, minlength=num_classes).tolist()
+    counts = np.bincount(np.array(labels, dtype=np.int64), minlength=num_classes).tolist()
+    if power and not labels:
+        raise InputError(
+            f"SOLVER.CLASS_WEIGHTS {power:g} needs labels, which {lists.train.source} does not have; set it to 0"
+        )
     smoothing = config.SOLVER.LABEL_SMOOTHING
     if config.DATA.MULTI_LABEL:
         weights = positive_weights(counts, len(lists.train), power) if power else None
@@ -45,9 +58,36 @@ def build_loss(config: Config, lists: Lists) -> SoftmaxLoss | SigmoidLoss:
     return SoftmaxLoss(num_classes, smoothing, weights)
 
 
-def build_objective(config: Config, lists: Lists, prepare: Callable[[Tensor], Tensor]) -> Classification:
-    """Return what a step makes smaller; ``prepare`` turns uint8 clips into float clips on the training device."""
-    return Classification(build_loss(config, lists), prepare, build_mixing(config))
+def build_objective(
+    config: Config, lists: Lists, prepare: Callable[[Tensor], Tensor], teacher: Teacher | None = None
+) -> Objective:
+    """Return what a step makes smaller.
+
+    Args:
+        config: of the run.
+        lists: of the run.
+        prepare: turns uint8 clips into float clips on the training device.
+        teacher: whose answers are learned; None: labels are.
+    """
+    loss = build_loss(config, lists)
+    mixing = build_mixing(config)
+    if teacher is not None:
+        divergence = Divergence(config.DISTILL.TEMPERATURE, config.DATA.MULTI_LABEL)
+        answers = teacher.ordered(lists.label_names)
+        weight = config.DISTILL.WEIGHT
+        return Distillation(loss, prepare, answers, divergence, weight, mixing, has_labels(config, lists))
+    if lists.pseudo is not None:
+        return PseudoLabelled(loss, prepare, build_pseudo_labels(config, lists), mixing)
+    return Classification(loss, prepare, mixing)
+
+
+def build_pseudo_labels(config: Config, lists: Lists) -> PseudoLabels:
+    """Return the labels of DATA.PSEUDO_LIST, soft ones at DATA.PSEUDO_TEMPERATURE."""
+    soft_labels = None
+    if lists.soft_labels is not None:
+        given = torch.from_numpy(lists.soft_labels)
+        soft_labels = at_temperature(given, config.DATA.PSEUDO_TEMPERATURE, config.DATA.MULTI_LABEL)
+    return PseudoLabels(len(lists.train), soft_labels, config.SOLVER.PSEUDO_WEIGHT)
 
 
 def build_optimizer(config: Config, model: VideoClassifier) -> torch.optim.Optimizer:
@@ -86,9 +126,13 @@ def build_precision(config: Config, device: torch.device) -> torch.dtype:
 
 
 def build_plan(config: Config, num_samples: int) -> Plan:
-    """Return steps and periods; ``ceil(MAX_EPOCH * videos / BATCH_SIZE)`` steps, 73,682 as published."""
+    """Return steps and periods; ``ceil(MAX_EPOCH * videos / BATCH_SIZE)`` steps, 73,682 as published.
+
+    Epochs are those of DATA.TRAIN_LIST, which has ``num_samples`` videos: clips of DATA.PSEUDO_LIST do not count.
+    """
     train = config.TRAIN
-    epoch_steps = num_samples / train.BATCH_SIZE
+    further_clips = pseudo_clips(config)
+    epoch_steps = num_samples / (train.BATCH_SIZE - further_clips)
     return Plan(
         total_steps=config.SOLVER.MAX_STEPS or math.ceil(config.SOLVER.MAX_EPOCH * epoch_steps),
         batch_size=train.BATCH_SIZE,
@@ -98,12 +142,13 @@ def build_plan(config: Config, num_samples: int) -> Plan:
         validation_epochs=train.EVAL_PERIOD,
         checkpoint_steps=train.CHECKPOINT_STEPS,
         checkpoint_minutes=train.CHECKPOINT_MINUTES,
+        further_clips=further_clips,
     )
 
 
 def build_schedule(config: Config, plan: Plan) -> Schedule:
     """Return the learning rate of each step; the published warm-up has 1,050 steps."""
-    epoch_steps = plan.num_samples / plan.batch_size
+    epoch_steps = plan.epoch_steps
     # The published warm-up counts whole steps of an epoch (5 x 210), the published training does not (350 x 210.5).
     whole_steps = math.floor(epoch_steps) or epoch_steps
     warmup_steps = math.floor(config.SOLVER.WARMUP_EPOCHS * whole_steps)

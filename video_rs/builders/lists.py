@@ -1,12 +1,17 @@
-"""DATA.TRAIN_LIST and DATA.VAL_LIST -> records and class names."""
+"""DATA.TRAIN_LIST, DATA.VAL_LIST and DATA.PSEUDO_LIST -> records, class names and soft labels."""
 
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
+
 from video_rs.config import Config
-from video_rs.lists.checks import fingerprint, require_labels
+from video_rs.lists.checks import fingerprint, refuse_several_labels, require_apart, require_labels
 from video_rs.lists.label_map import read_label_map
 from video_rs.lists.records import RecordList, read_records
+from video_rs.lists.soft_labels import read_soft_labels, soft_labels_file
 from video_rs.runtime.errors import InputError
 from video_rs.video.fetching import handler_names, register_handlers
 
@@ -19,24 +24,42 @@ class Lists:
         train: training records.
         val: validation records; None without a list of them.
         label_names: one name for each class of the network.
+        pseudo: training records whose labels a network has given; None without a list of them.
+        soft_labels: float32 ``[N, K]``, the probabilities of those records; None: they have hard labels.
     """
 
     train: RecordList
     val: RecordList | None
     label_names: tuple[str, ...]
+    pseudo: RecordList | None = None
+    soft_labels: np.ndarray | None = field(default=None, compare=False)
 
     def all(self) -> list[RecordList]:
         """Return the lists that there are."""
-        return [self.train] if self.val is None else [self.train, self.val]
+        return [records for records in (self.train, self.val, self.pseudo) if records is not None]
+
+    def trained(self) -> list[RecordList]:
+        """Return the lists that are trained on."""
+        return [self.train] if self.pseudo is None else [self.train, self.pseudo]
 
     def fingerprints(self) -> dict[str, str]:
         """Return a hash of each list: the same data set gives the same text."""
-        return {"train": fingerprint(self.train), "val": fingerprint(self.val)}
+        found = {"train": fingerprint(self.train), "val": fingerprint(self.val)}
+        if self.pseudo is not None:
+            soft_labels = b"" if self.soft_labels is None else self.soft_labels.tobytes()
+            found["pseudo"] = fingerprint(self.pseudo, soft_labels)
+        return found
 
 
-def build_lists(config: Config) -> Lists:
-    """Read both lists; classes beyond the named ones are called by their number."""
+def build_lists(config: Config, teacher_names: Sequence[str] = ()) -> Lists:
+    """Read all lists; classes beyond the named ones are called by their number.
+
+    Args:
+        config: of the run.
+        teacher_names: the classes of DISTILL.TEACHER, which are the run's where nothing else names any.
+    """
     data = config.DATA
+    learns_labels = not config.DISTILL.TEACHER or config.DISTILL.WEIGHT < 1
     num_classes = config.MODEL.NUM_CLASSES
     if not data.TRAIN_LIST:
         raise InputError(
@@ -47,16 +70,45 @@ def build_lists(config: Config) -> Lists:
     # Lists may lie behind a handler, too.
     register_handlers(handler_names(data.PATH_HANDLERS))
     names = read_label_map(data.LABEL_MAP) if data.LABEL_MAP else None
-    read = partial(read_records, root=data.ROOT, num_classes=num_classes or None, require_labels=not data.MULTI_LABEL)
-    train = read(data.TRAIN_LIST, split="train", label_names=names)
+    read = partial(read_records, root=data.ROOT, num_classes=num_classes or None)
+    required = not data.MULTI_LABEL
+    train = read(data.TRAIN_LIST, split="train", label_names=names, require_labels=required and learns_labels)
+    if not train.label_names:
+        train = dataclasses.replace(train, label_names=tuple(teacher_names))
+    names = names or train.label_names
+
     val = None
     if data.VAL_LIST:
-        val = read(data.VAL_LIST, split="val", label_names=names or train.label_names)
+        val = read(data.VAL_LIST, split="val", label_names=names, require_labels=required)
+    pseudo = None
+    if data.PSEUDO_LIST:
+        pseudo = read(data.PSEUDO_LIST, split="train", label_names=names, require_labels=required)
 
-    lists = Lists(train, val, class_names(train.label_names, num_classes))
+    lists = Lists(train, val, class_names(train.label_names, num_classes), pseudo)
     for records in lists.all():
-        require_labels(records, data.MULTI_LABEL)
-    return lists
+        if records is train and not learns_labels:
+            if not data.MULTI_LABEL:
+                refuse_several_labels(records)
+        else:
+            require_labels(records, data.MULTI_LABEL)
+    return _with_soft_labels(config, lists)
+
+
+def _with_soft_labels(config: Config, lists: Lists) -> Lists:
+    """Return lists with the soft labels that lie beside DATA.PSEUDO_LIST, which may hold no validation video."""
+    if lists.pseudo is None:
+        return lists
+    if lists.val is not None:
+        require_apart(lists.pseudo, lists.val)
+
+    data = config.DATA
+    file = soft_labels_file(data.PSEUDO_LIST)
+    if file is None:
+        return lists
+    soft_labels = read_soft_labels(
+        file, lists.pseudo, lists.label_names, root=data.ROOT, exclusive=not data.MULTI_LABEL
+    )
+    return dataclasses.replace(lists, soft_labels=soft_labels)
 
 
 def class_names(names: tuple[str, ...], num_classes: int) -> tuple[str, ...]:

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from video_rs.builders.data import build_clip_order, build_preprocessing, build_train_loader
-from video_rs.builders.engine import build_objective, build_plan, build_step
+from video_rs.builders.engine import build_objective, build_plan, build_precision, build_step
 from video_rs.builders.lists import Lists, build_lists
 from video_rs.builders.models import build_architecture, build_model
+from video_rs.builders.teachers import LoadTeacher, Teacher, build_teacher, checkpoint_teacher, teacher_facts
 from video_rs.config import Config, load_config, stored_config
 from video_rs.data.loader import ClipLoader
 from video_rs.data.preprocessing import Preprocessing
@@ -32,6 +33,7 @@ class Training:
         preprocessing: of testing and prediction; also the pixel range of training.
         plan: how long the run is, and what is due when.
         step: the training step, with network, optimizer and average. It is the one part that changes during the run.
+        teacher: whose answers are learned; None: labels are.
     """
 
     config: Config
@@ -41,6 +43,7 @@ class Training:
     preprocessing: Preprocessing
     plan: Plan
     step: Step
+    teacher: Teacher | None = None
 
     def loader(self, first_step: int, last_step: int | None = None) -> ClipLoader:
         """Return the clips of the steps from ``first_step`` to before ``last_step``, None for the end of the run.
@@ -50,13 +53,21 @@ class Training:
         """
         if last_step is None:
             last_step = self.plan.total_steps
-        order = build_clip_order(self.config, self.lists.train, self.plan, first_step, last_step)
+        order = build_clip_order(self.config, self.lists, self.plan, first_step, last_step)
         pin = self.device.type == "cuda"
-        return build_train_loader(self.config, self.lists.train, len(self.lists.label_names), order, pin)
+        view = None if self.teacher is None else self.teacher.view
+        return build_train_loader(self.config, self.lists, order, pin, view)
 
     def identity(self) -> Mapping[str, Any]:
-        """Return what prediction needs beside the weights, as plain data; a checkpoint stores it."""
+        """Return what prediction needs beside the weights, as plain data; a checkpoint stores it.
+
+        Of a teacher it has what tells it from others.
+        """
+        of_teacher = {}
+        if self.teacher is not None:
+            of_teacher["teacher"] = teacher_facts(self.config, self.teacher)
         return {
+            **of_teacher,
             "architecture": dataclasses.asdict(self.architecture),
             "num_classes": len(self.lists.label_names),
             "label_names": list(self.lists.label_names),
@@ -74,21 +85,27 @@ class Training:
         return dataclasses.replace(self, config=config, plan=plan)
 
 
-def build_training(config: Config, device: torch.device) -> Training:
+def build_training(config: Config, device: torch.device, load_teacher: LoadTeacher = checkpoint_teacher) -> Training:
     """Build a training run with fresh weights.
+
+    Args:
+        config: of the run.
+        device: what computes.
+        load_teacher: makes a teacher of DISTILL.TEACHER.
 
     Raises:
         InputError: an option that does not fit the others, or the lists.
     """
     arch = build_architecture(config)
-    lists = build_lists(config)
+    teacher = build_teacher(config, device, build_precision(config, device), load_teacher)
+    lists = build_lists(config, () if teacher is None else teacher.label_names)
     plan = build_plan(config, len(lists.train))
     preprocessing = build_preprocessing(config)
     model = build_model(config, arch, len(lists.label_names), device)
-    objective = build_objective(config, lists, partial(preprocessing.prepare, device=device))
+    objective = build_objective(config, lists, partial(preprocessing.prepare, device=device), teacher)
     step = build_step(config, model, objective, plan, device)
 
-    training = Training(config, device, lists, arch, preprocessing, plan, step)
+    training = Training(config, device, lists, arch, preprocessing, plan, step, teacher)
     # A bad crop or batch size is refused now, before anything is written.
     training.loader(0)
     return training

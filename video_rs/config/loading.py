@@ -65,9 +65,11 @@ def stored_config(config: Config) -> str:
     Its files and folders are absolute, so the run can be tested and continued from any folder.
     """
     placed = absolute_paths(config.flat(), PATH_KEYS)
-    # MODEL.PRETRAINED may also be the name of published weights.
-    if os.path.exists(config.MODEL.PRETRAINED):
-        placed["MODEL.PRETRAINED"] = os.path.abspath(config.MODEL.PRETRAINED)
+    # These may also be names of published weights, or of another kind of teacher.
+    for key in ("MODEL.PRETRAINED", "DISTILL.TEACHER"):
+        value = config.flat()[key]
+        if os.path.exists(value):
+            placed[key] = os.path.abspath(value)
     return Config({**config.flat(), **placed}).dump()
 
 

@@ -29,6 +29,8 @@ class ClipSample:
         video: path.
         error: why the video could not be read, or None.
         counted: the whole video was decoded to count its frames (:class:`VideoReader`).
+        second_clip: uint8 ``[3, t, s, s]``, the same part of the video in another form
+            (:mod:`video_rs.data.second_view`); None without such a form.
     """
 
     clip: Tensor | None
@@ -36,6 +38,7 @@ class ClipSample:
     video: str
     error: str | None = None
     counted: bool = False
+    second_clip: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ class ClipReader:
 
         samples = []
         for place in places:
-            clip = self.transform(_select(frames, place), generator)
+            clip = self.transform(select_frames(frames, place), generator)
             samples.append(ClipSample(clip, record.labels, record.path, counted=reader.counted))
         return samples
 
@@ -255,7 +258,7 @@ def _copied_views(pairs: Sequence[tuple[Tensor, Sequence[int]]]) -> Tensor:
     return views
 
 
-def _select(frames: Tensor, places: Tensor) -> Tensor:
+def select_frames(frames: Tensor, places: Tensor) -> Tensor:
     """Return ``frames[places]``, without a copy where that is all frames in their order, as in most clips."""
     if torch.equal(places, torch.arange(len(frames))):
         return frames

@@ -18,6 +18,9 @@ from video_rs.lists.records import VideoRecord
 from video_rs.runtime.workers import FORK, SPAWN, Lost, in_workers
 from video_rs.video.fetching import can_resume, is_url
 
+# Stands for the class of a clip whose video has no label.
+NO_LABEL = -1
+
 
 @dataclass(frozen=True)
 class Workers:
@@ -62,11 +65,14 @@ class ClipBatch:
 
     Attributes:
         clips: uint8 ``[b, 3, T, h, w]``, b <= size; with b = 0 the sizes are those of one empty clip.
-        labels: int64 ``[b]``, or for several labels a clip uint8 ``[b, K]``, 1 for each that it has.
+        labels: int64 ``[b]``, -1 for a clip without a label; or for several labels a clip uint8 ``[b, K]``, 1 for each
+            that it has.
         size: slots, the failed ones included.
         failures: (video, reason) of each failed slot.
         videos: path of each valid clip.
         counted_videos: those that were decoded as a whole to count their frames.
+        records: int64 ``[b]``, which record of the loader each clip is of.
+        second_clips: uint8 ``[b, 3, t, s, s]``, the same parts of the videos in another form; None without such a form.
     """
 
     clips: Tensor
@@ -75,6 +81,8 @@ class ClipBatch:
     failures: list[tuple[str, str]]
     videos: list[str]
     counted_videos: list[str] = field(default_factory=list)
+    records: Tensor | None = None
+    second_clips: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,9 @@ class ClipLoader:
         order: what is read when.
         workers: who reads.
         pin: give the clips in memory from which a GPU copies while it works.
-        multi_label: the number of classes, K, where a clip may have several; 0: each has one.
+        multi_label: the number of classes, K, where a clip may have several; 0: each has one, or none, which is -1.
+        second_shape: (3, t, s, s) of the second form of a clip that ``read`` gives beside the first; None: it gives one
+            alone.
     """
 
     records: Sequence[VideoRecord]
@@ -96,6 +106,7 @@ class ClipLoader:
     workers: Workers
     pin: bool = False
     multi_label: int = 0
+    second_shape: tuple[int, int, int, int] | None = None
 
     def __len__(self) -> int:
         """Return the number of micro-batches."""
@@ -106,47 +117,61 @@ class ClipLoader:
         results = self.workers.map(self.read, self._tasks(), ahead=2 * self.order.picks_per_micro_batch)
         for keys in self.order:
             samples = []
+            places = []
             for _, pick in keys:
-                samples += self._samples(self._record(pick), next(results))
-            yield self._batch(samples)
+                place = pick % len(self.records)
+                found = self._samples(self.records[place], next(results))
+                samples += found
+                places += [place] * len(found)
+            yield self._batch(samples, places)
 
     def _tasks(self) -> Iterator[tuple[VideoRecord, int, int]]:
         """Yield the arguments of ``read`` for each pick, in order."""
         for keys in self.order:
             for epoch, pick in keys:
-                yield self._record(pick), epoch, pick
-
-    def _record(self, pick: int) -> VideoRecord:
-        return self.records[pick % len(self.records)]
+                yield self.records[pick % len(self.records)], epoch, pick
 
     def _samples(self, record: VideoRecord, result: list[ClipSample] | Lost) -> list[ClipSample]:
         if isinstance(result, Lost):
             return self.read.failed(record, _reason(record, result))
         return result
 
-    def _batch(self, samples: list[ClipSample]) -> ClipBatch:
-        """Put the valid samples together; without one, the clips have the right size and none of them."""
+    def _batch(self, samples: list[ClipSample], places: list[int]) -> ClipBatch:
+        """Put the valid samples together; ``places`` are the records that they are of."""
         valid = [sample for sample in samples if sample.error is None]
         crop = self.read.transform.crop_size
-        shape = (len(valid), 3, self.read.clip.num_frames, crop, crop)
-        clips = torch.empty(shape, dtype=torch.uint8, pin_memory=self.pin)
-        # Straight into the memory that the GPU copies from.
-        if valid:
-            torch.stack([sample.clip for sample in valid], out=clips)
+        shape = (3, self.read.clip.num_frames, crop, crop)
+        second_clips = None
+        if self.second_shape is not None:
+            second_clips = self._stack([sample.second_clip for sample in valid], self.second_shape)
 
         return ClipBatch(
-            clips,
+            self._stack([sample.clip for sample in valid], shape),
             self._labels([sample.labels for sample in valid]),
             size=len(samples),
             failures=[(sample.video, sample.error) for sample in samples if sample.error is not None],
             videos=[sample.video for sample in valid],
             counted_videos=[sample.video for sample in valid if sample.counted],
+            records=torch.tensor(
+                [place for sample, place in zip(samples, places, strict=True) if sample.error is None],
+                dtype=torch.int64,
+            ),
+            second_clips=second_clips,
         )
+
+    def _stack(self, clips: list[Tensor], shape: tuple[int, ...]) -> Tensor:
+        """Return uint8 ``[b, *shape]``; without a clip, the sizes are the right ones and there is none of them."""
+        stacked = torch.empty((len(clips), *shape), dtype=torch.uint8, pin_memory=self.pin)
+        # Straight into the memory that the GPU copies from.
+        if clips:
+            torch.stack(clips, out=stacked)
+        return stacked
 
     def _labels(self, labels: list[tuple[int, ...]]) -> Tensor:
         """Return the labels of the clips as :class:`ClipBatch` has them."""
         if not self.multi_label:
-            return torch.tensor([label for (label,) in labels], dtype=torch.int64, pin_memory=self.pin)
+            single = [classes[0] if classes else NO_LABEL for classes in labels]
+            return torch.tensor(single, dtype=torch.int64, pin_memory=self.pin)
 
         targets = torch.zeros(len(labels), self.multi_label, dtype=torch.uint8, pin_memory=self.pin)
         for target, classes in zip(targets, labels, strict=True):

@@ -5,6 +5,9 @@ picks, over all processes and micro-batches: step ``s`` takes positions ``s * P`
 dropped at an epoch's end, any number of processes shares one order, and a run continues at any step by starting there.
 
 An order consists of *picks*: pick ``i + k * n`` is record ``i`` of ``n`` for the (k + 1)-th time in its epoch.
+
+:class:`JoinedOrder` makes one stream of two lists: each has endless epochs of its own, and which slots of a step are
+whose is the same in every step.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +22,8 @@ from video_rs.runtime.wording import pluralize
 
 # Stands for a pick where the order of an epoch is drawn, so that it shares its random numbers with no sample.
 ORDER = -1
+# The same for a second list, whose order shall not be the first one's where both are of one length.
+SECOND_ORDER = -2
 
 
 @dataclass(frozen=True)
@@ -81,17 +86,13 @@ class ClipOrder:
         return len(self.steps) * self.accumulation
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch = -1
-        order: Sequence[int] = []
+        key_at = self._keys()
         for first in self._first_positions():
-            keys = []
-            for position in range(first, first + self.picks_per_micro_batch):
-                # An epoch's order is made when its first position comes, and kept until the next epoch's does.
-                if position // self.num_samples != epoch:
-                    epoch = position // self.num_samples
-                    order = self.epoch_order(epoch)
-                keys.append((epoch, order[position % self.num_samples]))
-            yield keys
+            yield [key_at(position) for position in range(first, first + self.picks_per_micro_batch)]
+
+    def _keys(self) -> Callable[[int], tuple[int, int]]:
+        """Return what gives the (epoch, pick) of a position, for one walk through the order."""
+        return EndlessEpochs(self.epoch_order, self.num_samples)
 
     def _first_positions(self) -> Iterator[int]:
         """Yield where in the stream each micro-batch of this process begins.
@@ -105,9 +106,94 @@ class ClipOrder:
                 yield part * self.picks_per_micro_batch
 
 
-def permutation(epoch: int, *, seed: int, num_samples: int) -> list[int]:
-    """Return each record once, in random order."""
-    return torch.randperm(num_samples, generator=sample_generator(seed, epoch, ORDER)).tolist()
+class EndlessEpochs:
+    """The (epoch, pick) at each position of one list's stream. It keeps the order of the epoch that it was last in.
+
+    Args:
+        epoch_order: epoch -> its picks, ``num_samples`` of them.
+        num_samples: picks of an epoch.
+    """
+
+    def __init__(self, epoch_order: Callable[[int], Sequence[int]], num_samples: int):
+        self.epoch_order = epoch_order
+        self.num_samples = num_samples
+        self._epoch = -1
+        self._order: Sequence[int] = []
+
+    def __call__(self, position: int) -> tuple[int, int]:
+        """Return the key at a position; positions come in ascending order, or each epoch's order is made again."""
+        epoch, place = divmod(position, self.num_samples)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = self.epoch_order(epoch)
+        return epoch, self._order[place]
+
+
+@dataclass(frozen=True)
+class SecondList:
+    """What a :class:`JoinedOrder` takes of a list beside the first.
+
+    Attributes:
+        epoch_order: epoch -> its picks, ``num_samples`` of them.
+        num_samples: records.
+        picks_per_step: how many picks of a step are of this list, over all processes and micro-batches.
+    """
+
+    epoch_order: Callable[[int], Sequence[int]]
+    num_samples: int
+    picks_per_step: int
+
+
+class JoinedOrder(ClipOrder):
+    """Micro-batches of (epoch, pick) of two lists, whose records stand one after the other.
+
+    Each step has as many picks of the second list as every other, spread evenly over its slots, so that each part of a
+    step has its share of them, to one pick. Both lists go on where the step before has left them: steps, picks and
+    clips are the same for any number of processes and micro-batches.
+
+    A pick counts the records of both lists: pick ``i + k * n`` is record ``i`` of ``n``, of which the second list has
+    the last ones. The first time in an epoch, a record of the first list is read as it is without the second.
+
+    Args:
+        second: the list that is joined to the first.
+        order: the arguments of :class:`ClipOrder`, which are about the first list.
+    """
+
+    def __init__(self, second: SecondList, **order):
+        super().__init__(**order)
+        self.second = second
+        parts = self.accumulation * self.partition.world_size
+        self.picks_per_step = self.picks_per_micro_batch * parts
+        assert 0 < second.picks_per_step < self.picks_per_step
+
+    def _keys(self) -> Callable[[int], tuple[int, int]]:
+        first = EndlessEpochs(self.epoch_order, self.num_samples)
+        second = EndlessEpochs(self.second.epoch_order, self.second.num_samples)
+
+        def key_at(position: int) -> tuple[int, int]:
+            step, slot = divmod(position, self.picks_per_step)
+            of_second = self.second.picks_per_step
+            before = slot * of_second // self.picks_per_step
+            is_second = (slot + 1) * of_second // self.picks_per_step > before
+            if is_second:
+                epoch, pick = second(step * of_second + before)
+                return epoch, self._joined(pick, self.second.num_samples, self.num_samples)
+
+            of_first = self.picks_per_step - of_second
+            epoch, pick = first(step * of_first + slot - before)
+            return epoch, self._joined(pick, self.num_samples, 0)
+
+        return key_at
+
+    def _joined(self, pick: int, num_samples: int, first_record: int) -> int:
+        """Return the pick among the records of both lists that is ``pick`` among those of one."""
+        times, record = divmod(pick, num_samples)
+        return first_record + record + times * (self.num_samples + self.second.num_samples)
+
+
+def permutation(epoch: int, *, seed: int, num_samples: int, stream: int = ORDER) -> list[int]:
+    """Return each record once, in random order; ``stream`` is :data:`SECOND_ORDER` for a second list."""
+    return torch.randperm(num_samples, generator=sample_generator(seed, epoch, stream)).tolist()
 
 
 def balanced(epoch: int, *, seed: int, labels: np.ndarray, balance: float) -> list[int]:

@@ -1,6 +1,7 @@
 """All that lies between a video file and the network's input, as plain data that a checkpoint carries."""
 
 import operator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,13 +35,35 @@ class ClipSpec:
 
     def random(self, span: Span, generator: torch.Generator) -> Tensor:
         """Return the frames int64 ``[T]`` of a random clip of ``span``, as numbers in its video."""
-        if not self.target_fps:
-            return span.first + self._random_offsets(span.count, span.fps, generator)
+        count, fps = self._counted(span)
+        offsets = self._random_offsets(count, fps, generator)
+        (frames,) = self._shown_at_random(span, [offsets], generator)
+        return frames
 
-        ticks = self._random_offsets(span.frames_at(self.target_fps), self.target_fps, generator)
-        # Anywhere inside a tick, so that every frame of a faster video is seen in training.
-        phase = torch.rand((), dtype=torch.float64, generator=generator)
-        return span.on_screen((ticks + phase) / self.target_fps)
+    def random_twice(self, span: Span, second_frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return a random clip of ``span`` in two numbers of frames, both spread over the same time.
+
+        Args:
+            span: of the video.
+            second_frames: t.
+            generator: is used as in :meth:`random`.
+
+        Returns:
+            The clip that :meth:`random` gives, int64 ``[T]``, and the same time in other frames, int64 ``[t]``.
+        """
+        count, fps = self._counted(span)
+        state = generator.get_state()
+        offsets = self._random_offsets(count, fps, generator)
+        if self.clip_sampler == "pytorchvideo":
+            # The interval is a function of the generator's state, whatever the number of frames in it.
+            again = torch.Generator()
+            again.set_state(state)
+            second = self._random_interval(second_frames, count, fps, again)
+        else:
+            second = self._same_time(offsets, second_frames, count)
+
+        first, second = self._shown_at_random(span, [offsets, second], generator)
+        return first, second
 
     def uniform(self, span: Span, num_clips: int) -> Tensor:
         """Return the frames int64 ``[K, T]`` of ``num_clips`` clips spread over ``span``, as numbers in its video."""
@@ -73,15 +96,50 @@ class ClipSpec:
         interval = self._clip_seconds(fps)
         return even_clip_at(seconds, interval, num_frames, fps, self.num_frames, self.short_video)
 
+    def _counted(self, span: Span) -> tuple[int, float]:
+        """Return how many frames there are to choose from, and how many a second: the video's own, or ticks."""
+        if not self.target_fps:
+            return span.count, span.fps
+        return span.frames_at(self.target_fps), self.target_fps
+
+    def _shown_at_random(self, span: Span, clips: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
+        """Return the frames, int64, that clips of offsets show; of ticks they show those at one random phase."""
+        if not self.target_fps:
+            return [span.first + offsets.floor().long() for offsets in clips]
+
+        # Anywhere inside a tick, so that every frame of a faster video is seen in training.
+        phase = torch.rand((), dtype=torch.float64, generator=generator)
+        return [span.on_screen((ticks + phase) / self.target_fps) for ticks in clips]
+
     def _random_offsets(self, num_frames: int, fps: float, generator: torch.Generator) -> Tensor:
         """Return a random clip int64 ``[T]`` of a video with so many frames."""
         if self.clip_sampler != "pytorchvideo":
             return random_clip(num_frames, self.num_frames, self.sampling_rate, generator, self.short_video)
+        return self._random_interval(self.num_frames, num_frames, fps, generator)
 
+    def _random_interval(self, clip_frames: int, num_frames: int, fps: float, generator: torch.Generator) -> Tensor:
+        """Return ``clip_frames`` frames of a random interval, as pytorchvideo takes them, int64."""
         from pytorchvideo.data.clip_sampling import RandomClipSampler
 
         sampler = RandomClipSampler(self._clip_seconds(fps))
-        return pytorchvideo_clips(sampler, num_frames, fps, self.num_frames, generator, self.short_video)[0]
+        return pytorchvideo_clips(sampler, num_frames, fps, clip_frames, generator, self.short_video)[0]
+
+    def _same_time(self, clip: Tensor, clip_frames: int, num_frames: int) -> Tensor:
+        """Return other frames over the time of a clip int64 ``[T]``, as offsets float64 ``[clip_frames]``.
+
+        Frame k of t begins after ``k / t`` of the clip's ``T * stride`` frames. A place behind the end of the video,
+        which the clip itself does not reach, is the last frame.
+        """
+        start = int(clip[0])
+        length = self.num_frames * self.sampling_rate
+        places = start + torch.arange(clip_frames, dtype=torch.float64) * length / clip_frames
+
+        last = start + (self.num_frames - 1) * self.sampling_rate
+        places = places.clamp(max=max(last, num_frames - 1))
+        # What a clip does that is longer than its video, the other frames do, too.
+        if self.short_video == "wrap":
+            return places % num_frames
+        return places.clamp(max=num_frames - 1)
 
     def _uniform_offsets(self, num_frames: int, fps: float, num_clips: int) -> Tensor:
         """Return clips int64 ``[K, T]`` spread over a video with so many frames."""

@@ -22,6 +22,47 @@ GREY = 128  # fills what an augmentation uncovers or erases, as in the ResNet-RS
 
 
 @dataclass(frozen=True)
+class Placement:
+    """What a training clip shows of its frames, drawn once for all of them.
+
+    Attributes:
+        box: top, left, height and width in pixels, of the frames, or of the resized frames where there are such.
+        resized: height and width that frames are resized to before the box, a square, is cut; None: the box is cut from
+            the frames, and resized.
+        is_mirrored: whether left and right change places.
+    """
+
+    box: tuple[int, int, int, int]
+    resized: tuple[int, int] | None
+    is_mirrored: bool
+
+    def cut(self, frames: Tensor, size: int, antialias: bool) -> Tensor:
+        """Return what is shown of frames uint8 ``[T, H, W, 3]`` as uint8 ``[3, T, size, size]``, of any strides."""
+        top, left, height, width = self.box
+        if self.resized is None:
+            box = frames[:, top : top + height, left : left + width]
+            clip = resize(box, size, size, antialias)
+        else:
+            clip = self._square(frames, size, antialias)
+        return clip.flip(-1) if self.is_mirrored else clip
+
+    def _square(self, frames: Tensor, size: int, antialias: bool) -> Tensor:
+        """Return the square of the resized frames; for another size than it was drawn for, all is scaled to that."""
+        top, left, drawn_size, _ = self.box
+        height, width = (_scaled(side, size, drawn_size) for side in self.resized)
+        # Rounding may lead a square over the edge by a pixel.
+        top = min(_scaled(top, size, drawn_size), height - size)
+        left = min(_scaled(left, size, drawn_size), width - size)
+        clip = resize(frames, height, width, antialias)
+        return clip[:, :, top : top + size, left : left + size]
+
+
+def _scaled(length: int, size: int, drawn_size: int) -> int:
+    """Return a length in pixels, scaled and rounded; the same length where both sizes are the same."""
+    return (2 * length * size + drawn_size) // (2 * drawn_size)
+
+
+@dataclass(frozen=True)
 class TrainTransform:
     """Random crop, flip and augmentations of one training clip.
 
@@ -66,14 +107,24 @@ class TrainTransform:
     def __call__(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         """Return a training clip, uint8 ``[3, T, crop_size, crop_size]`` and contiguous, of uint8 ``[T, H, W, 3]``."""
         _check_frames(frames)
+        placement = self.draw(*frames.shape[1:3], generator)
+        clip = placement.cut(frames, self.crop_size, self.antialias)
+        return self.augment(clip, generator)
+
+    def draw(self, height: int, width: int, generator: torch.Generator) -> Placement:
+        """Draw what a clip shows of frames of a height and width in pixels."""
         if self.crop == "resized":
-            clip = self._resized_box(frames, generator)
+            resized = None
+            box = random_box(height, width, self.area, self.aspect, generator)
         else:
-            clip = self._random_square(frames, generator)
+            resized = self._jittered_size(height, width, generator)
+            box = self._random_square(*resized, generator)
 
-        if torch.rand((), generator=generator) < self.flip:
-            clip = clip.flip(-1)
+        is_mirrored = bool(torch.rand((), generator=generator) < self.flip)
+        return Placement(box, resized, is_mirrored)
 
+    def augment(self, clip: Tensor, generator: torch.Generator) -> Tensor:
+        """Return a clip uint8 ``[3, T, h, w]`` after the augmentations that are on, contiguous."""
         augmentations = self._augmentations()
         if augmentations:
             # torchvision's classes draw from the global generator, and take [T, 3, h, w].
@@ -81,21 +132,17 @@ class TrainTransform:
                 clip = v2.Compose(augmentations)(clip.transpose(0, 1)).transpose(0, 1)
         return clip.contiguous()
 
-    def _resized_box(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        top, left, height, width = random_box(*frames.shape[1:3], self.area, self.aspect, generator)
-        box = frames[:, top : top + height, left : left + width]
-        return resize(box, self.crop_size, self.crop_size, self.antialias)
-
-    def _random_square(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        """Resize to a random short side, and cut a random square: SlowFast's scale jitter."""
+    def _jittered_size(self, height: int, width: int, generator: torch.Generator) -> tuple[int, int]:
+        """Draw the size that frames are resized to, by a random short side: SlowFast's scale jitter."""
         low, high = self.short_side
         short_side = low + random_below(high - low + 1, generator)
-        height, width = short_side_size(*frames.shape[1:3], short_side)
-        clip = resize(frames, height, width, self.antialias)
+        return short_side_size(height, width, short_side)
 
+    def _random_square(self, height: int, width: int, generator: torch.Generator) -> tuple[int, int, int, int]:
+        """Draw top, left, height and width of a square of ``crop_size`` in resized frames."""
         top = random_below(height - self.crop_size + 1, generator)
         left = random_below(width - self.crop_size + 1, generator)
-        return clip[:, :, top : top + self.crop_size, left : left + self.crop_size]
+        return top, left, self.crop_size, self.crop_size
 
     def _augmentations(self) -> list[torch.nn.Module]:
         """Return the augmentations that are on, in the order in which they are done.

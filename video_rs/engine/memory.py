@@ -65,11 +65,18 @@ class StepMemory:
         return low
 
 
-def probe(step: Step, clips: Tensor) -> None:
+def probe(step: Step, clips: Tensor, beside: Callable[[int], None] | None = None) -> None:
     """Run a forward and a backward pass over uint8 clips ``[b, 3, T, H, W]``, and leave everything as it was.
 
     Nothing is exchanged with other processes.
+
+    Args:
+        step: whose network is run.
+        clips: of any content.
+        beside: what a step computes before its own network, such as a teacher's answers, for a number of clips.
     """
+    if beside is not None:
+        beside(len(clips))
     statistics = BufferBackup(step.model)
     step.model.train()
     autocast = torch.autocast(step.device.type, step.precision, enabled=step.precision != torch.float32)
@@ -82,7 +89,7 @@ def probe(step: Step, clips: Tensor) -> None:
     statistics.restore()
 
 
-def measure_step(step: Step, clips: Tensor) -> StepMemory | None:
+def measure_step(step: Step, clips: Tensor, beside: Callable[[int], None] | None = None) -> StepMemory | None:
     """Return the memory of a step, from a forward and a backward pass that change nothing.
 
     All processes call this together.
@@ -90,6 +97,7 @@ def measure_step(step: Step, clips: Tensor) -> StepMemory | None:
     Args:
         step: whose memory is measured.
         clips: uint8 ``[b, 3, T, H, W]`` of any content, few.
+        beside: as for :func:`probe`.
 
     Returns:
         None where it cannot be measured: on a CPU without Linux's /proc, and on MPS.
@@ -102,7 +110,7 @@ def measure_step(step: Step, clips: Tensor) -> StepMemory | None:
     frames, height, width = (min(size, small) for size, small in zip(clips.shape[2:], SMALL, strict=True))
     probe(step, clips.new_zeros(PROBED_CLIPS, 3, frames, height, width))
 
-    run = partial(probe, step, clips)
+    run = partial(probe, step, clips, beside)
     peak = _cuda_growth(run, device) if device.type == "cuda" else _cpu_growth(run)
     if peak is None:
         return None

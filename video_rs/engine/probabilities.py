@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -24,3 +25,27 @@ class ClassProbabilities:
         if self.temperature != 1:
             scaled = scaled / self.temperature
         return scaled.sigmoid() if self.multi_label else scaled.softmax(1)
+
+
+def at_temperature(probabilities: Tensor, temperature: float, multi_label: bool = False) -> Tensor:
+    """Return the probabilities that the same logits give after division by a temperature.
+
+    A softmax of ``logits / T`` is proportional to the T-th root of that of the logits (Hinton et al. 2015,
+    "Distilling the knowledge in a neural network", arXiv 1503.02531, section 2), so the logits need not be known.
+
+    Args:
+        probabilities: float ``[B, K]``, each row of sum 1, or with ``multi_label`` any numbers in [0, 1].
+        temperature: above 0; above 1 makes a row less sure, below 1 surer.
+        multi_label: each class has a probability of its own, a sigmoid.
+
+    Returns:
+        Float of the same shape and dtype.
+    """
+    if temperature == 1:
+        return probabilities
+    # Through logarithms, so that a low temperature underflows to 0 for the lesser classes alone.
+    logs = probabilities.log() / temperature
+    if not multi_label:
+        return logs.softmax(1)
+    others = torch.log1p(-probabilities) / temperature
+    return torch.stack([logs, others]).softmax(0)[0]

@@ -46,6 +46,7 @@ class Plan:
         validation_epochs: epochs between two validations; the end of the run is always validated.
         checkpoint_steps: steps between two checkpoints; 0 saves at the end of each epoch.
         checkpoint_minutes: minutes after which a checkpoint is saved at the latest; 0 counts steps only.
+        further_clips: clips of a step that are of another list than the one whose passes are the epochs.
     """
 
     total_steps: int
@@ -56,10 +57,16 @@ class Plan:
     validation_epochs: int = 1
     checkpoint_steps: int = 0
     checkpoint_minutes: float = 0.0
+    further_clips: int = 0
+
+    @property
+    def epoch_steps(self) -> float:
+        """How many steps a pass over the data takes."""
+        return self.num_samples / (self.batch_size - self.further_clips)
 
     def epoch(self, step: int) -> float:
         """Return the number of passes over the data after ``step`` steps."""
-        return step * self.batch_size / self.num_samples
+        return step * (self.batch_size - self.further_clips) / self.num_samples
 
     def ends_epochs(self, step: int, epochs: int = 1) -> bool:
         """Return whether step number ``step``, counted from 1, completes a multiple of ``epochs`` epochs."""

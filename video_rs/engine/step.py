@@ -250,6 +250,10 @@ def stand_in(batch: Any) -> Any:
 
     There are two because the last map of a single clip may be one value a channel, of which batch norm has no variance.
     """
-    clips = batch.clips.new_zeros(2, *batch.clips.shape[1:])
-    labels = batch.labels.new_zeros(2, *batch.labels.shape[1:])
-    return dataclasses.replace(batch, clips=clips, labels=labels)
+    of_clips = {}
+    for field in dataclasses.fields(batch):
+        value = getattr(batch, field.name)
+        # Clips, labels and whatever else there is of each clip.
+        if isinstance(value, Tensor):
+            of_clips[field.name] = value.new_zeros(2, *value.shape[1:])
+    return dataclasses.replace(batch, **of_clips)

@@ -7,8 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from video_rs.data.dataset import VideoSource, ViewReader
 from video_rs.data.loader import ViewLoader, Workers
@@ -20,13 +19,9 @@ from video_rs.engine.probabilities import ClassProbabilities
 from video_rs.inference.calibration import Calibration
 from video_rs.inference.prediction import Answers, Prediction
 from video_rs.lists.records import VideoRecord
-from video_rs.models import VideoClassifier
 from video_rs.models.convolution_check import require_right_convolutions
-from video_rs.models.fast import speed_up
-from video_rs.models.weights import load_strictly
-from video_rs.models.weights.pretrained import stored_architecture
+from video_rs.models.stored import load_classifier
 from video_rs.runtime.devices import pick_device
-from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
 from video_rs.video import DecodeError, VideoReader
 from video_rs.video.readers.in_memory import DEFAULT_FPS, InMemoryReader
@@ -149,29 +144,3 @@ class _Frames:
 
     def open(self, path: str) -> VideoReader:
         return self.reader
-
-
-def load_classifier(checkpoint: dict[str, Any], device: torch.device) -> VideoClassifier:
-    """Return the checkpoint's network with its EMA weights, sped up and in evaluation mode.
-
-    The weights are the raw ones where the checkpoint kept no average.
-    """
-    architecture = stored_architecture(checkpoint["architecture"], "the checkpoint")
-    # Without memory and without values: drawing weights that are replaced at once takes a second and more.
-    with torch.device("meta"):
-        model = VideoClassifier(architecture, checkpoint["num_classes"])
-    weights = checkpoint["ema"] or checkpoint["model"]
-    load_strictly(model, weights, "the checkpoint")
-    require_finite(model)
-    return speed_up(model).to(device, memory_format=torch.channels_last_3d).eval()
-
-
-def require_finite(model: nn.Module) -> None:
-    """Raise InputError where a network has weights that are no numbers, with which every answer would be none."""
-    for name, weights in model.state_dict().items():
-        # The sum is finite where all weights are, and no copy of them is made.
-        if weights.is_floating_point() and not torch.isfinite(weights.sum()):
-            raise InputError(
-                f"weights of the network are no finite numbers (first: {name}): its training diverged; take an earlier "
-                "checkpoint, or train anew with a lower SOLVER.BASE_LR"
-            )

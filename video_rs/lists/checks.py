@@ -1,9 +1,10 @@
 """What a run asks of a list before it starts: labels that fit, files that are there; and what tells two lists apart."""
 
 import hashlib
+import math
 import os
 
-from video_rs.lists.records import RecordList
+from video_rs.lists.records import RecordList, VideoRecord
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
 from video_rs.video.fetching import is_url
@@ -24,17 +25,46 @@ def require_labels(
         for_several: what somebody can do whose videos have several labels.
     """
     if not multi_label:
-        for record in records.records:
-            if len(record.labels) > 1:
-                raise InputError(
-                    f"{records.source}: {record.path} has {len(record.labels)} labels; give it one, or {for_several}"
-                )
+        refuse_several_labels(records, for_several)
         for record in records.records:
             if not record.labels:
                 raise InputError(f"{records.source}: {record.path} has no label; give it one, or remove its row")
 
     if not any(record.labels for record in records.records):
         raise InputError(f"{records.source}: no video has a label; give some of them labels")
+
+
+def refuse_several_labels(records: RecordList, for_several: str = "train with DATA.MULTI_LABEL true") -> None:
+    """Raise InputError where a record has several labels; the arguments are those of :func:`require_labels`."""
+    for record in records.records:
+        if len(record.labels) > 1:
+            raise InputError(
+                f"{records.source}: {record.path} has {len(record.labels)} labels; give it one, or {for_several}"
+            )
+
+
+def require_apart(records: RecordList, val: RecordList) -> None:
+    """Raise InputError where a record shows something of a validation video, or of its segment."""
+    held_out: dict[str, list[tuple[float, float]]] = {}
+    for record in val.records:
+        held_out.setdefault(record.path, []).append(_times(record))
+
+    shared = []
+    for record in records.records:
+        start, end = _times(record)
+        if any(start < other_end and other_start < end for other_start, other_end in held_out.get(record.path, ())):
+            shared.append(record)
+    if shared:
+        raise InputError(
+            f"{records.source}: {len(shared)} of {pluralize(len(records), 'video')} are validation videos of "
+            f"{val.source}, such as {shared[0].path}; remove their rows: what a run has trained on says nothing about "
+            "new videos"
+        )
+
+
+def _times(record: VideoRecord) -> tuple[float, float]:
+    """Return start and end of a record in seconds; a video ends at infinity."""
+    return record.start or 0.0, math.inf if record.end is None else record.end
 
 
 def require_files(records: RecordList) -> None:
@@ -53,11 +83,17 @@ def require_files(records: RecordList) -> None:
     )
 
 
-def fingerprint(records: RecordList | None) -> str:
-    """Return a hash over every video's id, labels and segment in their order, or "" where there is no list."""
+def fingerprint(records: RecordList | None, soft_labels: bytes = b"") -> str:
+    """Return a hash over every video's id, labels and segment in their order, or "" where there is no list.
+
+    Args:
+        records: a list as read.
+        soft_labels: of its records, where there are such.
+    """
     if records is None:
         return ""
     digest = hashlib.sha256()
     for record in records.records:
         digest.update(repr((record.id, record.labels, record.start, record.end)).encode())
+    digest.update(soft_labels)
     return digest.hexdigest()

@@ -12,8 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from video_rs.reports.plots import BLUE, GREEN, GREY, ORANGE, hide_frame
+from video_rs.reports.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, hide_frame
 
+# What objectives log of the parts of their loss: key, name, colour.
+LOSS_PARTS = (
+    ("labelled_loss", "train, labelled", GREEN),
+    ("pseudo_loss", "train, pseudo-labelled", PURPLE),
+    ("label_loss", "train, labels", GREEN),
+    ("distill_loss", "train, teacher", PURPLE),
+)
 MOST_MARKED = 25  # points with a marker each; of more, the line alone
 
 
@@ -67,10 +74,14 @@ def running_mean(values: Sequence[float], span: float) -> list[float]:
 
 
 def loss_curve(log: Sequence[dict[str, Any]]) -> Figure | None:
-    """Draw training and validation loss over steps."""
-    train = Line("train", *series(log, "train", "loss"))
-    validation = Line("validation", *series(log, "validation", "loss"), ORANGE, dense=False)
-    return _chart([train, validation], "loss")
+    """Draw training and validation loss over steps, and the parts of the training loss, where it has some."""
+    lines = [
+        Line("train", *series(log, "train", "loss")),
+        Line("validation", *series(log, "validation", "loss"), ORANGE, dense=False),
+    ]
+    for key, label, color in LOSS_PARTS:
+        lines.append(Line(label, *series(log, "train", key), color))
+    return _chart(lines, "loss")
 
 
 def accuracy_curve(log: Sequence[dict[str, Any]]) -> Figure | None:
@@ -88,6 +99,7 @@ def accuracy_curve(log: Sequence[dict[str, Any]]) -> Figure | None:
     if k != 1:
         lines.append(Line(f"validation top-{k}", *series(log, "validation", "topk"), GREY, "--", dense=False))
 
+    lines.append(Line("agreement with the teacher", *series(log, "train", "agreement"), PURPLE))
     lines.append(Line("validation mAP", *series(log, "validation", "map"), GREEN, dense=False))
     return _chart(lines, "accuracy", percent=True)
 

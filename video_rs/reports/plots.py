@@ -18,6 +18,7 @@ BLUE = "#0b5fa5"
 ORANGE = "#c8500a"
 GREY = "#5f6368"
 GREEN = "#2e7d32"
+PURPLE = "#6a3d9a"
 DPI = 170  # drawn for about half this many CSS pixels an inch, to stay sharp on dense screens and on paper
 
 STRIP_FRAMES = 8  # at most

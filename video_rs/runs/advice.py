@@ -11,9 +11,14 @@ def about_failures(error: TooManyFailed, config: Config) -> str:
     lists = [path for path in (config.DATA.TRAIN_LIST, config.DATA.VAL_LIST) if path]
     root = ["--root", config.DATA.ROOT] if config.DATA.ROOT else []
     doctor = ["video-rs", "check_dataset", *dict.fromkeys(lists), *root, "--out", "check"]
+    pseudo = ""
+    if config.DATA.PSEUDO_LIST:
+        # Its rows are of no split, so it is checked by itself.
+        further = ["video-rs", "check_dataset", config.DATA.PSEUDO_LIST, *root, "--out", "check_pseudo"]
+        pseudo = f", {shlex.join(further)!r} those of DATA.PSEUDO_LIST in check_pseudo/clean.csv"
     return (
         f"{error} (DATA.MAX_FAILED_SHARE); each is named above; {shlex.join(doctor)!r} lists the others in "
-        "check/clean.csv, for DATA.TRAIN_LIST and DATA.VAL_LIST, or allow more with DATA.MAX_FAILED_SHARE"
+        f"check/clean.csv, for DATA.TRAIN_LIST and DATA.VAL_LIST{pseudo}, or allow more with DATA.MAX_FAILED_SHARE"
     )
 
 

@@ -13,12 +13,12 @@ from video_rs.engine.metrics import VideoResult
 from video_rs.evaluation.calibrating import OutOfFold, ScoredVideos, calibrate
 from video_rs.evaluation.calibration import reliability
 from video_rs.inference.calibration import KEY
-from video_rs.inference.predictor import load_classifier
 from video_rs.lists.checks import require_labels
 from video_rs.lists.chosen_videos import chosen_videos
 from video_rs.lists.class_folders import read_class_folders
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
+from video_rs.models.stored import load_classifier
 from video_rs.reports import plots
 from video_rs.reports.calibration_plot import reliability_plot
 from video_rs.reports.text_table import text_table

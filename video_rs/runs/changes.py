@@ -25,11 +25,11 @@ def refuse_two_starts(config: Config, finetune: str) -> None:
 
 
 def changed_settings(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
-    """Return what differs between a checkpoint and a run in config, lists or class names, in words.
+    """Return what differs between a checkpoint and a run in config, lists, class names or teacher, in words.
 
     Args:
         saved: the checkpoint.
-        current: ``config``, ``dataset`` and ``label_names`` as the run's own checkpoints will have them.
+        current: ``config``, ``dataset``, ``label_names`` and ``teacher`` as the run's own checkpoints will have them.
     """
     before = config_from_text(saved["config"]).flat()
     now = config_from_text(current["config"]).flat()
@@ -37,12 +37,20 @@ def changed_settings(saved: Mapping[str, Any], current: Mapping[str, Any]) -> li
     changes = changed_keys(before, now, ignored=(*MAY_CHANGE, *moved))
 
     # Paths and options are compared by now; what the lists hold may have changed all the same.
-    for name in ("train", "val"):
-        if saved["dataset"][name] != current["dataset"][name]:
+    for name in ("train", "val", "pseudo"):
+        # Where there is no pseudo-labelled list, there is no such entry.
+        if saved["dataset"].get(name, "") != current["dataset"].get(name, ""):
             changes.append(f"the {name} list")
+    if _teacher(saved) != _teacher(current):
+        changes.append("the teacher")
     if saved["label_names"] != current["label_names"]:
         changes.append("the class names or their order")
     return changes
+
+
+def _teacher(checkpoint: Mapping[str, Any]) -> str:
+    """Return the hash of the teacher that a run has, or "" where it has none."""
+    return checkpoint.get("teacher", {}).get("sha256", "")
 
 
 def _has_moved_along(key: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

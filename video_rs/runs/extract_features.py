@@ -23,12 +23,12 @@ from video_rs.inference.features.rows import FeatureRows, joined, row_of_failure
 from video_rs.inference.features.shards import Shards, read_settings
 from video_rs.inference.features.writing import beside
 from video_rs.inference.predictions import joined_labels
-from video_rs.inference.predictor import load_classifier
 from video_rs.lists.checks import require_files
 from video_rs.lists.chosen_videos import chosen_videos
 from video_rs.lists.class_folders import read_class_folders
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
+from video_rs.models.stored import load_classifier
 from video_rs.runs.extraction_place import Extraction, extraction_settings, prepare_place
 from video_rs.runs.test import refuse_fixed_keys
 from video_rs.runtime import distributed

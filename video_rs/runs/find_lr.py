@@ -54,7 +54,8 @@ def find_rate(config: Config, *, finetune: str = "") -> dict[str, Any]:
 
     training = build_run(config, device)
     load_trained_weights(training, finetune)
-    require_files(training.lists.train)
+    for records in training.lists.trained():
+        require_files(records)
     training = fit_into_memory(training, is_resumed=False, may_change=True)
     check_convolutions(training)
     folder.make()

@@ -14,12 +14,12 @@ from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.evaluation import gather_results
 from video_rs.engine.metrics import VideoResult
 from video_rs.engine.neighbours import TEMPERATURE
-from video_rs.inference.predictor import load_classifier
 from video_rs.lists.checks import require_files, require_labels
 from video_rs.lists.label_map import read_label_map
 from video_rs.lists.reading import read_listing
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
+from video_rs.models.stored import load_classifier
 from video_rs.runs.feature_memory import (
     FeatureExtractor,
     VideoIds,

@@ -7,7 +7,6 @@ import torch
 from video_rs.builders import Training, build_mixing
 from video_rs.config import Config
 from video_rs.engine.memory import PROBED_CLIPS, RESERVE, free_memory, measure_step
-from video_rs.engine.step import Step
 from video_rs.runtime import distributed
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import print_line
@@ -55,7 +54,7 @@ def fit_into_memory(training: Training, is_resumed: bool, may_change: bool) -> T
     if config.DATA.NUM_FRAMES * config.DATA.TRAIN_CROP_SIZE**2 >= SLOW:
         print_line("trying whether a step fits into memory")
     reserve = 1.0 if is_resumed else RESERVE
-    found = distributed.gather(_room(config, step, reserve))
+    found = distributed.gather(_room(training, reserve))
     failures = [text for text in found if isinstance(text, str)]
     if failures:
         raise InputError(no_memory(config, failures[0]))
@@ -100,16 +99,19 @@ def _enough_micro_batches(config: Config, asked: int, tightest: Room, may_change
     return least
 
 
-def _room(config: Config, step: Step, reserve: float) -> Room | str | None:
+def _room(training: Training, reserve: float) -> Room | str | None:
     """Return what this process has memory for.
 
     It is the reason where the trial itself had no memory, and None where there is nothing to know.
     """
+    config = training.config
+    step = training.step
+    beside = None if training.teacher is None else training.teacher.answer_black_clips
     size = config.DATA.TRAIN_CROP_SIZE
     # What the clips show does not matter for memory.
     clips = torch.zeros(probed_clips(config), 3, config.DATA.NUM_FRAMES, size, size, dtype=torch.uint8)
     try:
-        memory = measure_step(step, clips)
+        memory = measure_step(step, clips, beside)
         free = free_memory(step.device)
     except RuntimeError as error:
         if is_out_of_memory(error):

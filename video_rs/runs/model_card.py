@@ -137,6 +137,7 @@ def data_of(config: Config, checkpoint: Mapping[str, Any]) -> dict[str, str]:
     for title, key, path in (
         ("training list", "train", config.DATA.TRAIN_LIST),
         ("validation list", "val", config.DATA.VAL_LIST),
+        ("pseudo-labelled list", "pseudo", config.DATA.PSEUDO_LIST),
     ):
         if path:
             facts[title] = f"{Path(path).name}, fingerprint {str(fingerprints.get(key, 'unknown'))[:16]}"

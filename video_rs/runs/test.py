@@ -14,10 +14,10 @@ from video_rs.config import Config, config_from_text
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.metrics import probability_of_so_few
 from video_rs.inference.calibration import Calibration
-from video_rs.inference.predictor import load_classifier
 from video_rs.lists.checks import require_labels
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
+from video_rs.models.stored import load_classifier
 from video_rs.reports.predictions_page import write_predictions_page
 from video_rs.runs.report import page_of
 from video_rs.runs.results import (

@@ -4,7 +4,7 @@ from video_rs.builders import build_lists
 from video_rs.builders.lists import Lists
 from video_rs.studies.study import Study, StudyRun
 
-_KEYS = ("TRAIN_LIST", "VAL_LIST", "ROOT", "LABEL_MAP", "MULTI_LABEL", "PATH_HANDLERS")
+_KEYS = ("TRAIN_LIST", "VAL_LIST", "PSEUDO_LIST", "ROOT", "LABEL_MAP", "MULTI_LABEL", "PATH_HANDLERS")
 
 
 class StudyLists:

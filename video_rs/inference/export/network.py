@@ -13,9 +13,9 @@ from video_rs.data.transforms import to_float
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.inference.calibration import Calibration
 from video_rs.inference.export.description import Description
-from video_rs.inference.predictor import load_classifier
 from video_rs.models import VideoClassifier
 from video_rs.models.fast import make_plain
+from video_rs.models.stored import load_classifier
 from video_rs.runtime.torch_files import find_checkpoint
 from video_rs.runtime.version import __version__
 
