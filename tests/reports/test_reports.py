@@ -189,6 +189,24 @@ def test_a_single_point_is_visible(record, draw, color):
     assert draw([{"kind": "event", "step": 7}]) is None
 
 
+@pytest.mark.parametrize(
+    ("parts", "labels"),
+    [
+        ({"labelled_loss": 1.0, "pseudo_loss": 3.0}, ["train", "train, labelled", "train, pseudo-labelled"]),
+        ({"label_loss": 1.0, "distill_loss": 3.0}, ["train", "train, labels", "train, teacher"]),
+        ({}, ["train"]),
+    ],
+)
+def test_the_parts_of_a_loss_are_drawn_beside_it(parts, labels):
+    log = [{"kind": "train", "step": step, "loss": 2.0, "agreement": 0.5, **parts} for step in (1, 2)]
+    axes = curves.loss_curve(log).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == labels
+    assert [list(line.get_ydata()) for line in axes.lines] == [[2, 2], *([value] * 2 for value in parts.values())]
+    agreement = curves.accuracy_curve(log).axes[0]
+    assert [text.get_text() for text in agreement.get_legend().get_texts()] == ["agreement with the teacher"]
+    assert [list(line.get_ydata()) for line in agreement.lines] == [[0.5, 0.5]]
+
+
 def test_many_training_points_are_drawn_faintly_under_their_running_mean():
     log = [{"kind": "train", "step": step, "loss": float(step % 2)} for step in range(100)]
     raw, smooth = curves.loss_curve(log).axes[0].lines

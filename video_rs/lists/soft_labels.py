@@ -93,7 +93,7 @@ def _names(table: Any, file: Path) -> list[str]:
             raise ValueError("no list of names")
     except (KeyError, ValueError) as error:
         raise InputError(
-            f"{file} does not say which classes its probabilities are of (label_names); {AGAIN}"
+            f"{file} does not say which classes its probabilities are of (label_names in its schema); {AGAIN}"
         ) from error
     return names
 
