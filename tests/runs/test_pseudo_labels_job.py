@@ -10,6 +10,7 @@ from helpers.jobs import run_job
 from helpers.runs import assert_same_weights, tiny_run, weights
 from video_rs.config import load_config
 from video_rs.reports import read_log
+from video_rs.runs.model_card import data_of
 from video_rs.runs.train import run_training
 
 # One after the other: a job of several processes takes the cores of the machine as if it were alone.
@@ -58,7 +59,10 @@ def test_log_report_and_checkpoint_tell_of_both_kinds(run, lists):
         f"2 of the 4 clips of a step are pseudo-labelled (50.0%): 4 videos of {lists[1]}, soft labels at temperature "
         "2, with weight 0.5 in the loss; epochs are those of the others"
     ) in page
-    assert set(weights(run)["dataset"]) == {"train", "val", "pseudo"}
+    dataset = weights(run)["dataset"]
+    assert set(dataset) == {"train", "val", "pseudo"}
+    config = load_config(run / "config.yaml")
+    assert data_of(config, weights(run))["pseudo-labelled list"] == f"pseudo.csv, fingerprint {dataset['pseudo'][:16]}"
 
 
 def test_without_mixing_the_loss_is_that_of_its_parts(lists, config_file, tmp_path):

@@ -62,6 +62,13 @@ def require_apart(records: RecordList, val: RecordList) -> None:
         )
 
 
+def segments(records: RecordList | None) -> set[tuple[str, float | None, float | None]]:
+    """Return (path, start, end) of every record, or nothing where there is no list."""
+    if records is None:
+        return set()
+    return {(record.path, record.start, record.end) for record in records.records}
+
+
 def _times(record: VideoRecord) -> tuple[float, float]:
     """Return start and end of a record in seconds; a video ends at infinity."""
     return record.start or 0.0, math.inf if record.end is None else record.end

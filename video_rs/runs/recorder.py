@@ -9,7 +9,7 @@ from typing import Any
 from video_rs.builders import Training
 from video_rs.engine.metrics import log_loss
 from video_rs.reports import RunLog, read_log
-from video_rs.runs.notes import pseudo_labelled
+from video_rs.runs.few_label_notes import distilled, pseudo_labelled
 from video_rs.runs.results import Evaluation, describe, write_evaluation_report, write_predictions
 from video_rs.runs.run_folder import REFUSED, RunFolder
 from video_rs.runs.state import RunState
@@ -126,6 +126,8 @@ class Recorder:
             notes.append("accuracies are of the last validation: one centre view a video, averaged weights")
         if training.lists.pseudo is not None:
             notes.append(pseudo_labelled(training))
+        if training.teacher is not None:
+            notes.append(distilled(training))
         write_evaluation_report(
             self.folder.path / "report.html",
             Evaluation.of(training.config, training.lists, training.preprocessing, self.state.results),

@@ -1,0 +1,93 @@
+"""What a run with pseudo-labels or a teacher says of itself, and what is doubtful about them."""
+
+from video_rs.builders import Training
+from video_rs.lists.checks import segments
+from video_rs.runs.start import Start
+from video_rs.runtime.wording import first_names, pluralize
+
+
+def pseudo_labelled(training: Training) -> str:
+    """Return the line on the clips whose labels a network has given."""
+    lists = training.lists
+    data = training.config.DATA
+    if lists.soft_labels is None:
+        labels = "hard labels"
+    else:
+        labels = f"soft labels at temperature {data.PSEUDO_TEMPERATURE:g}"
+    count = training.plan.further_clips
+    return (
+        f"{count} of the {pluralize(training.plan.batch_size, 'clip')} of a step are pseudo-labelled "
+        f"({count / training.plan.batch_size:.1%}): {pluralize(len(lists.pseudo), 'video')} of {lists.pseudo.source}, "
+        f"{labels}, with weight {training.config.SOLVER.PSEUDO_WEIGHT:g} in the loss; epochs are those of the others"
+    )
+
+
+def distilled(training: Training) -> str:
+    """Return the line on the teacher."""
+    teacher = training.teacher
+    distill = training.config.DISTILL
+    view = teacher.view
+    labels = "labels have no part in the loss"
+    if distill.WEIGHT < 1:
+        labels = f"labels weigh {1 - distill.WEIGHT:.3g}"
+    return (
+        f"teacher {teacher.source}, which sees each clip as {view.num_frames} x {view.crop_size} x {view.crop_size}; "
+        f"its answers weigh {distill.WEIGHT:g} at temperature {distill.TEMPERATURE:g}, {labels}"
+    )
+
+
+def labelled_twice(start: Start) -> str:
+    """Return a sentence on videos that are in both training lists."""
+    lists = start.training.lists
+    shared = segments(lists.train) & segments(lists.pseudo)
+    if not shared:
+        return ""
+    return (
+        f"{len(shared)} of {len(lists.pseudo)} pseudo-labelled videos have labels of their own in DATA.TRAIN_LIST, and "
+        "are trained on with both; leave them out of DATA.PSEUDO_LIST unless that is meant"
+    )
+
+
+def empty_pseudo_classes(start: Start) -> str:
+    """Return a sentence on classes that no pseudo-label names."""
+    lists = start.training.lists
+    if lists.pseudo is None:
+        return ""
+    present = {label for record in lists.pseudo.records for label in record.labels}
+    absent = [repr(name) for index, name in enumerate(lists.train.label_names) if index not in present]
+    if not absent:
+        return ""
+    return (
+        f"{len(absent)} of {len(lists.train.label_names)} classes have no pseudo-labelled videos: "
+        f"{first_names(absent)}; they come up in DATA.TRAIN_LIST alone"
+    )
+
+
+def unused_temperature(start: Start) -> str:
+    """Return a sentence on a temperature of soft labels that there are not."""
+    lists = start.training.lists
+    temperature = start.training.config.DATA.PSEUDO_TEMPERATURE
+    if lists.pseudo is None or lists.soft_labels is not None or temperature == 1:
+        return ""
+    return (
+        f"DATA.PSEUDO_TEMPERATURE {temperature:g} does nothing: no Parquet file with soft labels lies beside "
+        f"{lists.pseudo.source}"
+    )
+
+
+def other_span(start: Start) -> str:
+    """Return a sentence on a teacher that is shown another length of time than it was trained on."""
+    training = start.training
+    if training.teacher is None:
+        return ""
+    theirs = training.teacher.preprocessing.clip
+    ours = training.preprocessing.clip
+    before = theirs.num_frames * theirs.sampling_rate
+    now = ours.num_frames * ours.sampling_rate
+    if before == now or theirs.target_fps != ours.target_fps:
+        return ""
+    change = "raise" if now < before else "lower"
+    return (
+        f"the teacher was trained on clips that span {before} frames of a video, and is shown the {now} that its "
+        f"student sees; {change} DATA.SAMPLING_RATE or DATA.NUM_FRAMES where it should see what it knows"
+    )
