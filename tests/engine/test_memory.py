@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -143,6 +144,7 @@ class Asked:
     config: Config
     step: Step
     plan: Plan
+    teacher: Any = None
 
     def with_micro_batches(self, count):
         return replace(self, plan=replace(self.plan, micro_batches=count))
@@ -312,6 +314,15 @@ def test_no_memory_for_the_probe_itself(tool, videos, config_file, tmp_path, mon
         "norm and mixing see the difference), or set TRAIN.PRECISION bfloat16, or lower DATA.TRAIN_CROP_SIZE or "
         "DATA.NUM_FRAMES"
     )
+
+
+def test_a_teachers_answers_are_part_of_the_trial():
+    config = load_config("", {"TRAIN.BATCH_SIZE": "4", "DATA.NUM_FRAMES": "4", "DATA.TRAIN_CROP_SIZE": "16"})
+    counts = []
+    teacher = SimpleNamespace(answer_black_clips=counts.append)
+    training = Asked(config, make_step(norm_network()), make_plan(), teacher)
+    assert fit_into_memory(training, is_resumed=False, may_change=True) is training
+    assert counts == [2]
 
 
 @pytest.mark.parametrize("other", [None, "no memory", (1, 20, 10), (4, 20, 30)])
