@@ -154,7 +154,7 @@ def test_a_pseudo_label_list_with_validation_videos_is_refused(lists, videos, tm
     rows = [f"{videos.parent}/{row}" for row in videos.read_text().splitlines() if row.endswith(",val")]
     (tmp_path / "pseudo.csv").write_text("\n".join(["path,label,split", *rows]).replace(",val", ",train"))
     message = refusal(joined, (lists[0], tmp_path / "pseudo.csv"))
-    assert message.startswith(f"{tmp_path}/pseudo.csv: 4 of 4 videos are validation videos of {lists[0]}, such as ")
+    assert message.startswith(f"{tmp_path}/pseudo.csv shares 4 videos with the validation rows of {lists[0]}, such as ")
 
 
 def test_several_labels_a_video_have_soft_labels_too(lists):
@@ -195,6 +195,18 @@ def test_the_teacher_answers_as_prediction_does(videos, trained):
     assert torch.equal(said, expected)
     assert (said.dtype, said.requires_grad) == (torch.float32, False)
     run.teacher.answer_black_clips(2)
+
+
+def test_a_teacher_computes_in_the_precision_of_the_run(videos, trained):
+    run = distilled(videos, trained, TRAIN__PRECISION="bfloat16")
+    clips = torch.randint(256, (3, *run.teacher.view.shape), dtype=torch.uint8)
+    exact = distilled(videos, trained, TRAIN__PRECISION="float32").teacher
+    with torch.no_grad():
+        rough = run.teacher.probabilities(clips)
+        expected = exact.probabilities(clips)
+    assert rough.dtype == torch.float32
+    # bfloat16 keeps 8 bits of logits of size 1.
+    assert 0 < (rough - expected).abs().max() < 0.05
 
 
 def test_a_checkpoint_keeps_what_tells_a_teacher_from_others(videos, trained):

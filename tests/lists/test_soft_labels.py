@@ -186,9 +186,19 @@ def test_a_list_that_shares_videos_with_the_validation_is_refused(tmp_path):
     with pytest.raises(InputError) as caught:
         require_apart(pseudo, shared)
     assert str(caught.value) == (
-        f"{tmp_path}/pseudo.csv: 2 of 3 videos are validation videos of {tmp_path}/val.csv, such as {tmp_path}/a.mp4; "
-        "remove their rows: what a run has trained on says nothing about new videos"
+        f"{tmp_path}/pseudo.csv shares 2 videos with the validation rows of {tmp_path}/val.csv, such as "
+        f"{tmp_path}/a.mp4; remove their rows: what a run has trained on says nothing about new videos"
     )
+
+
+def test_a_link_to_a_validation_video_is_the_video(tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a.mp4").write_bytes(b"a")
+    (tmp_path / "linked").symlink_to(tmp_path / "videos")
+    val = records_of(write_list(tmp_path, ["videos/a.mp4"], ["run"], name="val.csv"))
+    for path in ("linked/a.mp4", "./videos/a.mp4", f"{tmp_path}/videos/../linked/a.mp4"):
+        with pytest.raises(InputError, match=r"shares 1 video with the validation rows of"):
+            require_apart(records_of(write_list(tmp_path, [path, "b.mp4"], ["run", "sit"])), val)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +213,7 @@ def test_segments_of_one_video_may_lie_side_by_side(tmp_path, times, is_shared):
     if not is_shared:
         require_apart(pseudo, val)
         return
-    with pytest.raises(InputError, match=r"1 of 1 video are validation videos"):
+    with pytest.raises(InputError, match=r"shares 1 video with the validation rows of"):
         require_apart(pseudo, val)
 
 

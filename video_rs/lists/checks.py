@@ -44,21 +44,30 @@ def refuse_several_labels(records: RecordList, for_several: str = "train with DA
 
 
 def require_apart(records: RecordList, val: RecordList) -> None:
-    """Raise InputError where a record shows something of a validation video, or of its segment."""
+    """Raise InputError where a record shows something of a validation video, or of its segment.
+
+    A file is the same by whatever links it is reached.
+    """
+    names = set()
     held_out: dict[str, list[tuple[float, float]]] = {}
     for record in val.records:
-        held_out.setdefault(record.path, []).append(_times(record))
+        names.add(os.path.basename(record.path))
+        held_out.setdefault(os.path.realpath(record.path), []).append(_times(record))
 
     shared = []
     for record in records.records:
+        # The disk is asked about the few that may be the same.
+        if os.path.basename(record.path) not in names:
+            continue
         start, end = _times(record)
-        if any(start < other_end and other_start < end for other_start, other_end in held_out.get(record.path, ())):
-            shared.append(record)
+        for other_start, other_end in held_out.get(os.path.realpath(record.path), ()):
+            if start < other_end and other_start < end:
+                shared.append(record)
+                break
     if shared:
         raise InputError(
-            f"{records.source}: {len(shared)} of {pluralize(len(records), 'video')} are validation videos of "
-            f"{val.source}, such as {shared[0].path}; remove their rows: what a run has trained on says nothing about "
-            "new videos"
+            f"{records.source} shares {pluralize(len(shared), 'video')} with the validation rows of {val.source}, such "
+            f"as {shared[0].path}; remove their rows: what a run has trained on says nothing about new videos"
         )
 
 
