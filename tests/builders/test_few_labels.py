@@ -315,9 +315,18 @@ def test_with_all_weight_on_the_teacher_no_label_is_needed(unlabelled, videos, t
     assert [record.labels for record in run.lists.val.records] == [(0,), (0,), (1,), (1,)]
 
 
-def test_labels_that_are_there_are_logged_all_the_same(videos, trained):
+def test_labels_that_are_there_are_logged_all_the_same(videos, trained, tmp_path):
     run = distilled(videos, trained, DISTILL__WEIGHT=1)
     assert run.step.objective.has_labels is True
+
+    # Of one class alone, the classes are the teacher's all the same; what is none of them is refused.
+    rows = [f"{videos.parent}/{row}" for row in videos.read_text().splitlines() if row.endswith(",light,train")]
+    (tmp_path / "light.csv").write_text("\n".join(["path,label,split", *rows, ""]))
+    run = distilled(tmp_path / "light.csv", trained, DISTILL__WEIGHT=1, DATA__VAL_LIST="")
+    assert (run.lists.label_names, run.lists.train.records[0].labels) == (("dark", "light"), (1,))
+    (tmp_path / "light.csv").write_text("\n".join(["path,label,split", *rows, ""]).replace(",light,", ",bright,"))
+    message = refusal(distilled, tmp_path / "light.csv", trained, DISTILL__WEIGHT=1, DATA__VAL_LIST="")
+    assert "label 'bright', expected one of the 2 known names, nearest 'light'" in message
 
 
 def test_labels_of_some_videos_are_left_aside(videos, trained, tmp_path):

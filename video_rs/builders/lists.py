@@ -56,7 +56,8 @@ def build_lists(config: Config, teacher_names: Sequence[str] = ()) -> Lists:
 
     Args:
         config: of the run.
-        teacher_names: the classes of DISTILL.TEACHER, which are the run's where nothing else names any.
+        teacher_names: the classes of DISTILL.TEACHER. They are the run's where its answers are all that is learned, and
+            DATA.LABEL_MAP names no others.
     """
     data = config.DATA
     learns_labels = not config.DISTILL.TEACHER or config.DISTILL.WEIGHT < 1
@@ -70,11 +71,12 @@ def build_lists(config: Config, teacher_names: Sequence[str] = ()) -> Lists:
     # Lists may lie behind a handler, too.
     register_handlers(handler_names(data.PATH_HANDLERS))
     names = read_label_map(data.LABEL_MAP) if data.LABEL_MAP else None
+    if names is None and not learns_labels:
+        # Labels that nothing is learned from may name some of the classes, or none.
+        names = tuple(teacher_names) or None
     read = partial(read_records, root=data.ROOT, num_classes=num_classes or None)
     required = not data.MULTI_LABEL
     train = read(data.TRAIN_LIST, split="train", label_names=names, require_labels=required and learns_labels)
-    if not train.label_names:
-        train = dataclasses.replace(train, label_names=tuple(teacher_names))
     names = names or train.label_names
 
     val = None

@@ -54,7 +54,8 @@ class Objective(Protocol):
 
         Args:
             network: computes in the precision of the run; its gradients are exchanged between processes.
-            batch: uint8 ``clips`` ``[B, 3, T, H, W]`` and ``labels``, at least one clip.
+            batch: a dataclass with uint8 ``clips`` ``[B, 3, T, H, W]`` and ``labels``, at least one clip; each of its
+                tensors has a row for each clip.
             generator: on the CPU, a function of seed, step, process and micro-batch; every random draw comes from it.
         """
         ...
