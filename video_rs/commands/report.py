@@ -12,9 +12,8 @@ from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
 
 EXAMPLES = (
-    "runs/mine",
-    "runs/mine --against runs/other --out comparison.html",
     "runs/mine --group folder",
+    "runs/mine --against runs/other --out comparison.html",
 )
 CODES = {0: "the page is written", 2: "the input was refused: one line says why"}
 
@@ -31,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["list", "file", "folder"],
         default="list",
         help="videos that intervals draw together: those of a group of the list's column group, or without one of a "
-        "file; of a file; of a folder (default: list)",
+        "file; of a file; of a folder (default: %(default)s)",
     )
     parser.add_argument(
         "--out", default="", metavar="FILE", help="the page (default: predictions.html beside the predictions)"
