@@ -52,6 +52,7 @@ def test_the_published_architecture_in_full():
         "stem_temporal_stride": 2,
         "stem_pool": "max",
         "stem_pool_temporal_stride": 1,
+        "res2_pool_temporal_stride": 1,
         "temporal_kernels": (1, 1, 3, 3),
         "temporal_strides": (1, 1, 1, 1),
         "res5_dilation": 1,
@@ -124,6 +125,7 @@ EFFECTS = {
     "stem_temporal_stride": (1, lambda m: convolution(m, "stem.0"), ((5, 3, 3), (1, 2, 2))),
     "stem_pool": ("conv", lambda m: convolution(m, "stem_pool.0"), ((1, 3, 3), (1, 2, 2))),
     "stem_pool_temporal_stride": (2, lambda m: convolution(m, "stem_pool"), ((3, 3, 3), (2, 2, 2))),
+    "res2_pool_temporal_stride": (3, lambda m: convolution(m, "res2.1"), ((3, 1, 1), (3, 1, 1))),
     "temporal_kernels": (
         (1, (5, 3), 1, 3),
         lambda m: [b.branch[0].kernel_size[0] for b in m.modules() if isinstance(b, Block)],
@@ -213,6 +215,7 @@ def test_an_architecture_survives_plain_data():
         ({"in_channels": 3.0}, "'in_channels' is 3.0; allowed: one value of type int"),
         ({"stem_temporal_stride": 0}, "'stem_temporal_stride' is 0; allowed: at least 1"),
         ({"stem_pool_temporal_stride": 0}, "'stem_pool_temporal_stride' is 0; allowed: at least 1"),
+        ({"res2_pool_temporal_stride": 0}, "'res2_pool_temporal_stride' is 0; allowed: at least 1"),
         ({"temporal_strides": (1, 1, 0, 1)}, "'temporal_strides' is (1, 1, 0, 1); allowed: at least 1"),
         ({"stem_temporal_kernel": 4}, "'stem_temporal_kernel' is 4; allowed: odd and at least 1"),
         ({"temporal_kernels": (1, 2, 1, 1)}, "'temporal_kernels' is (1, 2, 1, 1); allowed: odd and at least 1"),

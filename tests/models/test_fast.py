@@ -35,6 +35,7 @@ NETWORKS = {
     "stem without stride in time": ("r3d_rs_50", {"stem_temporal_stride": 1}),
     "stem of one frame": ("r3d_rs_50", {"stem_temporal_stride": 1, "stem_temporal_kernel": 1}),
     "pooled in time": ("r3d_rs_50", {"stem_pool_temporal_stride": 2}),
+    "pooled behind res2": ("c2d_r50", {}),
     "strides in time": ("r3d_rs_50", STRIDED),
     "dilated": ("r3d_rs_50", {"res5_dilation": 2}),
     "one channel": ("r3d_rs_50", {"in_channels": 1}),

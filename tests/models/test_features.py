@@ -25,6 +25,7 @@ VARIANTS = {
     "baseline": ("r3d_50", NARROW),
     "no pool": ("r3d_rs_tiny", {"width": 0.125, "stem_pool": "none", "stem_temporal_stride": 1}),
     "pooled in time": ("r3d_rs_tiny", {"width": 0.125, "stem_pool_temporal_stride": 3, "in_channels": 2}),
+    "pooled behind res2": ("slow_r50", {**NARROW, "temporal_kernels": (1, 1, 3, 3), "res2_pool_temporal_stride": 3}),
     "convolved in time": ("inflated_rs_50", {**NARROW, "stem_pool_temporal_stride": 2, "block": "basic"}),
     "strides in time": ("r3d_rs_50", {**NARROW, "temporal_strides": (2, 3, 1, 2), "temporal_kernels": (3, 3, 1, 5)}),
     "strides, average": (

@@ -152,8 +152,8 @@ def test_a_prefix_of_some_names_only_is_refused(checkpoint, tmp_path):
 @pytest.mark.parametrize("pretrained", [True, False, 3])
 def test_weights_are_named_by_a_path(make, pretrained):
     assert refusal(make, "r3d_rs_tiny", pretrained=pretrained) == (
-        f"pretrained is {pretrained}; allowed: the path of a .pth, .pt or .safetensors file, None, or 'timm' for "
-        "the image weights of an inflated_rs_* network"
+        f"pretrained is {pretrained}; allowed: the path of a .pth, .pt or .safetensors file, None, 'timm' or "
+        "'torchvision' for image weights, or 'pytorchvideo'"
     )
 
 
@@ -207,6 +207,7 @@ def described(**overrides):
 OTHER_VALUES = {
     "stem_temporal_stride": 1,
     "stem_pool_temporal_stride": 2,
+    "res2_pool_temporal_stride": 2,
     "temporal_strides": (1, 2, 1, 1),
     "res5_dilation": 2,
     "padding": "symmetric",
@@ -385,8 +386,11 @@ def test_only_a_whole_classifier_of_other_classes_is_excepted(checkpoint, caplog
 
 
 NO_WEIGHTS = (
-    "no weights in {path}; allowed: a state dict, plain or under 'state_dict', or a dict of state dicts "
-    "'model' and 'ema'"
+    "no weights in {path}; allowed: a state dict, plain or under 'state_dict' or 'model_state', or a dict of "
+    "state dicts 'model' and 'ema'"
+)
+NO_FILE = (
+    "no weights at {path}; give a .pth, .pyth, .pt or .safetensors file, or 'timm', 'torchvision' or 'pytorchvideo'"
 )
 DAMAGED = "{path} is damaged, cut short or no checkpoint at all ("
 
@@ -414,7 +418,10 @@ class RunsCode:
         ({"ema": {"a": 3}}, NO_WEIGHTS),
         ({"a": torch.ones(1), "b": 3}, NO_WEIGHTS),
         ({1: torch.ones(1)}, NO_WEIGHTS),
-        (None, "no weights at {path}; give a .pth, .pt or .safetensors file, or 'timm'"),
+        (
+            None,
+            NO_FILE,
+        ),
     ],
     ids=[
         "empty",

@@ -56,7 +56,11 @@ OPTIONS = (
     # -- Model. None means the architecture's own value; see video_rs.models.Architecture for each field.
     Option("MODEL.ARCH", "r3d_rs_50", "one of video_rs.list_models()"),
     Option("MODEL.NUM_CLASSES", 0, "classes; 0 counts the names of the label map or the training list", low=0),
-    Option("MODEL.PRETRAINED", "", "weights that a run starts from: a file, or timm; image weights are inflated"),
+    Option(
+        "MODEL.PRETRAINED",
+        "",
+        "weights to start from: a file, or timm, torchvision, pytorchvideo; image weights are inflated",
+    ),
     Option("MODEL.INFLATION", "centre", "image kernels in time: on the middle frame, or on all", ("centre", "mean")),
     Option("MODEL.FROZEN_STAGES", 0, "parts that are not trained: 1 the stem, 2 also res2, ... 5 all", low=0, high=5),
     Option("MODEL.DEPTHS", None, "blocks of each stage"),
@@ -67,6 +71,7 @@ OPTIONS = (
     Option("MODEL.STEM_TEMPORAL_STRIDE", None, "frames"),
     Option("MODEL.STEM_POOL", None, "max, conv or none"),
     Option("MODEL.STEM_POOL_TEMPORAL_STRIDE", None, "frames; above 1 the max-pool is 3 wide in time"),
+    Option("MODEL.RES2_POOL_TEMPORAL_STRIDE", None, "frames; above 1 a max-pool over them ends res2"),
     Option("MODEL.TEMPORAL_KERNELS", None, "per stage one odd int, or one per block"),
     Option("MODEL.TEMPORAL_STRIDES", None, "per stage"),
     Option("MODEL.RES5_DILATION", None, "2 keeps res4's resolution, for detection"),

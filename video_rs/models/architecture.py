@@ -41,7 +41,14 @@ CHOICES = {
 TRAINING_ONLY = ("dropout", "stochastic_depth", "stochastic_depth_rule", "norm_momentum", "initialization")
 
 # Fields whose numbers count something.
-AT_LEAST_ONE = ("in_channels", "stem_temporal_stride", "stem_pool_temporal_stride", "depths", "temporal_strides")
+AT_LEAST_ONE = (
+    "in_channels",
+    "stem_temporal_stride",
+    "stem_pool_temporal_stride",
+    "res2_pool_temporal_stride",
+    "depths",
+    "temporal_strides",
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class Architecture:
         stem_temporal_kernel, stem_temporal_stride: of the stem's first convolution, in frames.
         stem_pool: "max" (3 x 3), "conv" (a stride-2 3 x 3 convolution, image ResNet-RS) or "none".
         stem_pool_temporal_stride: above 1, the max-pool is also 3 wide in time.
+        res2_pool_temporal_stride: above 1, res2 ends in a max-pool over that many frames, each read once.
         temporal_kernels: per stage one odd int, or one odd int per block.
         temporal_strides: per stage, taken by its first block.
         res5_dilation: 1, or 2: res5 keeps res4's resolution and its 3 x 3 convolutions are dilated by 2, as detection
@@ -84,6 +92,7 @@ class Architecture:
     stem_temporal_stride: int = 2
     stem_pool: str = "max"
     stem_pool_temporal_stride: int = 1
+    res2_pool_temporal_stride: int = 1
     temporal_kernels: tuple = (1, 1, 3, 3)
     temporal_strides: tuple[int, ...] = (1, 1, 1, 1)
     res5_dilation: int = 1
@@ -188,6 +197,12 @@ class Architecture:
         """Return the stride of stage ``index`` (0 to 3) in height and width."""
         is_dilated = index == 3 and self.res5_dilation > 1
         return 1 if index == 0 or is_dilated else 2
+
+    def temporal_stride(self, index: int) -> int:
+        """Return the stride of stage ``index`` (0 to 3) in time, with that of the pooling behind res2."""
+        if index == 0:
+            return self.temporal_strides[0] * self.res2_pool_temporal_stride
+        return self.temporal_strides[index]
 
     def kernels_of_stages(self) -> list[tuple[int, ...]]:
         """Return the temporal kernels as one int per block for each stage."""

@@ -8,6 +8,7 @@ from video_rs.models.architecture import Architecture
 from video_rs.models.block import channel_means
 from video_rs.models.hub import HubMixin
 from video_rs.models.layers import SelfGating
+from video_rs.models.pretrained_spec import PretrainedSpec
 from video_rs.models.resnet3d import FEATURES, MODULES, ResNet3d
 from video_rs.runtime.errors import InputError
 
@@ -24,6 +25,9 @@ class VideoClassifier(HubMixin, nn.Module):
     ``forward``: float ``[B, C, T, H, W]`` in the range the weights were trained for (published: 0 to 1) -> float
     ``[B, num_classes]``.
     """
+
+    # What the weights that create_model(pretrained=...) found were trained with.
+    pretrained_spec: PretrainedSpec | None = None
 
     def __init__(self, architecture: Architecture, num_classes: int):
         super().__init__()

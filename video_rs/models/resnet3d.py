@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from video_rs.models.architecture import STAGE_WIDTHS, STAGES, Architecture
 from video_rs.models.block import Block, BlockPlan
 from video_rs.models.checkpointing import recomputed
+from video_rs.models.layers import MaxPool3d
+from video_rs.models.pretrained_spec import PretrainedSpec
 from video_rs.models.recording import is_recorded
 from video_rs.models.stem import make_stem, make_stem_pool
 from video_rs.runtime.errors import InputError
@@ -46,6 +48,9 @@ class ResNet3d(nn.Module):
     the sizes over the strides of :meth:`output_shape`, rounded up. The maps lie in memory as the operators leave them;
     those of a network that :func:`video_rs.models.fast.speed_up` changed are channels-last, unless they were recorded.
     """
+
+    # What the weights that create_backbone(pretrained=...) found were trained with.
+    pretrained_spec: PretrainedSpec | None = None
 
     def __init__(self, architecture: Architecture, out_features: Sequence[str] = STAGES):
         super().__init__()
@@ -225,14 +230,14 @@ def feature_shapes(arch: Architecture) -> dict[str, FeatureShape]:
 
     shapes = {"stem": FeatureShape(arch.channels(64), temporal, spatial)}
     for index, name in enumerate(STAGES):
-        temporal *= arch.temporal_strides[index]
+        temporal *= arch.temporal_stride(index)
         spatial *= arch.spatial_stride(index)
         shapes[name] = FeatureShape(arch.stage_channels(index), temporal, spatial)
     return shapes
 
 
 def make_stage(arch: Architecture, index: int, in_channels: int) -> nn.Sequential:
-    """Return stage ``index`` (0 to 3): the first block strides, and the last one is gated."""
+    """Return stage ``index`` (0 to 3): the first block strides, the last one is gated, and res2 may be pooled."""
     temporal_kernels = arch.kernels_of_stages()[index]
     drop_rates = arch.drop_rates()[index]
     spatial_stride = arch.spatial_stride(index)
@@ -256,6 +261,10 @@ def make_stage(arch: Architecture, index: int, in_channels: int) -> nn.Sequentia
         in_channels = arch.stage_channels(index)
         blocks.append(Block(arch, plan))
 
+    frames = arch.res2_pool_temporal_stride
+    if STAGES[index] == "res2" and frames > 1:
+        # The "same" padding reaches behind the last frame only: a last frame that is left over is pooled alone.
+        blocks.append(MaxPool3d((frames, 1, 1), (frames, 1, 1), "same"))
     return nn.Sequential(*blocks)
 
 

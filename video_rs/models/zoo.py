@@ -11,7 +11,9 @@ from torch import nn
 
 from video_rs.models.architecture import DEPTHS, STAGES, Architecture
 from video_rs.models.classifier import VideoClassifier
+from video_rs.models.pytorchvideo_networks import PYTORCHVIDEO_NETWORKS
 from video_rs.models.resnet3d import ResNet3d
+from video_rs.models.weights.preprocessing import pretrained_spec
 from video_rs.models.weights.pretrained import load_pretrained, require_source
 from video_rs.models.weights.strict import names_left_out
 from video_rs.runtime.errors import InputError
@@ -57,6 +59,7 @@ def _named_architectures() -> dict[str, Architecture]:
 
     # Where the additive study starts: the same network without SE, with one 5 x 7 x 7 stem convolution.
     named["r3d_50"] = replace(R3D_RS, stem="plain", se_ratio=0.0)
+    named |= PYTORCHVIDEO_NETWORKS
     named["r3d_rs_tiny"] = replace(SMALL, depths=(1, 1, 1, 1), width=0.25)
     named["r3d_rs_small"] = replace(SMALL, depths=(2, 2, 2, 2), width=0.5)
     return named
@@ -94,8 +97,10 @@ def create_model(
         name: one of :func:`list_models`.
         num_classes: width of the last layer.
         pretrained: path of a checkpoint of this project (its EMA weights are taken), of a state dict (``.pth``,
-            ``.safetensors``), or "timm". Weights of timm's ``resnetrs*``, which "timm" downloads, are inflated for
-            ``inflated_rs_*``. All must fit, but for a classifier of another number of classes: that starts afresh, with
+            ``.safetensors``), or where to download from: "timm", "torchvision" (image weights, which are inflated) or
+            "pytorchvideo" (``slow_r50``, ``c2d_r50``, ``i3d_r50``). Files of pytorchvideo, SlowFast and MMAction2 are
+            known by their names of weights. What the weights were trained with is the model's ``pretrained_spec``. All
+            must fit, but for a classifier of another number of classes: that starts afresh, with
             a warning. A checkpoint says which network its weights were made for, and that must be this one; see
             :func:`load_pretrained` for what may differ.
         **overrides: fields of :class:`Architecture`.
@@ -111,7 +116,8 @@ def create_model(
     model = _without_weights(VideoClassifier, arch, num_classes)
     # A file may have another number of classes: the classifier then keeps these fresh weights.
     model.reset_classifier(num_classes)
-    load_pretrained(model, pretrained)
+    found, _ = load_pretrained(model, pretrained)
+    model.pretrained_spec = pretrained_spec(found)
     return model
 
 
@@ -138,7 +144,9 @@ def create_backbone(
 
     require_source(pretrained)
     backbone = _without_weights(ResNet3d, arch, out_features)
-    load_pretrained(nn.ModuleDict({"backbone": backbone}), pretrained, skip=names_left_out(backbone.stages))
+    module = nn.ModuleDict({"backbone": backbone})
+    found, _ = load_pretrained(module, pretrained, skip=names_left_out(backbone.stages))
+    backbone.pretrained_spec = pretrained_spec(found)
     return backbone
 
 

@@ -6,7 +6,6 @@ from typing import Any
 from video_rs.builders import Training, load_start_weights
 from video_rs.config import Config, config_from_text
 from video_rs.engine.checkpoint import load_checkpoint
-from video_rs.models.weights.inflate import image_preprocessing, is_image_state
 from video_rs.models.weights.strict import classifier_by_name, load_strictly
 from video_rs.runs.changes import model_differences
 from video_rs.runtime.errors import InputError
@@ -71,11 +70,8 @@ def _start_from_weights(training: Training) -> None:
     config = training.config
     model = training.step.model
     found, words = load_start_weights(config, model, training.lists.label_names)
-    about = found.about
-    if is_image_state(found.state) and "preprocessing" not in about:
-        about = {"preprocessing": image_preprocessing(model.backbone.architecture)}
     _say_start(f"starting from the weights of {config.MODEL.PRETRAINED}", words)
-    _say_other_preprocessing(about, config)
+    _say_other_preprocessing(found.about, config)
 
 
 def _say_start(line: str, words: str) -> None:

@@ -1,6 +1,6 @@
 """Pooling of frames as images, by PyTorch's faster 2D operators."""
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from video_rs.models.convolution import same_pad_widths
@@ -14,8 +14,10 @@ class FastMaxPool3d(MaxPool3d):
 
     def forward(self, x: Tensor) -> Tensor:
         reaches_over_time = self.kernel_size[0] > 1 or self.stride[0] > 1
-        if reaches_over_time or not shows_frames_as_images(x):
+        if not shows_frames_as_images(x):
             return super().forward(x)
+        if reaches_over_time:
+            return self._pool_over_time(x)
 
         padding = self.padding[1:]
         if self.pads_ahead:
@@ -27,6 +29,12 @@ class FastMaxPool3d(MaxPool3d):
         stride = self.stride[1:]
         pooled = functional.max_pool2d(as_images(x), kernel, stride, padding, ceil_mode=self.pads_ahead)
         return as_clips(pooled, like=x)
+
+    def _pool_over_time(self, x: Tensor) -> Tensor:
+        """Return the maxima by the 3D operator, which keeps the layout, without a copy where nothing is padded."""
+        if self.pads_ahead and any(same_pad_widths(x.shape[2:], self.kernel_size, self.stride)):
+            return super().forward(x)
+        return nn.MaxPool3d.forward(self, x)
 
 
 class FastAveragePool3d(AveragePool3d):

@@ -15,6 +15,8 @@ from video_rs.runtime.torch_files import find_checkpoint, read_torch_file
 
 # What DistributedDataParallel and Lightning put before all names; none of ours, and none of timm's, starts so.
 WRAPPER_PREFIXES = ("module.", "model.")
+# Under what other projects' files hold their weights: Lightning and MMAction2; SlowFast and pytorchvideo.
+STATE_KEYS = ("state_dict", "model_state")
 # What a checkpoint may say of its weights.
 DESCRIPTION_KEYS = ("architecture", "label_names", "preprocessing", "config")
 
@@ -39,8 +41,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
     Args:
         path: a checkpoint of this project (its "ema", or "model" where there is none), a state dict that torch.save
-            wrote, plain or under "state_dict", or a ``.safetensors`` file. "module." or "model." before all names is
-            taken away. A warning says what was not plain.
+            wrote, plain or under "state_dict" or "model_state", or a ``.safetensors`` file. "module." or "model."
+            before all names is taken away. A warning says what was not plain.
 
     Raises:
         InputError: the file cannot be read, or holds something else.
@@ -52,12 +54,15 @@ def read_file(path: str | Path) -> Weights:
     """Return the weights in a file with what it says of them; arguments and errors as for :func:`read_weights`."""
     path = find_checkpoint(path)
     if not path.is_file():
-        raise InputError(f"no weights at {path}; give a .pth, .pt or .safetensors file, or 'timm'")
+        raise InputError(
+            f"no weights at {path}; give a .pth, .pyth, .pt or .safetensors file, or 'timm', 'torchvision' or "
+            "'pytorchvideo'"
+        )
     if path.suffix == ".safetensors":
         state, texts = read_safetensors(path)
         return Weights(_without_wrapper_prefix(state, path), _described(texts), str(path))
 
-    content = read_torch_file(path)
+    content = _read_content(path)
     about = {}
     where = ""
 
@@ -65,16 +70,32 @@ def read_file(path: str | Path) -> Weights:
         about = {key: content[key] for key in DESCRIPTION_KEYS if key in content}
         # The average predicts better, where one was kept.
         content = content.get("ema") or content.get("model")
-    elif isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-        where = "those under 'state_dict'"
+    elif isinstance(content, dict):
+        for key in STATE_KEYS:
+            if isinstance(content.get(key), dict):
+                content = content[key]
+                where = f"those under {key!r}"
+                break
 
     if not _is_state_dict(content):
         raise InputError(
-            f"no weights in {path}; allowed: a state dict, plain or under 'state_dict', or a dict of state dicts "
-            "'model' and 'ema'"
+            f"no weights in {path}; allowed: a state dict, plain or under 'state_dict' or 'model_state', or a dict of "
+            "state dicts 'model' and 'ema'"
         )
     return Weights(_without_wrapper_prefix(content, path, where), about, str(path))
+
+
+def _read_content(path: Path) -> Any:
+    """Return what a file of torch.save holds; Caffe2's pickles, which SlowFast publishes too, are refused by name."""
+    try:
+        return read_torch_file(path)
+    except InputError as error:
+        if path.suffix != ".pkl":
+            raise
+        raise InputError(
+            f"{path} is no file of torch.save but a pickle, as Caffe2 writes them, and reading it could run its code; "
+            "take the .pyth file of the same network, or pretrained 'pytorchvideo'"
+        ) from error
 
 
 def _is_state_dict(content: Any) -> bool:

@@ -1,4 +1,6 @@
-"""Image ResNet-RS weights inflated in time: timm's ``resnetrs*`` state dicts for the ``inflated_rs_*`` networks.
+"""Image weights inflated in time: timm's ``resnetrs*`` for ``inflated_rs_*``, and plain ResNets for ``slow_r50`` etc.
+
+Plain ResNets are torchvision's and timm's ``resnet50``, whose weights have the same names.
 
 Sources: layer order and names of timm 1.0's ``resnetrs*``, which hold the published TPU weights; "mean" is I3D's
 inflation (Carreira and Zisserman 2017, arXiv 1705.07750), "centre" ViViT's central frame initialisation (Arnab et al.
@@ -36,19 +38,23 @@ IMAGE_NAMES = {
     ".se.expand.": ".se.fc2.",
     ".shortcut.": ".downsample.",
 }
+# A plain stem is one convolution and its norm; these are replaced before the ones above.
+PLAIN_STEM_NAMES = {"backbone.stem.0.": "conv1.", "backbone.stem.1.": "bn1."}
 INPUT_KERNEL = "backbone.stem.0.weight"
 # What image networks have and neither names nor shapes of weights show.
 IMAGE_FIELDS = {"padding": "symmetric", "norm_eps": 1e-5}
+PLAIN_IMAGE_FIELDS = {"stem_pool": "max", **IMAGE_FIELDS}
 # With what timm's resnetrs* were trained: ImageNet's mean and deviation of values in [0, 1], and a size for each depth.
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
+PLAIN_IMAGE_SIZE = 224
 IMAGE_SIZES = {50: 160, 101: 192, 152: 256, 200: 256, 270: 256, 350: 288, 420: 320}
 
 
 def inflate_image_weights(
     state_dict: Mapping[str, Tensor], model: nn.Module, inflation: str = "centre", source: str = "the image weights"
 ) -> dict[str, Tensor]:
-    """Return a state dict for ``model`` from one of timm's ``resnetrs*``, of the image weights' dtype and device.
+    """Return a state dict for ``model`` from an image network, of the image weights' dtype and device.
 
     On a clip that stands still, both inflations keep what an image kernel computes on the frames within the clip. The
     inflation "centre" (the image kernel on the middle frame, zeros around it) keeps that at the clip's first and last
@@ -65,8 +71,9 @@ def inflate_image_weights(
     it: res5's maps are then other ones than the image network's, and what follows has to be trained.
 
     Args:
-        state_dict: float ``[out, in, height, width]`` kernels and the rest under timm's names.
-        model: a VideoClassifier of ``inflated_rs_*``, a module with such a ``backbone`` alone, or a ResNet3d: for that
+        state_dict: float ``[out, in, height, width]`` kernels and the rest under the names of timm and torchvision.
+        model: a VideoClassifier of ``inflated_rs_*`` for timm's ``resnetrs*``, or of ``slow_r50``, ``c2d_r50`` or
+            ``i3d_r50`` for plain ResNets; a module with such a ``backbone`` alone; or a ResNet3d: for that
             one the classifier and the stages it lacks are left out.
         inflation: "centre" or "mean".
         source: where the weights are from, for messages.
@@ -82,17 +89,20 @@ def inflate_image_weights(
 
     _require_image_fields(model.backbone.architecture, source)
 
+    stem = model.backbone.architecture.stem
     own = model.state_dict()
+    # Our names, and what the image network calls the same weights.
+    image_names = {name: image_name(name, stem) for name in own}
     # What the image network's state dict has to hold, by its names.
-    image_shapes = {image_name(name): _image_shape(value) for name, value in own.items()}
+    image_shapes = {image_names[name]: _image_shape(value) for name, value in own.items()}
     counters = {name: torch.tensor(0) for name in image_shapes if name.endswith("num_batches_tracked")}
 
     state, warning = keep_classifier_of_other_classes({**counters, **state_dict}, model, source)
     input_channels = own[INPUT_KERNEL].shape[1]
-    state = _with_input_channels(state, input_channels)
+    state = _with_input_channels(state, image_names[INPUT_KERNEL], input_channels)
     require_fit(state, image_shapes, source)
     warn(warning)
-    return {name: _inflated(state[image_name(name)], value, inflation) for name, value in own.items()}
+    return {name: _inflated(state[image_names[name]], value, inflation) for name, value in own.items()}
 
 
 def _inflate_for_backbone(
@@ -107,11 +117,13 @@ def _inflate_for_backbone(
 
 def _require_image_fields(arch: Architecture, source: str) -> None:
     """Raise InputError where a network pads or normalises in another way than image networks do."""
-    differing = {name: value for name, value in IMAGE_FIELDS.items() if getattr(arch, name) != value}
+    fields = PLAIN_IMAGE_FIELDS if arch.stem == "plain" else IMAGE_FIELDS
+    family = "a slow_r50, c2d_r50 or i3d_r50" if arch.stem == "plain" else "an inflated_rs_*"
+    differing = {name: value for name, value in fields.items() if getattr(arch, name) != value}
     if differing:
         raise InputError(
             f"weights in {source} are an image network's and do not fit the model: "
-            f"{describe_differences(differing, arch)}; take an inflated_rs_* model as it is, or set "
+            f"{describe_differences(differing, arch)}; take {family} model as it is, or set "
             f"{describe_overrides(differing)}"
         )
 
@@ -119,6 +131,10 @@ def _require_image_fields(arch: Architecture, source: str) -> None:
 def image_preprocessing(arch: Architecture) -> dict[str, Any]:
     """Return what the image weights for a network were trained with: ``mean``, ``std`` and ``crop_size`` (pixels)."""
     preprocessing: dict[str, Any] = {"mean": IMAGE_MEAN, "std": IMAGE_STD}
+    if arch.stem == "plain":
+        preprocessing["crop_size"] = PLAIN_IMAGE_SIZE
+        return preprocessing
+
     for depth, size in IMAGE_SIZES.items():
         if DEPTHS[depth] == arch.depths:
             preprocessing["crop_size"] = size
@@ -130,8 +146,11 @@ def is_image_state(state_dict: Mapping[str, Tensor]) -> bool:
     return any(name.startswith(("conv1.", "layer1.")) for name in state_dict)
 
 
-def image_name(name: str) -> str:
-    """Return timm's name for one of ours, or for the beginning of one."""
+def image_name(name: str, stem: str = "deep") -> str:
+    """Return the image networks' name for one of ours in a network with such a stem, or for the beginning of one."""
+    if stem == "plain":
+        for own, there in PLAIN_STEM_NAMES.items():
+            name = name.replace(own, there)
     for own, timms in IMAGE_NAMES.items():
         name = name.replace(own, timms)
     return name
@@ -145,9 +164,8 @@ def _image_shape(value: Tensor) -> list[int]:
     return [out_channels, in_channels, height, width]
 
 
-def _with_input_channels(state: Mapping[str, Tensor], channels: int) -> Mapping[str, Tensor]:
-    """Return ``state`` with the first kernel for ``channels`` instead of RGB."""
-    name = image_name(INPUT_KERNEL)
+def _with_input_channels(state: Mapping[str, Tensor], name: str, channels: int) -> Mapping[str, Tensor]:
+    """Return ``state`` with the first kernel, called ``name``, for ``channels`` instead of RGB."""
     kernel = state.get(name)
     if channels == 3 or kernel is None or kernel.dim() != 4 or kernel.shape[1] != 3:
         return state

@@ -1,6 +1,6 @@
-"""Pretrained weights into a model: from a file or from timm, image weights inflated on the way."""
+"""Pretrained weights into a model: from a file or a library, renamed or inflated on the way."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from video_rs.models.architecture import STAGES, Architecture, describe_differences, describe_overrides
 from video_rs.models.weights.files import Weights, read_file
-from video_rs.models.weights.inflate import image_name, image_preprocessing, inflate_image_weights, is_image_state
+from video_rs.models.weights.inflate import image_name, inflate_image_weights, is_image_state
+from video_rs.models.weights.preprocessing import with_preprocessing
+from video_rs.models.weights.pytorchvideo_files import pytorchvideo_file
 from video_rs.models.weights.strict import (
     CLASSIFIER,
     classifier_by_name,
@@ -16,7 +18,9 @@ from video_rs.models.weights.strict import (
     load_strictly,
     warn,
 )
-from video_rs.models.weights.timm_networks import timm_name, timm_weights
+from video_rs.models.weights.timm_networks import timm_name, timm_weights, torchvision_name, torchvision_weights
+from video_rs.models.weights.video_names import find_naming
+from video_rs.models.weights.video_networks import renamed, without_roi_head
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.torch_files import first_sentence
 
@@ -41,8 +45,9 @@ def load_pretrained(
 
     Args:
         module: a VideoClassifier, or a module with a ``backbone`` alone.
-        source: "timm" (the ``resnetrs*`` of the same depth, downloaded or from timm's cache), or a file that
-            :func:`read_weights` reads. Image weights are known by their names and inflated; names of a backbone alone
+        source: a library ("timm", "torchvision" or "pytorchvideo") whose weights of the same network are downloaded or
+            taken from its cache, or a file that :func:`read_weights` reads. Image weights are known by their names and
+            inflated; so are names of pytorchvideo, SlowFast and MMAction2, which become ours; names of a backbone alone
             get "backbone." before them.
         inflation: "centre" or "mean", for image weights; see :func:`inflate_image_weights`.
         skip: weights whose names (ours) start like these are left out; all others must be in ``module``.
@@ -57,50 +62,64 @@ def load_pretrained(
     """
     found = find_weights(source, module.backbone.architecture)
     is_image = is_image_state(found.state)
+    naming = find_naming(found.state, module.backbone.architecture)
+    name_there: Callable[[str], str] = str
 
     if is_image:
         skipped = tuple(image_name(name) for name in skip)
+        given = found.state
         state = inflate_image_weights(_without(found.state, skipped), module, inflation, found.source)
+    elif naming is not None:
+        name_there = naming.name_there
+        skipped = tuple(name_there(name) for name in skip)
+        given = renamed(_without(without_roi_head(found.state, naming), skipped), module, naming, found.source)
+        state = given
     else:
         _require_same_network(found.about.get("architecture"), module.backbone.architecture, found.source)
+        given = found.state
         state = _without(_with_backbone_prefix(found.state), skip)
 
     # A checkpoint that names its classes gives each class of the same name its weights.
     names_there = found.about.get("label_names")
     if label_names is not None and names_there and not is_image and _names_classes(state, names_there):
         state, note = classifier_by_name(state, module, names_there, label_names)
-        load_strictly(module, state, found.source)
+        load_strictly(module, state, found.source, name_there)
         return found, note
 
     state, warning = keep_classifier_of_other_classes(state, module, found.source)
-    load_strictly(module, state, found.source)
+    load_strictly(module, state, found.source, name_there)
     warn(warning)  # once all else has been loaded
 
-    if _names_classes(found.state, label_names or ()):
+    if _names_classes(given, label_names or ()):
         return found, "its classes have no names, so the classifier is taken as it is"
     return found, ""
 
 
 def find_weights(source: str | Path, architecture: Architecture) -> Weights:
-    """Return the weights in a file, or with "timm" those of timm's image network like ``architecture``.
+    """Return the weights in a file, or a library's for a network like ``architecture``, with their preprocessing.
 
     Raises:
         InputError: there are none, or they cannot be read.
     """
-    if str(source) != "timm":
-        return read_file(source)
-
-    name = timm_name(architecture)
-    about = {"preprocessing": image_preprocessing(architecture)}
-    return Weights(timm_weights(name), about, f"timm's {name}")
+    if str(source) == "timm":
+        name = timm_name(architecture)
+        found = Weights(timm_weights(name), {}, f"timm's {name}")
+    elif str(source) == "torchvision":
+        name = torchvision_name(architecture)
+        found = Weights(torchvision_weights(name), {}, f"torchvision's {name}")
+    elif str(source) == "pytorchvideo":
+        found = read_file(pytorchvideo_file(architecture))
+    else:
+        found = read_file(source)
+    return with_preprocessing(found, architecture)
 
 
 def require_source(pretrained: str | Path) -> None:
     """Raise InputError unless ``pretrained`` can name weights."""
     if not isinstance(pretrained, (str, Path)):
         raise InputError(
-            f"pretrained is {pretrained!r}; allowed: the path of a .pth, .pt or .safetensors file, None, or 'timm' for "
-            "the image weights of an inflated_rs_* network"
+            f"pretrained is {pretrained!r}; allowed: the path of a .pth, .pt or .safetensors file, None, 'timm' or "
+            "'torchvision' for image weights, or 'pytorchvideo'"
         )
 
 

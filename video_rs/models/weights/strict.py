@@ -1,7 +1,7 @@
 """Strict loading: every name and shape must agree, both sides are listed, and the one exception is said."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -14,27 +14,35 @@ LISTED = 4
 CLASSIFIER = "fc."
 
 
-def load_strictly(module: nn.Module, state: State, source: str) -> None:
+def load_strictly(module: nn.Module, state: State, source: str, name_there: Callable[[str], str] = str) -> None:
     """Copy ``state`` into ``module``; a module on the device "meta", which has no weights yet, takes its tensors.
+
+    Args:
+        module: takes the weights.
+        state: names of ``module`` and tensors.
+        source: where the weights are from, for messages.
+        name_there: what a weight of ``module`` is called in the source, for messages.
 
     Raises:
         InputError: a weight is missing, unknown or of another shape; the line lists some of each.
     """
     shapes = {name: list(value.shape) for name, value in module.state_dict().items()}
-    require_fit(state, shapes, source)
+    require_fit(state, shapes, source, name_there)
     is_empty = any(value.is_meta for value in module.state_dict().values())
     module.load_state_dict(state, assign=is_empty)
 
 
-def require_fit(state: State, shapes: Mapping[str, list[int]], source: str) -> None:
+def require_fit(
+    state: State, shapes: Mapping[str, list[int]], source: str, name_there: Callable[[str], str] = str
+) -> None:
     """Raise InputError, listing both sides, unless ``state`` has exactly the names and shapes of ``shapes``."""
-    missing = [name for name in shapes if name not in state]
+    missing = [name_there(name) for name in shapes if name not in state]
     unknown = [name for name in state if name not in shapes]
     misshapen = []
     for name, value in state.items():
         shape = list(value.shape)
         if name in shapes and shape != shapes[name]:
-            misshapen.append(f"{name}: {shape} there, {shapes[name]} here")
+            misshapen.append(f"{name_there(name)}: {shape} there, {shapes[name]} here")
 
     # Both sides, as one alone seldom says what went wrong.
     kinds = {"missing": missing, "unknown": unknown, "of another shape": misshapen}

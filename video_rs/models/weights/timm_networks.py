@@ -1,4 +1,7 @@
-"""timm's image ResNet-RS: which of them is the image network of an architecture, and its weights."""
+"""timm's and torchvision's image networks: which of them is the image network of an architecture, and its weights."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -19,6 +22,16 @@ TIMM_FIELDS = {
     "self_gating": False,
     **IMAGE_FIELDS,
 }
+# Plain ResNets, which torchvision has, too.
+RESNET_NAMES = {DEPTHS[depth]: f"resnet{depth}" for depth in (50, 101, 152)}
+RESNET_FIELDS = {
+    **TIMM_FIELDS,
+    "stem": "plain",
+    "stem_pool": "max",
+    "shortcut": "projection",
+    "se_ratio": 0.0,
+}
+RESNET_ADVICE = "take slow_r50, c2d_r50 or i3d_r50"
 
 
 def timm_name(architecture: Architecture) -> str:
@@ -27,18 +40,35 @@ def timm_name(architecture: Architecture) -> str:
     Raises:
         InputError: there is none.
     """
+    is_plain = architecture.stem == "plain" and architecture.shortcut == "projection"
+    if is_plain:
+        return _name_like(architecture, "timm", RESNET_NAMES, RESNET_FIELDS, RESNET_ADVICE)
+    return _name_like(architecture, "timm", TIMM_NAMES, TIMM_FIELDS, "take an inflated_rs_* model")
+
+
+def torchvision_name(architecture: Architecture) -> str:
+    """Return the name of torchvision's image network of the same depth and layers.
+
+    Raises:
+        InputError: there is none.
+    """
+    return _name_like(architecture, "torchvision", RESNET_NAMES, RESNET_FIELDS, RESNET_ADVICE)
+
+
+def _name_like(
+    architecture: Architecture, library: str, names: Mapping[tuple, str], fields: Mapping[str, Any], advice: str
+) -> str:
+    """Return the name of the network of the same depth, or raise InputError where depths or fields differ."""
     differences = []
-    if architecture.depths not in TIMM_NAMES:
-        differences.append(f"depths {architecture.depths} (timm: those of {', '.join(TIMM_NAMES.values())})")
-    for field, value in TIMM_FIELDS.items():
+    if architecture.depths not in names:
+        differences.append(f"depths {architecture.depths} ({library}: those of {', '.join(names.values())})")
+    for field, value in fields.items():
         own = getattr(architecture, field)
         if own != value:
-            differences.append(f"{field} {own!r} (timm: {value!r})")
+            differences.append(f"{field} {own!r} ({library}: {value!r})")
     if differences:
-        raise InputError(
-            f"timm has no image network like this one: {'; '.join(differences)}; take an inflated_rs_* model"
-        )
-    return TIMM_NAMES[architecture.depths]
+        raise InputError(f"{library} has no image network like this one: {'; '.join(differences)}; {advice}")
+    return names[architecture.depths]
 
 
 def timm_weights(name: str) -> dict[str, Tensor]:
@@ -56,5 +86,22 @@ def timm_weights(name: str) -> dict[str, Tensor]:
     except Exception as error:  # offline, refused or interrupted downloads raise types of several packages
         raise InputError(
             f"timm cannot get the weights of {name} ({first_sentence(error)}); "
+            "try again with a network, or give the path of a downloaded file"
+        ) from error
+
+
+def torchvision_weights(name: str) -> dict[str, Tensor]:
+    """Return the state dict of one of torchvision's networks, downloaded or from torch.hub's cache.
+
+    Raises:
+        InputError: torchvision cannot get the weights.
+    """
+    from torchvision.models import get_model
+
+    try:
+        return get_model(name, weights="DEFAULT").state_dict()
+    except Exception as error:  # as above
+        raise InputError(
+            f"torchvision cannot get the weights of {name} ({first_sentence(error)}); "
             "try again with a network, or give the path of a downloaded file"
         ) from error
