@@ -16,10 +16,11 @@ from video_rs.models.resnet3d import Block
 # -- The zoo
 
 
-def test_list_models_names_the_three_families_and_the_small_members():
+def test_list_models_names_the_families_and_the_small_members():
     published = [f"r3d_rs_{d}" for d in (50, 101, 152, 200, 270, 300, 350)]
     inflated = [f"inflated_rs_{d}" for d in (50, 101, 152, 200, 270, 350, 420)]
-    assert list_models() == [*published, *inflated, "r3d_50", "r3d_rs_tiny", "r3d_rs_small"]
+    of_pytorchvideo = ["slow_r50", "c2d_r50", "i3d_r50"]
+    assert list_models() == [*published, *inflated, "r3d_50", *of_pytorchvideo, "r3d_rs_tiny", "r3d_rs_small"]
     assert list_models("inflated*") == inflated
     assert list_models("resnet*") == []
 
@@ -38,7 +39,7 @@ def test_published_depths(name):
         "tiny": (1, 1, 1, 1),
         "small": (2, 2, 2, 2),
     }
-    assert architecture(name).depths == depths[name.split("_")[-1]]
+    assert architecture(name).depths == depths[name.split("_")[-1].removeprefix("r")]
 
 
 def test_the_published_architecture_in_full():

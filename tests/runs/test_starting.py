@@ -6,6 +6,7 @@ import torch
 
 from helpers.image_networks import SMALL, small_image_network
 from helpers.runs import tiny_run
+from helpers.video_networks import NARROW, NARROW_STEM, video_network
 from video_rs import create_model
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.schedule import Schedule
@@ -148,6 +149,23 @@ def test_what_image_weights_were_trained_with_is_said(tool, videos, config_file,
         "here 1 1 1; so that pixels had values from -2.12 to 2.64, here from 0 to 1; set the same unless the "
         "difference is meant\n"
     ) in result.out
+
+
+def test_what_public_video_weights_were_trained_with_is_said(tool, videos, config_file, tmp_path):
+    network = video_network("i3d_r50", 400, NARROW_STEM, dtype=torch.float32)
+    torch.save({"model_state": network.state_dict()}, tmp_path / "i3d.pyth")
+    video = {"MODEL__ARCH": "i3d_r50", "MODEL__DEPTHS": [3, 4, 6, 3], "MODEL__WIDTH": NARROW["width"]}
+    video |= {"MODEL__TEMPORAL_KERNELS": [3, [3, 1, 3, 1], [3, 1, 3, 1, 3, 1], [1, 3, 1]]}
+    path = tmp_path / "i3d.pyth"
+    said, state = train(tool, config_file, "MODEL.PRETRAINED", path, videos, tmp_path / "run", **video)
+    assert said == [
+        f"starting from the weights of {path}; other classes, so the classifier starts afresh",
+        "note: these weights were trained with DATA.MEAN 0.45 0.45 0.45, here 0 0 0; DATA.STD 0.225 0.225 0.225, here "
+        "1 1 1; DATA.NUM_FRAMES 8, here 4; DATA.SAMPLING_RATE 8, here 2; DATA.TRAIN_CROP_SIZE 224, here 32; so that "
+        "pixels had values from -2 to 2.44, here from 0 to 1; set the same unless the difference is meant",
+    ]
+    stem = state["model"]["backbone.stem.0.weight"]
+    assert torch.equal(stem.contiguous(), network.blocks[0].conv.weight)
 
 
 @pytest.mark.parametrize("depth", [50, 101, 152, 200, 270, 350, 420])
