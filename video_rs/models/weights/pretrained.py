@@ -20,7 +20,7 @@ from video_rs.models.weights.strict import (
 )
 from video_rs.models.weights.timm_networks import timm_name, timm_weights, torchvision_name, torchvision_weights
 from video_rs.models.weights.video_names import find_naming
-from video_rs.models.weights.video_networks import renamed, without_roi_head
+from video_rs.models.weights.video_networks import renamed
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.torch_files import first_sentence
 
@@ -45,10 +45,9 @@ def load_pretrained(
 
     Args:
         module: a VideoClassifier, or a module with a ``backbone`` alone.
-        source: a library ("timm", "torchvision" or "pytorchvideo") whose weights of the same network are downloaded or
-            taken from its cache, or a file that :func:`read_weights` reads. Image weights are known by their names and
-            inflated; so are names of pytorchvideo, SlowFast and MMAction2, which become ours; names of a backbone alone
-            get "backbone." before them.
+        source: "timm", "torchvision" or "pytorchvideo", downloaded or from its cache, or a file that
+            :func:`read_weights` reads. By their names image weights are known, and inflated, and those of other video
+            projects, and renamed; names of a backbone alone get "backbone." before them.
         inflation: "centre" or "mean", for image weights; see :func:`inflate_image_weights`.
         skip: weights whose names (ours) start like these are left out; all others must be in ``module``.
         label_names: of the module's classes; the classifier of a checkpoint that names its own is taken over by name.
@@ -64,19 +63,17 @@ def load_pretrained(
     is_image = is_image_state(found.state)
     naming = find_naming(found.state, module.backbone.architecture)
     name_there: Callable[[str], str] = str
+    given = found.state
 
     if is_image:
         skipped = tuple(image_name(name) for name in skip)
-        given = found.state
         state = inflate_image_weights(_without(found.state, skipped), module, inflation, found.source)
     elif naming is not None:
         name_there = naming.name_there
-        skipped = tuple(name_there(name) for name in skip)
-        given = renamed(_without(without_roi_head(found.state, naming), skipped), module, naming, found.source)
+        given = renamed(found.state, module, naming, found.source, skip)
         state = given
     else:
         _require_same_network(found.about.get("architecture"), module.backbone.architecture, found.source)
-        given = found.state
         state = _without(_with_backbone_prefix(found.state), skip)
 
     # A checkpoint that names its classes gives each class of the same name its weights.

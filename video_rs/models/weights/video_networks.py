@@ -59,8 +59,12 @@ def from_mmaction(
     return _converted(state_dict, model, MMACTION, source)
 
 
-def renamed(state: Mapping[str, Tensor], module: nn.Module, naming: Naming, source: str) -> dict[str, Tensor]:
+def renamed(
+    state: Mapping[str, Tensor], module: nn.Module, naming: Naming, source: str, skip: tuple[str, ...] = ()
+) -> dict[str, Tensor]:
     """Return weights under the names of ``module``, with batch counters; unknown ones keep the names they have.
+
+    Weights whose names (ours) start like those in ``skip`` are left out.
 
     Raises:
         InputError: ``module`` is another kind of network.
@@ -72,7 +76,10 @@ def renamed(state: Mapping[str, Tensor], module: nn.Module, naming: Naming, sour
     for name, own in own_names.items():
         if name.endswith("num_batches_tracked"):
             found[own] = torch.tensor(0)
+    left_out = tuple(naming.name_there(name) for name in skip)
     for name, value in without_roi_head(state, naming).items():
+        if name.startswith(left_out):
+            continue
         found[own_names.get(name, name)] = value
     return found
 
