@@ -62,16 +62,14 @@ def load_pretrained(
     found = find_weights(source, module.backbone.architecture)
     is_image = is_image_state(found.state)
     naming = find_naming(found.state, module.backbone.architecture)
-    name_there: Callable[[str], str] = str
+    name_there: Callable[[str], str] = naming.name_there if naming else str
     given = found.state
 
     if is_image:
         skipped = tuple(image_name(name) for name in skip)
         state = inflate_image_weights(_without(found.state, skipped), module, inflation, found.source)
     elif naming is not None:
-        name_there = naming.name_there
-        given = renamed(found.state, module, naming, found.source, skip)
-        state = given
+        state = given = renamed(found.state, module, naming, found.source, skip)
     else:
         _require_same_network(found.about.get("architecture"), module.backbone.architecture, found.source)
         state = _without(_with_backbone_prefix(found.state), skip)
