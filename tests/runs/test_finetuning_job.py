@@ -215,7 +215,7 @@ def test_two_places_to_start_from_are_refused(tool, trained, plain, videos, conf
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"MODEL__PRETRAINED": "no.pth"}, "no weights at no.pth; give a .pth, .pt or .safetensors file, or 'timm'"),
+        ({"MODEL__PRETRAINED": "no.pth"}, "no weights at no.pth; give a .pth, .pyth, .pt or .safetensors file,"),
         ({"MODEL__PRETRAINED": "timm"}, "timm has no image network like this one: depths (1, 1, 1, 1) (timm: those of"),
         ({"MODEL__INFLATION": "center"}, "MODEL.INFLATION is 'center' (override); allowed: 'centre', 'mean'"),
         ({"MODEL__FROZEN_STAGES": 6}, "MODEL.FROZEN_STAGES is 6 (override); allowed: 0 to 5"),
