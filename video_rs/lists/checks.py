@@ -46,7 +46,7 @@ def refuse_several_labels(records: RecordList, for_several: str = "train with DA
 def require_apart(records: RecordList, val: RecordList) -> None:
     """Raise InputError where a record shows something of a validation video, or of its segment.
 
-    A file is the same by whatever links it is reached.
+    A file of one name is the same by whatever links it is reached.
     """
     names = set()
     held_out: dict[str, list[tuple[float, float]]] = {}
