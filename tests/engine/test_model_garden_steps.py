@@ -21,7 +21,6 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,7 +31,9 @@ from helpers.tools import ROOT
 from helpers.training import Batch
 from video_rs import builders
 from video_rs.builders.engine import build_objective, build_step
+from video_rs.builders.lists import Lists
 from video_rs.config import load_config
+from video_rs.lists.records import RecordList
 from video_rs.models.weights.model_garden import from_model_garden
 
 pytestmark = [
@@ -126,7 +127,8 @@ def make_step(dtype, variables):
     model = builders.build_model(config, builders.build_architecture(config), CLASSES, CPU).to(dtype)
     model.load_state_dict(from_model_garden(variables, model, average=False))
     prepare = partial(builders.build_preprocessing(config).prepare, device=CPU)
-    lists = SimpleNamespace(label_names=[str(i) for i in range(CLASSES)], train=SimpleNamespace(records=[]))
+    names = tuple(str(i) for i in range(CLASSES))
+    lists = Lists(RecordList((), names, "the clips of this test"), None, names)
     objective = build_objective(config, lists, lambda clips: prepare(clips).to(dtype))
     return build_step(config, model.train(), objective, builders.build_plan(config, BATCH), CPU)
 
