@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from helpers.configs import build
-from helpers.few_labels import split_list
+from helpers.few_labels import split_list, unlabelled_list
+from helpers.networks import refusal
 from helpers.runs import TINY
 from video_rs import builders
 from video_rs.builders.teachers import build_teacher
@@ -16,7 +17,6 @@ from video_rs.data.order import ClipOrder, JoinedOrder
 from video_rs.data.second_view import SecondView, TwoViewReader
 from video_rs.engine.objectives import Classification, Distillation, Divergence, PseudoLabelled
 from video_rs.engine.probabilities import at_temperature
-from video_rs.runtime.errors import InputError
 
 SIZES = {key: TINY[key] for key in TINY if key.startswith(("DATA.", "MODEL."))}
 
@@ -42,14 +42,6 @@ def joined(lists, **changes):
 def distilled(videos, trained, **changes):
     keys = {"DISTILL.TEACHER": str(trained), **{key.replace("__", "."): value for key, value in changes.items()}}
     return build(videos, {**SIZES, **keys})
-
-
-def refusal(call, *arguments, **settings):
-    with pytest.raises(InputError) as caught:
-        call(*arguments, **settings)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 # -- Pseudo-labels
@@ -300,10 +292,7 @@ def answer_by_brightness(clips):
 @pytest.fixture(scope="module")
 def unlabelled(videos, tmp_path_factory):
     """A list of paths alone."""
-    rows = [f"{videos.parent}/{row.split(',')[0]}" for row in videos.read_text().splitlines() if row.endswith(",train")]
-    path = tmp_path_factory.mktemp("unlabelled") / "unlabelled.csv"
-    path.write_text("\n".join(["path", *rows, ""]))
-    return path
+    return unlabelled_list(videos, tmp_path_factory.mktemp("unlabelled"))
 
 
 def test_with_all_weight_on_the_teacher_no_label_is_needed(unlabelled, videos, trained):

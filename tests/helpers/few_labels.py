@@ -19,6 +19,14 @@ def write_soft_labels(file, paths, rows, names, kind=None):
     return file
 
 
+def unlabelled_list(videos, folder):
+    """Write unlabelled.csv, the paths of the training videos of the ``videos`` fixture alone."""
+    rows = [f"{videos.parent}/{row.split(',')[0]}" for row in videos.read_text().splitlines() if row.endswith(",train")]
+    path = folder / "unlabelled.csv"
+    path.write_text("\n".join(["path", *rows, ""]))
+    return path
+
+
 def split_list(videos, folder, soft=None, names=("light", "dark")):
     """Write labelled.csv (with the validation rows) and pseudo.csv of the ``videos`` fixture into a folder.
 

@@ -4,6 +4,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from helpers.networks import randomized
+
 SMALL = {"depths": (1, 2, 1, 1)}
 
 
@@ -16,19 +18,7 @@ def image_network(depth=50, dtype=torch.float64, **overrides):
     with torch.device("meta"):  # timm's own initial weights would take longer than the test
         network = timm.create_model(f"resnetrs{depth}", **overrides)
     network = network.to(dtype).to_empty(device="cpu")
-    draw = {"generator": torch.Generator().manual_seed(depth)}
-    for name, value in network.state_dict().items():
-        if name.endswith("num_batches_tracked"):
-            value.fill_(depth)
-        elif value.dim() > 1:
-            value.uniform_(-1, 1, **draw).mul_((6 / value[0].numel()) ** 0.5)
-        elif name.endswith("bn3.weight"):
-            value.uniform_(0.1, 0.3, **draw)
-        elif name.endswith(("running_var", "weight")):
-            value.uniform_(0.5, 1.5, **draw)
-        else:
-            value.uniform_(-0.5, 0.5, **draw)
-    return network.eval()
+    return randomized(network, depth, last_norm="bn3.weight")
 
 
 def small_image_network(dtype=torch.float64, **overrides):

@@ -6,6 +6,7 @@ import pytorchvideo.models.resnet as theirs
 import torch
 from torch import nn
 
+from helpers.networks import randomized
 from video_rs.models.pytorchvideo_networks import PYTORCHVIDEO_NETWORKS
 
 POOLED = {"stage1_pool": nn.MaxPool3d, "stem_conv_kernel_size": (1, 7, 7)}
@@ -34,24 +35,7 @@ def video_network(name, classes=400, width=64, make=theirs.create_resnet, dtype=
         network = make(
             **{**OPTIONS[name], "model_num_class": classes, "stem_dim_out": width, "head_pool": None, **overrides}
         )
-    return randomized(network.to(dtype).to_empty(device="cpu"))
-
-
-def randomized(network):
-    """Fill weights and statistics so that numbers stay of order one at any depth."""
-    draw = {"generator": torch.Generator().manual_seed(5)}
-    for name, value in network.state_dict().items():
-        if name.endswith("num_batches_tracked"):
-            value.fill_(7)
-        elif value.dim() > 1:
-            value.uniform_(-1, 1, **draw).mul_((6 / value[0].numel()) ** 0.5)
-        elif re.search(r"norm_c\.weight|bn3\.weight", name):
-            value.uniform_(0.1, 0.3, **draw)
-        elif name.endswith(("running_var", "weight")):
-            value.uniform_(0.5, 1.5, **draw)
-        else:
-            value.uniform_(-0.5, 0.5, **draw)
-    return network.eval()
+    return randomized(network.to(dtype).to_empty(device="cpu"), 5, last_norm="norm_c.weight")
 
 
 def is_pooled(name):

@@ -5,8 +5,7 @@ import timm
 import torch
 import torchvision
 
-from helpers.networks import on_meta, refusal
-from helpers.video_networks import randomized
+from helpers.networks import on_meta, randomized, refusal
 from video_rs import create_backbone, create_model
 from video_rs.models import architecture
 from video_rs.models.pretrained_spec import PretrainedSpec
@@ -30,7 +29,7 @@ def _no_gradients():
 def network(request):
     with torch.device("meta"):
         made = MAKERS[request.param]()
-    return randomized(made.double().to_empty(device="cpu"))
+    return randomized(made.double().to_empty(device="cpu"), 5, last_norm="bn3.weight")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 import pytorchvideo.models.resnet as theirs
 import torch
 
-from helpers.networks import on_meta
+from helpers.networks import on_meta, randomized
 from helpers.video_networks import (
     NARROW,
     NARROW_STEM,
@@ -12,7 +12,6 @@ from helpers.video_networks import (
     as_mmaction,
     as_slowfast,
     is_pooled,
-    randomized,
     video_network,
 )
 from video_rs import create_backbone, create_model
@@ -94,7 +93,7 @@ def test_a_detection_backbones_map_and_answers_are_theirs(name):
     options = {**OPTIONS[name], "model_num_class": 5, "stem_dim_out": NARROW_STEM}
     frames = 4 if is_pooled(name) else 8
     network = theirs.create_resnet_with_roi_head(**options, head_pool_kernel_size=(frames, 1, 1))
-    network = randomized(network.double())
+    network = randomized(network.double(), 5, last_norm="norm_c.weight")
     backbone = create_backbone(name, ["res5"], res5_dilation=2, **NARROW)
     assert backbone.output_shape()["res5"].spatial_stride == 16
     assert backbone.output_shape()["res5"].temporal_stride == 8 // frames

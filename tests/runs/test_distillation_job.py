@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from helpers.charts import blank_charts
+from helpers.few_labels import unlabelled_list
 from helpers.jobs import run_job
 from helpers.runs import assert_same_weights, tiny_run, weights
 from video_rs.config import load_config
@@ -32,10 +33,7 @@ def teacher(trained, tmp_path_factory):
 @pytest.fixture(scope="module")
 def unlabelled(videos, tmp_path_factory):
     """The training videos without labels."""
-    rows = [f"{videos.parent}/{row.split(',')[0]}" for row in videos.read_text().splitlines() if row.endswith(",train")]
-    path = tmp_path_factory.mktemp("unlabelled") / "unlabelled.csv"
-    path.write_text("\n".join(["path", *rows, ""]))
-    return path
+    return unlabelled_list(videos, tmp_path_factory.mktemp("unlabelled"))
 
 
 def without_labels(unlabelled, videos, teacher, output, **changes):

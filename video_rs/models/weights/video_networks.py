@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from video_rs.models.architecture import Architecture
+from video_rs.models.architecture import Architecture, describe_differences
 from video_rs.models.resnet3d import ResNet3d
 from video_rs.models.weights.strict import keep_classifier_of_other_classes, names_left_out, require_fit, warn
 from video_rs.models.weights.video_names import MMACTION, SLOWFAST, Naming, pytorchvideo_naming
@@ -86,13 +86,9 @@ def renamed(
 
 def require_video_fields(arch: Architecture, subject: str) -> None:
     """Raise InputError, starting with ``subject``, unless a network has the layers of these projects."""
-    differing = []
-    for field, value in VIDEO_FIELDS.items():
-        own = getattr(arch, field)
-        if own != value:
-            differing.append(f"{field} {value!r} there, {own!r} here")
+    differing = {field: value for field, value in VIDEO_FIELDS.items() if getattr(arch, field) != value}
     if differing:
-        raise InputError(f"{subject} do not fit the model: {'; '.join(differing)}; {ADVICE}")
+        raise InputError(f"{subject} do not fit the model: {describe_differences(differing, arch)}; {ADVICE}")
 
 
 def _converted(state_dict: Mapping[str, Tensor], model: nn.Module, naming: Naming, source: str) -> dict[str, Tensor]:
