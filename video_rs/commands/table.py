@@ -43,6 +43,8 @@ COMMANDS = (
     Command("knn", "knn", "test the features of a network by nearest neighbours"),
     Command("predict", "predict", "label videos with a trained network"),
     Command("extract_features", "extract_features", "write the features of videos to a file"),
+    Command("pseudo_label", "pseudo_label", "label videos by a teacher"),
+    Command("select_pseudo_labels", "select_pseudo_labels", "choose pseudo-labelled videos to train on"),
     Command("look", "look", "show where and when a network sees a class in a video"),
     Command("timeline", "timeline", "say what happens when in a long video, a camera or a stream"),
     Command("export", "export", "write a trained network for another runtime"),

@@ -20,9 +20,10 @@ from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.inference.features import FORMATS, StageFeatures, features_of_views
 from video_rs.inference.features.row_texts import RowTexts
 from video_rs.inference.features.rows import FeatureRows, joined, row_of_failure, rows_of_video
-from video_rs.inference.features.shards import Shards, read_settings
+from video_rs.inference.features.shards import Shards
 from video_rs.inference.features.writing import beside
 from video_rs.inference.predictions import joined_labels
+from video_rs.inference.shard_folder import read_settings
 from video_rs.lists.checks import require_files
 from video_rs.lists.chosen_videos import chosen_videos
 from video_rs.lists.class_folders import read_class_folders
@@ -30,12 +31,13 @@ from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
 from video_rs.models.stored import load_classifier
 from video_rs.runs.extraction_place import Extraction, extraction_settings, prepare_place
+from video_rs.runs.shard_work import fill_shards, records_of_shards, unfinished_shards
 from video_rs.runs.test import refuse_fixed_keys
 from video_rs.runtime import distributed
 from video_rs.runtime.atomic import write_json
 from video_rs.runtime.devices import pick_device
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.progress import print_line, print_notes, videos_with_progress
+from video_rs.runtime.progress import print_line, print_notes
 from video_rs.runtime.torch_files import find_checkpoint
 from video_rs.runtime.wording import pluralize
 from video_rs.video.fetching import handler_names, register_handlers
@@ -141,25 +143,10 @@ def _read_list(asked: Extraction, config: Config, names: list[str]) -> RecordLis
 
 def extract_shards(work: Work) -> None:
     """Extract the shards of this process that are not finished, one after the other."""
-    shards = work.shards
-    mine = range(distributed.rank(), len(shards), distributed.world_size())
-    missing = []
-    for number in mine:
-        paths = [work.records.records[index].path for index in shards.videos_of(number)]
-        if not shards.has(number) or shards.has_mended(number, paths):
-            missing.append(number)
-    if len(missing) < len(mine):
-        print_line(f"going on after {len(mine) - len(missing)} of {pluralize(len(mine), 'shard')}")
-
-    # One pass over all videos that are left: the reading processes never wait for the end of a shard.
-    wanted = [work.records.records[index] for number in missing for index in shards.videos_of(number)]
-    left = dataclasses.replace(work.records, records=tuple(wanted))
+    missing = unfinished_shards(work.shards, work.records.records)
+    left = dataclasses.replace(work.records, records=records_of_shards(work.shards, missing, work.records.records))
     loader = build_view_loader(work.config, left, work.preprocessing, Partition())
-    items = videos_with_progress(note_counted_videos(loader), len(loader), "features")
-    for number in missing:
-        shards.write(number, _rows_of_shard(work, shards.videos_of(number), items))
-    # Ends the progress bar and the reading processes.
-    next(items, None)
+    fill_shards(work.shards, missing, note_counted_videos(loader), "features", partial(_rows_of_shard, work))
 
 
 def _rows_of_shard(work: Work, indices: range, items: Iterator[Any]) -> FeatureRows:

@@ -10,8 +10,9 @@ from typing import Any
 
 from video_rs.config import Config
 from video_rs.data.preprocessing import Preprocessing
-from video_rs.inference.features.shards import Shards, read_settings
+from video_rs.inference.features.shards import Shards
 from video_rs.inference.features.writing import beside
+from video_rs.inference.shard_folder import read_settings
 from video_rs.lists.checks import fingerprint
 from video_rs.lists.records import RecordList
 from video_rs.runtime import distributed
@@ -22,7 +23,7 @@ from video_rs.video.fetching import absolute_path
 
 FORMAT = 1
 # Where a thing lies changes nothing of the features.
-PLACES = ("checkpoint", "list")
+PLACES = ("checkpoint", "teacher", "list")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def extraction_settings(
         "per": asked.per,
         "list": absolute_path(records.source),
         "rows_sha256": fingerprint(records),
-        "files_sha256": _fingerprint_of_files(records),
+        "files_sha256": fingerprint_of_files(records),
         "label_names": list(records.label_names),
         "videos": len(records),
         "shard_videos": asked.shard_videos,
@@ -81,7 +82,7 @@ def extraction_settings(
     return json.loads(json.dumps(settings))
 
 
-def _fingerprint_of_files(records: RecordList) -> str:
+def fingerprint_of_files(records: RecordList) -> str:
     """Return a hash over the names of the files, without their folders: the ids of a list may say nothing of them."""
     digest = hashlib.sha256()
     for record in records.records:
@@ -109,9 +110,9 @@ def prepare_place(out: Path, shards: Shards, settings: Mapping[str, Any], overwr
             shards.remove()
             beside(out, ".json").unlink(missing_ok=True)
     elif under_way is not None:
-        _require_same(settings, under_way, shards.folder, "holds a part of another extraction")
+        require_same(settings, under_way, shards.folder, "holds a part of another extraction")
     elif found is not None:
-        _require_same(settings, found, out, "is there, of another extraction")
+        require_same(settings, found, out, "is there, of another extraction")
         _require_whole(out, found)
         return True
     else:
@@ -145,8 +146,8 @@ def _require_free(out: Path, shards: Shards) -> None:
         )
 
 
-def _require_same(settings: Mapping[str, Any], found: Mapping[str, Any], path: Path, what: str) -> None:
-    """Raise InputError where features were, or are being, extracted with other settings."""
+def require_same(settings: Mapping[str, Any], found: Mapping[str, Any], path: Path, what: str) -> None:
+    """Raise InputError where work was, or is being, done with other settings."""
     differences = []
     for name, value in settings.items():
         if name not in PLACES and found.get(name) != value:

@@ -10,8 +10,8 @@ import numpy as np
 from pyarrow import parquet
 
 from video_rs.inference.features.row_texts import COLUMNS, RowTexts
-from video_rs.inference.features.shards import read_settings
 from video_rs.inference.features.writing import beside
+from video_rs.inference.shard_folder import read_settings
 from video_rs.runtime.errors import InputError
 
 

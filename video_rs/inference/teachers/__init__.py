@@ -1,0 +1,7 @@
+"""Teachers: whatever says of clips which classes they are of, behind one contract."""
+
+from video_rs.inference.teachers.classes import ClassMatch, match_classes
+from video_rs.inference.teachers.loading import load_teacher
+from video_rs.inference.teachers.teacher import Teacher
+
+__all__ = ["ClassMatch", "Teacher", "load_teacher", "match_classes"]
