@@ -73,7 +73,7 @@ setup(
         "onnxruntime": ["onnxruntime>=1.20"],
         # For .safetensors files, and VideoClassifier.from_pretrained by the name of a repository.
         "hub": ["huggingface_hub>=0.25", "safetensors>=0.4"],
-        # For teachers from the Hugging Face hub: from 5 on all four kinds of networks have processors that take tensors.
+        # For teachers from the Hugging Face hub; from 5 on processors scale tensors by a function of their own.
         "teachers": ["transformers>=5,<6", "huggingface_hub>=0.25", "safetensors>=0.4"],
         # For demo_app only, whose gate knows what this Gradio serves. FastAPI and uvicorn come with it.
         "demo": ["gradio>=6.31,<7", "fastapi", "uvicorn"],

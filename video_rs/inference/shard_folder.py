@@ -1,6 +1,6 @@
 """A folder of shards: what lies in which shard depends on the list alone, and each shard is a whole file or not there.
 
-Any number of processes therefore computes the same shards, and work that was killed goes on with those that are missing.
+Any number of processes therefore computes the same shards, and work that was killed goes on with the missing ones.
 """
 
 import contextlib

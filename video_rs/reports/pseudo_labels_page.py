@@ -1,4 +1,4 @@
-"""The page of a selection of pseudo-labels: confidences, classes before and after, and clips to judge the teacher by."""
+"""The page of a selection of pseudo-labels: confidences, classes before and after, and clips to look at."""
 
 import time
 from collections.abc import Sequence

@@ -198,8 +198,8 @@ def prepare_folder(shards: LabelShards, settings: dict[str, Any], overwrite: boo
         require_same(settings, found, shards.folder, "holds the answers of other work")
     elif has_foreign:
         raise InputError(
-            f"nothing says what the shards in {shards.folder} are of; give another --out, or add --overwrite to replace "
-            "them"
+            f"nothing says what the shards in {shards.folder} are of; give another --out, or add --overwrite to "
+            "replace them"
         )
     if distributed.rank() == 0 and (overwrite or found is None):
         shards.start(settings)

@@ -112,8 +112,8 @@ def _refuse_held_out(asked: Selection, paths: Sequence[str], held_out: set[str])
     if shared:
         raise InputError(
             f"{asked.answers} has {pluralize(len(shared), 'video')} of the validation or test rows of "
-            f"{', '.join([*asked.labelled, *asked.val])}, such as {paths[shared[0]]}; label a list without them: what a "
-            "student has trained on says nothing about new videos"
+            f"{', '.join([*asked.labelled, *asked.val])}, such as {paths[shared[0]]}; label a list without them: what "
+            "a student has trained on says nothing about new videos"
         )
 
 

@@ -71,7 +71,7 @@ def read_answers(folder: str | Path) -> Answers:
     if missing:
         raise InputError(
             f"{folder} lacks {len(missing)} of {pluralize(len(shards), 'shard')}, first {shards.file(missing[0]).name}; "
-            "start the same video-rs pseudo_label again: it goes on"
+            "start the same video-rs pseudo_label again"
         )
     return _gathered(shards)
 

@@ -22,7 +22,7 @@ from video_rs.runtime.errors import InputError
 from video_rs.runtime.torch_files import first_sentence
 from video_rs.runtime.wording import first_names
 
-# Frames between two frames of a clip, which no folder says: VideoMAE (Tong et al. 2022, 16 x 4 on Kinetics), TimeSformer
+# Stride of the frames of a clip, which no folder says: VideoMAE (Tong et al. 2022, 16 x 4 on Kinetics), TimeSformer
 # (Bertasius et al. 2021, 8 x 32), ViViT (Arnab et al. 2021, 32 x 2), V-JEPA 2 (Assran et al. 2025, 16 x 4 on Kinetics).
 STRIDES = {"videomae": 4, "timesformer": 32, "vivit": 2, "vjepa2": 4}
 OTHER_STRIDE = 4
@@ -137,15 +137,15 @@ def _load_processor(folder: HubFolder) -> Any:
     for kind in (AutoVideoProcessor, AutoImageProcessor):
         try:
             processor = kind.from_pretrained(folder.path, local_files_only=True)
-        except Exception as error:  # as above
+        except Exception as error:  # noqa: BLE001 - transformers raises errors of many kinds on foreign folders
             reasons.append(first_sentence(error))
             continue
         if hasattr(processor, "rescale_and_normalize"):
             return processor
         reasons.append(f"{type(processor).__name__} scales no tensors")
     raise InputError(
-        f"{folder.source} has no processor that can be used ({'; '.join(reasons)}); add its preprocessor_config.json or "
-        "video_preprocessor_config.json"
+        f"{folder.source} has no processor that can be used ({'; '.join(reasons)}); add its preprocessor_config.json "
+        "or video_preprocessor_config.json"
     )
 
 
