@@ -151,7 +151,9 @@ def test_a_folder_of_an_image_processor_is_read(saved, tmp_path):
 
 def test_a_network_without_a_trained_classifier_is_refused(tmp_path):
     transformers.VideoMAEModel(KINDS["videomae"][1]).save_pretrained(tmp_path)
-    with pytest.raises(InputError, match="has no weights for classifier.bias, classifier.weight.*not trained to classify"):
+    with pytest.raises(
+        InputError, match="has no weights for classifier.bias, classifier.weight.*not trained to classify"
+    ):
         load_teacher(str(tmp_path), "cpu")
 
 
