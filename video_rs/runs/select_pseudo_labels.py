@@ -14,7 +14,8 @@ from video_rs.curation.known_videos import known_places
 from video_rs.inference.pseudo_labels.answers import Answers, read_answers
 from video_rs.inference.pseudo_labels.selection import Balance, select
 from video_rs.inference.pseudo_labels.shards import NAMES_KEY
-from video_rs.lists.records import read_records
+from video_rs.lists.reading import read_listing
+from video_rs.lists.records import records_by_split
 from video_rs.lists.rows import ListRow
 from video_rs.lists.writing import columns_in_use, write_list
 from video_rs.reports.pseudo_labels_page import write_pseudo_labels_page
@@ -91,19 +92,30 @@ def _known_paths(asked: Selection) -> tuple[set[str], set[str]]:
     training = set()
     held_out = set()
     for source in asked.labelled:
-        whole = read_records(source, require_labels=False)
-        train = whole
-        if whole.has_splits:
-            train = read_records(source, split="train", require_labels=False)
-        of_list = {record.path for record in train.records}
-        training |= of_list
-        held_out |= {record.path for record in whole.records} - of_list
+        of_train, others = _paths_by_use(source)
+        training |= of_train
+        held_out |= others
     for source in asked.val:
-        whole = read_records(source, require_labels=False)
-        if whole.has_splits:
-            whole = read_records(source, split="val", require_labels=False)
-        held_out |= {record.path for record in whole.records}
+        of_train, others = _paths_by_use(source)
+        # A list without splits is one of validation videos.
+        held_out |= others or of_train
     return training, held_out
+
+
+def _paths_by_use(source: str) -> tuple[set[str], set[str]]:
+    """Return the paths of a list's training rows, all of them where it has no splits, and those of the other rows."""
+    training = set()
+    others = set()
+    for split, records in records_by_split(read_listing(source, "", require_labels=False), source).items():
+        # A row that is passed over might be of a video that has to be refused.
+        for fault in records.faults:
+            raise InputError(fault.reason)
+        paths = {record.path for record in records.found.records}
+        if split in ("", "train"):
+            training |= paths
+        else:
+            others |= paths
+    return training, others
 
 
 def _refuse_held_out(asked: Selection, paths: Sequence[str], held_out: set[str]) -> None:

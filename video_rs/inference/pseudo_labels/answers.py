@@ -69,8 +69,9 @@ def read_answers(folder: str | Path) -> Answers:
 
     missing = [number for number in range(len(shards)) if not shards.has(number)]
     if missing:
+        first = shards.file(missing[0]).name
         raise InputError(
-            f"{folder} lacks {len(missing)} of {pluralize(len(shards), 'shard')}, first {shards.file(missing[0]).name}; "
+            f"{folder} lacks {len(missing)} of {pluralize(len(shards), 'shard')}, first {first}; "
             "start the same video-rs pseudo_label again"
         )
     return _gathered(shards)
