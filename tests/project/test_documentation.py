@@ -19,6 +19,8 @@ from video_rs.config import OPTIONS
 from video_rs.runtime import cli
 
 REASONS = {
+    "needs eight GPUs and Kinetics",
+    "needs a list of unlabelled videos",
     "installs",
     "make test and CI run it",
     "make test and CI run them",

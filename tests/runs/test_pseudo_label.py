@@ -189,8 +189,8 @@ def test_what_is_there_of_other_work_stays_unless_told(label, tmp_path):
     label("out")
     before = files(tmp_path / "out")
     assert label("out", "--top", 1, code=2) == (
-        f"error: {tmp_path}/out holds the answers of other work (other: top); give another --out, or add --overwrite to "
-        "replace it\n"
+        f"error: {tmp_path}/out holds the answers of other work (other: top); give another --out, or add --overwrite "
+        "to replace it\n"
     )
     assert files(tmp_path / "out") == before
     label("out", "--top", 1, "--overwrite")

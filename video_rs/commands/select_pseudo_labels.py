@@ -49,7 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labelled",
         nargs="+",
-        default=[],
         metavar="LIST",
         help="lists whose training videos are left out, by file and by content; videos of their val and test rows are "
         "refused (default: none)",
@@ -57,7 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--val",
         nargs="+",
-        default=[],
         metavar="LIST",
         help="further lists of validation videos, which are refused (default: none)",
     )
@@ -70,4 +68,6 @@ def run(args: argparse.Namespace) -> None:
     from video_rs.runs.select_pseudo_labels import Selection, run_selection
 
     balance = Balance(args.threshold, args.per_class, args.repeat)
-    run_selection(Selection(args.answers, args.out, balance, args.soft, tuple(args.labelled), tuple(args.val)))
+    run_selection(
+        Selection(args.answers, args.out, balance, args.soft, tuple(args.labelled or ()), tuple(args.val or ()))
+    )

@@ -11,7 +11,7 @@ from video_rs.inference.pseudo_labels.selection import Balance
 from video_rs.reports.pseudo_labels_page import ClassCount, Clip, PseudoLabelsPage
 from video_rs.video.probing.stills import stills
 
-# Classes whose clips are shown: three clips of each are about 100 KB.
+# Classes whose clips are shown: a page with those of hundreds of classes would take long to open.
 MOST_CLASSES = 40
 
 

@@ -1,0 +1,128 @@
+"""Kills pseudo-labelling at random moments with SIGKILL, goes on, and looks whether each video is there exactly once:
+
+python tests/kill_pseudo_labels.py TEACHER LIST OUT --files 5000 --kills 3
+
+Hard links to the videos of the list, under other names, make the number of files. Two torchrun processes label them
+without a stop, for comparison; then into a second folder, killed each time between 15 and 85 % of the first run's
+time divided by the number of kills. Prints files per second and the largest memory of all processes together.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from pyarrow import parquet
+
+from video_rs.benchmarks.memory import descendants
+from video_rs.lists.records import read_records
+
+PSEUDO_LABEL = Path(__file__).parents[1] / "tools" / "pseudo_label.py"
+
+
+def make_files(source: str, out: Path, count: int) -> Path:
+    """Link ``count`` files, and write their list."""
+    records = read_records(source, require_labels=False).records
+    (out / "videos").mkdir(parents=True)
+    lines = ["path"]
+    for number in range(count):
+        old = Path(records[number % len(records)].path)
+        name = f"videos/{number:06d}{old.suffix}"
+        try:
+            os.link(old, out / name)
+        except OSError:
+            (out / name).symlink_to(old)
+        lines.append(name)
+    (out / "list.csv").write_text("\n".join(lines) + "\n")
+    return out / "list.csv"
+
+
+def start(teacher: str, listed: Path, folder: Path) -> subprocess.Popen:
+    """Start two processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", PSEUDO_LABEL]
+    options = ["--teacher", teacher, "--list", listed, "--out", folder, "--processes", "1", "--device", "cpu"]
+    return subprocess.Popen([*map(str, command), *map(str, options)], start_new_session=True)
+
+
+def resident(process: subprocess.Popen) -> int:
+    """Return the bytes of memory of a process and all below it; shared pages count several times."""
+    total = 0
+    for pid in [process.pid, *descendants(process.pid)]:
+        with contextlib.suppress(OSError):
+            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+            total += pages * os.sysconf("SC_PAGE_SIZE")
+    return total
+
+
+def finish(process: subprocess.Popen) -> list[int]:
+    """Wait for the end, and return the memory each second."""
+    memory = []
+    while process.poll() is None:
+        memory.append(resident(process))
+        time.sleep(1)
+    if process.returncode:
+        sys.exit(f"ended with {process.returncode}")
+    return memory
+
+
+def kill(process: subprocess.Popen) -> None:
+    """Kill all processes at once."""
+    # Reading processes and workers of torchrun may have sessions of their own.
+    for pid in [process.pid, *descendants(process.pid)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def rows(folder: Path) -> list[dict]:
+    """Return the rows of all shards, in order."""
+    return [row for path in sorted(folder.glob("*.parquet")) for row in parquet.read_table(path).to_pylist()]
+
+
+def main() -> None:
+    """Label, kill, go on, compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("teacher")
+    parser.add_argument("list")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--files", type=int, default=5000)
+    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    listed = make_files(args.list, args.out, args.files)
+
+    started = time.perf_counter()
+    memory = finish(start(args.teacher, listed, args.out / "whole"))
+    seconds = time.perf_counter() - started
+    quarter = max(1, len(memory) // 4)
+    early = max(memory[quarter : 2 * quarter], default=max(memory)) / 2**20
+    print(f"{args.files / seconds:.1f} files/s; MiB early {early:.0f}, largest {max(memory) / 2**20:.0f}", flush=True)
+
+    draws = random.Random(args.seed)
+    finished_early = 0
+    for _ in range(args.kills):
+        process = start(args.teacher, listed, args.out / "killed")
+        try:
+            process.wait(seconds / args.kills * draws.uniform(0.15, 0.85))
+            finished_early += 1
+        except subprocess.TimeoutExpired:
+            kill(process)
+        print(f"killed with {len(list((args.out / 'killed').glob('*.parquet')))} shards", flush=True)
+    finish(start(args.teacher, listed, args.out / "killed"))
+
+    whole = rows(args.out / "whole")
+    killed = rows(args.out / "killed")
+    expected = [record.path for record in read_records(str(listed), require_labels=False).records]
+    once = [row["path"] for row in killed] == expected == [row["path"] for row in whole]
+    same = whole == killed
+    print(f"each video exactly once: {once}; answers equal to the bit: {same}; not killed in time: {finished_early}")
+    sys.exit(0 if once and same and not finished_early else 1)
+
+
+if __name__ == "__main__":
+    main()
