@@ -15,6 +15,8 @@ from video_rs.inference.export.network import read_network
 from video_rs.inference.export.writing import export_network
 from video_rs.inference.pseudo_labels.shards import LabelShards
 from video_rs.inference.teachers import load_teacher
+from video_rs.reports.pseudo_labels_page import ClassCount
+from video_rs.runs import pseudo_labels_page
 
 NAMES = ("dark/0", "light/0", "dark/1", "light/1")
 LABELS = ("dark", "light")
@@ -301,6 +303,15 @@ def test_known_videos_are_left_out_by_content_and_validation_videos_refused(choo
     assert "line 2" in choose("--labelled", labelled, code=2)
 
 
+def test_clips_of_many_classes_are_those_of_the_largest_and_the_smallest(choose, answers, tmp_path, monkeypatch):
+    monkeypatch.setattr(pseudo_labels_page, "MOST_CLASSES", 2)
+    choose()
+    assert "clips of" not in (tmp_path / "new.html").read_text()
+    monkeypatch.setattr(pseudo_labels_page, "_shown_classes", lambda counts: [1])
+    choose()
+    assert "clips of 1 of 2 classes: those with the most and the fewest videos" in (tmp_path / "new.html").read_text()
+
+
 def test_empty_selections_and_unfinished_answers(choose, answers, tmp_path):
     assert "has a confidence of 0.95 or more; the highest is 0.9; take a lower --threshold" in choose(
         "--threshold", 0.95, code=2
@@ -321,3 +332,10 @@ def test_empty_selections_and_unfinished_answers(choose, answers, tmp_path):
     cut.write_bytes(cut.read_bytes()[:40])
     assert "lacks 1 of 3 shards, first 000001.parquet; start the same" in choose(code=2)
     assert "holds no answers of a teacher" in choose(folder="nothing", code=2)
+
+
+def test_of_many_classes_the_most_frequent_and_the_rarest_are_shown(monkeypatch):
+    monkeypatch.setattr(pseudo_labels_page, "MOST_CLASSES", 2)
+    counts = [ClassCount(str(videos), videos, 0, 0) for videos in (4, 0, 9, 1, 5)]
+    assert pseudo_labels_page._shown_classes(counts) == [2, 3]
+    assert pseudo_labels_page._shown_classes(counts[:2]) == [0]

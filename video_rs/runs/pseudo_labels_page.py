@@ -49,8 +49,10 @@ def page_of(selected: Selected) -> PseudoLabelsPage:
 
     shown = _shown_classes(counts)
     notes = list(selected.notes)
-    if len(shown) < len(counts):
-        notes.append(f"clips of {len(shown)} of {len(counts)} classes: those with the most and the fewest videos")
+    # Classes without videos have no clips, and a note of their own.
+    present = sum(count.before > 0 for count in counts)
+    if len(shown) < present:
+        notes.append(f"clips of {len(shown)} of {present} classes: those with the most and the fewest videos")
     clips = [(answers.label_names[number], _clips(selected, number, taken)) for number in shown]
     return PseudoLabelsPage(
         "Pseudo-labels", numbers, notes, selected.balance.threshold, answers.confidences[readable], counts, clips
