@@ -9,7 +9,7 @@ from helpers.configs import build
 from helpers.few_labels import split_list, unlabelled_list
 from helpers.networks import refusal
 from helpers.runs import TINY
-from video_rs import builders
+from video_rs.builders import build_training
 from video_rs.builders.teachers import build_teacher
 from video_rs.config import config_from_text, load_config, stored_config
 from video_rs.data.dataset import ClipReader
@@ -269,15 +269,15 @@ def test_another_kind_of_teacher_is_plugged_in(videos, trained):
     like = distilled(videos, trained).teacher
     asked = []
 
-    def load(source, device, precision):
-        asked.append((source, device, precision))
+    def load(source, device):
+        asked.append((source, device))
         return dataclasses.replace(
             like, source=source, sha256="0", label_names=("light", "dark"), probabilities=answer_by_brightness
         )
 
     keys = {**SIZES, "DATA.TRAIN_LIST": str(videos), "DISTILL.TEACHER": "brightness", "TRAIN.BATCH_SIZE": 4}
-    run = builders.build_training(load_config("", keys), torch.device("cpu"), load)
-    assert asked == [("brightness", torch.device("cpu"), torch.float32)]
+    run = build_training(load_config("", keys), torch.device("cpu"), load)
+    assert asked == [("brightness", "cpu")]
     for batch in run.loader(0, 2):
         is_light = [run.lists.label_names[label] == "light" for label in batch.labels]
         assert run.step.objective.teacher(batch.second_clips).argmax(1).tolist() == list(map(int, is_light))

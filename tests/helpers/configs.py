@@ -4,6 +4,7 @@ import torch
 
 from video_rs.builders import build_training
 from video_rs.config import load_config
+from video_rs.inference.teachers import load_teacher
 
 
 def build(videos, overrides):
@@ -15,4 +16,4 @@ def build(videos, overrides):
         "TRAIN.BATCH_SIZE": 4,
         "DEVICE": "cpu",
     }
-    return build_training(load_config("", {**keys, **overrides}), torch.device("cpu"))
+    return build_training(load_config("", {**keys, **overrides}), torch.device("cpu"), load_teacher)

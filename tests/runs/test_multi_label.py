@@ -15,6 +15,7 @@ from video_rs.config import load_config
 from video_rs.data.loader import Workers
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.inference import Predictor
+from video_rs.inference.teachers import load_teacher
 
 pytestmark = pytest.mark.usefixtures("blank_charts")
 
@@ -53,7 +54,7 @@ def run(several, config_file, tmp_path_factory):
 def build(several, **changes):
     keys = {**TINY, "DATA.TRAIN_LIST": str(several), "DATA.MULTI_LABEL": "true"}
     config = load_config("", {**keys, **{k.replace("__", "."): v for k, v in changes.items()}})
-    return build_training(config, torch.device("cpu"))
+    return build_training(config, torch.device("cpu"), load_teacher)
 
 
 def test_batches_have_a_column_for_each_class(several):

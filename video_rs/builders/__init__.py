@@ -22,12 +22,10 @@ from video_rs.builders.engine import (
 )
 from video_rs.builders.lists import Lists, build_lists
 from video_rs.builders.models import build_architecture, build_model, load_start_weights
-from video_rs.builders.teachers import Teacher, checkpoint_teacher
 from video_rs.builders.training import Training, build_training
 
 __all__ = [
     "Lists",
-    "Teacher",
     "Training",
     "build_architecture",
     "build_average",
@@ -48,7 +46,6 @@ __all__ = [
     "build_training",
     "build_view_loader",
     "build_workers",
-    "checkpoint_teacher",
     "load_start_weights",
     "single_view",
 ]

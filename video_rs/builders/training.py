@@ -12,10 +12,11 @@ from video_rs.builders.data import build_clip_order, build_preprocessing, build_
 from video_rs.builders.engine import build_objective, build_plan, build_precision, build_step
 from video_rs.builders.lists import Lists, build_lists
 from video_rs.builders.models import build_architecture, build_model
-from video_rs.builders.teachers import LoadTeacher, Teacher, build_teacher, checkpoint_teacher, teacher_facts
+from video_rs.builders.teachers import LoadTeacher, build_teacher, teacher_facts
 from video_rs.config import Config, load_config, stored_config
 from video_rs.data.loader import ClipLoader
 from video_rs.data.preprocessing import Preprocessing
+from video_rs.data.teacher import Teacher
 from video_rs.engine.schedule import Plan
 from video_rs.engine.step import Step
 from video_rs.models import Architecture
@@ -85,7 +86,7 @@ class Training:
         return dataclasses.replace(self, config=config, plan=plan)
 
 
-def build_training(config: Config, device: torch.device, load_teacher: LoadTeacher = checkpoint_teacher) -> Training:
+def build_training(config: Config, device: torch.device, load_teacher: LoadTeacher) -> Training:
     """Build a training run with fresh weights.
 
     Args:

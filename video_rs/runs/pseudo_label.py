@@ -15,9 +15,10 @@ from video_rs.data.dataset import VideoSource, ViewReader
 from video_rs.data.loader import ViewLoader, Workers
 from video_rs.data.order import Partition
 from video_rs.data.preprocessing import Preprocessing
+from video_rs.data.teacher import Teacher
 from video_rs.inference.pseudo_labels.labelling import Labeller, LabelRow, label_shard
 from video_rs.inference.pseudo_labels.shards import LabelShards
-from video_rs.inference.teachers import ClassMatch, Teacher, load_teacher, match_classes
+from video_rs.inference.teachers import ClassMatch, load_teacher, match_classes
 from video_rs.lists.checks import fingerprint, require_files
 from video_rs.lists.chosen_videos import chosen_videos
 from video_rs.lists.class_folders import read_class_folders

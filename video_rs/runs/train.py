@@ -15,6 +15,7 @@ from video_rs.data.loader import ClipLoader
 from video_rs.engine.guards import FailureLimit, NonFiniteStep, TooManyFailed
 from video_rs.engine.loop import Hooks, fit
 from video_rs.engine.profiling import StepProfiler
+from video_rs.inference.teachers import load_teacher
 from video_rs.lists.checks import require_files
 from video_rs.models.convolution_check import require_right_convolutions
 from video_rs.runs import advice, notes
@@ -90,7 +91,7 @@ def run_training(
 
 def build_run(config: Config, device: torch.device) -> Training:
     """Return a training with fresh weights, and print what is notable about its lists; the demo's clips are written."""
-    training = build_training(with_demo_clips(config), device)
+    training = build_training(with_demo_clips(config), device, load_teacher)
     print_notes(note for records in training.lists.all() for note in records.notes)
     return training
 

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from video_rs.data.teacher import Teacher
 from video_rs.engine.evaluation import evaluate
-from video_rs.inference.teachers import ClassMatch, Teacher
+from video_rs.inference.teachers import ClassMatch
 from video_rs.lists.records import VideoRecord
 
 

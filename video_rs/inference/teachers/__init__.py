@@ -2,6 +2,5 @@
 
 from video_rs.inference.teachers.classes import ClassMatch, match_classes
 from video_rs.inference.teachers.loading import load_teacher
-from video_rs.inference.teachers.teacher import Teacher
 
-__all__ = ["ClassMatch", "Teacher", "load_teacher", "match_classes"]
+__all__ = ["ClassMatch", "load_teacher", "match_classes"]

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
+from video_rs.data.teacher import Teacher
 from video_rs.data.transforms import EvalTransform
 from video_rs.engine.probabilities import ClassProbabilities
 from video_rs.inference.conversion import missing
-from video_rs.inference.teachers.teacher import Teacher
 from video_rs.runtime.devices import pick_device
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.torch_files import first_sentence
@@ -61,7 +61,7 @@ class TransformersScorer:
     processor: Any
     probabilities: ClassProbabilities
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(self, views: Tensor) -> Tensor:
         """Return the probabilities of uint8 views ``[B, 3, T, h, w]``, float32 ``[B, K]``."""
         pixels = self.pixels(views.to(self.model.device))

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
+from video_rs.data.teacher import Teacher
 from video_rs.inference.loading import load_predictor
 from video_rs.inference.teachers.hugging_face import HubFolder, load_hugging_face
-from video_rs.inference.teachers.teacher import Teacher
 from video_rs.models.hub import CONFIG, WEIGHTS, is_repository
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.torch_files import find_checkpoint, first_sentence
@@ -78,12 +78,21 @@ def _weight_files(path: Path) -> list[Path]:
     return [path]
 
 
-def files_hash(paths: Iterable[Path]) -> str:
-    """Return a SHA-256 over the names and contents of files, in hexadecimal digits; folders are left out."""
-    digest = hashlib.sha256()
+def files_hash(paths: Sequence[Path]) -> str:
+    """Return the SHA-256 of a file, whatever its name, or that of the names and contents of several.
+
+    Args:
+        paths: of the files; folders among them are left out.
+    """
+    contents = {}
     for path in paths:
         if path.is_file():
             with open(path, "rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-            digest.update(f"{path.name} {content}\n".encode("utf-8", "backslashreplace"))
+                contents[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    if len(contents) == 1:
+        return next(iter(contents.values()))
+
+    digest = hashlib.sha256()
+    for name, content in contents.items():
+        digest.update(f"{name} {content}\n".encode("utf-8", "backslashreplace"))
     return digest.hexdigest()
