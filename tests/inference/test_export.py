@@ -24,6 +24,7 @@ from video_rs.inference.export import load_program
 from video_rs.inference.export.description import Description
 from video_rs.inference.export.formats import FORMATS
 from video_rs.inference.export.network import Program, read_network
+from video_rs.inference.teachers import load_teacher
 from video_rs.models import Architecture, VideoClassifier
 from video_rs.runtime.errors import InputError
 
@@ -300,3 +301,20 @@ def test_a_description_is_read_back_from_its_texts(telling):
     description = read_network(telling).description
     odd = dataclasses.replace(description, label_names=('say "äh"', "a;b\nc<&>"))
     assert Description.from_texts(odd.to_texts(), "x") == odd
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_exported_network_is_a_teacher(name, exported, telling, oracle):
+    path = exported(name)
+    teacher = load_teacher(str(path), "cpu", trusted=name == "torch")
+    state = load_checkpoint(telling)
+    assert teacher.label_names == tuple(state["label_names"])
+    assert teacher.multi_label is False
+    assert teacher.preprocessing.to_dict() == state["preprocessing"]
+
+    clips = torch.randint(256, (2, *teacher.view.shape), dtype=torch.uint8)
+    with torch.no_grad():
+        answers = teacher.ordered(tuple(reversed(teacher.label_names)))(clips)
+    torch.testing.assert_close(answers.double(), oracle(clips).flip(1), atol=ROUNDING, rtol=0)
+    # Those of inference mode could not be a part of a student's loss.
+    assert not answers.is_inference()

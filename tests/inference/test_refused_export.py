@@ -208,8 +208,8 @@ def test_a_file_that_could_run_code_is_refused_unless_trusted(tool, tmp_path, vi
     result = tool("predict", "--model", tmp_path / "model.pt2", videos.parent / "val/dark/0.mp4")
     assert (result.code, result.err) == (
         2,
-        f"error: {tmp_path}/model.pt2 could run code as it is read; take a .onnx or .safetensors file, or in Python "
-        "load_program(path, trusted=True) for one of your own\n",
+        f"error: {tmp_path}/model.pt2 could run code as it is read; take a .onnx or .safetensors file, or for one of "
+        "your own load_program(path, trusted=True) in Python (pseudo_label: --trusted)\n",
     )
 
 

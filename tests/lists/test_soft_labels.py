@@ -91,7 +91,7 @@ def test_two_segments_of_a_video_have_rows_of_their_own_in_the_order_of_the_list
     write_soft_labels(tmp_path / "pseudo.parquet", ["a.mp4", "a.mp4", "b.mp4"], ROWS, NAMES)
     assert refusal(listed) == (
         f"{tmp_path}/pseudo.parquet has several rows for {tmp_path}/a.mp4, and other rows than {listed}: which is "
-        "meant is not known; write both files anew"
+        "meant is not known; write both files anew, as video-rs select_pseudo_labels --soft does"
     )
 
 
@@ -144,8 +144,8 @@ def test_other_classes_are_refused(listed, tmp_path, names, difference):
 def test_rows_that_are_no_probabilities_are_refused(listed, tmp_path, rows, what):
     write_soft_labels(tmp_path / "pseudo.parquet", PATHS, rows, NAMES)
     assert refusal(listed) == (
-        f"{tmp_path}/pseudo.parquet: the probabilities of {tmp_path}/a.mp4 are {what}; write both files anew, or "
-        f"remove the row from {listed}"
+        f"{tmp_path}/pseudo.parquet: the probabilities of {tmp_path}/a.mp4 are {what}; write both files anew, as "
+        f"video-rs select_pseudo_labels --soft does, or remove the row from {listed}"
     )
     if rows[0] and min(rows[0]) == 0 and max(rows[0]) < 1:
         return
@@ -154,7 +154,7 @@ def test_rows_that_are_no_probabilities_are_refused(listed, tmp_path, rows, what
 
 def test_files_that_are_none_of_ours_are_refused(listed, tmp_path):
     file = tmp_path / "pseudo.parquet"
-    again = "write both files anew"
+    again = "write both files anew, as video-rs select_pseudo_labels --soft does"
     file.write_bytes(b"not a table at all")
     assert refusal(listed).startswith(f"cannot read the soft labels in {file}: ")
     assert refusal(listed).endswith(f"; {again}")

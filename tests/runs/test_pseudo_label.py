@@ -105,6 +105,13 @@ def test_an_exported_file_is_the_same_teacher(label, trained, tmp_path):
     assert load_teacher(str(path), "cpu").sha256 != load_teacher(str(trained), "cpu").sha256
 
 
+def test_a_file_that_could_run_code_needs_trust(label, tmp_path):
+    (tmp_path / "model.pt2").write_bytes(b"whatever")
+    assert "could run code as it is read" in label("out", code=2, teacher=tmp_path / "model.pt2")
+    said = label("out", "--trusted", code=2, teacher=tmp_path / "model.pt2")
+    assert said.startswith(f"error: {tmp_path}/model.pt2 is damaged, cut short or no .pt2 file (")
+
+
 def test_classes_are_matched_by_name(label, trained, tmp_path):
     label("own")
     own = [row["probabilities"] for row in rows(tmp_path / "own") if row["error"] is None]

@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a run's folder, a .pth file, a file of video-rs export, or a folder or repository OWNER/NAME of a video "
         "classifier",
     )
+    parser.add_argument(
+        "--trusted", action="store_true", help="take a .pt2 file of your own, which can run code as it is read"
+    )
     parser.add_argument("--list", required=True, help="list file, or folder of videos; labels do not matter")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the shards")
     parser.add_argument(

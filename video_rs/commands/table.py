@@ -25,7 +25,7 @@ class Command:
 
 
 COMMANDS = (
-    Command("list folder", "lists.folder", "your own videos, in class folders: list, split, label map and config"),
+    Command("list folder", "lists.folder", "your own videos in class folders: list, label map, config"),
     Command("list kinetics", "lists.kinetics", "Kinetics-400, -600 or -700"),
     Command("list ucf101", "lists.ucf101", "one split of UCF101"),
     Command("list hmdb51", "lists.hmdb51", "one split of HMDB51"),
@@ -37,9 +37,9 @@ COMMANDS = (
     Command("train", "train", "train a network on a list of videos"),
     Command("find_lr", "find_lr", "try learning rates and suggest one"),
     Command("test", "test", "test a trained network on a list of videos"),
-    Command("calibrate", "calibrate", "make probabilities mean something, and find when a network is unsure"),
+    Command("calibrate", "calibrate", "make probabilities mean something, and know when unsure"),
     Command("report", "report", "say what predictions mean, and compare two networks"),
-    Command("review", "review", "look through doubtful videos in a browser, and write a better list"),
+    Command("review", "review", "look through doubtful videos, and write a better list"),
     Command("knn", "knn", "test the features of a network by nearest neighbours"),
     Command("predict", "predict", "label videos with a trained network"),
     Command("extract_features", "extract_features", "write the features of videos to a file"),
@@ -48,7 +48,7 @@ COMMANDS = (
     Command("look", "look", "show where and when a network sees a class in a video"),
     Command("timeline", "timeline", "say what happens when in a long video, a camera or a stream"),
     Command("export", "export", "write a trained network for another runtime"),
-    Command("demo_app", "demo_app", "a page in the browser that answers for the videos of whoever visits it"),
+    Command("demo_app", "demo_app", "a page in the browser that answers for visitors' videos"),
     Command("convert_weights", "convert_weights", "bring published weights into this project's format"),
     Command("additive_study", "additive_study", "measure the published recipe row by row"),
     Command("scaling_study", "scaling_study", "measure what depth, width, resolution and frames buy"),

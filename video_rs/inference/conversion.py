@@ -78,7 +78,7 @@ def to_onnx(program: ExportedProgram, output: str = "logits") -> torch.onnx.ONNX
     from torch.onnx import export
 
     # Of steps that PyTorch has no name for yet it warns.
-    with _quiet("torch.onnx", "onnxscript"):
+    with quiet("torch.onnx", "onnxscript"):
         onnx = export(program, (), dynamo=True, verbose=False, input_names=[INPUT], output_names=[output])
     _name_open_axes(onnx.model)
     # Which line of Python each operation came from.
@@ -109,7 +109,7 @@ def _name_open_axes(model) -> None:
 
 
 @contextlib.contextmanager
-def _quiet(*loggers: str) -> Iterator[None]:
+def quiet(*loggers: str) -> Iterator[None]:
     """Let loggers say errors only."""
     before = {name: logging.getLogger(name).level for name in loggers}
     for name in loggers:

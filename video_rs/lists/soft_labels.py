@@ -22,7 +22,7 @@ from video_rs.video.fetching import is_url
 NAMES_KEY = b"label_names"
 # How far from 1 a sum of probabilities may be that were rounded when they were written.
 ROUNDING = 1e-2
-AGAIN = "write both files anew"
+AGAIN = "write both files anew, as video-rs select_pseudo_labels --soft does"
 
 
 def soft_labels_file(source: str) -> Path | None:

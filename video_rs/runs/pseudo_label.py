@@ -45,6 +45,7 @@ class Labelling:
 
     Attributes:
         teacher: as :func:`video_rs.inference.teachers.load_teacher` takes it.
+        trusted: whether a .pt2 file, which can run code as it is read, is taken as a teacher.
         list: of the videos, or a folder of them; labels do not matter.
         out: folder for the shards.
         split: train, val or test: rows of the list; "": all.
@@ -63,6 +64,7 @@ class Labelling:
     teacher: str
     list: str
     out: str
+    trusted: bool = False
     split: str = ""
     labels: str = ""
     only_common: bool = False
@@ -93,7 +95,7 @@ def run_pseudo_label(asked: Labelling) -> dict[str, int]:
     records = _read_list(asked)
     print_notes(records.notes)
 
-    teacher = load_teacher(asked.teacher, asked.device)
+    teacher = load_teacher(asked.teacher, asked.device, asked.trusted)
     teacher = dataclasses.replace(teacher, preprocessing=_views(asked, teacher.preprocessing))
     classes = _match(asked, teacher)
     shards = LabelShards(Path(asked.out), len(records), asked.shard_videos, classes.label_names)

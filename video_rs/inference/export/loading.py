@@ -47,8 +47,8 @@ def load_program(
     # PyTorch unpickles some tensors, and compiles conditions that such a file has as text.
     if kind is FORMATS["torch"] and not trusted:
         raise InputError(
-            f"{path} could run code as it is read; take a .onnx or .safetensors file, or in Python "
-            "load_program(path, trusted=True) for one of your own"
+            f"{path} could run code as it is read; take a .onnx or .safetensors file, or for one of your own "
+            "load_program(path, trusted=True) in Python (pseudo_label: --trusted)"
         )
     if kind is not FORMATS["safetensors"] and device not in ("auto", "cpu"):
         raise InputError(f"{path} runs on the CPU, not on {device}; take --device cpu, or a .safetensors file")

@@ -16,13 +16,14 @@ from video_rs.runtime.torch_files import find_checkpoint, first_sentence
 PATTERNS = ("*.json", "*.safetensors", "pytorch_model*.bin")
 
 
-def load_teacher(source: str, device: str = "auto") -> Teacher:
+def load_teacher(source: str, device: str = "auto", trusted: bool = False) -> Teacher:
     """Return a teacher.
 
     Args:
         source: a run's folder or a .pth file of one; a file of ``video-rs export``; or a folder, or a repository
             OWNER/NAME of the Hugging Face hub, with a video classifier of the transformers package or of this project.
         device: "auto", "cpu", "cuda" or "mps".
+        trusted: whether a .pt2 file, which can run code as it is read, is taken.
 
     Raises:
         InputError: there is no network at ``source``, it cannot be read, or a package is missing.
@@ -33,7 +34,7 @@ def load_teacher(source: str, device: str = "auto") -> Teacher:
     if path.is_dir() and _is_of_transformers(path):
         return load_hugging_face(HubFolder(source, path, files_hash(sorted(path.iterdir()))), device)
 
-    predictor = load_predictor(path, device)
+    predictor = load_predictor(path, device, trusted=trusted)
     answers = predictor.answers
     digest = files_hash(_weight_files(path))
     return Teacher(source, digest, answers.label_names, answers.multi_label, predictor.preprocessing, predictor.scorer)
