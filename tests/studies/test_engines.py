@@ -19,7 +19,8 @@ from video_rs.runtime.errors import InputError
 from video_rs.studies import running
 from video_rs.studies.budget import Budget
 from video_rs.studies.engines.slurm import SlurmEngine
-from video_rs.studies.one_run import do_run, only_process
+from video_rs.studies.locks import only_process
+from video_rs.studies.one_run import do_run
 from video_rs.studies.probing import Speed
 from video_rs.studies.progress import StudyProgress
 from video_rs.studies.run_process import command, failure
@@ -140,7 +141,7 @@ def test_a_finished_study_says_so_and_writes_its_report(make_study, capfd):
 
 def test_two_processes_do_not_do_one_run(make_study, monkeypatch):
     study = make_study("study", {"a": {}}, SOLVER__MAX_STEPS=1)
-    monkeypatch.setattr("video_rs.studies.one_run.LOCK_SECONDS", 0.3)
+    monkeypatch.setattr("video_rs.studies.locks.LOCK_SECONDS", 0.3)
     folder = study.run_folder(study.runs[0])
     folder.mkdir(parents=True)
     said = rf"another process is at {folder}; wait for it, or end it, and "

@@ -62,7 +62,12 @@ def add_study(parser: argparse.ArgumentParser) -> None:
         default="",
         help="list file with train and val rows (default: DATA.TRAIN_LIST and DATA.VAL_LIST of the configs)",
     )
-    parser.add_argument("--seeds", type=int, default=1, help="runs of each row (default: %(default)s)")
+    add_seeds(parser, "runs of each row")
+
+
+def add_seeds(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """Add how many runs each row has, which ``meaning`` says, and how many threads each of them."""
+    parser.add_argument("--seeds", type=int, default=1, help=f"{meaning} (default: %(default)s)")
     parser.add_argument(
         "--threads",
         type=int,
@@ -83,7 +88,7 @@ def overrides_of(args: argparse.Namespace) -> list[str]:
         if key in OWN_KEYS:
             raise InputError(f"{key} is set for each run by the study; give --out and --seeds, and leave it away")
     lists = []
-    if args.list:
+    if getattr(args, "list", ""):
         lists = ["DATA.TRAIN_LIST", args.list, "DATA.VAL_LIST", args.list]
     return [*lists, *args.overrides]
 

@@ -52,6 +52,7 @@ COMMANDS = (
     Command("convert_weights", "convert_weights", "bring published weights into this project's format"),
     Command("additive_study", "additive_study", "measure the published recipe row by row"),
     Command("scaling_study", "scaling_study", "measure what depth, width, resolution and frames buy"),
+    Command("transfer_study", "transfer_study", "measure what trained networks are worth on other data sets"),
     Command("recommend", "recommend", "say which network, frames and size fit a budget"),
     Command("pareto", "pareto", "accuracy against the cost of a whole video"),
     Command("study", "study", "go on with a study of many runs"),

@@ -78,7 +78,7 @@ def run_knn(
     device = pick_device(config.DEVICE)
     distributed.join_process_group(device)
     memory, records = _read_lists(config, list_path, checkpoint["label_names"], overrides, split)
-    _require_neighbours(k, memory, number_videos(memory, records), range(len(memory)))
+    require_neighbours(k, memory, number_videos(memory, records), range(len(memory)))
     folder = output_folder(Path(checkpoint_path), config, overrides, folder_name("knn", split), list_path)
 
     preprocessing = single_view(build_preprocessing(config))
@@ -96,14 +96,14 @@ def _vote(
     """Let the ``k`` nearest videos of the memory vote on each video to test; ``step`` is the checkpoint's."""
     ids = number_videos(memory, records)
     remembered, failures = remember(extractor, memory)
-    _require_neighbours(k, memory, ids, [video.index for video in remembered])
+    require_neighbours(k, memory, ids, [video.index for video in remembered])
 
     queries = extractor.features(records, "test")
     probabilities = votes_of_neighbours(queries, remembered, memory, ids, k, extractor.device)
     results = gather_results(results_of_votes(queries, records, probabilities))
     evaluation = Evaluation(extractor.config, records.records, memory.label_names, extractor.preprocessing, results)
 
-    judged = dataclasses.replace(evaluation, results=[_without_luck(result) for result in results])
+    judged = dataclasses.replace(evaluation, results=[without_luck(result) for result in results])
     metrics = {
         **judged.metrics(checkpoint_path),
         "neighbours": k,
@@ -185,7 +185,7 @@ def _read_lists(
     return memory, records
 
 
-def _require_neighbours(k: int, memory: RecordList, ids: VideoIds, readable: Sequence[int]) -> None:
+def require_neighbours(k: int, memory: RecordList, ids: VideoIds, readable: Sequence[int]) -> None:
     """Raise InputError where some video to test has fewer than ``k`` others among the readable ones of the memory."""
     voters = ids.memory[torch.as_tensor(readable)]
     # A video that is in the memory itself does not vote on itself, however often it is listed.
@@ -206,7 +206,7 @@ def _require_neighbours(k: int, memory: RecordList, ids: VideoIds, readable: Seq
     )
 
 
-def _without_luck(result: VideoResult) -> VideoResult:
+def without_luck(result: VideoResult) -> VideoResult:
     """Return the result with a true class that got no vote at the end.
 
     Among others without a vote, only their order would make it a hit.

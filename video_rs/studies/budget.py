@@ -61,11 +61,13 @@ def measure_budget(study: Study, jobs: int, processes: int = 1, runs_here: bool 
     lists = StudyLists(study)
     work = {run.name: work_of(study, run, lists) for run in study.runs}
     measured = measured_seconds(study)
-    if measured:
-        rates = fit_rates([work[name] for name in measured], list(measured.values()))
+    # Runs without training share what they compute: the seconds of one say little of the next.
+    trained = [name for name in measured if work[name].steps]
+    if trained:
+        rates = fit_rates([work[name] for name in trained], [measured[name] for name in trained])
         seconds = {name: measured.get(name, rates.seconds(each)) for name, each in work.items()}
-        return Budget(work, seconds, f"as {pluralize(len(measured), 'run')} of it took")
-    if not runs_here:
+        return Budget(work, seconds, f"as {pluralize(len(trained), 'run')} of it took")
+    if not runs_here or not any(run.trains for run in study.unfinished()):
         return Budget(work, {})
 
     return _probed_budget(study, work, jobs, processes)
@@ -73,7 +75,8 @@ def measure_budget(study: Study, jobs: int, processes: int = 1, runs_here: bool 
 
 def _probed_budget(study: Study, work: Mapping[str, Work], jobs: int, processes: int) -> Budget:
     """Return the budget as some steps of the smallest and of the largest network say."""
-    left = sorted(study.unfinished(), key=lambda run: work[run.name].gmac)
+    training = [run for run in study.unfinished() if run.trains]
+    left = sorted(training, key=lambda run: work[run.name].gmac)
     probed = [left[0]]
     # A small network takes longer than its multiply-adds say.
     if work[left[-1].name].gmac > ALIKE * work[left[0].name].gmac:

@@ -14,7 +14,7 @@ from video_rs.studies.engines.slurm import SlurmEngine
 from video_rs.studies.progress import StudyProgress
 from video_rs.studies.study import Study, open_study
 
-REPORTS = {"additive": "additive_report", "scaling": "scaling_report"}
+REPORTS = {"additive": "additive_report", "scaling": "scaling_report", "transfer": "transfer.report"}
 """Kind of a study -> the module that has its ``write_report(study, failed)``, which returns lines to print."""
 
 

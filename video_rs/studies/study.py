@@ -4,7 +4,7 @@
 
     FOLDER/study.json          the runs, each as the values in which it differs from the defaults
     FOLDER/report.html         what they say together
-    FOLDER/runs/NAME/          a run of training, with its test in test/
+    FOLDER/runs/NAME/          a run, with its test in test/
     FOLDER/runs/NAME/done.json written last: the run is finished
 
 Any number of processes may work on one study: what is finished is read from the folders of the runs.
@@ -29,7 +29,9 @@ FORMAT = 1
 # What a study itself sets in each run.
 OWN_KEYS = ("OUTPUT_DIR", "RNG_SEED")
 # Settings by which a study is another one; others may change from one command to the next.
-FIXED_SETTINGS = ("ladder",)
+FIXED_SETTINGS = ("ladder", "k")
+# What a run does where nothing else is said: training, then a test.
+TRAINING = "training"
 DEFAULTS = {option.key: option.default for option in OPTIONS}
 
 
@@ -41,16 +43,23 @@ class StudyRun:
         row: what is tried; the runs of a row differ in their seeds alone.
         seed: RNG_SEED.
         keys: configuration keys and values that are not the defaults, without OUTPUT_DIR and RNG_SEED.
+        work: what the run does, by a name that :data:`video_rs.studies.one_run.WORK` has.
     """
 
     row: str
     seed: int
     keys: Mapping[str, Any]
+    work: str = TRAINING
 
     @property
     def name(self) -> str:
         """The name of the run, and of its folder."""
         return f"{self.row}-seed{self.seed}"
+
+    @property
+    def trains(self) -> bool:
+        """Whether the run takes steps of an optimizer."""
+        return self.work == TRAINING
 
 
 @dataclass(frozen=True)
@@ -141,7 +150,9 @@ def load_study(folder: str | Path) -> Study:
     path = Path(folder) / "study.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        runs = tuple(StudyRun(run["row"], run["seed"], run["keys"]) for run in content["runs"])
+        runs = tuple(
+            StudyRun(run["row"], run["seed"], run["keys"], run.get("work", TRAINING)) for run in content["runs"]
+        )
         study = Study(path.parent, content["kind"], content["settings"], content["threads"], runs)
     except FileNotFoundError as error:
         raise InputError(f"{folder} holds no study: it has no study.json; name the folder of one") from error

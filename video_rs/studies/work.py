@@ -9,6 +9,7 @@ from video_rs.builders import build_architecture
 from video_rs.builders.engine import build_plan
 from video_rs.models import Architecture
 from video_rs.models.classifier import VideoClassifier
+from video_rs.models.resnet3d import FEATURES
 from video_rs.models.table import gmac, parameters
 from video_rs.runtime.errors import InputError
 from video_rs.studies.study import Study, StudyRun
@@ -22,12 +23,13 @@ class Work:
     """What a run has to compute.
 
     Attributes:
-        steps: of the optimizer.
+        steps: of the optimizer; none of a run that trains nothing.
         clips: that are trained on.
-        views: that are tested.
+        views: that are tested, or whose features are computed.
         gmac: of the forward pass of a training clip, in 10^9 multiply-adds.
         view_gmac: of that of a view.
         parameters: of the network.
+        step_cost: a step over the forward pass alone.
     """
 
     steps: int
@@ -36,11 +38,12 @@ class Work:
     gmac: float
     view_gmac: float
     parameters: int
+    step_cost: float = BACKWARD
 
     @property
     def total(self) -> float:
         """Multiply-adds of training and of the test, in 10^9."""
-        return BACKWARD * self.clips * self.gmac + self.views * self.view_gmac
+        return self.step_cost * self.clips * self.gmac + self.views * self.view_gmac
 
     @property
     def passes(self) -> float:
@@ -67,15 +70,27 @@ def work_of(study: Study, run: StudyRun, lists: StudyLists) -> Work:
         )
     arch = build_architecture(config)
     classes = len(read.label_names)
-    plan = build_plan(config, len(read.train))
     frames = config.DATA.NUM_FRAMES
+    steps = 0
+    clips = 0
+    # Without training, one centre view of each video is computed.
+    views = len(read.train) + len(read.val)
+    if run.trains:
+        plan = build_plan(config, len(read.train))
+        steps = plan.total_steps
+        clips = plan.total_steps * plan.batch_size
+        views = len(read.val) * config.TEST.NUM_ENSEMBLE_VIEWS * config.TEST.NUM_SPATIAL_CROPS
+
+    # With some parts frozen a step costs something between the two, which is not looked into.
+    is_frozen = len(FEATURES) <= config.MODEL.FROZEN_STAGES
     return Work(
-        steps=plan.total_steps,
-        clips=plan.total_steps * plan.batch_size,
-        views=len(read.val) * config.TEST.NUM_ENSEMBLE_VIEWS * config.TEST.NUM_SPATIAL_CROPS,
+        steps=steps,
+        clips=clips,
+        views=views,
         gmac=_clip_gmac(arch, classes, frames, config.DATA.TRAIN_CROP_SIZE),
         view_gmac=_clip_gmac(arch, classes, frames, config.DATA.TEST_CROP_SIZE),
         parameters=parameters(_network(arch, classes)),
+        step_cost=1.0 if is_frozen else BACKWARD,
     )
 
 
