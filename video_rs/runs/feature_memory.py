@@ -128,6 +128,21 @@ def votes_of_neighbours(
     return vote(*on_device, k, len(memory.label_names)).cpu()
 
 
+def without_luck(results: Sequence[VideoResult]) -> list[VideoResult]:
+    """Return results in which a true class that got no vote stands at the end.
+
+    Among others without a vote, only their order would make it a hit.
+    """
+    judged = []
+    for result in results:
+        if result.error is None and result.probabilities[result.labels[0]] == 0:
+            probabilities = result.probabilities.clone()
+            probabilities[result.labels[0]] = -1
+            result = dataclasses.replace(result, probabilities=probabilities)
+        judged.append(result)
+    return judged
+
+
 def results_of_votes(queries: Sequence[VideoFeatures], records: RecordList, probabilities: Tensor) -> list[VideoResult]:
     """Return a result for each query; ``probabilities`` has a row for each that could be read."""
     rows = iter(probabilities)

@@ -12,7 +12,6 @@ from video_rs.builders import build_preprocessing, single_view
 from video_rs.config import Config, config_from_text
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.evaluation import gather_results
-from video_rs.engine.metrics import VideoResult
 from video_rs.engine.neighbours import TEMPERATURE
 from video_rs.lists.checks import require_files, require_labels
 from video_rs.lists.label_map import read_label_map
@@ -27,6 +26,7 @@ from video_rs.runs.feature_memory import (
     remember,
     results_of_votes,
     votes_of_neighbours,
+    without_luck,
 )
 from video_rs.runs.results import Evaluation
 from video_rs.runs.test import TestOutcome, finish, folder_name, output_folder, records_to_test, refuse_fixed_keys
@@ -103,7 +103,7 @@ def _vote(
     results = gather_results(results_of_votes(queries, records, probabilities))
     evaluation = Evaluation(extractor.config, records.records, memory.label_names, extractor.preprocessing, results)
 
-    judged = dataclasses.replace(evaluation, results=[without_luck(result) for result in results])
+    judged = dataclasses.replace(evaluation, results=without_luck(results))
     metrics = {
         **judged.metrics(checkpoint_path),
         "neighbours": k,
@@ -204,18 +204,6 @@ def require_neighbours(k: int, memory: RecordList, ids: VideoIds, readable: Sequ
     raise InputError(
         f"--k is {k}, but {memory.source} has {pluralize(len(memory), 'training video')}{unread}{itself}; {advice}"
     )
-
-
-def without_luck(result: VideoResult) -> VideoResult:
-    """Return the result with a true class that got no vote at the end.
-
-    Among others without a vote, only their order would make it a hit.
-    """
-    if result.error is not None or result.probabilities[result.labels[0]] > 0:
-        return result
-    probabilities = result.probabilities.clone()
-    probabilities[result.labels[0]] = -1
-    return dataclasses.replace(result, probabilities=probabilities)
 
 
 def _notes(metrics: dict[str, Any], memory: RecordList, ids: VideoIds) -> list[str]:

@@ -14,8 +14,8 @@ from video_rs.builders import build_lists, build_preprocessing, single_view
 from video_rs.config import Config
 from video_rs.engine.neighbours import VideoFeatures, unit_mean
 from video_rs.evaluation.linear_probe import STRENGTHS, LinearProbe, fit_linear_probe
-from video_rs.runs.feature_memory import number_videos, results_of_votes, votes_of_neighbours
-from video_rs.runs.knn import require_neighbours, without_luck
+from video_rs.runs.feature_memory import number_videos, results_of_votes, votes_of_neighbours, without_luck
+from video_rs.runs.knn import require_neighbours
 from video_rs.runs.results import Evaluation
 from video_rs.runs.test import TestOutcome, finish
 from video_rs.runtime import distributed
@@ -151,7 +151,7 @@ def _write(
     results = results_of_votes(asked.queries(), records, probabilities)
     preprocessing = single_view(build_preprocessing(asked.config))
     evaluation = Evaluation(asked.config, records.records, asked.label_names, preprocessing, results)
-    judged = dataclasses.replace(evaluation, results=[without_luck(result) for result in results])
+    judged = dataclasses.replace(evaluation, results=without_luck(results))
     metrics = {
         **judged.metrics(asked.weights),
         **measured,

@@ -70,8 +70,8 @@ def _find_target(text: str, config: Config) -> Target:
     lists = build_lists(load_config("", {**config.flat(), **_keys(path)}))
     if not lists.train.has_splits:
         raise InputError(
-            f"--target {path} has no validation rows, as it has no column split; add one that says train or val of each "
-            "row"
+            f"--target {path} has no validation rows, as it has no column split; add one that says train or val of "
+            "each row"
         )
     return Target(name, path, lists)
 
