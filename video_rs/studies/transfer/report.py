@@ -35,10 +35,9 @@ COLUMNS = (
     "reason",
 )
 """Of table.csv: top-1 and its differences in [0, 1]."""
-HEADS = ("Source", "Target", "Protocol", "Runs", "Top-1", "Spread", "Interval", "Minus random", "Over videos", "Note")
-TEXTS = ("Target", "Protocol", "Note")
+HEADS = ("Source", "Target", "Protocol", "Runs", "Top-1", "Spread", "Interval", "Minus random", "Over videos")
+TEXTS = ("Target", "Protocol")
 NOT_MEASURED = "not measured"
-ONE_ANSWER = "one answer"
 CAPTION = (
     "Dots are seeds, or checkpoints; the line is the mean, the bar Student's interval of "
     f"{100 * LEVEL:.0f} % over seeds. The dashed line is chance. The axes start where differences can be seen."
@@ -48,7 +47,7 @@ _NOTES = (
     "difference to fresh weights with the same protocol, seed by seed, with Student's interval of "
     f"{100 * LEVEL:.0f} %. Over videos: the interval of the same difference where seeds and groups of videos are "
     f"drawn again ({DRAWS:,} times), widened for few seeds.",
-    f"{ONE_ANSWER}: features of one checkpoint are the same with every seed, and are measured once; their difference "
+    "* Features of one checkpoint are the same with every seed, and are measured once; their difference "
     "is to each seed of the random weights. Where all seeds start from one checkpoint, no interval holds the spread "
     "of how that checkpoint came about: give a source as many checkpoints as seeds.",
     "last stages: stem, res2 and res3 are frozen. linear, trained: the training loop on a frozen network. linear, "
@@ -99,14 +98,11 @@ def cells(row: TransferRow) -> list[str]:
     place = row.place
     start = [place.source, place.target, PROTOCOLS[place.protocol].title]
     if not row.top1:
-        return [*start, _runs(row), NOT_MEASURED, "", "", "", "", row.reason]
+        return [*start, _runs(row), NOT_MEASURED, "", "", "", ""]
 
     spread = ""
     if row.spread is not None:
         spread = f"{100 * row.spread:.1f}"
-    note = row.reason
-    if row.is_one_answer:
-        note = ONE_ANSWER
     return [
         *start,
         _runs(row),
@@ -115,7 +111,6 @@ def cells(row: TransferRow) -> list[str]:
         _range(row.interval, ""),
         _difference(row),
         _range(row.over_videos, "+"),
-        note,
     ]
 
 
@@ -193,9 +188,9 @@ def _short(row: TransferRow | None) -> str:
 
 
 def _runs(row: TransferRow) -> str:
-    """Return how many runs are finished, of how many where that is not all."""
+    """Return how many runs are finished, of how many where that is not all; with a mark where more would be alike."""
     if len(row.top1) == row.runs:
-        return str(row.runs)
+        return f"{row.runs}*" if row.is_one_answer else str(row.runs)
     return f"{len(row.top1)} of {row.runs}"
 
 

@@ -19,10 +19,19 @@ def verdict(table: TransferTable) -> list[str]:
         if table.has_random and rows:
             sentences += _about_target(table, target, rows)
 
-    unmeasured = [row for row in table.rows if not row.top1]
-    if unmeasured:
-        names = ", ".join(dict.fromkeys(f"{row.place.source} on {row.place.target}" for row in unmeasured))
-        sentences.append(f"Not measured, wholly or in part: {names}; the table says why.")
+    return [*sentences, *_about_reasons(table)]
+
+
+def _about_reasons(table: TransferTable) -> list[str]:
+    """Return what is not, or not wholly, measured, and why: a sentence for each reason."""
+    names: dict[str, list[str]] = {}
+    for row in table.rows:
+        if row.reason:
+            names.setdefault(row.reason, []).append(f"{row.place.source} on {row.place.target}")
+
+    sentences = []
+    for reason, places in names.items():
+        sentences.append(f"Not, or not wholly, measured: {', '.join(dict.fromkeys(places))}: {reason}.")
     return sentences
 
 
