@@ -156,10 +156,10 @@ def test_rows_that_are_not_finished_failed_or_cannot_be_measured_are_listed(fini
     assert cells(by_row(table)["random.new.knn"])[3] == "2 of 3"
     assert cells(by_row(table)["image.new.knn"]) == ["image", "new", "k-NN", "0", "not measured", "", "", "", ""]
     said = verdict(table)
-    assert said[-2] == "Not, or not wholly, measured: random on new: random.new.knn-seed2 failed: exit code 1: no room."
-    assert said[-1].startswith(f"Not, or not wholly, measured: image on new: {NO_IMAGE}")
+    assert said[-2].startswith(f"Not, or not wholly, measured: image on new: {NO_IMAGE}")
+    assert said[-1] == "Not, or not wholly, measured: random on new: random.new.knn-seed2 failed: exit code 1: no room."
     # Without a failure just now, there is still something to be done.
-    assert verdict(read_transfer(finished, {}))[-2] == (
+    assert verdict(read_transfer(finished, {}))[-1] == (
         "Not, or not wholly, measured: random on new: not all of its runs are finished."
     )
 

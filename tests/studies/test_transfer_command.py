@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import predictions
+from helpers import charts, predictions
 from helpers.image_networks import small_image_network
 from helpers.runs import TINY, tiny_run, weights
 from helpers.studies import run_here
@@ -48,20 +48,21 @@ def here(monkeypatch):
 
 @pytest.fixture(scope="module")
 def study(trained, target, tmp_path_factory, config_file):
-    """A finished study of all protocols with one seed."""
+    """A finished study of all protocols with one seed; the vote has random weights, too, which a second call adds."""
     folder = tmp_path_factory.mktemp("transfer") / "study"
-    with pytest.MonkeyPatch.context() as patch:
+    with charts.blank_charts(), pytest.MonkeyPatch.context() as patch:
         patch.setitem(running.ENGINES, "local", run_here)
         patch.setattr("video_rs.studies.budget.probe", lambda *_: Speed(10.0, 1.0))
-        asked = Asked(["random", f"plain={trained}"], [f"new={target}"], (), 1, 3)
-        made, _ = transfer_study(folder, load_config(config_file, KEYS), asked, 1)
-        running.make_and_go_on(made, running.Resources())
+        for sources, protocols in (([f"plain={trained}"], ()), (["random", f"plain={trained}"], ("knn",))):
+            asked = Asked(sources, [f"new={target}"], protocols, 1, 3)
+            made, _ = transfer_study(folder, load_config(config_file, KEYS), asked, 1)
+            running.make_and_go_on(made, running.Resources())
     return load_study(folder)
 
 
 def test_every_run_is_finished_and_leaves_a_test(study):
     assert study.unfinished() == []
-    assert len(study.runs) == 10
+    assert len(study.runs) == 6
     for run in study.runs:
         metrics = json.loads((study.run_folder(run) / "test" / "metrics.json").read_text())
         assert metrics["videos"] == 4
@@ -207,26 +208,30 @@ def write(path, rows, header="path,label,split"):
     return path
 
 
-def ask(tool, trained, target, tmp_path, **changes):
-    """Call the command; ``changes`` replace options, in the place of dots ``__``."""
-    options = {
-        "source": ["random", f"plain={trained}"],
-        "target": [f"new={target}"],
-        "protocols": ["knn"],
-        "cfg": [changes.pop("cfg")],
-        "k": [3],
-        "out": [tmp_path / "study"],
-    }
-    keys = [str(word) for pair in changes.pop("keys", {}).items() for word in pair]
-    options.update(changes)
-    words = []
-    for name, values in options.items():
-        words += [f"--{name}", *values]
-    result = tool("transfer_study", *words, *PAIRS, *keys)
-    assert result.code == 2, result.out
-    assert result.err.count("\n") == 1
-    assert not (tmp_path / "study").exists()
-    return result.err.removeprefix("error: ").rstrip("\n")
+@pytest.fixture
+def ask(tool, trained, target, tmp_path, config_file):
+    """``ask(**changes)``: what the command is refused for, with other options, and ``keys`` over the configuration."""
+
+    def refused(keys=None, **changes):
+        options = {
+            "source": ["random", f"plain={trained}"],
+            "target": [f"new={target}"],
+            "protocols": ["knn"],
+            "cfg": [config_file],
+            "k": [3],
+            "out": [tmp_path / "study"],
+            **changes,
+        }
+        words = []
+        for name, values in options.items():
+            words += [f"--{name}", *values]
+        result = tool("transfer_study", *words, *PAIRS, *(word for pair in (keys or {}).items() for word in pair))
+        assert result.code == 2, result.out
+        assert result.err.count("\n") == 1
+        assert not (tmp_path / "study").exists()
+        return result.err.removeprefix("error: ").rstrip("\n")
+
+    return refused
 
 
 @pytest.mark.parametrize(
@@ -265,13 +270,13 @@ def ask(tool, trained, target, tmp_path, **changes):
         ),
     ],
 )
-def test_sources_that_mean_nothing_are_refused(tool, trained, target, tmp_path, config_file, sources, said):
+def test_sources_that_mean_nothing_are_refused(ask, trained, sources, said):
     texts = [text.format(trained) for text in sources]
-    assert ask(tool, trained, target, tmp_path, cfg=config_file, source=texts) == said.format(trained)
+    assert ask(source=texts) == said.format(trained)
 
 
-def test_image_weights_alone_that_cannot_be_had_are_refused(tool, trained, target, tmp_path, config_file):
-    said = ask(tool, trained, target, tmp_path, cfg=config_file, source=["image"])
+def test_image_weights_alone_that_cannot_be_had_are_refused(ask):
+    said = ask(source=["image"])
     assert said.startswith("nothing can be measured: --source image: timm has no image network like this one: ")
 
 
@@ -301,16 +306,14 @@ def test_image_weights_alone_that_cannot_be_had_are_refused(tool, trained, targe
         ),
     ],
 )
-def test_numbers_protocols_and_names_that_cannot_be_are_refused(
-    tool, trained, target, tmp_path, config_file, changes, said
-):
+def test_numbers_protocols_and_names_that_cannot_be_are_refused(ask, target, changes, said):
     if "target" in changes:
         changes = {**changes, "target": [text.format(target) for text in changes["target"]]}
-    found = ask(tool, trained, target, tmp_path, cfg=config_file, **changes)
+    found = ask(**changes)
     assert found == said.format(target)
 
 
-def test_targets_without_labels_or_validation_rows_are_refused(tool, trained, target, tmp_path, config_file):
+def test_targets_without_labels_or_validation_rows_are_refused(ask, target, tmp_path):
     folder = target.parent
     train = [f"{folder}/train/{name}/0.mp4,{name}" for name in ("dark", "light")]
     lists = tmp_path / "lists"
@@ -320,24 +323,25 @@ def test_targets_without_labels_or_validation_rows_are_refused(tool, trained, ta
     unlabelled = write(lists / "unlabelled.csv", [f"{folder}/val/dark/0.mp4,,val", *(f"{row},train" for row in train)])
 
     def said(path):
-        return ask(tool, trained, target, tmp_path, cfg=config_file, target=[path])
+        return ask(target=[path])
 
     assert said(whole) == (
-        f"--target {whole} has no validation rows, as it has no column split; add one that says train or val of each row"
+        f"--target {whole} has no validation rows, as it has no column split; add one that says train or val of "
+        "each row"
     )
     assert said(only_train).startswith(f"{only_train} has no rows of the split 'val', only of 'train'; ")
     assert "label" in said(unlabelled)
     assert str(unlabelled) in said(unlabelled)
 
 
-def test_a_source_that_has_seen_validation_videos_is_refused(tool, trained, videos, target, tmp_path, config_file):
+def test_a_source_that_has_seen_validation_videos_is_refused(ask, videos, target, tmp_path):
     """Its own training videos, some of which another list tests on."""
     rows = [f"{videos.parent}/train/{name}/0.mp4,{name},val" for name in ("dark", "light")]
     rows += [
         f"{target.parent}/train/{name}/{number}.mp4,{name},train" for name in ("dark", "light") for number in "012"
     ]
     leaked = write(tmp_path / "leaked.csv", rows)
-    found = ask(tool, trained, target, tmp_path, cfg=config_file, target=[leaked])
+    found = ask(target=[leaked])
     assert found == (
         f"--source plain has been trained on --target leaked: {videos} shares 2 videos with the validation rows of "
         f"{leaked}, such as {videos.parent}/train/dark/0.mp4; remove their rows: what a run has trained on says "
@@ -345,7 +349,7 @@ def test_a_source_that_has_seen_validation_videos_is_refused(tool, trained, vide
     )
 
 
-def test_what_a_source_started_from_counts_too(tool, trained, videos, target, tmp_path, config_file):
+def test_what_a_source_started_from_counts_too(ask, trained, videos, target, tmp_path, config_file):
     """A run on other videos that started from the weights of a run on these."""
     child = tmp_path / "child"
     keys = tiny_run(target, child, MODEL__PRETRAINED=trained, SOLVER__MAX_STEPS=1)
@@ -355,7 +359,7 @@ def test_what_a_source_started_from_counts_too(tool, trained, videos, target, tm
         f"{target.parent}/train/{name}/{number}.mp4,{name},train" for name in ("dark", "light") for number in "012"
     ]
     leaked = write(tmp_path / "leaked.csv", rows)
-    found = ask(tool, trained, target, tmp_path, cfg=config_file, source=[f"child={child}"], target=[leaked])
+    found = ask(source=[f"child={child}"], target=[leaked])
     assert found.startswith(f"--source child has been trained on --target leaked: {videos} shares 2 videos ")
 
 
