@@ -62,7 +62,9 @@ def transfer_plot(panels: Sequence[TransferPanel]) -> Figure:
     all_axes[0].set_ylim(-GAP, lines - GAP / 2)
     all_axes[0].invert_yaxis()
     handles, names = _legend(all_axes[0], sources)
-    figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(sources)), fontsize=9, frameon=False)
+    figure.legend(
+        handles, names, loc="outside lower center", ncols=min(3 * len(panels), len(sources)), fontsize=9, frameon=False
+    )
     return figure
 
 
@@ -83,6 +85,7 @@ def _draw(axes: Axes, panel: TransferPanel, sources: Sequence[str], protocols: S
                 va="center",
                 fontsize=7.5,
                 color=_color(number),
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
             )
     for place in range(1, len(protocols)):
         axes.axhline(place * block - (1 + GAP) / 2, color="#dddddd", linewidth=0.8)
