@@ -41,7 +41,7 @@ def completed(script, *words):
 def test_commands_are_completed(script):
     own = {command.name for command in COMMANDS if " " not in command.name}
     assert set(completed(script, "")) >= own | set(GROUPS)
-    assert completed(script, "tr") == ["train"]
+    assert completed(script, "tra") == ["train", "transfer_study"]
     assert completed(script, "list", "ki") == ["kinetics"]
 
 

@@ -13,6 +13,7 @@ from video_rs.data.preprocessing import Preprocessing
 from video_rs.inference.features import StageFeatures
 from video_rs.inference.features.rows import FeatureRows, joined
 from video_rs.inference.features.shards import Shards
+from video_rs.inference.teachers import load_teacher
 from video_rs.lists.checks import require_files
 from video_rs.lists.records import RecordList
 from video_rs.models.convolution_check import require_right_convolutions
@@ -104,7 +105,7 @@ def _network(config: Config, lists: Lists) -> tuple[StageFeatures, Preprocessing
     for records in (lists.train, lists.val):
         require_files(records)
     device = pick_device(config.DEVICE)
-    training = build_training(config, device)
+    training = build_training(config, device, load_teacher)
     load_trained_weights(training, finetune="")
     model = training.step.model
     require_finite(model)
