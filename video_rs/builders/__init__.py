@@ -8,6 +8,7 @@ from video_rs.builders.data import (
     build_train_transform,
     build_view_loader,
     build_workers,
+    clips_of_a_video,
     single_view,
 )
 from video_rs.builders.engine import (
@@ -46,6 +47,7 @@ __all__ = [
     "build_training",
     "build_view_loader",
     "build_workers",
+    "clips_of_a_video",
     "load_start_weights",
     "single_view",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 from video_rs.builders.lists import Lists
 from video_rs.builders.naming import named_by_keys
 from video_rs.config import Config
+from video_rs.data.clip_pairs import CLIPS_OF_A_PAIR, PairReader
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
 from video_rs.data.loader import ClipLoader, ViewLoader, Workers
 from video_rs.data.mixing import Mixing
@@ -58,6 +59,10 @@ def build_train_transform(config: Config) -> TrainTransform:
             rand_augment_layers=aug.RAND_AUGMENT_LAYERS,
             rand_augment_magnitude=aug.RAND_AUGMENT_MAGNITUDE,
             random_erasing=aug.RANDOM_ERASING,
+            hue_jitter=aug.HUE_JITTER,
+            color_jitter_prob=aug.COLOR_JITTER_PROB,
+            grey=aug.GREY,
+            blur=aug.BLUR,
         )
 
 
@@ -134,6 +139,13 @@ def build_epoch_order(config: Config, records: RecordList) -> Callable[[int], li
     return partial(balanced, seed=config.RNG_SEED, labels=labels, balance=balance)
 
 
+def clips_of_a_video(config: Config) -> int:
+    """Return how many training clips each reading of a video gives."""
+    if config.CONTRAST.ENABLED:
+        return CLIPS_OF_A_PAIR
+    return config.DATA.CLIPS_PER_VIDEO
+
+
 def build_clip_order(config: Config, lists: Lists, plan: Plan, first_step: int, last_step: int) -> ClipOrder:
     """Return which clips this process reads when, from ``first_step`` to before ``last_step``."""
     order = {
@@ -144,7 +156,7 @@ def build_clip_order(config: Config, lists: Lists, plan: Plan, first_step: int, 
         "partition": partition(),
         "first_step": first_step,
         "last_step": last_step,
-        "clips_per_video": config.DATA.CLIPS_PER_VIDEO,
+        "clips_per_video": clips_of_a_video(config),
     }
     if lists.pseudo is None:
         return ClipOrder(**order)
@@ -189,16 +201,18 @@ def build_train_loader(
         pin: whether clips lie in memory from which a GPU copies while it works.
         second: the form in which each clip is given once more; None: it is not.
     """
-    data = config.DATA
+    clips = clips_of_a_video(config)
     reader = ClipReader
     if second is not None:
         reader = partial(TwoViewReader, second=second)
+    elif config.CONTRAST.ENABLED:
+        reader = partial(PairReader, power=config.CONTRAST.DISTANCE_POWER)
     read = reader(
         build_clip_spec(config),
         build_train_transform(config),
         build_source(config),
         config.RNG_SEED,
-        data.CLIPS_PER_VIDEO,
+        clips,
     )
 
     records = [record for part in lists.trained() for record in part.records]
@@ -206,9 +220,9 @@ def build_train_loader(
         records,
         read,
         order,
-        build_workers(config, data.CLIPS_PER_VIDEO),
+        build_workers(config, clips),
         pin,
-        len(lists.label_names) if data.MULTI_LABEL else 0,
+        len(lists.label_names) if config.DATA.MULTI_LABEL else 0,
         None if second is None else second.shape,
     )
 

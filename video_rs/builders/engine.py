@@ -16,6 +16,7 @@ from video_rs.engine.average import Ema
 from video_rs.engine.guards import FailureLimit, NonFiniteLimit
 from video_rs.engine.objectives import (
     Classification,
+    Contrast,
     Distillation,
     Divergence,
     Objective,
@@ -26,7 +27,7 @@ from video_rs.engine.objectives.losses import SigmoidLoss, SoftmaxLoss, class_we
 from video_rs.engine.probabilities import at_temperature
 from video_rs.engine.schedule import Plan, Schedule
 from video_rs.engine.step import Step
-from video_rs.models import VideoClassifier
+from video_rs.models import VideoNetwork
 from video_rs.runtime.errors import InputError
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -69,6 +70,8 @@ def build_objective(
         prepare: turns uint8 clips into float clips on the training device.
         teacher: whose answers are learned; None: labels are.
     """
+    if config.CONTRAST.ENABLED:
+        return Contrast(prepare, config.CONTRAST.TEMPERATURE)
     loss = build_loss(config, lists)
     mixing = build_mixing(config)
     if teacher is not None:
@@ -90,7 +93,7 @@ def build_pseudo_labels(config: Config, lists: Lists) -> PseudoLabels:
     return PseudoLabels(len(lists.train), soft_labels, config.SOLVER.PSEUDO_WEIGHT)
 
 
-def build_optimizer(config: Config, model: VideoClassifier) -> torch.optim.Optimizer:
+def build_optimizer(config: Config, model: VideoNetwork) -> torch.optim.Optimizer:
     """Return SOLVER.OPTIMIZING_METHOD over two parameter groups: decayed kernels, and all else.
 
     With SOLVER.LAYER_DECAY, each part of the network has two groups of its own.
@@ -128,7 +131,8 @@ def build_precision(config: Config, device: torch.device) -> torch.dtype:
 def build_plan(config: Config, num_samples: int) -> Plan:
     """Return steps and periods; ``ceil(MAX_EPOCH * videos / BATCH_SIZE)`` steps, 73,682 as published.
 
-    Epochs are those of DATA.TRAIN_LIST, which has ``num_samples`` videos: clips of DATA.PSEUDO_LIST do not count.
+    Epochs are those of DATA.TRAIN_LIST, which has ``num_samples`` videos, or twice as many clips in pre-training, where
+    each is read as two: clips of DATA.PSEUDO_LIST do not count.
     """
     train = config.TRAIN
     further_clips = pseudo_clips(config)
@@ -166,7 +170,7 @@ def base_rate(config: Config) -> float:
     return solver.BASE_LR * config.TRAIN.BATCH_SIZE / solver.LR_FOR_BATCH_SIZE
 
 
-def build_step(config: Config, model: VideoClassifier, objective: Objective, plan: Plan, device: torch.device) -> Step:
+def build_step(config: Config, model: VideoNetwork, objective: Objective, plan: Plan, device: torch.device) -> Step:
     """Return the training step, with the optimizer and the average of a model."""
     return Step(
         model,

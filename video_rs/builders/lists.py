@@ -26,6 +26,8 @@ class Lists:
         label_names: one name for each class of the network.
         pseudo: training records whose labels a network has given; None without a list of them.
         soft_labels: float32 ``[N, K]``, the probabilities of those records; None: they have hard labels.
+        memory: labelled records whose features vote in the validation of a pre-training run; None: the network itself
+            says the classes.
     """
 
     train: RecordList
@@ -33,10 +35,11 @@ class Lists:
     label_names: tuple[str, ...]
     pseudo: RecordList | None = None
     soft_labels: np.ndarray | None = field(default=None, compare=False)
+    memory: RecordList | None = None
 
     def all(self) -> list[RecordList]:
         """Return the lists that there are."""
-        return [records for records in (self.train, self.val, self.pseudo) if records is not None]
+        return [records for records in (self.train, self.val, self.pseudo, self.memory) if records is not None]
 
     def trained(self) -> list[RecordList]:
         """Return the lists that are trained on."""
@@ -48,6 +51,8 @@ class Lists:
         if self.pseudo is not None:
             soft_labels = b"" if self.soft_labels is None else self.soft_labels.tobytes()
             found["pseudo"] = fingerprint(self.pseudo, soft_labels)
+        if self.memory is not None:
+            found["memory"] = fingerprint(self.memory)
         return found
 
 
@@ -62,14 +67,7 @@ def build_lists(config: Config, teacher_names: Sequence[str] = ()) -> Lists:
     data = config.DATA
     learns_labels = not config.DISTILL.TEACHER or config.DISTILL.WEIGHT < 1
     num_classes = config.MODEL.NUM_CLASSES
-    if not data.TRAIN_LIST:
-        raise InputError(
-            "DATA.TRAIN_LIST is empty; give a CSV (path,label), a 'path label' list or a folder of class folders; "
-            "datasets/README.md says how to prepare Kinetics and your own videos"
-        )
-
-    # Lists may lie behind a handler, too.
-    register_handlers(handler_names(data.PATH_HANDLERS))
+    require_train_list(config)
     names = read_label_map(data.LABEL_MAP) if data.LABEL_MAP else None
     if names is None and not learns_labels:
         # Labels that nothing is learned from may name some of the classes, or none.
@@ -94,6 +92,18 @@ def build_lists(config: Config, teacher_names: Sequence[str] = ()) -> Lists:
         else:
             require_labels(records, data.MULTI_LABEL)
     return _with_soft_labels(config, lists)
+
+
+def require_train_list(config: Config) -> None:
+    """Raise InputError where there is no training list; what fetches lists and videos is ready afterwards."""
+    if not config.DATA.TRAIN_LIST:
+        raise InputError(
+            "DATA.TRAIN_LIST is empty; give a CSV (path,label), a 'path label' list or a folder of class folders; "
+            "datasets/README.md says how to prepare Kinetics and your own videos"
+        )
+
+    # Lists may lie behind a handler, too.
+    register_handlers(handler_names(config.DATA.PATH_HANDLERS))
 
 
 def _with_soft_labels(config: Config, lists: Lists) -> Lists:

@@ -11,9 +11,11 @@ import torch
 from video_rs.builders.data import build_clip_order, build_preprocessing, build_train_loader
 from video_rs.builders.engine import build_objective, build_plan, build_precision, build_step
 from video_rs.builders.lists import Lists, build_lists
-from video_rs.builders.models import build_architecture, build_model
+from video_rs.builders.models import build_architecture, build_model, projection_shape
+from video_rs.builders.pretraining import build_pretraining_lists, require_pretraining
 from video_rs.builders.teachers import LoadTeacher, build_teacher, teacher_facts
 from video_rs.config import Config, load_config, stored_config
+from video_rs.data.clip_pairs import CLIPS_OF_A_PAIR
 from video_rs.data.loader import ClipLoader
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.data.teacher import Teacher
@@ -46,6 +48,11 @@ class Training:
     step: Step
     teacher: Teacher | None = None
 
+    @property
+    def is_pretraining(self) -> bool:
+        """Whether clips are compared with each other, and no class is learned."""
+        return self.config.CONTRAST.ENABLED
+
     def loader(self, first_step: int, last_step: int | None = None) -> ClipLoader:
         """Return the clips of the steps from ``first_step`` to before ``last_step``, None for the end of the run.
 
@@ -62,16 +69,22 @@ class Training:
     def identity(self) -> Mapping[str, Any]:
         """Return what prediction needs beside the weights, as plain data; a checkpoint stores it.
 
-        Of a teacher it has what tells it from others.
+        Of a teacher it has what tells it from others. That of a pre-training run has the size of its projection head,
+        and no classes.
         """
-        of_teacher = {}
+        further = {}
+        names = list(self.lists.label_names)
         if self.teacher is not None:
-            of_teacher["teacher"] = teacher_facts(self.config, self.teacher)
+            further["teacher"] = teacher_facts(self.config, self.teacher)
+        if self.is_pretraining:
+            further["projection"] = dataclasses.asdict(projection_shape(self.config))
+            # The classes are those of the videos that vote in validation: the network knows none.
+            names = []
         return {
-            **of_teacher,
+            **further,
             "architecture": dataclasses.asdict(self.architecture),
-            "num_classes": len(self.lists.label_names),
-            "label_names": list(self.lists.label_names),
+            "num_classes": len(names),
+            "label_names": names,
             "multi_label": self.config.DATA.MULTI_LABEL,
             "preprocessing": self.preprocessing.to_dict(),
             "config": stored_config(self.config),
@@ -98,9 +111,15 @@ def build_training(config: Config, device: torch.device, load_teacher: LoadTeach
         InputError: an option that does not fit the others, or the lists.
     """
     arch = build_architecture(config)
-    teacher = build_teacher(config, device, build_precision(config, device), load_teacher)
-    lists = build_lists(config, () if teacher is None else teacher.label_names)
-    plan = build_plan(config, len(lists.train))
+    teacher = None
+    if config.CONTRAST.ENABLED:
+        require_pretraining(config)
+        lists = build_pretraining_lists(config)
+        plan = build_plan(config, CLIPS_OF_A_PAIR * len(lists.train))
+    else:
+        teacher = build_teacher(config, device, build_precision(config, device), load_teacher)
+        lists = build_lists(config, () if teacher is None else teacher.label_names)
+        plan = build_plan(config, len(lists.train))
     preprocessing = build_preprocessing(config)
     model = build_model(config, arch, len(lists.label_names), device)
     objective = build_objective(config, lists, partial(preprocessing.prepare, device=device), teacher)

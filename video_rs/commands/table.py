@@ -35,6 +35,7 @@ COMMANDS = (
     Command("prepare_videos", "prepare_videos", "make videos small, and quick to read from anywhere inside"),
     Command("pack_shards", "pack_shards", "pack videos into few large files"),
     Command("train", "train", "train a network on a list of videos"),
+    Command("pretrain", "pretrain", "train a network on videos without labels"),
     Command("find_lr", "find_lr", "try learning rates and suggest one"),
     Command("test", "test", "test a trained network on a list of videos"),
     Command("calibrate", "calibrate", "make probabilities mean something, and know when unsure"),

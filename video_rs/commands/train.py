@@ -25,14 +25,8 @@ CODES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_config(parser)
-    parser.add_argument(
-        "--resume", action="store_true", help="continue from the last checkpoint, or start where there is none"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace the run in the output folder")
+    add_continuation(parser)
     add_finetune(parser)
-    parser.add_argument(
-        "--allow-changes", action="store_true", help="with --resume: go on although config or data set have changed"
-    )
     add_overrides(parser, "config keys to set (default: as in the config)")
 
 
@@ -43,6 +37,25 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="a YAML file, a name under configs/, or a folder with a config.yaml in it, such as that of a run",
     )
+
+
+def add_continuation(parser: argparse.ArgumentParser) -> None:
+    """Add what is done with a run that is there already."""
+    parser.add_argument(
+        "--resume", action="store_true", help="continue from the last checkpoint, or start where there is none"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the run in the output folder")
+    parser.add_argument(
+        "--allow-changes", action="store_true", help="with --resume: go on although config or data set have changed"
+    )
+
+
+def require_one_continuation(args: argparse.Namespace) -> None:
+    """Raise InputError where arguments of :func:`add_continuation` contradict each other."""
+    if args.resume and args.overwrite:
+        raise InputError("--resume continues a run and --overwrite replaces it; give one of them")
+    if args.allow_changes and not args.resume:
+        raise InputError("--allow-changes goes with --resume")
 
 
 def add_finetune(parser: argparse.ArgumentParser) -> None:
@@ -57,17 +70,20 @@ def add_finetune(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train."""
-    if args.resume and args.overwrite:
-        raise InputError("--resume continues a run and --overwrite replaces it; give one of them")
-    if args.allow_changes and not args.resume:
-        raise InputError("--allow-changes goes with --resume")
+    require_one_continuation(args)
 
     start.let_idle_threads_sleep()
     from video_rs.config import load_config
     from video_rs.runs.train import run_training
 
+    config = load_config(args.cfg, args.overrides)
+    if config.CONTRAST.ENABLED:
+        raise InputError(
+            f"--cfg {args.cfg} is of a pre-training run (CONTRAST.ENABLED true), which video-rs pretrain trains; to "
+            "train from what it has learned, give a config of your own and --finetune RUN"
+        )
     run_training(
-        load_config(args.cfg, args.overrides),
+        config,
         resume=args.resume,
         overwrite=args.overwrite,
         finetune=args.finetune,

@@ -170,6 +170,10 @@ OPTIONS = (
     Option("DATA.MAX_FAILED_SHARE", 0.05, "training stops when more of its samples cannot be read", low=0, high=1),
     # -- Augmentation beyond cropping and flipping; each draw is the same for all frames of a clip.
     Option("AUG.COLOR_JITTER", 0.0, "strength of brightness, contrast and saturation changes", low=0, high=1),
+    Option("AUG.HUE_JITTER", 0.0, "largest turn of the hue, as a share of the colour circle", low=0, high=0.5),
+    Option("AUG.COLOR_JITTER_PROB", 1.0, "probability of changing colours by both", low=0, high=1),
+    Option("AUG.GREY", 0.0, "probability of a clip without colours", low=0, high=1),
+    Option("AUG.BLUR", 0.0, "probability of a Gaussian blur by a random 0.1 to 2 pixels", low=0, high=1),
     Option("AUG.RAND_AUGMENT_LAYERS", 0, "operations per clip (RandAugment's N); 0 is off", low=0),
     Option("AUG.RAND_AUGMENT_MAGNITUDE", 10, "RandAugment's M", low=0, high=30),
     Option("AUG.RANDOM_ERASING", 0.0, "probability", low=0, high=1),
@@ -267,4 +271,20 @@ OPTIONS = (
     Option("DISTILL.TEACHER", "", "checkpoint or run whose answers are learned; with WEIGHT 1 no labels are needed"),
     Option("DISTILL.TEMPERATURE", 4.0, "that answers of teacher and student are compared at", low=0.01),
     Option("DISTILL.WEIGHT", 0.9, "of the teacher's answers in the loss; the labels have the rest", low=0, high=1),
+    # -- Contrastive pre-training, without labels
+    Option(
+        "CONTRAST.ENABLED", False, "learn which clips are of one video: video-rs pretrain sets it, train refuses it"
+    ),
+    Option("CONTRAST.TEMPERATURE", 0.1, "that similarities of clips are divided by", low=0.001),
+    Option("CONTRAST.DISTANCE_POWER", 1.0, "two clips are d of T starts apart as often as 1 - (d / T) ** it", low=0.01),
+    Option("CONTRAST.HIDDEN_LAYERS", 3, "of the projection head, which fine-tuning drops", low=0),
+    Option("CONTRAST.HIDDEN_DIM", 2048, "width of each", low=1),
+    Option("CONTRAST.PROJECTION_DIM", 128, "numbers of a clip that are compared", low=2),
+    Option(
+        "CONTRAST.KNN_LIST",
+        "",
+        "labelled videos whose features vote in validation; empty: the labelled rows of TRAIN_LIST",
+        is_path=True,
+    ),
+    Option("CONTRAST.KNN_K", 20, "how many of them vote on a video", low=1),
 )

@@ -142,7 +142,7 @@ class ClipReader:
         try:
             with self.source.open(record.path) as reader:
                 span = record_span(reader, record)
-                wanted = [self.clip.random(span, generator) for _ in range(self.clips)]
+                wanted = self.draw(span, generator)
 
                 # A frame that several clips show is decoded once.
                 needed, places = torch.stack(wanted).unique(return_inverse=True)
@@ -155,6 +155,10 @@ class ClipReader:
             clip = self.transform(select_frames(frames, place), generator)
             samples.append(ClipSample(clip, record.labels, record.path, counted=reader.counted))
         return samples
+
+    def draw(self, span: Span, generator: torch.Generator) -> list[Tensor]:
+        """Return which frames make each of the clips, int64 ``[T]``."""
+        return [self.clip.random(span, generator) for _ in range(self.clips)]
 
     def failed(self, record: VideoRecord, reason: str) -> list[ClipSample]:
         """Return as many empty slots as the video would have filled."""

@@ -8,7 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from video_rs.data.sampling import clip_at, even_clip_at, pytorchvideo_clips, random_clip, uniform_clips
+from video_rs.data.sampling import (
+    clip_at,
+    even_clip_at,
+    pytorchvideo_clips,
+    random_clip,
+    random_pair,
+    uniform_clips,
+)
 from video_rs.data.transforms import EvalTransform, to_float
 from video_rs.runtime.errors import InputError
 from video_rs.video.segments import Span
@@ -63,6 +70,13 @@ class ClipSpec:
             second = self._same_time(offsets, second_frames, count)
 
         first, second = self._shown_at_random(span, [offsets, second], generator)
+        return first, second
+
+    def random_pair(self, span: Span, power: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return two random clips of ``span`` by frame number, int64 ``[T]`` each; see the function of this name."""
+        count, _ = self._counted(span)
+        clips = random_pair(count, self.num_frames, self.sampling_rate, generator, self.short_video, power)
+        first, second = self._shown_at_random(span, clips, generator)
         return first, second
 
     def uniform(self, span: Span, num_clips: int) -> Tensor:

@@ -35,6 +35,32 @@ def random_clip(
     return _within(start + torch.arange(clip_frames) * stride, num_frames, short)
 
 
+def random_pair(
+    num_frames: int, clip_frames: int, stride: int, generator: torch.Generator, short: str = "wrap", power: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Return two training clips of one video, int64 ``[T]`` each, the first of which does not begin later.
+
+    Of the S starts that fit, as in :func:`random_clip`, the second clip's is d after the first one's. The distance d in
+    [0, S) is drawn with probabilities that fall as ``1 - (d / S) ** power``, and the first start uniformly over those
+    that are left. A power of 1 falls linearly (Qian et al. 2021, arXiv 2008.03800, section 3.2); larger ones fall late.
+
+    In a video that is shorter than a clip, distances mean nothing: both clips are drawn as :func:`random_clip` does.
+    """
+    starts = num_frames - (clip_frames - 1) * stride
+    if starts <= 0:
+        first = random_clip(num_frames, clip_frames, stride, generator, short)
+        second = random_clip(num_frames, clip_frames, stride, generator, short)
+        return first, second
+
+    distances = torch.arange(starts, dtype=torch.float64)
+    up_to = (1 - (distances / starts) ** power).cumsum(0)
+    drawn = torch.rand((), dtype=torch.float64, generator=generator) * up_to[-1]
+    distance = int(torch.searchsorted(up_to, drawn, right=True).clamp(max=starts - 1))
+
+    first = torch.randint(starts - distance, (), generator=generator) + torch.arange(clip_frames) * stride
+    return first, first + distance
+
+
 def center_clip(num_frames: int, clip_frames: int, stride: int, short: str = "wrap") -> Tensor:
     """Return the clip in the middle, int64 ``[T]`` from ``max(0, (num_frames - T * stride) // 2)``, as published."""
     start = max(0, (num_frames - clip_frames * stride) // 2)

@@ -18,6 +18,7 @@ from video_rs.data.random_boxes import random_below, random_box
 from video_rs.data.resizing import resize, short_side_size
 from video_rs.data.sampling import isolated_rng
 
+BLUR_DEVIATIONS = (0.1, 2.0)  # of a Gaussian, in pixels
 GREY = 128  # fills what an augmentation uncovers or erases, as in the ResNet-RS authors' RandAugment
 
 
@@ -78,6 +79,10 @@ class TrainTransform:
         rand_augment_layers: operations of RandAugment per clip.
         rand_augment_magnitude: 0 to 30; 30 is level 10 of the papers' code (30 degrees, factor 1.9).
         random_erasing: probability of greying one box, the same in all frames.
+        hue_jitter: x turns the hue by up to x of the colour circle either way, at most 0.5.
+        color_jitter_prob: probability of changing the colours at all.
+        grey: probability of a clip without colours.
+        blur: probability of a Gaussian blur, of a deviation of 0.1 to 2 pixels (SimCLR: Chen et al. 2020).
     """
 
     crop_size: int
@@ -91,6 +96,10 @@ class TrainTransform:
     rand_augment_layers: int = 0
     rand_augment_magnitude: int = 0
     random_erasing: float = 0.0
+    hue_jitter: float = 0.0
+    color_jitter_prob: float = 1.0
+    grey: float = 0.0
+    blur: float = 0.0
 
     def __post_init__(self):
         # YAML and JSON give lists in the place of tuples.
@@ -152,11 +161,28 @@ class TrainTransform:
         chosen = []
         if self.rand_augment_layers:
             chosen.append(v2.RandAugment(self.rand_augment_layers, self.rand_augment_magnitude, fill=GREY))
-        if self.color_jitter:
-            chosen.append(v2.ColorJitter(self.color_jitter, self.color_jitter, self.color_jitter))
+        if self.color_jitter or self.hue_jitter:
+            strength = self.color_jitter
+            jitter = v2.ColorJitter(strength, strength, strength, self.hue_jitter)
+            chosen.append(_sometimes(jitter, self.color_jitter_prob))
+        if self.grey:
+            chosen.append(v2.RandomGrayscale(self.grey))
+        if self.blur:
+            chosen.append(_sometimes(v2.GaussianBlur(self._blur_width(), BLUR_DEVIATIONS), self.blur))
         if self.random_erasing:
             chosen.append(v2.RandomErasing(self.random_erasing, value=GREY))
         return chosen
+
+    def _blur_width(self) -> int:
+        """Return the width of the blurring kernel in pixels, an odd number near a tenth of the clip's side."""
+        return 2 * max(1, self.crop_size // 20) + 1
+
+
+def _sometimes(transform: torch.nn.Module, probability: float) -> torch.nn.Module:
+    """Return a transform that is applied with a probability; a certain one draws nothing for that."""
+    if probability == 1:
+        return transform
+    return v2.RandomApply([transform], probability)
 
 
 @dataclass(frozen=True)

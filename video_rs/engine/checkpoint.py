@@ -96,13 +96,14 @@ def copy_checkpoint(source: Path, target: Path) -> None:
     partial.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: str | Path) -> dict[str, Any]:
+def load_checkpoint(path: str | Path, needs_classes: bool = True) -> dict[str, Any]:
     """Return a checkpoint of this project, on the CPU.
 
     A file that carries code is refused, not run; so is a file of which a bit has changed since it was written.
 
     Args:
         path: a .pth file, or a run's folder for the checkpoint in it.
+        needs_classes: refuse the checkpoint of a pre-training run, which has no classifier.
 
     Raises:
         InputError: no such file, not a checkpoint, or not one of this project.
@@ -124,6 +125,13 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} is not a checkpoint of this project: it has no {', '.join(missing)}; "
             "weights alone can start a run with MODEL.PRETRAINED"
         )
+    if is_of_pretraining(checkpoint):
+        if needs_classes:
+            raise InputError(
+                f"{path} is of a pre-training run, which has no classifier; fine-tune it: video-rs train --finetune "
+                f"{path}, or test its features: video-rs knn --checkpoint {path}"
+            )
+        return checkpoint
     names = checkpoint["label_names"]
     if not names or len(names) != checkpoint["num_classes"]:
         raise InputError(
@@ -132,6 +140,11 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         )
 
     return checkpoint
+
+
+def is_of_pretraining(checkpoint: Mapping[str, Any]) -> bool:
+    """Return whether a checkpoint is of a pre-training run: its network has a projection head, and no classes."""
+    return "projection" in checkpoint
 
 
 def changed_keys(before: Mapping[str, Any], now: Mapping[str, Any], ignored: tuple[str, ...]) -> list[str]:

@@ -246,7 +246,7 @@ class Step:
 
 
 def stand_in(batch: Any) -> Any:
-    """Return a batch of two black clips, in place of a batch that has no clips.
+    """Return a batch of two black clips and of size 0, in place of a batch that has no clips.
 
     There are two because the last map of a single clip may be one value a channel, of which batch norm has no variance.
     """
@@ -256,4 +256,4 @@ def stand_in(batch: Any) -> Any:
         # Clips, labels and whatever else there is of each clip.
         if isinstance(value, Tensor):
             of_clips[field.name] = value.new_zeros(2, *value.shape[1:])
-    return dataclasses.replace(batch, **of_clips)
+    return dataclasses.replace(batch, size=0, **of_clips)

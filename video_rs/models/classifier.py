@@ -7,9 +7,8 @@ from torch import Tensor, nn
 from video_rs.models.architecture import Architecture
 from video_rs.models.block import channel_means
 from video_rs.models.hub import HubMixin
-from video_rs.models.layers import SelfGating
+from video_rs.models.network import VideoNetwork
 from video_rs.models.pretrained_spec import PretrainedSpec
-from video_rs.models.resnet3d import FEATURES, MODULES, ResNet3d
 from video_rs.runtime.errors import InputError
 
 
@@ -19,7 +18,7 @@ def require_classes(num_classes: int) -> None:
         raise InputError(f"num_classes is {num_classes!r}; allowed: a whole number, at least 1")
 
 
-class VideoClassifier(HubMixin, nn.Module):
+class VideoClassifier(HubMixin, VideoNetwork):
     """Network from clips to logits, without softmax and normalisation, in training and evaluation alike.
 
     ``forward``: float ``[B, C, T, H, W]`` in the range the weights were trained for (published: 0 to 1) -> float
@@ -30,14 +29,11 @@ class VideoClassifier(HubMixin, nn.Module):
     pretrained_spec: PretrainedSpec | None = None
 
     def __init__(self, architecture: Architecture, num_classes: int):
-        super().__init__()
         # Before the backbone's weights are drawn, which takes seconds.
         require_classes(num_classes)
 
-        self.backbone = ResNet3d(architecture)
+        super().__init__(architecture)
         self.dropout = nn.Dropout(architecture.dropout)
-        self.num_features = self.backbone.output_shape()["res5"].channels
-
         self.reset_classifier(num_classes)
 
     def reset_classifier(self, num_classes: int) -> None:
@@ -53,17 +49,6 @@ class VideoClassifier(HubMixin, nn.Module):
         else:
             nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)
-
-    def forward_features(self, clips: Tensor) -> Tensor:
-        """Return the last feature map, float ``[B, num_features, T', H', W']``."""
-        return self.backbone(clips)["res5"]
-
-    def pooled_features(self, clips: Tensor, stage: str = "res5") -> Tensor:
-        """Return the means over space and time of a stage's feature map, float ``[B, C]``.
-
-        Those of "res5" are what the last layer sees.
-        """
-        return channel_means(self.backbone.forward_until(stage, clips))
 
     def forward_behind(self, stage: str, features: Tensor) -> Tensor:
         """Return the logits ``[B, num_classes]`` from the feature map of a stage, float ``[B, C, T', H', W']``."""
@@ -81,45 +66,3 @@ class VideoClassifier(HubMixin, nn.Module):
 
     def forward(self, clips: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(clips))
-
-    def layer_depths(self) -> dict[str, int]:
-        """Return how many parts lie above each parameter: 0 for the last layer's, 1 for "res5", ... 5 for the stem.
-
-        Returns:
-            ``{name of the parameter: depth}``.
-        """
-        depth_of_module = {}
-        for place, part in enumerate(FEATURES):
-            for module in MODULES[part]:
-                depth_of_module[module] = len(FEATURES) - place
-
-        depths = {}
-        for name, _ in self.named_parameters():
-            depths[name] = 0
-            if name.startswith("backbone."):
-                module = name.split(".")[1]
-                depths[name] = depth_of_module[module]
-        return depths
-
-    def weight_decay_names(self) -> set[str]:
-        """Return the parameters that the published recipe decays.
-
-        Which recipe is meant says the source that ``architecture.initialization`` names.
-
-        "model_garden": kernels of convolutions and linear layers but those of self-gating (its ``l2_weight_decay``).
-        "tpu": all but batch norm, so that the biases of squeeze-and-excitation and of the classifier are decayed too
-        (tensorflow/tpu ``resnet_main.py``).
-        """
-        modules = dict(self.named_modules())
-        gates = {module.gate for module in modules.values() if isinstance(module, SelfGating)}
-
-        decayed = set()
-        for name, parameter in self.named_parameters():
-            owner = modules[name.rpartition(".")[0]]
-            if self.backbone.architecture.initialization == "tpu":
-                is_decayed = not isinstance(owner, nn.BatchNorm3d)
-            else:
-                is_decayed = parameter.dim() > 1 and owner not in gates
-            if is_decayed:
-                decayed.add(name)
-        return decayed

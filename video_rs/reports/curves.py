@@ -99,6 +99,7 @@ def accuracy_curve(log: Sequence[dict[str, Any]]) -> Figure | None:
     if k != 1:
         lines.append(Line(f"validation top-{k}", *series(log, "validation", "topk"), GREY, "--", dense=False))
 
+    lines.append(Line("train, partner clip found", *series(log, "train", "partner_top1"), PURPLE))
     lines.append(Line("agreement with the teacher", *series(log, "train", "agreement"), PURPLE))
     lines.append(Line("validation mAP", *series(log, "validation", "map"), GREEN, dense=False))
     return _chart(lines, "accuracy", percent=True)

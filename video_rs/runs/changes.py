@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from video_rs.config import OPTIONS, PATH_KEYS, Config, config_from_text
-from video_rs.engine.checkpoint import changed_keys
+from video_rs.engine.checkpoint import changed_keys, is_of_pretraining
 from video_rs.models.weights.pretrained import stored_architecture
 from video_rs.runs.run_folder import RunFolder
 from video_rs.runtime.errors import InputError
@@ -37,8 +37,8 @@ def changed_settings(saved: Mapping[str, Any], current: Mapping[str, Any]) -> li
     changes = changed_keys(before, now, ignored=(*MAY_CHANGE, *moved))
 
     # Paths and options are compared by now; what the lists hold may have changed all the same.
-    for name in ("train", "val", "pseudo"):
-        # Where there is no pseudo-labelled list, there is no such entry.
+    for name in ("train", "val", "pseudo", "memory"):
+        # Where there is no pseudo-labelled list, and no memory, there is no such entry.
         if saved["dataset"].get(name, "") != current["dataset"].get(name, ""):
             changes.append(f"the {name} list")
     if _teacher(saved) != _teacher(current):
@@ -87,12 +87,24 @@ def refuse_other_model(saved: Mapping[str, Any], current: Mapping[str, Any], fol
         )
 
     differences = model_differences(saved, current, str(folder.last))
+    heads = [_head(saved), _head(current)]
+    if heads[0] != heads[1]:
+        differences.append(" -> ".join(heads))
     if saved["num_classes"] != current["num_classes"]:
         differences.append(f"{pluralize(saved['num_classes'], 'class', 'classes')} -> {current['num_classes']}")
     if differences:
         raise InputError(
             f"{folder.last} holds another model ({'; '.join(differences)}); start a new run in another OUTPUT_DIR"
         )
+
+
+def _head(checkpoint: Mapping[str, Any]) -> str:
+    """Return in words what stands behind the backbone of a checkpoint's network."""
+    if not is_of_pretraining(checkpoint):
+        return "a classifier"
+    shape = checkpoint["projection"]
+    layers = pluralize(shape["hidden_layers"], "hidden layer")
+    return f"a projection head of {layers} of {shape['hidden_dim']} and {shape['projection_dim']} numbers a clip"
 
 
 def _refuse_other_optimizer(before: Config, now: Config, folder: RunFolder) -> None:

@@ -29,7 +29,7 @@ from video_rs.lists.chosen_videos import chosen_videos
 from video_rs.lists.class_folders import read_class_folders
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
-from video_rs.models.stored import load_classifier
+from video_rs.models.stored import load_network
 from video_rs.runs.extraction_place import Extraction, extraction_settings, prepare_place
 from video_rs.runs.shard_work import fill_shards, records_of_shards, unfinished_shards
 from video_rs.runs.test import refuse_fixed_keys
@@ -76,7 +76,7 @@ def run_extraction(asked: Extraction) -> dict[str, Any]:
     out = Path(asked.out)
     _refuse(asked, out)
     checkpoint_path = find_checkpoint(asked.checkpoint)
-    checkpoint = load_checkpoint(checkpoint_path)
+    checkpoint = load_checkpoint(checkpoint_path, needs_classes=False)
     config = config_from_text(checkpoint["config"], asked.overrides)
     refuse_fixed_keys(asked.overrides, str(checkpoint_path), ("DATA.LABEL_MAP", "DATA.MULTI_LABEL"))
 
@@ -91,7 +91,7 @@ def run_extraction(asked: Extraction) -> dict[str, Any]:
     shards = Shards(beside(out, ".parts"), len(records), asked.shard_videos)
     is_finished = prepare_place(out, shards, settings, asked.overwrite)
     if not is_finished:
-        model = load_classifier(checkpoint, device)
+        model = load_network(checkpoint, device)
         require_right_convolutions(model, preprocessing.clip_shape(config.TEST.BATCH_SIZE))
         network = StageFeatures(model, partial(preprocessing.prepare, device=device), asked.stage)
         extract_shards(Work(network, config, records, preprocessing, shards, asked.per))
@@ -131,8 +131,9 @@ def _read_list(asked: Extraction, config: Config, names: list[str]) -> RecordLis
         source,
         split=asked.split or None,
         root=root,
-        label_names=names if is_own else None,
-        num_classes=len(names) if is_own else None,
+        # A pre-training run has no classes of its own.
+        label_names=names if is_own and names else None,
+        num_classes=len(names) if is_own and names else None,
         require_labels=False,
     )
     if asked.split and not records.has_splits:

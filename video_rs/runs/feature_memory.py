@@ -15,7 +15,7 @@ from video_rs.engine.metrics import VideoResult
 from video_rs.engine.neighbours import VideoFeatures, unit_mean, vote
 from video_rs.inference.features import StageFeatures, features_of_views
 from video_rs.lists.records import RecordList
-from video_rs.models import VideoClassifier
+from video_rs.models import VideoNetwork
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import print_line, videos_with_progress
 from video_rs.runtime.wording import pluralize
@@ -57,7 +57,7 @@ class FeatureExtractor:
     """
 
     config: Config
-    model: VideoClassifier
+    model: VideoNetwork
     preprocessing: Preprocessing
 
     @property

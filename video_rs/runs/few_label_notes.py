@@ -1,8 +1,10 @@
-"""What a run with pseudo-labels or a teacher says of itself, and what is doubtful about them."""
+"""What a run with pseudo-labels, a teacher or no labels says of itself, and what is doubtful about them."""
 
 from video_rs.builders import Training
+from video_rs.data.clip_pairs import CLIPS_OF_A_PAIR
 from video_rs.lists.checks import segments
 from video_rs.runs.start import Start
+from video_rs.runtime import distributed
 from video_rs.runtime.wording import first_names, pluralize
 
 
@@ -33,6 +35,46 @@ def distilled(training: Training) -> str:
     return (
         f"teacher {teacher.source}, which sees each clip as {view.num_frames} x {view.crop_size} x {view.crop_size}; "
         f"its answers weigh {distill.WEIGHT:g} at temperature {distill.TEMPERATURE:g}, {labels}"
+    )
+
+
+def compared(training: Training) -> str:
+    """Return the line on clips that are compared with each other."""
+    contrast = training.config.CONTRAST
+    plan = training.plan
+    clips = plan.batch_size // plan.micro_batches
+    line = (
+        f"pre-training without labels: two clips of each video, each compared with the {clips - 1} others of "
+        f"{pluralize(clips // CLIPS_OF_A_PAIR, 'video')} at temperature {contrast.TEMPERATURE:g}"
+    )
+    memory = training.lists.memory
+    if memory is None:
+        return f"{line}; no validation"
+    voters = f"{contrast.KNN_K} nearest of {pluralize(len(memory), 'labelled video')} of {memory.source}"
+    return f"{line}; in validation, the {voters} vote"
+
+
+def fewer_negatives(start: Start) -> str:
+    """Return a sentence on a batch whose clips are not all compared with each other."""
+    training = start.training
+    parts = training.plan.micro_batches
+    if not training.is_pretraining or parts == 1:
+        return ""
+    clips = training.plan.batch_size // parts
+    return (
+        f"TRAIN.ACCUMULATION_STEPS {parts}: clips are compared within each micro-batch of {clips}, over all processes, "
+        f"not within the batch of {training.plan.batch_size}; more processes do that"
+    )
+
+
+def statistics_of_partners(start: Start) -> str:
+    """Return a sentence on batch norm that may tell a process's clips from those of others."""
+    training = start.training
+    if not training.is_pretraining or distributed.world_size() == 1 or training.config.TRAIN.SYNC_BATCH_NORM:
+        return ""
+    return (
+        "batch norm takes the statistics of each process's clips, by which partners can be told from clips of other "
+        "processes; set TRAIN.SYNC_BATCH_NORM true"
     )
 
 

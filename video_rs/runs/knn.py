@@ -18,7 +18,7 @@ from video_rs.lists.label_map import read_label_map
 from video_rs.lists.reading import read_listing
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
-from video_rs.models.stored import load_classifier
+from video_rs.models.stored import load_network
 from video_rs.runs.feature_memory import (
     FeatureExtractor,
     VideoIds,
@@ -69,7 +69,7 @@ def run_knn(
             test, could be read.
     """
     checkpoint_path = str(find_checkpoint(checkpoint_path))
-    checkpoint = load_checkpoint(checkpoint_path)
+    checkpoint = load_checkpoint(checkpoint_path, needs_classes=False)
     _refuse(checkpoint_path, k, overrides)
     # Whatever the classifier was trained for, a neighbour's vote is for one class.
     config = config_from_text(checkpoint["config"], overrides)
@@ -82,7 +82,7 @@ def run_knn(
     folder = output_folder(Path(checkpoint_path), config, overrides, folder_name("knn", split), list_path)
 
     preprocessing = single_view(build_preprocessing(config))
-    model = load_classifier(checkpoint, device)
+    model = load_network(checkpoint, device)
     require_right_convolutions(model, preprocessing.clip_shape(config.TEST.BATCH_SIZE))
     extractor = FeatureExtractor(config, model, preprocessing)
     outcome = _vote(extractor, memory, records, k, checkpoint_path, checkpoint["step"])
@@ -146,10 +146,12 @@ def _read_lists(
     given = overrides[::2]
     # Lists may lie behind a handler, too.
     register_handlers(handler_names(config.DATA.PATH_HANDLERS))
-    source = config.DATA.TRAIN_LIST
+    # A pre-training run may name labelled videos beside those that it was trained on, and has no classes.
+    source = config.CONTRAST.KNN_LIST or config.DATA.TRAIN_LIST
     root = config.DATA.ROOT
-    memory_names: Sequence[str] | None = names
+    memory_names: Sequence[str] | None = names or None
     if "DATA.TRAIN_LIST" in given:
+        source = config.DATA.TRAIN_LIST
         memory_names = None
     elif list_path:
         # The run's DATA.ROOT goes with its own lists, not with another.

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from video_rs.builders import Training, build_mixing
+from video_rs.builders import Training, build_mixing, clips_of_a_video
 from video_rs.config import Config
 from video_rs.engine.memory import PROBED_CLIPS, RESERVE, free_memory, measure_step
 from video_rs.runtime import distributed
@@ -139,10 +139,11 @@ def divisions(config: Config) -> list[int]:
     """
     whole = config.TRAIN.BATCH_SIZE // distributed.world_size()
     fewest_clips = 1 if build_mixing(config) is None else 2
+    of_a_video = clips_of_a_video(config)
     found = []
     for count in range(1, whole // fewest_clips + 1):
         clips = whole // count
-        if whole % count == 0 and clips % config.DATA.CLIPS_PER_VIDEO == 0:
+        if whole % count == 0 and clips % of_a_video == 0:
             found.append(count)
     return found
 
@@ -167,10 +168,10 @@ def no_memory(config: Config, why: str, enough: int | None = None, searched: boo
     could_be_more = max(divisions(config)) > train.ACCUMULATION_STEPS
     if enough or (not searched and could_be_more):
         to = f" to {enough}" if enough else ""
-        finder = "" if train.AUTO_BATCH or enough else "TRAIN.AUTO_BATCH true finds how far; "
-        advice.append(
-            f"raise TRAIN.ACCUMULATION_STEPS{to} ({finder}nothing but batch norm and mixing see the difference)"
-        )
+        finder = "TRAIN.AUTO_BATCH true finds how far; "
+        if train.AUTO_BATCH or enough or config.CONTRAST.ENABLED:
+            finder = ""
+        advice.append(f"raise TRAIN.ACCUMULATION_STEPS{to} ({finder}{_what_sees_parts(config)} see the difference)")
     if train.ACTIVATION_CHECKPOINTING < 5:
         advice.append("set TRAIN.ACTIVATION_CHECKPOINTING 5")
     if train.PRECISION == "float32":
@@ -185,6 +186,13 @@ def no_memory(config: Config, why: str, enough: int | None = None, searched: boo
         f"not enough memory for a step on {clips} of {data.NUM_FRAMES} x {size} x {size} at a time ({why}); "
         f"{', or '.join(advice)}"
     )
+
+
+def _what_sees_parts(config: Config) -> str:
+    """Return for what it matters in how many micro-batches a step is taken."""
+    if config.CONTRAST.ENABLED:
+        return "batch norm, and the clips, which are compared with fewer others,"
+    return "nothing but batch norm and mixing"
 
 
 def _gib(count: int) -> str:

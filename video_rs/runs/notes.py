@@ -8,11 +8,14 @@ from video_rs.lists.class_notes import alike_names_notes, empty_classes_note
 from video_rs.lists.sources.folder import mirrored_names
 from video_rs.models.resnet3d import FEATURES
 from video_rs.runs.few_label_notes import (
+    compared,
     distilled,
     empty_pseudo_classes,
+    fewer_negatives,
     labelled_twice,
     other_span,
     pseudo_labelled,
+    statistics_of_partners,
     unused_temperature,
 )
 from video_rs.runs.start import Start
@@ -37,6 +40,8 @@ def summary(start: Start) -> Iterator[str]:
         yield pseudo_labelled(training)
     if training.teacher is not None:
         yield distilled(training)
+    if training.is_pretraining:
+        yield compared(training)
 
     solver = config.SOLVER
     if solver.LR_FOR_BATCH_SIZE:
@@ -64,7 +69,9 @@ def _what_is_trained(start: Start) -> str:
     frozen = f" ({trained / 1e6:.2f} M of them trained)" if training.config.MODEL.FROZEN_STAGES else ""
 
     lists = training.lists
-    classes = pluralize(len(lists.label_names), "class", "classes")
+    output = pluralize(len(lists.label_names), "class", "classes")
+    if training.is_pretraining:
+        output = f"projection to {pluralize(training.config.CONTRAST.PROJECTION_DIM, 'number')}"
     videos = pluralize(len(lists.train), "training video")
     held_out = 0 if lists.val is None else len(lists.val)
 
@@ -72,7 +79,7 @@ def _what_is_trained(start: Start) -> str:
     epochs = plan.epoch(plan.total_steps)
     steps = f"{pluralize(plan.total_steps, 'step')} of {pluralize(plan.batch_size, 'clip')} ({epochs:.1f} epochs)"
     return (
-        f"{training.config.MODEL.ARCH}, {parameters / 1e6:.2f} M parameters{frozen}, {classes}; {videos}, {held_out} "
+        f"{training.config.MODEL.ARCH}, {parameters / 1e6:.2f} M parameters{frozen}, {output}; {videos}, {held_out} "
         f"for validation; {steps} on {distributed.world_size()} x {training.device.type}, output in {start.folder.path}"
     )
 
@@ -94,7 +101,10 @@ def _class_weights(training: Training) -> str:
 
 def doubts(start: Start) -> list[str]:
     """Return a sentence for each thing that may not be meant."""
-    found = [doubt(start) for doubt in DOUBTS]
+    asked = DOUBTS
+    if not start.training.is_pretraining:
+        asked = DOUBTS_ON_CLASSES + DOUBTS
+    found = [doubt(start) for doubt in asked]
     return [sentence for sentence in found if sentence]
 
 
@@ -202,7 +212,7 @@ def endless_warmup(start: Start) -> str:
     )
 
 
-DOUBTS: tuple[Callable[[Start], str], ...] = (
+DOUBTS_ON_CLASSES: tuple[Callable[[Start], str], ...] = (
     unnamed_classes,
     empty_classes,
     alike_names,
@@ -214,6 +224,10 @@ DOUBTS: tuple[Callable[[Start], str], ...] = (
     single_class,
     single_labels,
     mirrored_classes,
+)
+DOUBTS: tuple[Callable[[Start], str], ...] = (
+    fewer_negatives,
+    statistics_of_partners,
     frozen_random_weights,
     unused_statistics,
     endless_warmup,

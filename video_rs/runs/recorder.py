@@ -9,13 +9,14 @@ from typing import Any
 from video_rs.builders import Training
 from video_rs.engine.metrics import log_loss
 from video_rs.reports import RunLog, read_log
-from video_rs.runs.few_label_notes import distilled, pseudo_labelled
+from video_rs.runs.few_label_notes import compared, distilled, pseudo_labelled
 from video_rs.runs.results import Evaluation, describe, write_evaluation_report, write_predictions
 from video_rs.runs.run_folder import REFUSED, RunFolder
 from video_rs.runs.state import RunState
 from video_rs.runtime import distributed
 from video_rs.runtime.atomic import replace_text, write_json
 from video_rs.runtime.progress import TrainProgress, print_line
+from video_rs.runtime.wording import pluralize
 
 # What of metrics.json is logged for each validation.
 LOGGED_METRICS = ("map", "map_all", "top1", "topk", "k", "videos", "failed", "top1_all")
@@ -98,12 +99,17 @@ class Recorder:
 
     def validation(self, step: int, evaluation: Evaluation, metrics: dict[str, Any]) -> None:
         """Record the results of a validation, in the log and in files of their own."""
-        print_line(f"validation at step {step}: {describe(metrics)}")
+        how = ""
+        if "neighbours" in metrics:
+            how = f"  ({metrics['neighbours']} nearest of {pluralize(metrics['memory'], 'labelled video')})"
+        print_line(f"validation at step {step}: {describe(metrics)}{how}")
         if self._log is None:
             return
         kept = {key: metrics[key] for key in LOGGED_METRICS if key in metrics}
-        loss = log_loss(evaluation.results, evaluation.multi_label)
-        self._log.validation(step, self.training.plan.epoch(step), loss=loss, **kept)
+        # A loss of neighbours' votes is none of the network's.
+        if not self.training.is_pretraining:
+            kept = {"loss": log_loss(evaluation.results, evaluation.multi_label), **kept}
+        self._log.validation(step, self.training.plan.epoch(step), **kept)
         predictions = evaluation.predictions(metrics, step)
         write_predictions(self.folder.path, predictions, evaluation.config.TEST.ALSO_AS)
         write_json(self.folder.path / "metrics.json", metrics)
@@ -128,6 +134,8 @@ class Recorder:
             notes.append(pseudo_labelled(training))
         if training.teacher is not None:
             notes.append(distilled(training))
+        if training.is_pretraining:
+            notes.append(compared(training))
         write_evaluation_report(
             self.folder.path / "report.html",
             Evaluation.of(training.config, training.lists, training.preprocessing, self.state.results),

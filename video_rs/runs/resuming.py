@@ -57,7 +57,7 @@ def resume_training(training: Training, folder: RunFolder, versions: Mapping[str
 
 def _last_checkpoint(folder: RunFolder) -> dict[str, Any]:
     try:
-        return load_checkpoint(folder.last)
+        return load_checkpoint(folder.last, needs_classes=False)
     except InputError as error:
         others = folder.other_checkpoints()
         if not others:

@@ -5,8 +5,8 @@ from typing import Any
 
 from video_rs.builders import Training, load_start_weights
 from video_rs.config import Config, config_from_text
-from video_rs.engine.checkpoint import load_checkpoint
-from video_rs.models.weights.strict import classifier_by_name, load_strictly
+from video_rs.engine.checkpoint import is_of_pretraining, load_checkpoint
+from video_rs.models.weights.strict import classifier_by_name, load_strictly, without_projection
 from video_rs.runs.changes import model_differences
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import print_line
@@ -50,16 +50,18 @@ def load_trained_weights(training: Training, finetune: str) -> bool:
 
 def _start_from_run(path: str, training: Training) -> None:
     """Load the weights of another run's checkpoint, its average where it has one, and say what differs there."""
-    saved = load_checkpoint(path)
+    saved = load_checkpoint(path, needs_classes=False)
     identity = training.identity()
     differences = model_differences(saved, identity, path)
     if differences:
         raise InputError(f"{path} holds another model ({'; '.join(differences)}); set the same MODEL keys")
 
     model = training.step.model
-    weights, words = classifier_by_name(
-        saved["ema"] or saved["model"], model, saved["label_names"], identity["label_names"]
-    )
+    weights = saved["ema"] or saved["model"]
+    if is_of_pretraining(saved):
+        weights, words = without_projection(weights, model)
+    else:
+        weights, words = classifier_by_name(weights, model, saved["label_names"], identity["label_names"])
     load_strictly(model, weights, path)
     _say_start(f"fine-tuning from {path}", words)
     _say_other_preprocessing(saved, training.config)

@@ -1,12 +1,15 @@
 """Validation during training: the averaged weights on one centre view of each video."""
 
 import copy
+from typing import Any
 
 from torch import nn
 
 from video_rs.builders import Training, single_view
+from video_rs.engine.metrics import VideoResult
 from video_rs.engine.precise_bn import recompute_statistics
 from video_rs.runs.checkpoints import Checkpoints
+from video_rs.runs.neighbour_validation import neighbour_metrics, neighbour_results
 from video_rs.runs.recorder import Recorder
 from video_rs.runs.results import Evaluation, evaluate_records
 from video_rs.runs.state import RunState
@@ -43,9 +46,9 @@ class Validation:
         if config.BN.NUM_BATCHES_PRECISE and config.MODEL.FROZEN_STAGES < 5:
             self._recompute_statistics(model)
 
-        self.state.results = evaluate_records(config, model, training.lists.val, self.preprocessing, "validation")
+        self.state.results = self._results(model)
         evaluation = Evaluation.of(config, training.lists, self.preprocessing, self.state.results)
-        metrics = evaluation.metrics(self.checkpoints.folder.last)
+        metrics = self._metrics(evaluation)
         self.state.metrics = metrics
         self.recorder.validation(step, evaluation, metrics)
 
@@ -56,6 +59,22 @@ class Validation:
         self.state.validated_step = step
         # The checkpoint from before this validation does not have its result.
         self.checkpoints.save_validated(step, is_best)
+
+    def _results(self, model: nn.Module) -> list[VideoResult]:
+        """Return what the network, or the neighbours of its features, say of each validation video."""
+        config = self.training.config
+        lists = self.training.lists
+        if lists.memory is not None:
+            return neighbour_results(config, model, lists, self.preprocessing)
+        return evaluate_records(config, model, lists.val, self.preprocessing, "validation")
+
+    def _metrics(self, evaluation: Evaluation) -> dict[str, Any]:
+        """Return what metrics.json holds."""
+        checkpoint = str(self.checkpoints.folder.last)
+        lists = self.training.lists
+        if lists.memory is not None:
+            return neighbour_metrics(evaluation, lists, checkpoint)
+        return evaluation.metrics(checkpoint)
 
     def _averaged_model(self) -> nn.Module:
         """Return a copy of the network with the averaged weights, or the network itself where there is no average."""

@@ -6,12 +6,14 @@ chosen in ``video_rs.builders.engine.build_objective``.
 """
 
 from video_rs.engine.objectives.classification import Classification
+from video_rs.engine.objectives.contrastive import Contrast
 from video_rs.engine.objectives.distillation import Distillation, Divergence
 from video_rs.engine.objectives.objective import Losses, Objective, Ratio
 from video_rs.engine.objectives.pseudo_labels import PseudoLabelled, PseudoLabels
 
 __all__ = [
     "Classification",
+    "Contrast",
     "Distillation",
     "Divergence",
     "Losses",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-# Float clips [B, 3, T, H, W] on the device -> logits [B, K].
+# Float clips [B, 3, T, H, W] on the device -> logits [B, K], or whatever else the objective compares.
 Network = Callable[[Tensor], Tensor]
 
 
@@ -55,7 +55,8 @@ class Objective(Protocol):
         Args:
             network: computes in the precision of the run; its gradients are exchanged between processes.
             batch: a dataclass with uint8 ``clips`` ``[B, 3, T, H, W]`` and ``labels``, at least one clip; each of its
-                tensors has a row for each clip.
+                tensors has a row for each clip. One with ``size`` 0 stands in for a batch without clips, so that its
+                process takes part in all exchanges: nothing that it gives counts.
             generator: on the CPU, a function of seed, step, process and micro-batch; every random draw comes from it.
         """
         ...

@@ -10,7 +10,7 @@ from torch import Tensor
 from video_rs.data.dataset import VideoSource, ViewReader
 from video_rs.engine.evaluation import NetworkScorer, outputs_of_videos
 from video_rs.inference.predictor import Predictor, part_of
-from video_rs.models import VideoClassifier
+from video_rs.models import VideoNetwork
 from video_rs.models.resnet3d import feature_shapes
 from video_rs.runtime.errors import InputError
 from video_rs.video import DecodeError
@@ -26,7 +26,7 @@ class StageFeatures:
         stage: "stem", "res2", "res3", "res4", or "res5", whose features the last layer sees.
     """
 
-    model: VideoClassifier
+    model: VideoNetwork
     prepare: Callable[[Tensor], Tensor]
     stage: str = "res5"
 

@@ -13,10 +13,12 @@ from video_rs.models.weights.preprocessing import with_preprocessing
 from video_rs.models.weights.pytorchvideo_files import pytorchvideo_file
 from video_rs.models.weights.strict import (
     CLASSIFIER,
+    PROJECTION,
     classifier_by_name,
     keep_classifier_of_other_classes,
     load_strictly,
     warn,
+    without_projection,
 )
 from video_rs.models.weights.timm_networks import timm_name, timm_weights, torchvision_name, torchvision_weights
 from video_rs.models.weights.video_names import find_naming
@@ -73,6 +75,10 @@ def load_pretrained(
     else:
         _require_same_network(found.about.get("architecture"), module.backbone.architecture, found.source)
         state = _without(_with_backbone_prefix(found.state), skip)
+        if any(name.startswith(PROJECTION) for name in state):
+            state, note = without_projection(state, module)
+            load_strictly(module, state, found.source)
+            return found, note
 
     # A checkpoint that names its classes gives each class of the same name its weights.
     names_there = found.about.get("label_names")

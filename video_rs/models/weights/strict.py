@@ -12,6 +12,8 @@ from video_rs.runtime.wording import canonical, first_names
 State = Mapping[str, Tensor]
 LISTED = 4
 CLASSIFIER = "fc."
+# How the names of what a pre-training run has in its place begin.
+PROJECTION = "projection."
 
 
 def load_strictly(module: nn.Module, state: State, source: str, name_there: Callable[[str], str] = str) -> None:
@@ -73,6 +75,19 @@ def keep_classifier(state: State, module: nn.Module) -> dict[str, Tensor]:
     """Return ``state`` with ``module``'s own classifier in place of the one it has."""
     own = {name: value for name, value in module.state_dict().items() if name.startswith(CLASSIFIER)}
     return {**state, **own}
+
+
+def without_projection(state: State, module: nn.Module) -> tuple[dict[str, Tensor], str]:
+    """Return the weights of a pre-training run with ``module``'s classifier in place of the projection head.
+
+    Returns:
+        The state dict, and a sentence on the classifier; "" where ``module`` has none.
+    """
+    kept = {name: value for name, value in state.items() if not name.startswith(PROJECTION)}
+    adapted = keep_classifier(kept, module)
+    if len(adapted) == len(kept):
+        return adapted, ""
+    return adapted, "a pre-training run has no classifier, so that starts afresh"
 
 
 def keep_classifier_of_other_classes(state: State, module: nn.Module, source: str) -> tuple[State, str]:
