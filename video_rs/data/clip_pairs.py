@@ -24,7 +24,9 @@ class PairReader(ClipReader):
     """
 
     power: float
-    clips: int = CLIPS_OF_A_PAIR
+
+    def __post_init__(self):
+        assert self.clips == CLIPS_OF_A_PAIR
 
     def draw(self, span: Span, generator: torch.Generator) -> list[Tensor]:
         """Return which frames make both clips, int64 ``[T]`` each."""
