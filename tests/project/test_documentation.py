@@ -86,7 +86,7 @@ def test_the_commands_run_in_their_order(path, desk, capfd):
         shutil.rmtree(desk / "runs" / "mine")
     for words in typed:
         assert words[0] == "video-rs", words
-        short = SHORT if words[1] in ("train", "find_lr") else []
+        short = SHORT if words[1] in ("train", "pretrain", "find_lr") else []
         with contextlib.suppress(SystemExit):
             run_named("video-rs", [*words[1:], *short])
             continue

@@ -11,7 +11,6 @@ from video_rs.commands.train import CODES, add_config, add_continuation, require
 from video_rs.runtime import start
 
 EXAMPLES = (
-    "--cfg pretrain/small_cvrl.yaml DATA.TRAIN_LIST unlabelled.csv",
     "--cfg pretrain/small_cvrl.yaml DATA.TRAIN_LIST unlabelled.csv DATA.VAL_LIST list.csv CONTRAST.KNN_LIST list.csv",
     "--cfg runs/mine --resume",
 )

@@ -135,11 +135,16 @@ def probed_clips(config: Config) -> int:
 def divisions(config: Config) -> list[int]:
     """Return the numbers of micro-batches that the batch divides into, ascending.
 
-    Where clips are mixed with each other, a micro-batch has two at least; clips of one video stay together.
+    Where clips are mixed with each other, a micro-batch has two at least, and where videos are told apart, two of them
+    over all processes; clips of one video stay together.
     """
     whole = config.TRAIN.BATCH_SIZE // distributed.world_size()
-    fewest_clips = 1 if build_mixing(config) is None else 2
     of_a_video = clips_of_a_video(config)
+    fewest_clips = 1
+    if build_mixing(config) is not None:
+        fewest_clips = 2
+    elif config.CONTRAST.ENABLED and distributed.world_size() == 1:
+        fewest_clips = 2 * of_a_video
     found = []
     for count in range(1, whole // fewest_clips + 1):
         clips = whole // count

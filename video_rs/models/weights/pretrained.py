@@ -13,8 +13,8 @@ from video_rs.models.weights.preprocessing import with_preprocessing
 from video_rs.models.weights.pytorchvideo_files import pytorchvideo_file
 from video_rs.models.weights.strict import (
     CLASSIFIER,
-    PROJECTION,
     classifier_by_name,
+    is_state_of_pretraining,
     keep_classifier_of_other_classes,
     load_strictly,
     warn,
@@ -72,13 +72,11 @@ def load_pretrained(
         state = inflate_image_weights(_without(found.state, skipped), module, inflation, found.source)
     elif naming is not None:
         state = given = renamed(found.state, module, naming, found.source, skip)
+    elif is_state_of_pretraining(found.state):
+        return found, _load_pretraining(module, found, skip)
     else:
         _require_same_network(found.about.get("architecture"), module.backbone.architecture, found.source)
         state = _without(_with_backbone_prefix(found.state), skip)
-        if any(name.startswith(PROJECTION) for name in state):
-            state, note = without_projection(state, module)
-            load_strictly(module, state, found.source)
-            return found, note
 
     # A checkpoint that names its classes gives each class of the same name its weights.
     names_there = found.about.get("label_names")
@@ -94,6 +92,14 @@ def load_pretrained(
     if _names_classes(given, label_names or ()):
         return found, "its classes have no names, so the classifier is taken as it is"
     return found, ""
+
+
+def _load_pretraining(module: nn.Module, found: Weights, skip: tuple[str, ...]) -> str:
+    """Load the backbone of a pre-training run, and return a sentence on the classifier, which it has none of."""
+    _require_same_network(found.about.get("architecture"), module.backbone.architecture, found.source)
+    state, note = without_projection(_without(found.state, skip), module)
+    load_strictly(module, state, found.source)
+    return note
 
 
 def find_weights(source: str | Path, architecture: Architecture) -> Weights:

@@ -77,6 +77,11 @@ def keep_classifier(state: State, module: nn.Module) -> dict[str, Tensor]:
     return {**state, **own}
 
 
+def is_state_of_pretraining(state: State) -> bool:
+    """Return whether weights are of a network with a projection head."""
+    return any(name.startswith(PROJECTION) for name in state)
+
+
 def without_projection(state: State, module: nn.Module) -> tuple[dict[str, Tensor], str]:
     """Return the weights of a pre-training run with ``module``'s classifier in place of the projection head.
 
