@@ -56,7 +56,8 @@ class Contrast:
         """Return the losses of own clips ``[n, d]``, which are the rows from ``first`` on of all clips ``[N, d]``."""
         similarity = own @ everyones.T
         places = torch.arange(len(own), device=own.device)
-        itself = functional.one_hot(first + places, len(everyones)).bool()
+        itself = torch.zeros_like(similarity, dtype=torch.bool)
+        itself[places, first + places] = True
         # Partners are neighbours: 0 and 1, 2 and 3. Each process has whole pairs, so first is even.
         partners = first + (places ^ 1)
 
