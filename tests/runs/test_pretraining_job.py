@@ -119,6 +119,20 @@ def test_validation_is_k_nn_of_the_backbone(run, tool):
     assert torch.load(run / "checkpoints/last.pth", weights_only=True)["best"] == best
 
 
+def test_k_nn_asks_for_labelled_videos_where_the_run_had_none(run, unlabelled, videos, tool, tmp_path):
+    result = tool("knn", "--checkpoint", run, "--k", 3, "CONTRAST.KNN_LIST", "")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert result.err.endswith(
+        f"{unlabelled}: no column 'label' in the header path; add one (the run was trained without labels; name "
+        "labelled videos that vote: DATA.TRAIN_LIST LIST)\n"
+    )
+    with blank_charts():
+        keys = ("CONTRAST.KNN_LIST", "", "DATA.TRAIN_LIST", videos, "OUTPUT_DIR", tmp_path / "knn")
+        result = tool("knn", "--checkpoint", run, "--k", 3, *keys)
+    assert result.code == 0, result.err
+    assert json.loads((tmp_path / "knn/metrics.json").read_text())["memory"] == 8
+
+
 def test_the_report_tells_what_was_compared(run, videos):
     assert (
         "pre-training without labels: two clips of each video, each compared with the 3 others of 2 videos at "

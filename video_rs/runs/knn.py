@@ -170,7 +170,14 @@ def _read_lists(
         memory_names = read_label_map(config.DATA.LABEL_MAP)
 
     num_classes = len(memory_names) if memory_names else None
-    memory = read_records(source, split="train", root=root, label_names=memory_names, num_classes=num_classes)
+    try:
+        memory = read_records(source, split="train", root=root, label_names=memory_names, num_classes=num_classes)
+    except InputError as error:
+        if names or source != config.DATA.TRAIN_LIST:
+            raise
+        raise InputError(
+            f"{error} (the run was trained without labels; name labelled videos that vote: DATA.TRAIN_LIST LIST)"
+        ) from error
     require_files(memory)
     try:
         records = records_to_test(config, list_path, memory.label_names, "DATA.ROOT" in given, split)
