@@ -1,8 +1,9 @@
 """Label videos by a teacher: its probabilities for each video of a list, in shards.
 
 A teacher is a run, a file of video-rs export, or a video classifier of the Hugging Face hub. Videos that cannot be read
-have a row with the reason. Under torchrun the processes share the work; labelling that was stopped goes on when it is
-started again. select_pseudo_labels then chooses the videos that a student learns from.
+have a row with the reason. Under torchrun the processes share the work, and with --engine ray the machines of a
+cluster; labelling that was stopped goes on when it is started again, with any engine. select_pseudo_labels then
+chooses the videos that a student learns from.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from video_rs.runtime import start
 EXAMPLES = (
     "--teacher runs/mine --list unlabelled.csv --out runs/answers",
     "--teacher hub/videomae --labels classes.txt --only-common --list my_videos --out runs/answers --top 10",
+    "--teacher runs/mine --list unlabelled.csv --out runs/answers --engine ray --actors 2",
 )
 CODES = {
     0: "labelled; videos that could not be read have a row with the reason",
@@ -25,7 +27,7 @@ NUMBERS = (
     ("--top", 0, "classes of a video that are kept, the most probable ones, 0 for all (default: %(default)s)"),
     ("--batch", 8, "views per forward pass (default: %(default)s)"),
     ("--shard-videos", 64, "videos after which the work is safe, and that one process does (default: %(default)s)"),
-    ("--processes", 0, "that read videos (default: one for each core, shared with the other processes of the machine)"),
+    ("--processes", 0, "that read videos, for each teacher (default: one for each core, shared with its neighbours)"),
 )
 """Options that take a whole number: name, default, help."""
 
@@ -68,6 +70,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=60.0,
         metavar="SECONDS",
         help="for reading one video; one that takes longer has failed (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--engine",
+        default="local",
+        choices=("local", "ray"),
+        help="what does the work: local, this process and those beside it under torchrun; or ray (default: "
+        "%(default)s)",
+    )
+    parser.add_argument(
+        "--actors",
+        type=int,
+        default=0,
+        metavar="N",
+        help="processes on Ray with a teacher each (default: one for each GPU of the cluster, or for each machine of "
+        "one without GPUs)",
     )
     parser.add_argument("--overwrite", action="store_true", help="begin anew where something is there already")
 

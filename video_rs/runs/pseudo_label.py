@@ -1,30 +1,22 @@
 """Label a list of videos by a teacher: in shards, by any number of processes."""
 
-import dataclasses
-import itertools
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from video_rs.data.counted_videos import note_counted_videos
-from video_rs.data.dataset import VideoSource, ViewReader
-from video_rs.data.loader import ViewLoader, Workers
-from video_rs.data.order import Partition
-from video_rs.data.preprocessing import Preprocessing
-from video_rs.data.teacher import Teacher
-from video_rs.inference.pseudo_labels.labelling import Labeller, LabelRow, label_shard
+from video_rs.inference.pseudo_labels.labelling import Labeller
 from video_rs.inference.pseudo_labels.shards import LabelShards
-from video_rs.inference.teachers import ClassMatch, load_teacher, match_classes
 from video_rs.lists.checks import fingerprint, require_files
 from video_rs.lists.chosen_videos import chosen_videos
 from video_rs.lists.class_folders import read_class_folders
-from video_rs.lists.label_map import read_label_map
-from video_rs.lists.records import RecordList, read_records
+from video_rs.lists.records import RecordList, VideoRecord, read_records
 from video_rs.runs.extraction_place import fingerprint_of_files, require_same
+from video_rs.runs.labelling_on_ray import label_on_ray
+from video_rs.runs.labelling_work import Labelling, load_labeller, read_videos, rows_of_shard
 from video_rs.runs.shard_work import fill_shards, records_of_shards, unfinished_shards
 from video_rs.runtime import distributed
 from video_rs.runtime.devices import pick_device
@@ -32,53 +24,11 @@ from video_rs.runtime.errors import InputError
 from video_rs.runtime.folders import make_writable
 from video_rs.runtime.progress import print_line, print_notes
 from video_rs.runtime.version import __version__
-from video_rs.runtime.wording import first_names, pluralize
+from video_rs.runtime.wording import pluralize
 from video_rs.runtime.workers import check_limits, usable_cores
 from video_rs.video.fetching import absolute_path
 
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Labelling:
-    """What is asked for.
-
-    Attributes:
-        teacher: as :func:`video_rs.inference.teachers.load_teacher` takes it.
-        trusted: whether a .pt2 file, which can run code as it is read, is taken as a teacher.
-        list: of the videos, or a folder of them; labels do not matter.
-        out: folder for the shards.
-        split: train, val or test: rows of the list; "": all.
-        labels: label map of the student's classes; "": the teacher's classes.
-        only_common: whether classes that only one of the two has are left out.
-        top: classes of a video that are kept; 0: all.
-        clips, crops, stride: of a video; 0: as the teacher has them.
-        batch: views per forward pass.
-        shard_videos: videos of a shard.
-        device, decoder: as for prediction.
-        processes: that read videos; 0: one for each core.
-        time_limit: seconds for reading one video.
-        overwrite: whether what is there already goes.
-    """
-
-    teacher: str
-    list: str
-    out: str
-    trusted: bool = False
-    split: str = ""
-    labels: str = ""
-    only_common: bool = False
-    top: int = 0
-    clips: int = 0
-    crops: int = 0
-    stride: int = 0
-    batch: int = 8
-    shard_videos: int = 64
-    device: str = "auto"
-    decoder: str = "auto"
-    processes: int = 0
-    time_limit: float = 60.0
-    overwrite: bool = False
 
 
 def run_pseudo_label(asked: Labelling) -> dict[str, int]:
@@ -95,14 +45,16 @@ def run_pseudo_label(asked: Labelling) -> dict[str, int]:
     records = _read_list(asked)
     print_notes(records.notes)
 
-    teacher = load_teacher(asked.teacher, asked.device, asked.trusted)
-    teacher = dataclasses.replace(teacher, preprocessing=_views(asked, teacher.preprocessing))
-    classes = _match(asked, teacher)
-    shards = LabelShards(Path(asked.out), len(records), asked.shard_videos, classes.label_names)
-    prepare_folder(shards, _settings(asked, records, teacher, classes), asked.overwrite)
+    # On Ray this process judges nothing, and may be on a machine without a GPU.
+    labeller = load_labeller(asked, "cpu" if asked.engine == "ray" else asked.device)
+    shards = LabelShards(Path(asked.out), len(records), asked.shard_videos, labeller.classes.label_names)
+    prepare_folder(shards, _settings(asked, records, labeller), asked.overwrite)
 
-    labeller = Labeller(teacher, classes, asked.top, asked.batch)
-    _label_missing(asked, labeller, records, shards)
+    missing = unfinished_shards(shards, records.records)
+    if missing and asked.engine == "ray":
+        label_on_ray(asked, labeller.teacher.sha256, records.records, shards, missing)
+    elif missing:
+        _label_here(asked, labeller, records.records, shards, missing)
     distributed.barrier()
     found = _report(shards)
     # No process ends before the others have read the shards.
@@ -123,6 +75,12 @@ def _refuse(asked: Labelling) -> None:
             raise InputError(f"--{name} is {getattr(asked, option)}; allowed: a whole number, at least 1")
     if asked.only_common and not asked.labels:
         raise InputError("--only-common says nothing without --labels; name the student's label map")
+    if asked.actors < 0:
+        raise InputError(f"--actors is {asked.actors}; allowed: a whole number from 0 on")
+    if asked.actors and asked.engine != "ray":
+        raise InputError("--actors says nothing without --engine ray")
+    if asked.engine == "ray" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("--engine ray starts its processes itself; give the command once, without torchrun")
     check_limits(asked.processes or 1, asked.time_limit)
 
 
@@ -138,30 +96,10 @@ def _read_list(asked: Labelling) -> RecordList:
     return records
 
 
-def _views(asked: Labelling, stored: Preprocessing) -> Preprocessing:
-    """Return the teacher's preprocessing with the views that are asked for."""
-    clip = dataclasses.replace(stored.clip, sampling_rate=asked.stride or stored.clip.sampling_rate)
-    transform = dataclasses.replace(stored.transform, num_crops=asked.crops or stored.transform.num_crops)
-    return dataclasses.replace(stored, clip=clip, transform=transform, num_clips=asked.clips or stored.num_clips)
-
-
-def _match(asked: Labelling, teacher: Teacher) -> ClassMatch:
-    """Return the student's classes among the teacher's, and print which are left out."""
-    if teacher.multi_label:
-        raise InputError(
-            f"{asked.teacher} judges each class by itself; pseudo-labels need a teacher of one class a video"
-        )
-    names = read_label_map(asked.labels) if asked.labels else ()
-    classes = match_classes(teacher.label_names, names, asked.only_common, asked.teacher)
-    if classes.unknown:
-        print_line(f"note: no pseudo-labels of {first_names(classes.unknown)}, which the teacher does not know")
-    if classes.others:
-        print_line(f"note: left out of the teacher's classes: {first_names(classes.others)}")
-    return classes
-
-
-def _settings(asked: Labelling, records: RecordList, teacher: Teacher, classes: ClassMatch) -> dict[str, Any]:
+def _settings(asked: Labelling, records: RecordList, labeller: Labeller) -> dict[str, Any]:
     """Return what decides about the answers, and where it lies, as plain data."""
+    teacher = labeller.teacher
+    classes = labeller.classes
     settings = {
         "format": FORMAT,
         "teacher": asked.teacher,
@@ -209,27 +147,16 @@ def prepare_folder(shards: LabelShards, settings: dict[str, Any], overwrite: boo
     distributed.barrier()
 
 
-def _label_missing(asked: Labelling, labeller: Labeller, records: RecordList, shards: LabelShards) -> None:
-    """Label the shards of this process that are not finished."""
-    missing = unfinished_shards(shards, records.records)
-    if not missing:
-        return
+def _label_here(
+    asked: Labelling, labeller: Labeller, records: Sequence[VideoRecord], shards: LabelShards, missing: Sequence[int]
+) -> None:
+    """Label shards in this process."""
     processes = asked.processes
     if not processes:
         processes = max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    read = ViewReader(labeller.teacher.preprocessing, VideoSource(asked.decoder))
-    wanted = records_of_shards(shards, missing, records.records)
-    loader = ViewLoader(wanted, read, Partition(), Workers(processes, asked.time_limit))
-    fill_shards(
-        shards, missing, note_counted_videos(loader), "pseudo-labels", partial(_rows_of_shard, labeller, records)
-    )
-
-
-def _rows_of_shard(labeller: Labeller, records: RecordList, places: range, videos: Iterator[Any]) -> list[LabelRow]:
-    """Return the rows of the next videos, which are those at ``places`` of the list."""
-    of_shard = [records.records[place] for place in places]
-    # Batches end with the shard: its answers do not depend on which shards were finished before.
-    return label_shard(labeller, of_shard, itertools.islice(videos, len(of_shard)))
+    loader = read_videos(asked, labeller, records_of_shards(shards, missing, records), processes)
+    work = partial(rows_of_shard, labeller, records)
+    fill_shards(shards, missing, note_counted_videos(loader), "pseudo-labels", work)
 
 
 def _report(shards: LabelShards) -> dict[str, int]:

@@ -49,7 +49,16 @@ def fill_shards(
     """
     count = sum(len(shards.videos_of(number)) for number in numbers)
     items = videos_with_progress(videos, count, name)
+    for _ in write_shards(shards, numbers, items, work):
+        pass
+
+
+def write_shards(
+    shards: ShardFolder, numbers: Iterable[int], videos: Iterator[Any], work: Callable[[range, Iterator[Any]], Any]
+) -> Iterator[int]:
+    """Write shards as :func:`fill_shards` does, and yield the number of each when it is finished."""
     for number in numbers:
-        shards.write(number, work(shards.videos_of(number), items))
+        shards.write(number, work(shards.videos_of(number), videos))
+        yield number
     # Ends the progress bar and the reading processes.
-    next(items, None)
+    next(videos, None)

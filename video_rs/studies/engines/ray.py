@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from video_rs.runtime.errors import InputError
+from video_rs.runtime.ray_cluster import ray_cluster
 from video_rs.studies.progress import StudyProgress
 from video_rs.studies.run_process import command, environment, failure, output_file
 from video_rs.studies.study import Study
@@ -18,7 +18,8 @@ PAUSE = 1.0  # seconds between looks at the tasks
 class RayEngine:
     """Does each run as a task of a Ray cluster, all machines of which see the folder of the study.
 
-    Without a cluster Ray starts one on this machine. When this process ends before its tasks, their runs save and stop.
+    Where RAY_ADDRESS names no cluster, Ray starts one on this machine. When this process ends before its tasks, their
+    runs save and stop.
 
     Attributes:
         jobs: runs at a time, at most.
@@ -32,12 +33,13 @@ class RayEngine:
         """Do the runs, and return why those failed that did.
 
         Raises:
-            InputError: Ray is not installed.
+            InputError: Ray is not installed, or there is no cluster where RAY_ADDRESS says.
         """
-        ray = import_ray()
-        if not ray.is_initialized():
-            ray.init(log_to_driver=False, include_dashboard=False)
+        with ray_cluster() as ray:
+            return self._do_runs(ray, study, names, progress)
 
+    def _do_runs(self, ray: Any, study: Study, names: Sequence[str], progress: StudyProgress) -> dict[str, str]:
+        """Do the runs on a cluster, and return why those failed that did."""
         task = ray.remote(do_in_process).options(**self._share(ray.cluster_resources()))
         waiting = list(names)
         running: dict[Any, str] = {}
@@ -70,19 +72,6 @@ class RayEngine:
             return failure(study, name, ray.get(reference))
         except ray.exceptions.RayError as error:
             return f"its Ray task was lost: {str(error).splitlines()[0]}"
-
-
-def import_ray() -> Any:
-    """Return Ray's module.
-
-    Raises:
-        InputError: it is not installed; the message names the extra.
-    """
-    try:
-        import ray
-    except ImportError as error:
-        raise InputError("--engine ray needs Ray; install it with: pip install 'video_rs[ray]'") from error
-    return ray
 
 
 def do_in_process(words: Sequence[str], variables: Mapping[str, str], output: str) -> int:
