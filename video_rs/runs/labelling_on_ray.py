@@ -171,7 +171,7 @@ class _ActorPool:
                 raise InputError(str(error.cause)) from None
             raise
         except errors.RayError as error:
-            self._replace(actor, waiting, str(error).strip().split("\n")[0])
+            self._replace(actor, waiting, _reason(error))
             return None
 
         actor.lot.remove(shard.number)
@@ -214,3 +214,12 @@ class _ActorPool:
     def _deaths_of(self, actor: _Actor) -> Any:
         """Return what is known of the dead processes of the shard that an actor is at."""
         return read_deaths(deaths_file(self._work.shards, actor.lot[0]))
+
+
+def _reason(error: Exception) -> str:
+    """Return why an actor died, in a line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # What follows is the traceback of whatever keeps it from starting.
+    if "creation task" in lines[0]:
+        return f"it cannot start: {lines[-1]}"
+    return lines[0]

@@ -133,5 +133,5 @@ def _refuse_more(actors: int, room: int, unit: str) -> None:
     """Raise InputError for actors that would wait for ever."""
     if actors > room:
         raise InputError(
-            f"--actors is {actors}, and the cluster of Ray has {pluralize(room, unit)}; allowed: to {room}"
+            f"--actors is {actors}, and the cluster of Ray has {pluralize(room, unit)}; allowed: 1 to {room}"
         )

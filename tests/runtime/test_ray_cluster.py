@@ -1,0 +1,81 @@
+"""Ray without Ray: what it is told before it is imported, and how a cluster is shared out."""
+
+import os
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.ray_cluster import ActorShare, import_ray, ray_cluster, share_cluster
+
+
+def machine(cores, gpus=0, alive=True):
+    resources = {"CPU": float(cores)}
+    if gpus:
+        resources["GPU"] = float(gpus)
+    return {"Alive": alive, "Resources": resources}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "actors", "share"),
+    [
+        ([machine(8)], 0, ActorShare(1, 0, 8, 8)),
+        ([machine(8)], 3, ActorShare(3, 0, 2, 2)),
+        ([machine(8), machine(4), machine(0), machine(16, alive=False)], 0, ActorShare(2, 0, 4, 4)),
+        ([machine(1)], 1, ActorShare(1, 0, 1, 1)),
+        ([machine(16, 2), machine(32, 8), machine(64)], 0, ActorShare(10, 1, 1, 4)),
+        ([machine(2, 4)], 3, ActorShare(3, 1, 1, 1)),
+    ],
+)
+def test_an_actor_for_each_gpu_or_machine(nodes, actors, share):
+    assert share_cluster(nodes, actors, with_gpus=True) == share
+
+
+def test_gpus_are_left_to_others_where_the_cpu_is_asked_for():
+    assert share_cluster([machine(16, 2)], 0, with_gpus=False) == ActorShare(1, 0, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "actors", "words"),
+    [
+        ([machine(2)], 3, "--actors is 3, and the cluster of Ray has 2 CPU cores; allowed: 1 to 2"),
+        ([machine(8, 1)], 2, "--actors is 2, and the cluster of Ray has 1 GPU; allowed: 1 to 1"),
+        ([machine(0)], 0, "the cluster of Ray has no machine with a CPU core for --engine ray; ray status shows it"),
+    ],
+)
+def test_too_many_actors_are_refused(nodes, actors, words):
+    with pytest.raises(InputError) as caught:
+        share_cluster(nodes, actors, with_gpus=True)
+    assert str(caught.value) == words
+
+
+def test_a_cluster_of_this_machine_is_private_and_one_of_others_is_not(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace())
+    for name in ("RAY_USAGE_STATS_ENABLED", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"):
+        # Set first, so that it is put back to what it was.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    import_ray()
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in os.environ
+    monkeypatch.delenv("RAY_ADDRESS")
+    import_ray()
+    assert os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+
+
+def test_a_cluster_that_is_not_there(monkeypatch):
+    def init(address, **_):
+        raise ConnectionError(f"nobody at {address}\nand more")
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    fake = SimpleNamespace(is_initialized=lambda: False, init=init, _private=SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    with pytest.raises(InputError) as caught, ray_cluster():
+        pass
+    assert str(caught.value) == (
+        "RAY_ADDRESS is head:6379, and no cluster of Ray answers there (nobody at head:6379); start one with ray "
+        "start, or unset RAY_ADDRESS to use this machine alone"
+    )
