@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/motion_demo
 # Tests of shards as webdataset reads them, of accelerated engines and exported networks, of teachers from transformers,
-# and of studies on Ray.
+# and of studies and pseudo-labels on Ray.
 EXTRAS := tests/curation/test_shards.py tests/inference/test_accelerate.py tests/inference/test_export.py \
 	tests/inference/test_hugging_face_teachers.py tests/runs/test_pseudo_label_ray.py tests/studies/test_ray.py
 # Tests of pages in a browser, which need the system's chromium and leave pictures in build/screenshots.

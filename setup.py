@@ -77,7 +77,7 @@ setup(
         "teachers": ["transformers>=5,<6", "huggingface_hub>=0.25", "safetensors>=0.4"],
         # For demo_app only, whose gate knows what this Gradio serves. FastAPI and uvicorn come with it.
         "demo": ["gradio>=6.31,<7", "fastapi", "uvicorn"],
-        # For studies on a cluster of Ray only.
+        # For studies and pseudo-labels on a cluster of Ray only.
         "ray": ["ray>=2.30"],
         # For pack_shards only: shards are read without it.
         "shards": ["webdataset>=0.2.86"],

@@ -1,10 +1,12 @@
 """Kills pseudo-labelling at random moments with SIGKILL, goes on, and looks whether each video is there exactly once:
 
 python tests/kill_pseudo_labels.py TEACHER LIST OUT --files 5000 --kills 3
+python tests/kill_pseudo_labels.py TEACHER LIST OUT --files 5000 --kills 3 --engine ray
 
-Hard links to the videos of the list, under other names, make the number of files. Two torchrun processes label them
-without a stop, for comparison; then into a second folder, killed each time when a random number of shards is finished.
-Prints files per second and the largest memory of all processes together.
+Hard links to the videos of the list, under other names, make the number of files. Two torchrun processes, or two actors
+of Ray, label them without a stop, for comparison; then into a second folder. Each time when a random number of shards
+is finished all processes are killed and started again, or with Ray one actor, while the others go on.
+Prints files per second, start of the processes included, and the largest memory of all processes together.
 """
 
 import argparse
@@ -42,9 +44,12 @@ def make_files(source: str, out: Path, count: int) -> Path:
     return out / "list.csv"
 
 
-def start(teacher: str, listed: Path, folder: Path) -> subprocess.Popen:
+def start(engine: str, teacher: str, listed: Path, folder: Path) -> subprocess.Popen:
     """Start two processes."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", PSEUDO_LABEL]
+    if engine == "ray":
+        command = [sys.executable, PSEUDO_LABEL, "--engine", "ray", "--actors", "2"]
+    else:
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", PSEUDO_LABEL]
     options = ["--teacher", teacher, "--list", listed, "--out", folder, "--processes", "1", "--device", "cpu"]
     options += ["--shard-videos", "16"]
     return subprocess.Popen([*map(str, command), *map(str, options)], start_new_session=True)
@@ -80,6 +85,20 @@ def kill(process: subprocess.Popen) -> None:
     process.wait()
 
 
+def kill_one(process: subprocess.Popen) -> None:
+    """Kill one actor of Ray, in the middle of its work."""
+    for pid in descendants(process.pid):
+        with contextlib.suppress(OSError):
+            # Ray names its processes after what they do; reading processes have the name of their actor.
+            words = Path(f"/proc/{pid}/cmdline").read_bytes()
+            is_actor = words.startswith(b"ray::LabellingActor")
+            if is_actor and descendants(pid):
+                os.kill(pid, signal.SIGKILL)
+                print(f"killed the actor {pid}", flush=True)
+                return
+    sys.exit("no actor was at work")
+
+
 def count(folder: Path) -> int:
     """Return how many shards there are."""
     return len(list(folder.glob("[0-9]*.parquet")))
@@ -99,11 +118,15 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=5000)
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--engine", default="local", choices=("local", "ray"))
     args = parser.parse_args()
     listed = make_files(args.list, args.out, args.files)
 
+    def begin(folder: Path) -> subprocess.Popen:
+        return start(args.engine, args.teacher, listed, folder)
+
     started = time.perf_counter()
-    memory = finish(start(args.teacher, listed, args.out / "whole"))
+    memory = finish(begin(args.out / "whole"))
     seconds = time.perf_counter() - started
     quarter = max(1, len(memory) // 4)
     early = max(memory[quarter : 2 * quarter], default=max(memory)) / 2**20
@@ -111,15 +134,20 @@ def main() -> None:
 
     # At numbers of finished shards, not at times: a kill while the processes start would prove nothing.
     shards = count(args.out / "whole")
+    targets = sorted(random.Random(args.seed).sample(range(1, shards - 2), args.kills))
     finished_early = 0
-    for target in sorted(random.Random(args.seed).sample(range(1, shards - 2), args.kills)):
-        process = start(args.teacher, listed, args.out / "killed")
+    process = begin(args.out / "killed")
+    for target in targets:
         while process.poll() is None and count(args.out / "killed") < target:
             time.sleep(0.01)
         finished_early += process.poll() is not None
-        kill(process)
-        print(f"killed with {count(args.out / 'killed')} of {shards} shards", flush=True)
-    finish(start(args.teacher, listed, args.out / "killed"))
+        if args.engine == "ray":
+            kill_one(process)
+        else:
+            kill(process)
+            print(f"killed with {count(args.out / 'killed')} of {shards} shards", flush=True)
+            process = begin(args.out / "killed")
+    finish(process)
 
     whole = rows(args.out / "whole")
     killed = rows(args.out / "killed")
