@@ -4,8 +4,10 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -18,6 +20,7 @@ from video_rs.lists.records import read_records
 from video_rs.runs import labelling_on_ray
 from video_rs.runs.labelling_actor import ActorWork, LabellingActor
 from video_rs.runs.labelling_work import Labelling
+from video_rs.runtime import ray_cluster
 from video_rs.runtime.errors import InputError
 from video_rs.video.encoding import write_video
 
@@ -32,6 +35,8 @@ def cluster():
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        # As a cluster of the command's own.
+        ray_cluster._silence_messages(ray)
         ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         yield
         ray.shutdown()
@@ -55,10 +60,10 @@ def listed(videos, tmp_path_factory):
 def label(tool, trained, listed, tmp_path):
     """``label("out", *arguments)`` labels the list, two videos a shard."""
 
-    def run(out, *arguments, code=0):
+    def run(out, *arguments, code=0, shard_videos=2, device="cpu"):
         result = tool(
             "pseudo_label", "--teacher", trained, "--list", listed, "--out", tmp_path / out, "--processes", 1,
-            "--device", "cpu", "--shard-videos", 2, *arguments,
+            "--device", device, "--shard-videos", shard_videos, *arguments,
         )  # fmt: skip
         assert result.code == code, result.err
         return result.out if code == 0 else result.err
@@ -129,12 +134,12 @@ def test_the_engines_take_turns_and_an_actor_is_killed(label, tmp_path, monkeypa
 
 @pytest.mark.usefixtures("cluster")
 def test_a_video_that_kills_twice_is_one_that_failed(label, tmp_path, monkeypatch):
-    options = ("--clips", 1, "--crops", 1, "--shard-videos", 7)
-    label("local", *options)
+    options = ("--clips", 1, "--crops", 1)
+    label("local", *options, shard_videos=7)
     monkeypatch.setattr(labelling_on_ray, "LabellingActor", DiesOnWhite)
     # The two deaths of a video that is found out do not count.
     monkeypatch.setattr(labelling_on_ray, "MOST_RESTARTS", 1)
-    said = label("ray", "--engine", "ray", *options)
+    said = label("ray", "--engine", "ray", *options, shard_videos=7)
     assert said.count("note: a process of Ray died at 000000.parquet") == 2
     assert said.endswith(f"7 videos labelled, 2 failed, in 1 shard: {tmp_path}/ray\n")
     assert set(files(tmp_path / "ray")) == {"settings.json", "000000.parquet"}
@@ -167,7 +172,7 @@ def test_what_the_cluster_cannot_do_is_refused(label, trained):
         "error: --actors is 3, and the cluster of Ray has 2 CPU cores; allowed: 1 to 2\n"
     )
     assert "--device cuda, and the cluster of Ray has no GPU; leave --device out" in label(
-        "out", "--engine", "ray", "--device", "cuda", code=2
+        "out", "--engine", "ray", device="cuda", code=2
     )
 
 
@@ -200,11 +205,18 @@ def test_without_a_cluster_the_options_are_checked(label, monkeypatch):
     )
 
 
-def test_a_cluster_for_the_command_alone_is_private_and_ends_with_ctrl_c(trained, listed, tmp_path):
-    """The command's own cluster, while its actor waits for a lock that never comes."""
+@pytest.fixture
+def short_folder():
+    """A folder whose name is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_a_cluster_for_the_command_alone_is_private_and_ends_with_ctrl_c(trained, listed, tmp_path, short_folder):
+    """The command's own cluster, in the middle of a shard."""
     before = (
         "import os, tempfile, video_rs.runs.labelling_on_ray as m, video_rs.runs.labelling_actor as a, time\n"
-        f"tempfile.tempdir = {str(tmp_path)!r}\n"
+        f"tempfile.tempdir = {str(short_folder)!r}\n"
         "class Sleeps(a.LabellingActor):\n"
         "    def _rows(self, records, places, videos):\n"
         "        if places.start == 2: time.sleep(600)\n"
@@ -233,5 +245,5 @@ def test_a_cluster_for_the_command_alone_is_private_and_ends_with_ctrl_c(trained
     assert job.exitcode == 130
     assert psutil.wait_procs(processes, timeout=20)[1] == []
     assert (tmp_path / "err.txt").read_text() == "interrupted\n"
-    assert list(tmp_path.glob("ray*")) == []
+    assert list(short_folder.iterdir()) == []
     assert {path.name for path in out.glob("[!.]*")} == {"settings.json", "000000.parquet"}

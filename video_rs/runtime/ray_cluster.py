@@ -19,6 +19,9 @@ ADDRESS = "RAY_ADDRESS"
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
+# Bytes of the folder for temporary files: the names of sockets within it have 107 at most, and Ray takes 75 of them.
+LONGEST_FOLDER = 30
+
 
 def import_ray() -> Any:
     """Return Ray's module.
@@ -58,7 +61,12 @@ def ray_cluster() -> Iterator[Any]:
         if address:
             _connect(ray, address, quiet)
         else:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True))
+            parent = tempfile.gettempdir()
+            if len(parent) > LONGEST_FOLDER:
+                parent = "/tmp"
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="ray", dir=parent, ignore_cleanup_errors=True)
+            )
             ray.init("local", include_dashboard=False, _temp_dir=folder, **quiet)
         stack.callback(ray.shutdown)
         yield ray
