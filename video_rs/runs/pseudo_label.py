@@ -41,12 +41,13 @@ def run_pseudo_label(asked: Labelling) -> dict[str, int]:
         InputError: bad input, something else is there already, or not one video could be read.
     """
     _refuse(asked)
-    distributed.join_process_group(pick_device(asked.device))
+    # On Ray this process judges nothing, and may be on a machine without a GPU.
+    device = "cpu" if asked.engine == "ray" else asked.device
+    distributed.join_process_group(pick_device(device))
     records = _read_list(asked)
     print_notes(records.notes)
 
-    # On Ray this process judges nothing, and may be on a machine without a GPU.
-    labeller = load_labeller(asked, "cpu" if asked.engine == "ray" else asked.device)
+    labeller = load_labeller(asked, device)
     shards = LabelShards(Path(asked.out), len(records), asked.shard_videos, labeller.classes.label_names)
     prepare_folder(shards, _settings(asked, records, labeller), asked.overwrite)
 
