@@ -218,6 +218,9 @@ class _ActorPool:
 
 def _reason(error: Exception) -> str:
     """Return why an actor died, in a line."""
+    # In the first moments Ray only sees that nobody answers.
+    if type(error).__name__ == "ActorUnavailableError":
+        return "its process is gone"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # What follows is the traceback of whatever keeps it from starting.
     if "creation task" in lines[0]:
