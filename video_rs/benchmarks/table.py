@@ -45,7 +45,7 @@ def table(
     text.append("")
     text += [f"{value:6.3f}  {name}" for name, value in ratios.items()]
     text += lines
-    text += ["", _machine_line(machine)]
+    text += ["", machine_line(machine)]
     return "\n".join(text)
 
 
@@ -56,7 +56,8 @@ def _aligned(line: Sequence[str], columns: Sequence[Column], widths: Sequence[in
     return "  ".join(parts)
 
 
-def _machine_line(machine: Mapping[str, Any]) -> str:
+def machine_line(machine: Mapping[str, Any]) -> str:
+    """Return what the numbers were measured on."""
     processor = machine["gpu"] or machine["processor"]
     return f"{processor}, {machine['cores']} cores, {machine['capability']}, torch {machine['torch']}"
 

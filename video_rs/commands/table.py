@@ -62,6 +62,7 @@ COMMANDS = (
     Command("benchmark loop", "benchmarks.loop", "whole training loops on real files"),
     Command("benchmark data", "benchmarks.data", "reading clips"),
     Command("benchmark eval", "benchmarks.eval", "testing by many views, and the first answer of a process"),
+    Command("benchmark pseudo_label", "benchmarks.pseudo_label", "labelling many short files by a teacher"),
     Command("models", "models", "print the models with their sizes"),
     Command("options", "options", "print the keys of a configuration"),
     Command("completion", "completion", "print what a shell needs to complete commands and options"),
