@@ -17,7 +17,7 @@ from video_rs.lists.records import read_records
 from video_rs.lists.sources.folder import read_folder
 from video_rs.lists.sources.options import FolderOptions
 from video_rs.lists.sources.video_index import VideoIndex
-from video_rs.runs.notes import DOUBTS, alike_names
+from video_rs.runs.notes import DOUBTS_ON_CLASSES, alike_names
 from video_rs.runtime.errors import InputError
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
@@ -491,4 +491,4 @@ def test_a_run_points_out_names_that_look_alike():
     lists = SimpleNamespace(train=SimpleNamespace(label_names=("run", "walk", "Walk")))
     beginning = SimpleNamespace(training=SimpleNamespace(lists=lists))
     assert alike_names(beginning) == "class names look alike: 'walk', 'Walk'"
-    assert alike_names in DOUBTS
+    assert alike_names in DOUBTS_ON_CLASSES

@@ -214,6 +214,7 @@ def test_metadata_states_what_is_needed(metadata):
         "onnxruntime",
         "ray",
         "shards",
+        "teachers",
         "tensorflow",
         "torchcodec",
     }
@@ -222,6 +223,7 @@ def test_metadata_states_what_is_needed(metadata):
     assert set(requirements(metadata, "accelerate")) == {"openvino", "onnxruntime", "onnx", "onnxscript"}
     assert set(requirements(metadata, "export")) == {"onnx", "onnxscript", "onnxruntime"}
     assert set(requirements(metadata, "hub")) == {"huggingface_hub", "safetensors"}
+    assert set(requirements(metadata, "teachers")) == {"transformers", "huggingface_hub", "safetensors"}
     assert set(requirements(metadata, "onnxruntime")) == {"onnxruntime"}
     assert set(requirements(metadata, "tensorflow")) == {"tensorflow"}
     assert {"pytest", "pytest-xdist", "ruff", "build", "timm"} <= set(requirements(metadata, "dev"))

@@ -13,8 +13,7 @@ from video_rs.runtime import start
 
 EXAMPLES = (
     "--teacher runs/mine --list unlabelled.csv --out runs/answers",
-    "--teacher hub/videomae --labels classes.txt --only-common --list my_videos --out runs/answers --top 10",
-    "--teacher runs/mine --list unlabelled.csv --out runs/answers --engine ray --actors 2",
+    "--teacher hub/videomae --labels classes.txt --only-common --list my_videos --out runs/answers --engine ray",
 )
 CODES = {
     0: "labelled; videos that could not be read have a row with the reason",
