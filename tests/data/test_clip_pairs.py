@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.clips import clip_spec, train_transform
+from helpers.clips import clip_spec, record_decoding, train_transform
 from video_rs.data import dataset
 from video_rs.data.clip_pairs import PairReader
 from video_rs.data.dataset import ClipReader, VideoSource, sample_generator
@@ -138,15 +138,7 @@ def test_a_pair_is_a_function_of_seed_epoch_and_pick(video):
 
 
 def test_both_clips_are_of_one_decode(video, monkeypatch):
-    decoded = []
-
-    def opened(*arguments):
-        reader = open_video(*arguments)
-        frames = reader.frames
-        monkeypatch.setattr(reader, "frames", lambda numbers: decoded.append(numbers) or frames(numbers), raising=False)
-        return reader
-
-    monkeypatch.setattr(dataset, "open_video", opened)
+    decoded = record_decoding(monkeypatch)
     pair_reader(spec=clip_spec(12, 2))(video, 0, 0)
     assert len(decoded) == 1
     assert len(decoded[0].unique()) == len(decoded[0])

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.clips import clip_spec, train_transform
-from video_rs.data import dataset
+from helpers.clips import clip_spec, record_decoding, train_transform
 from video_rs.data.dataset import ClipReader, VideoSource, sample_generator
 from video_rs.data.random_boxes import random_below
 from video_rs.data.resizing import resize, short_side_size
@@ -123,15 +122,7 @@ def test_the_same_form_twice_is_the_same_clip(noise):
 
 
 def test_a_video_is_decoded_once_for_all_clips_and_forms(noise, monkeypatch):
-    decoded = []
-
-    def opened(*arguments):
-        reader = open_video(*arguments)
-        frames = reader.frames
-        monkeypatch.setattr(reader, "frames", lambda numbers: decoded.append(numbers) or frames(numbers), raising=False)
-        return reader
-
-    monkeypatch.setattr(dataset, "open_video", opened)
+    decoded = record_decoding(monkeypatch)
     reader = TwoViewReader(
         SPECS["same stride"], TRANSFORMS["box"], VideoSource(), 0, clips=3, second=SecondView(12, 24, False)
     )

@@ -7,6 +7,7 @@ share the work; an extraction that was stopped goes on when it is started again.
 import argparse
 
 from video_rs.commands.overrides import add_overrides
+from video_rs.commands.shard_work import add_shards, add_split
 from video_rs.commands.test import add_checkpoint
 from video_rs.runtime import start
 
@@ -34,12 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="list file, or folder of videos, in class folders or not (default: the DATA.VAL_LIST of the run)",
     )
-    parser.add_argument(
-        "--split",
-        default="",
-        choices=("train", "val", "test"),
-        help="rows of the list to take (default: all of them)",
-    )
+    add_split(parser)
     parser.add_argument(
         "--stage",
         default="res5",
@@ -53,14 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what a row is of: a video (mean over its views), a clip (mean over its crops), or a view, a crop of a "
         "clip (default: %(default)s)",
     )
-    parser.add_argument(
-        "--shard-videos",
-        type=int,
-        default=64,
-        metavar="N",
-        help="videos after which the work is safe, and that one process does (default: %(default)s)",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="begin anew where something is there already")
+    add_shards(parser)
     add_overrides(parser, "config keys to set, such as TEST.NUM_ENSEMBLE_VIEWS 1 (default: as in training)")
 
 

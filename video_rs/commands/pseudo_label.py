@@ -9,6 +9,7 @@ chooses the videos that a student learns from.
 import argparse
 
 from video_rs.commands.network import add_reading
+from video_rs.commands.shard_work import add_shards, add_split
 from video_rs.runtime import start
 
 EXAMPLES = (
@@ -25,7 +26,6 @@ NUMBERS = (
     ("--stride", 0, "frames from one frame of a clip to the next (default: the teacher's)"),
     ("--top", 0, "classes of a video that are kept, the most probable ones, 0 for all (default: %(default)s)"),
     ("--batch", 8, "views per forward pass (default: %(default)s)"),
-    ("--shard-videos", 64, "videos after which the work is safe, and that one process does (default: %(default)s)"),
     ("--processes", 0, "that read videos, for each teacher (default: one for each core, shared with its neighbours)"),
 )
 """Options that take a whole number: name, default, help."""
@@ -45,12 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--list", required=True, help="list file, or folder of videos; labels do not matter")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the shards")
-    parser.add_argument(
-        "--split",
-        default="",
-        choices=("train", "val", "test"),
-        help="rows of the list to take (default: all of them)",
-    )
+    add_split(parser)
     parser.add_argument(
         "--labels",
         default="",
@@ -85,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="processes on Ray with a teacher each (default: one for each GPU of the cluster, or for each machine of "
         "one without GPUs)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="begin anew where something is there already")
+    add_shards(parser)
 
 
 def run(args: argparse.Namespace) -> None:
