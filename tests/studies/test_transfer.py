@@ -245,8 +245,8 @@ def test_the_report_leaves_a_table_a_chart_and_a_page(finished):
 def test_the_notes_count_the_comparisons(finished):
     # 1 - 0.95^2.
     assert notes(read_transfer(finished, {}))[-1] == (
-        "The intervals are of one comparison each: of 2 differences that are none, at least one is outside its "
-        "interval in about 10 of 100 studies."
+        "The intervals are of one comparison each: of 2 rows without any effect, at least one shows one in about 10 of "
+        "100 studies."
     )
 
 

@@ -151,9 +151,8 @@ def _run(way: str, command: Sequence[str]) -> tuple[float, float | None]:
                 _wait(process)
                 if own is not None:
                     peak = max(peak, family_memory_mb())
-        except BaseException:
+        finally:
             _end(process)
-            raise
         seconds = time.perf_counter() - started
 
         if process.returncode != 0:
@@ -173,7 +172,7 @@ def _wait(process: subprocess.Popen) -> None:
 
 
 def _end(process: subprocess.Popen) -> None:
-    """Kill a process and all below it."""
+    """Kill a process and all below it, where it has not ended by itself."""
     family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     for member in [*family, process]:
         try:

@@ -1,7 +1,6 @@
 """DATA, AUG and TEST -> clips, views, transforms, their order and their loaders."""
 
 import dataclasses
-import os
 from collections.abc import Callable
 from functools import partial
 
@@ -23,7 +22,7 @@ from video_rs.lists.records import RecordList
 from video_rs.runtime import distributed
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
-from video_rs.runtime.workers import usable_cores
+from video_rs.runtime.workers import share_of_cores
 from video_rs.video.fetching import handler_names, register_handlers
 from video_rs.video.probing.cache import ProbeCache
 
@@ -110,8 +109,7 @@ def build_workers(config: Config, clips: int = 1) -> Workers:
     """
     count = config.DATA.NUM_WORKERS
     if count < 0:
-        processes_of_machine = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        count = max(1, usable_cores() // processes_of_machine)
+        count = share_of_cores()
     return Workers(count, config.DATA.TIME_LIMIT * clips)
 
 

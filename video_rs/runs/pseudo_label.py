@@ -25,7 +25,7 @@ from video_rs.runtime.folders import make_writable
 from video_rs.runtime.progress import print_line, print_notes
 from video_rs.runtime.version import __version__
 from video_rs.runtime.wording import pluralize
-from video_rs.runtime.workers import check_limits, usable_cores
+from video_rs.runtime.workers import check_limits, share_of_cores
 from video_rs.video.fetching import absolute_path
 
 FORMAT = 1
@@ -152,9 +152,7 @@ def _label_here(
     asked: Labelling, labeller: Labeller, records: Sequence[VideoRecord], shards: LabelShards, missing: Sequence[int]
 ) -> None:
     """Label shards in this process."""
-    processes = asked.processes
-    if not processes:
-        processes = max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    processes = asked.processes or share_of_cores()
     loader = read_videos(asked, labeller, records_of_shards(shards, missing, records), processes)
     work = partial(rows_of_shard, labeller, records)
     fill_shards(shards, missing, note_counted_videos(loader), "pseudo-labels", work)

@@ -59,6 +59,11 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def share_of_cores() -> int:
+    """Return how many cores are this process's where torchrun has started several on the machine; at least 1."""
+    return max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 def in_workers(
     function: Callable[..., Any],
     tasks: Iterable[tuple],

@@ -10,7 +10,7 @@ from video_rs.runtime.atomic import replace_bytes, write_csv
 from video_rs.runtime.wording import pluralize
 from video_rs.studies.additive import AdditiveTable, TableRow, read_table
 from video_rs.studies.additive_verdict import verdict
-from video_rs.studies.intervals import DRAWS, LEVEL, Interval
+from video_rs.studies.intervals import DRAWS, LEVEL, Interval, note_on_several
 from video_rs.studies.study import Study
 
 COLUMNS = (
@@ -92,14 +92,7 @@ def cells(row: TableRow) -> list[str]:
 def notes(table: AdditiveTable) -> list[str]:
     """Return what to know of the table."""
     steps = sum(row.step is not None for row in table.rows)
-    if steps < 2:
-        return list(_NOTES)
-    chance = 1 - LEVEL**steps
-    several = (
-        f"The intervals are of one comparison each: of {steps} steps without any effect, at least one shows one in "
-        f"about {100 * chance:.0f} of 100 studies."
-    )
-    return [*_NOTES, several]
+    return [*_NOTES, *note_on_several(steps, "steps")]
 
 
 def _bar(row: TableRow) -> Bar:

@@ -12,6 +12,17 @@ POWER = 0.8
 DRAWS = 10_000
 
 
+def note_on_several(count: int, things: str) -> list[str]:
+    """Return a sentence on as many intervals in one study, such as those of ``steps``; none about fewer than two."""
+    if count < 2:
+        return []
+    chance = 1 - LEVEL**count
+    return [
+        f"The intervals are of one comparison each: of {count} {things} without any effect, at least one shows one in "
+        f"about {100 * chance:.0f} of 100 studies."
+    ]
+
+
 def mean_interval(values: Sequence[float]) -> Interval | None:
     """Return the mean of independent values with Student's interval of 95 %; None of fewer than two values."""
     if len(values) < 2:

@@ -62,21 +62,20 @@ def load_pretrained(
         InputError: the weights cannot be had or read, or they do not fit.
     """
     found = find_weights(source, module.backbone.architecture)
+    if is_state_of_pretraining(found.state):
+        return found, _load_pretraining(module, found, skip)
+
     is_image = is_image_state(found.state)
     naming = find_naming(found.state, module.backbone.architecture)
     name_there: Callable[[str], str] = naming.name_there if naming else str
     given = found.state
-
     if is_image:
-        skipped = tuple(image_name(name) for name in skip)
-        state = inflate_image_weights(_without(found.state, skipped), module, inflation, found.source)
+        state = inflate_image_weights(_without(given, tuple(map(image_name, skip))), module, inflation, found.source)
     elif naming is not None:
-        state = given = renamed(found.state, module, naming, found.source, skip)
-    elif is_state_of_pretraining(found.state):
-        return found, _load_pretraining(module, found, skip)
+        state = given = renamed(given, module, naming, found.source, skip)
     else:
         _require_same_network(found.about.get("architecture"), module.backbone.architecture, found.source)
-        state = _without(_with_backbone_prefix(found.state), skip)
+        state = _without(_with_backbone_prefix(given), skip)
 
     # A checkpoint that names its classes gives each class of the same name its weights.
     names_there = found.about.get("label_names")

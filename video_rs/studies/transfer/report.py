@@ -9,7 +9,7 @@ from video_rs.reports.text_table import text_table
 from video_rs.reports.transfer_plot import Dots, TransferPanel, transfer_plot
 from video_rs.runtime.atomic import replace_bytes, write_csv
 from video_rs.runtime.wording import pluralize
-from video_rs.studies.intervals import DRAWS
+from video_rs.studies.intervals import DRAWS, note_on_several
 from video_rs.studies.study import Study
 from video_rs.studies.transfer.protocols import PROTOCOLS
 from video_rs.studies.transfer.table import TransferRow, TransferTable, read_transfer
@@ -166,14 +166,7 @@ def _whole_table(table: TransferTable) -> Table:
 def notes(table: TransferTable) -> list[str]:
     """Return what to know of the table."""
     compared = sum(row.difference is not None for row in table.rows)
-    if compared < 2:
-        return list(_NOTES)
-    chance = 1 - LEVEL**compared
-    several = (
-        f"The intervals are of one comparison each: of {compared} differences that are none, at least one is outside "
-        f"its interval in about {100 * chance:.0f} of 100 studies."
-    )
-    return [*_NOTES, several]
+    return [*_NOTES, *note_on_several(compared, "rows")]
 
 
 def _short(row: TransferRow | None) -> str:
