@@ -1,12 +1,15 @@
 """Video classifiers of transformers as teachers: small random ones, saved into folders and loaded from there."""
 
 import json
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from video_rs.inference.teachers import load_teacher
+from video_rs.inference.teachers.hugging_face import HubFolder, _preprocessing
 from video_rs.runtime.errors import InputError
 
 transformers = pytest.importorskip("transformers")
@@ -121,6 +124,25 @@ def test_frames_are_resized_and_cropped_as_the_processor_does(saved, kind):
     expected = inputs["pixel_values_videos" if kind == "vjepa2" else "pixel_values"]
     # Both are torchvision's bilinear filter with antialiasing, on the same bytes.
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def test_what_is_no_part_of_the_network_makes_no_other_teacher(saved, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(saved("videomae")[0], folder)
+    digest = load_teacher(str(folder), "cpu").sha256
+    (folder / "README.md").write_text("what it is")
+    assert load_teacher(str(folder), "cpu").sha256 == digest
+
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config, indent=0))
+    assert load_teacher(str(folder), "cpu").sha256 != digest
+
+
+def test_a_network_that_does_not_say_how_long_a_clip_is(saved):
+    folder, model, processor = saved("videomae")
+    without = SimpleNamespace(model_type="videomae")
+    with pytest.raises(InputError, match=r"a clip has; add num_frames or frames_per_clip to its config\.json$"):
+        _preprocessing(HubFolder("somewhere", folder, ""), without, processor)
 
 
 def test_a_repository_is_fetched_as_a_folder(saved, monkeypatch):

@@ -26,8 +26,8 @@ class Death(BaseException):
     """Stands for the end of the process."""
 
 
-def judge(path, killers, packs, videos, batch=4):
-    """Label as a process does that dies with a killer; return the videos as they were passed on."""
+def judge(path, killers, packs, videos, batch=4, unreadable=None):
+    """Label as a process does that dies with a killer, or as it reads; return the videos as they were passed on."""
     calls = []
 
     def teacher(views):
@@ -37,8 +37,14 @@ def judge(path, killers, packs, videos, batch=4):
             raise Death
         return views
 
+    def read():
+        for video in videos:
+            if video.number == unreadable:
+                raise Death
+            yield video
+
     watch = Watch(path, teacher, batch)
-    items = watch.videos(videos)
+    items = watch.videos(read())
     passed = []
     for pack in packs:
         passed += [next(items) for _ in range(pack)]
@@ -76,6 +82,18 @@ def test_a_death_by_accident_blames_nobody(tmp_path):
     passed, calls = judge(path, [], [1, 2], videos)
     assert passed == videos
     assert calls == [[0], [0], [2], [2]]
+
+
+def test_who_dies_of_reading_does_not_die_of_what_was_judged_before(tmp_path):
+    path = tmp_path / "deaths"
+    videos = [Video(number) for number in range(3)]
+    for _ in range(3):
+        with pytest.raises(Death):
+            judge(path, [], [2, 1], videos, unreadable=2)
+        assert (read_deaths(path).suspects, read_deaths(path).killers) == (frozenset(), {})
+    passed, calls = judge(path, [], [2, 1], videos)
+    assert passed == videos
+    assert calls == [[0, 1], [2]]
 
 
 def test_videos_that_kill_together_only_are_left_out_in_the_end(tmp_path):

@@ -150,6 +150,15 @@ def test_what_the_classes_are_is_fixed_by_the_checkpoint(run, tool):
     assert "DATA.MULTI_LABEL is fixed by the checkpoint" in result.err
 
 
+def test_pseudo_labels_are_of_one_class(run, several, tool, tmp_path):
+    said = tool("pseudo_label", "--teacher", run, "--list", several, "--out", tmp_path / "answers", "--device", "cpu")
+    assert said.code == 2
+    assert said.err == (
+        f"error: {run} judges each class by itself; pseudo-labels need a teacher of one class a video: train one "
+        "without DATA.MULTI_LABEL, or learn from this one by DISTILL.TEACHER\n"
+    )
+
+
 def test_class_balance_is_for_one_label(several, config_file, tool, tmp_path):
     keys = tiny_run(several, tmp_path / "run", DATA__MULTI_LABEL="true", DATA__CLASS_BALANCE="1")
     result = tool("train_net", "--cfg", config_file, *keys)

@@ -140,6 +140,23 @@ def test_classes_are_matched_by_name(label, trained, tmp_path):
     )
 
 
+def test_lists_to_label_may_be_relative_to_a_root(label, videos, tmp_path):
+    source = tmp_path / "relative.csv"
+    source.write_text(f"path\nval/{NAMES[0]}.mp4\n")
+    assert "as --root, or correct the list" in label("out", source=source, code=2)
+    label("out", "--root", videos.parent, source=source)
+    assert [row["path"] for row in rows(tmp_path / "out")] == [f"{videos.parent}/val/{NAMES[0]}.mp4"]
+
+
+def test_a_name_that_a_list_takes_for_two_is_refused(label, trained, tmp_path):
+    labels = tmp_path / "classes.txt"
+    labels.write_text("dark\nlight;bright\n")
+    assert label("out", "--labels", labels, "--only-common", code=2) == (
+        f"error: {trained} has a class 'light;bright', and in a list ';' stands between the labels of a video; leave "
+        "the class out: name the others in --labels, with --only-common\n"
+    )
+
+
 # -- Stopping, going on, many processes
 
 
@@ -268,7 +285,8 @@ def chosen(tmp_path):
 
 
 def test_hard_labels_above_a_threshold(choose, answers, tmp_path):
-    (tmp_path / "new.parquet").write_bytes(b"of an earlier selection")
+    choose("--soft")
+    assert (tmp_path / "new.parquet").exists()
     said = choose("--threshold", 0.65)
     assert chosen(tmp_path) == [(answers[1], "light"), (answers[2], "light")]
     assert "note: no video of 1 class: dark\n" in said
@@ -308,6 +326,57 @@ def test_known_videos_are_left_out_by_content_and_validation_videos_refused(choo
     assert f"such as {answers[0]}; label a list without them" in choose("--labelled", labelled, code=2)
     labelled.write_text("path,label,split\n../a.mp4,dark,val\n")
     assert "line 2" in choose("--labelled", labelled, code=2)
+
+
+def test_lists_may_be_relative_to_a_root(choose, answers, videos, tmp_path):
+    labelled = tmp_path / "labelled.csv"
+    labelled.write_text(f"path,label,split\nval/{NAMES[0]}.mp4,dark,val\n")
+    said = choose("--labelled", labelled, code=2)
+    assert f"{labelled}: none of 1 file looked at is there, such as {tmp_path}/val/{NAMES[0]}.mp4; " in said
+    assert said.endswith("give the folder that relative paths start from as --root, or correct the list\n")
+    said = choose("--labelled", labelled, "--root", videos.parent, code=2)
+    assert f"such as {answers[0]}; label a list without them" in said
+
+
+def test_files_of_something_else_stay(choose, answers, tmp_path):
+    table, page = tmp_path / "new.parquet", tmp_path / "new.html"
+    table.write_bytes(b"features")
+    for arguments in ((), ("--soft",)):
+        assert choose(*arguments, code=2) == (
+            f"error: {table} is there, where soft labels of --out {tmp_path}/new.csv would lie, and holds none; it "
+            "stays: take another --out\n"
+        )
+    table.unlink()
+    page.write_text("<html>somebody's page</html>")
+    assert choose(code=2) == (
+        f"error: {page} is there, where the page of --out {tmp_path}/new.csv goes, and is another page; it stays: take "
+        "another --out\n"
+    )
+    shutil.copy(tmp_path / "answers" / "000000.parquet", table)
+    page.unlink()
+    assert "holds none; it stays" in choose(code=2)
+    assert not (tmp_path / "new.csv").exists()
+
+    shard = (tmp_path / "answers" / "000000.parquet").read_bytes()
+    said = choose(out="answers/000000.csv", code=2)
+    assert f"/answers/000000.csv lies among the teacher's answers in {tmp_path}/answers; take another folder" in said
+    assert (tmp_path / "answers" / "000000.parquet").read_bytes() == shard
+
+    # Those of an earlier selection go.
+    table.unlink()
+    choose("--soft")
+    choose("--soft", "--threshold", 0.65)
+    assert len(chosen(tmp_path)) == len(parquet.read_table(table)) == 2
+
+
+def test_a_video_of_no_class_is_left_out(choose, answers, tmp_path):
+    shards = LabelShards(tmp_path / "answers", 5, 2, LABELS)
+    first = shards.read(0)
+    shards.write(0, [first[0]._replace(probabilities=(0.0, 0.0), other=1.0), first[1]])
+    said = choose("--threshold", 0, "--soft")
+    assert "note: 1 video left out, which the teacher gives to none of the classes\n" in said
+    assert "note: 1 video could not be read by the teacher\n" in said
+    assert [path for path, _ in chosen(tmp_path)] == answers[1:]
 
 
 def test_clips_of_many_classes_are_those_of_the_largest_and_the_smallest(choose, answers, tmp_path, monkeypatch):

@@ -166,6 +166,13 @@ def test_an_actor_that_never_gets_anywhere_is_given_up(label, tmp_path, monkeypa
     )
 
 
+def test_an_actor_that_cannot_start_says_its_last_line():
+    error = RuntimeError(
+        "The actor died because of an error raised in its creation task, pid=7\n  File ...\nInputError: no teacher\n"
+    )
+    assert labelling_on_ray._reason(error) == "it cannot start: InputError: no teacher"
+
+
 @pytest.mark.usefixtures("cluster")
 def test_what_the_cluster_cannot_do_is_refused(label, trained):
     assert label("out", "--engine", "ray", "--actors", 3, code=2) == (

@@ -8,6 +8,7 @@ chooses the videos that a student learns from.
 
 import argparse
 
+from video_rs.commands.file_work import add_root
 from video_rs.commands.network import add_reading
 from video_rs.commands.shard_work import add_shards, add_split
 from video_rs.runtime import start
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", required=True, help="list file, or folder of videos; labels do not matter")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the shards")
     add_split(parser)
+    add_root(parser)
     parser.add_argument(
         "--labels",
         default="",

@@ -6,6 +6,7 @@ Takes the folder that pseudo_label has written, and writes a list, a page beside
 
 import argparse
 
+from video_rs.commands.file_work import add_root
 from video_rs.runtime import start
 
 EXAMPLES = (
@@ -59,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="further lists of validation videos, which are refused (default: none)",
     )
+    add_root(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -68,6 +70,6 @@ def run(args: argparse.Namespace) -> None:
     from video_rs.runs.select_pseudo_labels import Selection, run_selection
 
     balance = Balance(args.threshold, args.per_class, args.repeat)
-    run_selection(
-        Selection(args.answers, args.out, balance, args.soft, tuple(args.labelled or ()), tuple(args.val or ()))
-    )
+    labelled = tuple(args.labelled or ())
+    val = tuple(args.val or ())
+    run_selection(Selection(args.answers, args.out, balance, args.soft, labelled, val, args.root))

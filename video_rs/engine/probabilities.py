@@ -33,6 +33,9 @@ def at_temperature(probabilities: Tensor, temperature: float, multi_label: bool 
     A softmax of ``logits / T`` is proportional to the T-th root of that of the logits (Hinton et al. 2015,
     "Distilling the knowledge in a neural network", arXiv 1503.02531, section 2), so the logits need not be known.
 
+    A 0 and, with ``multi_label``, a 1 stay what they are, as labels do. In float32 a sigmoid is 1 from a logit of 17
+    on: at a temperature of 4 it would be 0.986.
+
     Args:
         probabilities: float ``[B, K]``, each row of sum 1, or with ``multi_label`` any numbers in [0, 1].
         temperature: above 0; above 1 makes a row less sure, below 1 surer.

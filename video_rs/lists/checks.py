@@ -83,10 +83,14 @@ def _times(record: VideoRecord) -> tuple[float, float]:
     return record.start or 0.0, math.inf if record.end is None else record.end
 
 
-def require_files(records: RecordList) -> None:
+def require_files(records: RecordList, root_option: str = "DATA.ROOT") -> None:
     """Raise InputError where none of some files of a list is there.
 
     The folder is another one then, and every clip would fail.
+
+    Args:
+        records: a list as read.
+        root_option: by which somebody gives the folder that relative paths start from.
     """
     distance = max(1, len(records) // FILES_LOOKED_FOR)
     some = records.records[::distance]
@@ -95,7 +99,7 @@ def require_files(records: RecordList) -> None:
             return
     raise InputError(
         f"{records.source}: none of {pluralize(len(some), 'file')} looked at is there, such as {some[0].path}; "
-        "give the folder that relative paths start from as DATA.ROOT, or correct the list"
+        f"give the folder that relative paths start from as {root_option}, or correct the list"
     )
 
 

@@ -4,6 +4,7 @@
 in the order of the class names that the schema's metadata have as JSON under ``label_names``.
 """
 
+import io
 import json
 import os
 from collections.abc import Sequence
@@ -15,11 +16,14 @@ import numpy as np
 from video_rs.lists.records import RecordList
 from video_rs.lists.rows import ListRow, shortened
 from video_rs.lists.video_paths import PathResolver
+from video_rs.runtime.atomic import replace_bytes
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import canonical, first_names, pluralize
 from video_rs.video.fetching import is_url
 
 NAMES_KEY = b"label_names"
+"""Of the schema's metadata."""
+COLUMNS = ("path", "probabilities")
 # How far from 1 a sum of probabilities may be that were rounded when they were written.
 ROUNDING = 1e-2
 AGAIN = "write both files anew, as video-rs select_pseudo_labels --soft does"
@@ -31,6 +35,39 @@ def soft_labels_file(source: str) -> Path | None:
         return None
     file = Path(source).with_suffix(".parquet")
     return file if file.is_file() else None
+
+
+def holds_soft_labels(file: Path) -> bool:
+    """Return whether a file is one of soft labels, whole, and nothing else."""
+    from pyarrow import ArrowException, parquet
+
+    try:
+        schema = parquet.read_schema(file)
+    except (OSError, ArrowException):
+        return False
+    return tuple(schema.names) == COLUMNS and NAMES_KEY in (schema.metadata or {})
+
+
+def write_soft_labels(file: Path, paths: Sequence[str], probabilities: np.ndarray, label_names: Sequence[str]) -> None:
+    """Write soft labels, whole or not at all.
+
+    Args:
+        file: beside the list, of its name.
+        paths: of N videos, as in the list.
+        probabilities: float ``[N, K]``.
+        label_names: of the K classes.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = {
+        "path": pyarrow.array(paths, pyarrow.string()),
+        "probabilities": pyarrow.array(list(probabilities), pyarrow.list_(pyarrow.float32())),
+    }
+    metadata = {NAMES_KEY: json.dumps(list(label_names)).encode()}
+    buffer = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns).replace_schema_metadata(metadata), buffer, compression="zstd")
+    replace_bytes(file, buffer.getvalue())
 
 
 def read_soft_labels(
@@ -61,9 +98,8 @@ def read_soft_labels(
     values = _values(table, len(names), file)[rows][:, columns]
     _require_probabilities(values, records, file, exclusive)
 
-    if exclusive:
-        # What was rounded sums to 1 again.
-        values /= values.sum(1, keepdims=True)
+    # What was rounded sums to 1 again, or is no more than 1.
+    values = values / values.sum(1, keepdims=True) if exclusive else values.clip(0, 1)
     return values.astype(np.float32)
 
 
@@ -74,7 +110,7 @@ def _read_table(file: Path) -> Any:
 
     try:
         table = parquet.read_table(file)
-        return table.select(["path", "probabilities"])
+        return table.select(list(COLUMNS))
     except KeyError as error:
         raise InputError(
             f"{file} has no columns path and probabilities ({shortened(str(error.args[0]))}), which soft labels "

@@ -13,8 +13,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from video_rs.reports import plots
 from video_rs.reports.page import data_uri, template
 from video_rs.runtime.atomic import replace_text
+from video_rs.runtime.outputs import START
 
 BINS = 20
+GENERATOR = "video-rs select_pseudo_labels"
+"""By which a page says near its beginning what it is."""
 
 
 class ClassCount(NamedTuple):
@@ -73,12 +76,19 @@ def write_pseudo_labels_page(path: str | Path, page: PseudoLabelsPage) -> None:
     clips = [(name, [_shown(clip) for clip in of_class]) for name, of_class in page.clips]
     html = template("pseudo_labels.html.j2").render(
         page=page,
+        generator=GENERATOR,
         written=time.strftime("%Y-%m-%d %H:%M"),
         histogram=data_uri(plots.png(confidence_plot(page.confidences, page.threshold))),
         most=most,
         clips=clips,
     )
     replace_text(Path(path), html)
+
+
+def is_pseudo_labels_page(path: Path) -> bool:
+    """Return whether a file is such a page."""
+    with path.open("rb") as file:
+        return GENERATOR.encode() in file.read(START)
 
 
 def confidence_plot(confidences: np.ndarray, threshold: float) -> Figure:

@@ -30,6 +30,7 @@ class Labelling:
         list: of the videos, or a folder of them; labels do not matter.
         out: folder for the shards.
         split: train, val or test: rows of the list; "": all.
+        root: what relative paths of the list start from; "": its folder.
         labels: label map of the student's classes; "": the teacher's classes.
         only_common: whether classes that only one of the two has are left out.
         top: classes of a video that are kept; 0: all.
@@ -49,6 +50,7 @@ class Labelling:
     out: str
     trusted: bool = False
     split: str = ""
+    root: str = ""
     labels: str = ""
     only_common: bool = False
     top: int = 0
@@ -88,15 +90,27 @@ def _match(asked: Labelling, teacher: Teacher) -> ClassMatch:
     """Return the student's classes among the teacher's, and print which are left out."""
     if teacher.multi_label:
         raise InputError(
-            f"{asked.teacher} judges each class by itself; pseudo-labels need a teacher of one class a video"
+            f"{asked.teacher} judges each class by itself; pseudo-labels need a teacher of one class a video: train "
+            "one without DATA.MULTI_LABEL, or learn from this one by DISTILL.TEACHER"
         )
     names = read_label_map(asked.labels) if asked.labels else ()
     classes = match_classes(teacher.label_names, names, asked.only_common, asked.teacher)
+    _require_names_for_lists(asked, classes.label_names)
     if classes.unknown:
         print_line(f"note: no pseudo-labels of {first_names(classes.unknown)}, which the teacher does not know")
     if classes.others:
         print_line(f"note: left out of the teacher's classes: {first_names(classes.others)}")
     return classes
+
+
+def _require_names_for_lists(asked: Labelling, names: Sequence[str]) -> None:
+    """Raise InputError for a name that a list would take for several."""
+    for name in names:
+        if ";" in name:
+            raise InputError(
+                f"{asked.teacher} has a class {name!r}, and in a list ';' stands between the labels of a video; leave "
+                "the class out: name the others in --labels, with --only-common"
+            )
 
 
 def read_videos(asked: Labelling, labeller: Labeller, records: Sequence[VideoRecord], processes: int) -> ViewLoader:

@@ -90,10 +90,10 @@ def _read_list(asked: Labelling) -> RecordList:
     source = asked.list
     if os.path.isdir(source) and not read_class_folders(source).rows and not asked.split:
         return RecordList(tuple(chosen_videos([source])), (), source)
-    records = read_records(source, split=asked.split or None, require_labels=False)
+    records = read_records(source, split=asked.split or None, root=asked.root, require_labels=False)
     if asked.split and not records.has_splits:
         raise InputError(f"{source} has no splits, and so no rows of the split {asked.split!r}; leave --split out")
-    require_files(records)
+    require_files(records, "--root")
     return records
 
 

@@ -1,26 +1,22 @@
 """From a teacher's answers to a list that a student is trained on, with a page that shows what was taken."""
 
-import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow
-from pyarrow import parquet
 
 from video_rs.curation.known_videos import known_places
 from video_rs.inference.pseudo_labels.answers import Answers, read_answers
 from video_rs.inference.pseudo_labels.selection import Balance, select
-from video_rs.inference.pseudo_labels.shards import NAMES_KEY
+from video_rs.lists.checks import require_files
 from video_rs.lists.reading import read_listing
 from video_rs.lists.records import records_by_split
 from video_rs.lists.rows import ListRow
+from video_rs.lists.soft_labels import holds_soft_labels, write_soft_labels
 from video_rs.lists.writing import columns_in_use, write_list
-from video_rs.reports.pseudo_labels_page import write_pseudo_labels_page
+from video_rs.reports.pseudo_labels_page import is_pseudo_labels_page, write_pseudo_labels_page
 from video_rs.runs.pseudo_labels_page import Selected, page_of
-from video_rs.runtime.atomic import replace_bytes
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.outputs import check_outputs
 from video_rs.runtime.progress import print_line, print_notes
@@ -38,6 +34,7 @@ class Selection:
         soft: whether the probabilities go with the list.
         labelled: lists whose videos are left out; their validation and test rows must not be among the answers.
         val: further lists of validation videos.
+        root: what relative paths of these lists start from; "": the folder of each.
     """
 
     answers: str
@@ -46,6 +43,22 @@ class Selection:
     soft: bool = False
     labelled: tuple[str, ...] = ()
     val: tuple[str, ...] = ()
+    root: str = ""
+
+    @property
+    def out_file(self) -> Path:
+        """The list."""
+        return Path(self.out)
+
+    @property
+    def soft_labels_file(self) -> Path:
+        """The probabilities, where training looks for those of the list."""
+        return self.out_file.with_suffix(".parquet")
+
+    @property
+    def page_file(self) -> Path:
+        """The page."""
+        return self.out_file.with_suffix(".html")
 
 
 def run_selection(asked: Selection) -> dict[str, int]:
@@ -58,11 +71,7 @@ def run_selection(asked: Selection) -> dict[str, int]:
         InputError: bad input, validation videos among the answers, or nothing is left.
     """
     asked.balance.check()
-    out = Path(asked.out)
-    if out.suffix != ".csv":
-        raise InputError(f"--out is {asked.out}; allowed: a file whose name ends with .csv")
-    check_outputs({"--out": out}, [*asked.labelled, *asked.val])
-
+    _check_outputs(asked)
     answers = read_answers(asked.answers)
     training, held_out = _known_paths(asked)
     paths = [row.path for row in answers.rows]
@@ -75,16 +84,38 @@ def run_selection(asked: Selection) -> dict[str, int]:
     _require_some(asked, answers, labels, places)
     notes = _notes(answers, labels, places, len(left_out))
 
-    _write_soft_labels(out.with_suffix(".parquet"), answers, places, asked.soft)
-    _write_rows(out, answers, places)
+    _write_soft_labels(asked, answers, places)
+    _write_rows(asked.out_file, answers, places)
     page = page_of(Selected(answers, labels, places, asked.balance, notes))
-    write_pseudo_labels_page(out.with_suffix(".html"), page)
+    write_pseudo_labels_page(asked.page_file, page)
 
     print_notes(notes)
     found = {"videos": len(set(places)), "rows": len(places)}
     print_line(f"{pluralize(found['videos'], 'video')} of {len(paths)} in {pluralize(found['rows'], 'row')}")
-    print_line(f"results: {out}  {out.with_suffix('.html')}")
+    print_line(f"results: {asked.out_file}  {asked.page_file}")
     return found
+
+
+def _check_outputs(asked: Selection) -> None:
+    """Raise InputError where a file that is not of an earlier selection would be replaced, or removed."""
+    out = asked.out_file
+    if out.suffix != ".csv":
+        raise InputError(f"--out is {asked.out}; allowed: a file whose name ends with .csv")
+    if out.parent.resolve() == Path(asked.answers).resolve():
+        raise InputError(f"--out {asked.out} lies among the teacher's answers in {asked.answers}; take another folder")
+    check_outputs({"--out": out}, [*asked.labelled, *asked.val])
+
+    # Training takes a file of this name for the soft labels of the list.
+    if asked.soft_labels_file.exists() and not holds_soft_labels(asked.soft_labels_file):
+        raise InputError(
+            f"{asked.soft_labels_file} is there, where soft labels of --out {asked.out} would lie, and holds none; it "
+            "stays: take another --out"
+        )
+    if asked.page_file.exists() and not is_pseudo_labels_page(asked.page_file):
+        raise InputError(
+            f"{asked.page_file} is there, where the page of --out {asked.out} goes, and is another page; it stays: "
+            "take another --out"
+        )
 
 
 def _known_paths(asked: Selection) -> tuple[set[str], set[str]]:
@@ -92,24 +123,26 @@ def _known_paths(asked: Selection) -> tuple[set[str], set[str]]:
     training = set()
     held_out = set()
     for source in asked.labelled:
-        of_train, others = _paths_by_use(source)
+        of_train, others = _paths_by_use(source, asked.root)
         training |= of_train
         held_out |= others
     for source in asked.val:
-        of_train, others = _paths_by_use(source)
+        of_train, others = _paths_by_use(source, asked.root)
         # A list without splits is one of validation videos.
         held_out |= others or of_train
     return training, held_out
 
 
-def _paths_by_use(source: str) -> tuple[set[str], set[str]]:
+def _paths_by_use(source: str, root: str) -> tuple[set[str], set[str]]:
     """Return the paths of a list's training rows, all of them where it has no splits, and those of the other rows."""
     training = set()
     others = set()
-    for split, records in records_by_split(read_listing(source, "", require_labels=False), source).items():
+    for split, records in records_by_split(read_listing(source, root, require_labels=False), source).items():
         # A row that is passed over might be of a video that has to be refused.
         for fault in records.faults:
             raise InputError(fault.reason)
+        # So might a file that is looked for in another place.
+        require_files(records.found, "--root")
         paths = {record.path for record in records.found.records}
         if split in ("", "train"):
             training |= paths
@@ -135,8 +168,8 @@ def _require_some(asked: Selection, answers: Answers, labels: np.ndarray, places
         return
     if not (labels >= 0).any():
         raise InputError(
-            f"nothing is left of {asked.answers}: each of its {pluralize(len(labels), 'video')} failed, or is in the "
-            "labelled lists; label other videos"
+            f"nothing is left of {asked.answers}: each of its {pluralize(len(labels), 'video')} failed, shows none of "
+            "the classes, or is in the labelled lists; label other videos"
         )
     raise InputError(
         f"no video of {asked.answers} has a confidence of {asked.balance.threshold:g} or more; the highest is "
@@ -147,9 +180,12 @@ def _require_some(asked: Selection, answers: Answers, labels: np.ndarray, places
 def _notes(answers: Answers, labels: np.ndarray, places: Sequence[int], left_out: int) -> list[str]:
     """Return sentences on what is not in the list."""
     notes = []
-    failed = int(np.count_nonzero(answers.labels < 0))
+    failed = sum(row.error is not None for row in answers.rows)
     if failed:
         notes.append(f"{pluralize(failed, 'video')} could not be read by the teacher")
+    of_no_class = int(np.count_nonzero(answers.labels < 0)) - failed
+    if of_no_class:
+        notes.append(f"{pluralize(of_no_class, 'video')} left out, which the teacher gives to none of the classes")
     if left_out:
         notes.append(f"{pluralize(left_out, 'video')} left out, which the labelled lists hold already")
     taken = set(labels[list(places)].tolist())
@@ -172,17 +208,11 @@ def _write_rows(out: Path, answers: Answers, places: Sequence[int]) -> None:
     write_list(out, rows, columns_in_use(rows, always=("label",)), {"confidence": confidences})
 
 
-def _write_soft_labels(path: Path, answers: Answers, places: Sequence[int], soft: bool) -> None:
+def _write_soft_labels(asked: Selection, answers: Answers, places: Sequence[int]) -> None:
     """Write the probabilities beside the list, row by row; without them a file of an earlier selection goes."""
-    if not soft:
+    if asked.soft:
+        paths = [answers.rows[place].path for place in places]
+        write_soft_labels(asked.soft_labels_file, paths, answers.soft_labels(places), answers.label_names)
+    else:
         # Training would take it for the soft labels of the new list.
-        path.unlink(missing_ok=True)
-        return
-    columns = {
-        "path": pyarrow.array([answers.rows[place].path for place in places], pyarrow.string()),
-        "probabilities": pyarrow.array(list(answers.soft_labels(places)), pyarrow.list_(pyarrow.float32())),
-    }
-    metadata = {NAMES_KEY: json.dumps(list(answers.label_names)).encode()}
-    buffer = io.BytesIO()
-    parquet.write_table(pyarrow.table(columns).replace_schema_metadata(metadata), buffer, compression="zstd")
-    replace_bytes(path, buffer.getvalue())
+        asked.soft_labels_file.unlink(missing_ok=True)

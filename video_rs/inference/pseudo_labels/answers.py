@@ -20,8 +20,9 @@ class Answers:
     Attributes:
         shards: where all of it lies.
         rows: of each video, without its probabilities.
-        labels: int64 ``[N]``, the best class; -1 of a video that could not be read.
-        confidences: float64 ``[N]``, the probability of that class; 0 of a video that could not be read.
+        labels: int64 ``[N]``, the best class; -1 of a video that could not be read, and of one that the teacher gives
+            to none of the classes.
+        confidences: float64 ``[N]``, the probability of that class; 0 where there is none.
     """
 
     shards: LabelShards
@@ -92,8 +93,9 @@ def _gathered(shards: LabelShards) -> Answers:
 
 
 def _best(row: LabelRow) -> tuple[int, float]:
-    """Return the best class of a row, and its probability; the first of equal ones."""
-    if row.error is not None:
+    """Return the best class of a row, and its probability; the first of equal ones, and -1 where there is none."""
+    # All zeros: the teacher is sure of a class that the student does not have.
+    if row.error is not None or not any(row.probabilities):
         return -1, 0.0
     place = int(np.argmax(row.probabilities))
     return row.classes[place], row.probabilities[place]

@@ -1,9 +1,9 @@
 """Which videos of a shard were before the teacher when its process died: whoever does the shard again knows them.
 
-A process writes a line into a file beside the shard before each forward pass, and removes the file when the shard is
-finished. Lines that nothing followed are therefore those of dead processes. Videos that were in such a forward pass
-are suspects: the next process shows them to the teacher alone before it labels anything. A suspect on which that
-process dies, too, has killed twice, and is not read again.
+A process writes a line into a file beside the shard before each forward pass and another one after it, and removes the
+file when the shard is finished. Forward passes that nothing followed are therefore those of dead processes. Videos that
+were in such a forward pass are suspects: the next process shows them to the teacher alone before it labels anything. A
+suspect on which that process dies, too, has killed twice, and is not read again.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# The words of the lines: a process begins, a forward pass of one or more videos, a suspect alone, and its survival.
+# The words of the lines: a process begins, a forward pass of some videos, one of a suspect alone, and surviving either.
 BEGIN = "begin"
 TOGETHER = "together"
 ALONE = "alone"
@@ -79,6 +79,7 @@ class Watch:
         self._deaths = read_deaths(path)
         # Places of the videos whose views the teacher has not seen, and how many views these are.
         self._waiting: deque[tuple[int, int]] = deque()
+        self._is_judging = False
         # Without a buffer: what was written is there after any death of this process.
         self._file = path.open("ab", buffering=0)
         self._write(BEGIN)
@@ -89,7 +90,7 @@ class Watch:
 
     def videos(self, items: Iterable[Any]) -> Iterator[Any]:
         """Pass on the videos of the shard; one that has killed its process twice is one that could not be read."""
-        for place, item in enumerate(items):
+        for place, item in enumerate(self._noting_survival(items)):
             if place in self._deaths.killers:
                 item = self._without_frames(item, self._deaths.killers[place])
             elif place in self._deaths.suspects and item.error is None:
@@ -102,7 +103,25 @@ class Watch:
         """Return what the teacher says of the next views."""
         places = self._take(len(views))
         self._write(TOGETHER, *places)
+        self._is_judging = True
         return self._teacher(views)
+
+    def _noting_survival(self, items: Iterable[Any]) -> Iterator[Any]:
+        """Yield the items, and write before each is read that the forward pass before it was survived.
+
+        The answers of that pass are on the CPU by then, so that a GPU cannot die of it later. Who dies while the next
+        video is read does not die of those that were judged.
+        """
+        unread = iter(items)
+        while True:
+            if self._is_judging:
+                self._write(SURVIVED)
+                self._is_judging = False
+            try:
+                item = next(unread)
+            except StopIteration:
+                return
+            yield item
 
     @torch.inference_mode()
     def _try_alone(self, place: int, item: Any) -> None:

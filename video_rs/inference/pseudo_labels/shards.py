@@ -28,10 +28,10 @@ from pyarrow import parquet
 
 from video_rs.inference.pseudo_labels.labelling import LabelRow
 from video_rs.inference.shard_folder import ShardFolder
+from video_rs.lists.soft_labels import NAMES_KEY
 from video_rs.runtime.atomic import replace_bytes
 from video_rs.runtime.errors import InputError
 
-NAMES_KEY = b"label_names"
 SCHEMA = pyarrow.schema(
     {
         "path": pyarrow.string(),

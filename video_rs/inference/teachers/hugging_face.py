@@ -153,7 +153,9 @@ def _preprocessing(folder: HubFolder, config: Any, processor: Any) -> Preprocess
     """Return the clips, and the size and the crops that the processor makes."""
     frames = next((getattr(config, name) for name in FRAMES if hasattr(config, name)), None)
     if frames is None:
-        raise InputError(f"{folder.source} does not say how many frames a clip has; take a network that does")
+        raise InputError(
+            f"{folder.source} does not say how many frames a clip has; add {' or '.join(FRAMES)} to its config.json"
+        )
 
     size = _plain(processor.size)
     crop = _plain(processor.crop_size) if processor.do_center_crop else size

@@ -32,7 +32,7 @@ def load_teacher(source: str, device: str = "auto", trusted: bool = False) -> Te
     if not path.exists() and not path.suffix and is_repository(source):
         path = _downloaded(source)
     if path.is_dir() and _is_of_transformers(path):
-        return load_hugging_face(HubFolder(source, path, files_hash(sorted(path.iterdir()))), device)
+        return load_hugging_face(HubFolder(source, path, files_hash(_needed_files(path))), device)
 
     predictor = load_predictor(path, device, trusted=trusted)
     answers = predictor.answers
@@ -47,6 +47,11 @@ def _is_of_transformers(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(config, dict) and "model_type" in config
+
+
+def _needed_files(folder: Path) -> list[Path]:
+    """Return the files of a repository that make the network, in the order of their names."""
+    return sorted({path for pattern in PATTERNS for path in folder.glob(pattern)})
 
 
 def _downloaded(name: str) -> Path:
