@@ -139,7 +139,7 @@ def test_what_is_no_part_of_the_network_makes_no_other_teacher(saved, tmp_path):
 
 
 def test_a_network_that_does_not_say_how_long_a_clip_is(saved):
-    folder, model, processor = saved("videomae")
+    folder, _, processor = saved("videomae")
     without = SimpleNamespace(model_type="videomae")
     with pytest.raises(InputError, match=r"a clip has; add num_frames or frames_per_clip to its config\.json$"):
         _preprocessing(HubFolder("somewhere", folder, ""), without, processor)

@@ -87,7 +87,7 @@ def test_weights_that_are_no_numbers_are_refused(checkpoint, tmp_path, value):
     with pytest.raises(InputError) as caught:
         Predictor.from_checkpoint(tmp_path / "diverged.pth")
     assert str(caught.value) == (
-        "weights of the network are no finite numbers (first: fc.weight): its training diverged; take an earlier "
+        "weights in the checkpoint are no finite numbers (first: fc.weight): the training diverged; take an earlier "
         "checkpoint, or train anew with a lower SOLVER.BASE_LR"
     )
 

@@ -335,6 +335,17 @@ def without(name):
     return lambda state: {key: value for key, value in state.items() if key != name}
 
 
+@pytest.mark.parametrize("make", [create_model, create_backbone])
+def test_weights_that_are_no_numbers_are_refused(checkpoint, make):
+    name = "backbone.stem.1.bias"
+    path = checkpoint(lambda s: {**s, name: s[name].index_fill(0, torch.tensor([2]), torch.nan)})
+    args = (5,) if make is create_model else ()
+    assert refusal(make, "r3d_rs_tiny", *args, pretrained=path) == (
+        f"weights in {path} are no finite numbers (first: {name}): the training diverged; take an earlier "
+        "checkpoint, or train anew with a lower SOLVER.BASE_LR"
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [

@@ -1,6 +1,7 @@
 """``video-rs pseudo_label`` and ``select_pseudo_labels``: answers beside prediction, however the work was cut up."""
 
 import csv
+import errno
 import json
 import shutil
 
@@ -16,7 +17,7 @@ from video_rs.inference.export.writing import export_network
 from video_rs.inference.pseudo_labels.shards import LabelShards
 from video_rs.inference.teachers import load_teacher
 from video_rs.reports.pseudo_labels_page import ClassCount
-from video_rs.runs import pseudo_labels_page
+from video_rs.runs import pseudo_labels_page, select_pseudo_labels
 
 NAMES = ("dark/0", "light/0", "dark/1", "light/1")
 LABELS = ("dark", "light")
@@ -222,7 +223,20 @@ def test_what_is_there_of_other_work_stays_unless_told(label, tmp_path):
     label("out", "--top", 1, "--overwrite")
     assert len(rows(tmp_path / "out")[0]["classes"]) == 1
     (tmp_path / "out" / "settings.json").unlink()
-    assert f"nothing says what the shards in {tmp_path}/out are of" in label("out", code=2)
+    unexplained = f"nothing in {tmp_path}/out says what its shards or its settings.json are of"
+    assert unexplained in label("out", code=2)
+
+    # So do settings that are of another program.
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "settings.json").write_text("// mine")
+    assert "says what its shards or its settings.json are of" in label("other", code=2)
+    assert (other / "settings.json").read_text() == "// mine"
+    names = ("2024_mine.parquet", ".x.tmp")
+    for name in names:
+        (other / name).write_text("mine")
+    label("other", "--overwrite")
+    assert {path.name for path in other.iterdir()} == {*names, "settings.json", "000000.parquet"}
 
 
 @pytest.mark.parametrize(
@@ -265,7 +279,7 @@ def choose(tool, tmp_path):
 def answers(tmp_path, videos):
     """Answers for four videos, two a shard: a of dark, three of light; and one that failed."""
     shards = LabelShards(tmp_path / "answers", 5, 2, LABELS)
-    shards.start({"label_names": LABELS, "videos": 5, "shard_videos": 2})
+    shards.start({"format": 1, "label_names": LABELS, "videos": 5, "shard_videos": 2})
     from video_rs.inference.pseudo_labels.labelling import LabelRow
 
     paths = [f"{videos.parent}/val/{name}.mp4" for name in NAMES]
@@ -362,11 +376,58 @@ def test_files_of_something_else_stay(choose, answers, tmp_path):
     assert f"/answers/000000.csv lies among the teacher's answers in {tmp_path}/answers; take another folder" in said
     assert (tmp_path / "answers" / "000000.parquet").read_bytes() == shard
 
+    new = tmp_path / "new.csv"
+    new.write_text("path,label\na.mp4,dark\n")
+    assert choose(code=2) == (
+        f"error: --out {new} is there, and no earlier selection (no column confidence); take another file\n"
+    )
+    new.unlink()
+
     # Those of an earlier selection go.
     table.unlink()
     choose("--soft")
     choose("--soft", "--threshold", 0.65)
     assert len(chosen(tmp_path)) == len(parquet.read_table(table)) == 2
+
+
+def test_an_earlier_selection_outlives_a_list_that_cannot_be_written(choose, answers, tmp_path, monkeypatch):
+    choose("--soft")
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("new.*")}
+
+    def full(path, rows, columns, remarks):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(select_pseudo_labels, "write_list", full)
+        choose(code=1)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("new.*")} == before
+    choose()
+    assert not (tmp_path / "new.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"shard_videos": 0}, "/answers/settings.json is damaged: shard_videos is 0; take it from a copy"),
+        ({"videos": "5"}, "/answers/settings.json is damaged: videos is 5; take it from a copy"),
+        ({"format": 0}, "/answers/settings.json is of the format 0, and this video_rs reads 1; label again with"),
+        ({"label_names": ["light", "dark"]}, "/answers/000000.parquet has answers for other classes than"),
+    ],
+)
+def test_settings_that_are_not_those_of_the_shards_are_refused(choose, answers, tmp_path, change, words):
+    path = tmp_path / "answers" / "settings.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert words in choose(code=2)
+    assert not (tmp_path / "new.csv").exists()
+
+
+def test_a_video_that_was_labelled_twice_is_taken_once(choose, answers, tmp_path):
+    shards = LabelShards(tmp_path / "answers", 5, 2, LABELS)
+    first = shards.read(0)
+    shards.write(0, [first[0], first[0]])
+    said = choose("--threshold", 0)
+    assert "note: 1 row left out, of videos that the list has before\n" in said
+    assert [path for path, _ in chosen(tmp_path)] == [answers[0], answers[2], answers[3]]
 
 
 def test_a_video_of_no_class_is_left_out(choose, answers, tmp_path):

@@ -125,6 +125,8 @@ def test_the_engines_take_turns_and_an_actor_is_killed(label, tmp_path, monkeypa
         (tmp_path / "ray" / name).write_bytes((tmp_path / "local" / name).read_bytes())
     monkeypatch.setattr(labelling_on_ray, "LabellingActor", DiesOnce)
     said = label("ray", "--engine", "ray", "--actors", 2).splitlines()
+    # A busy machine takes long to start actors.
+    said = [line for line in said if not line.startswith("note: no shard is finished after")]
     assert said[0] == "going on after 1 of 4 shards"
     assert said[1].startswith("note: a process of Ray died at 000001.parquet; it is started again (")
     assert said[2:] == [f"7 videos labelled, 1 failed, in 4 shards: {tmp_path}/ray"]

@@ -194,3 +194,14 @@ def test_what_is_doubtful_about_a_pseudo_labelled_list_is_pointed_out(tool, list
         "note: 1 of 2 classes have no pseudo-labelled videos: 'light'; they come up in DATA.TRAIN_LIST alone",
         f"note: DATA.PSEUDO_TEMPERATURE 2 does nothing: no Parquet file with soft labels lies beside {pseudo}",
     ]
+
+
+def test_keys_about_a_list_that_there_is_not(lists, config_file, tool, tmp_path):
+    keys = {"SOLVER__MAX_STEPS": 1, "TRAIN__EVAL_PERIOD": 9, "DATA__PSEUDO_SHARE": 0.25, "DATA__PSEUDO_LIST": ""}
+    with blank_charts():
+        result = tool("train_net", "--cfg", config_file, *arguments(lists, tmp_path / "run", **keys))
+    assert result.code == 0, result.err
+    assert (
+        "note: DATA.PSEUDO_SHARE, DATA.PSEUDO_TEMPERATURE, SOLVER.PSEUDO_WEIGHT: nothing comes of it without "
+        "DATA.PSEUDO_LIST\n"
+    ) in result.out

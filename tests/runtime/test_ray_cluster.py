@@ -1,6 +1,7 @@
 """Ray without Ray: what it is told before it is imported, and how a cluster is shared out."""
 
 import os
+import socket
 import sys
 from types import SimpleNamespace
 
@@ -70,12 +71,22 @@ def test_a_cluster_that_is_not_there(monkeypatch):
         raise ConnectionError(f"nobody at {address}\nand more")
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
     fake = SimpleNamespace(is_initialized=lambda: False, init=init, _private=SimpleNamespace())
     monkeypatch.setitem(sys.modules, "ray", fake)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        listening = f"127.0.0.1:{server.getsockname()[1]}"
+        # Ray is asked where somebody listens, or where it alone knows where.
+        for address in (listening, f"ray://{listening}", "auto"):
+            assert said_of(address, monkeypatch) == (
+                f"RAY_ADDRESS is {address}, and no cluster of Ray answers there (nobody at {address}); start one with "
+                "ray start, or unset RAY_ADDRESS to use this machine alone"
+            )
+    assert "answers there ([Errno 111] Connection refused); start one" in said_of(listening, monkeypatch)
+
+
+def said_of(address, monkeypatch):
+    """Return what is said of a cluster that is not there."""
+    monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(InputError) as caught, ray_cluster():
         pass
-    assert str(caught.value) == (
-        "RAY_ADDRESS is head:6379, and no cluster of Ray answers there (nobody at head:6379); start one with ray "
-        "start, or unset RAY_ADDRESS to use this machine alone"
-    )
+    return str(caught.value)

@@ -101,6 +101,11 @@ def build_pretraining_lists(config: Config) -> Lists:
     names = read_label_map(data.LABEL_MAP) if data.LABEL_MAP else None
     read = partial(read_records, root=data.ROOT, num_classes=num_classes or None)
     train = read(data.TRAIN_LIST, split="train", label_names=names, require_labels=False)
+    if len(train) < 2:
+        raise InputError(
+            f"{train.source} has {pluralize(len(train), 'video')} to train on, and pre-training tells the clips of "
+            "several videos apart; give a longer list"
+        )
     if not data.VAL_LIST:
         return Lists(train, None, ())
 

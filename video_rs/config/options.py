@@ -103,7 +103,13 @@ OPTIONS = (
     Option(
         "DATA.PSEUDO_SHARE", 0.5, "share of each batch that is of PSEUDO_LIST; epochs are of TRAIN_LIST", low=0, high=1
     ),
-    Option("DATA.PSEUDO_TEMPERATURE", 1.0, "of soft labels; below 1 makes them surer, above 1 less sure", low=0.01),
+    Option(
+        "DATA.PSEUDO_TEMPERATURE",
+        1.0,
+        "of soft labels; below 1 makes them surer, above 1 less sure",
+        low=0.01,
+        high=1000,
+    ),
     Option("DATA.ROOT", "", "folder that relative paths start from; empty: the list's own", is_path=True),
     Option(
         "DATA.LABEL_MAP", "", "file with one class name a line; empty: sorted names of the training list", is_path=True
@@ -269,7 +275,7 @@ OPTIONS = (
     Option("SOLVER.EMA_DECAY", 0.9999, "of the averaged weights; 0 is off", low=0, high=1),
     # -- Distillation
     Option("DISTILL.TEACHER", "", "checkpoint or run whose answers are learned; with WEIGHT 1 no labels are needed"),
-    Option("DISTILL.TEMPERATURE", 4.0, "that answers of teacher and student are compared at", low=0.01),
+    Option("DISTILL.TEMPERATURE", 4.0, "that answers of teacher and student are compared at", low=0.01, high=1000),
     Option("DISTILL.WEIGHT", 0.9, "of the teacher's answers in the loss; the labels have the rest", low=0, high=1),
     # -- Contrastive pre-training, without labels
     Option(

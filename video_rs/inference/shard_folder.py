@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from video_rs.runtime.atomic import write_json
 
 SETTINGS = "settings.json"
+NUMBER = "[0-9]" * 6  # in the name of a shard, as a pattern
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,17 @@ class ShardFolder:
                 return True
         return False
 
+    def is_unexplained(self) -> bool:
+        """Return whether there are shards, or settings, that nothing says the origin of."""
+        if self.settings() is not None:
+            return False
+        return (self.folder / SETTINGS).exists() or any(self.folder.glob(f"{NUMBER}{self.ending}"))
+
     def remove(self) -> None:
         """Remove the files of the work, and the folder where nothing else is in it."""
-        for pattern in (f"[0-9]*{self.ending}", ".*.tmp", SETTINGS):
+        shards = f"{NUMBER}{self.ending}"
+        # Beside files that were still being written when a process was killed.
+        for pattern in (shards, f".{shards}.*.tmp", f".{SETTINGS}.*.tmp", SETTINGS):
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):

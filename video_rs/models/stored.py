@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from torch import nn
 
 from video_rs.models.classifier import VideoClassifier
 from video_rs.models.contrastive import ContrastiveNetwork, ProjectionShape
@@ -11,7 +10,6 @@ from video_rs.models.fast import speed_up
 from video_rs.models.network import VideoNetwork
 from video_rs.models.weights.pretrained import stored_architecture
 from video_rs.models.weights.strict import load_strictly
-from video_rs.runtime.errors import InputError
 
 
 def load_classifier(checkpoint: dict[str, Any], device: torch.device) -> VideoClassifier:
@@ -35,16 +33,4 @@ def load_network(checkpoint: dict[str, Any], device: torch.device) -> VideoNetwo
             model = VideoClassifier(architecture, checkpoint["num_classes"])
     weights = checkpoint["ema"] or checkpoint["model"]
     load_strictly(model, weights, "the checkpoint")
-    require_finite(model)
     return speed_up(model).to(device, memory_format=torch.channels_last_3d).eval()
-
-
-def require_finite(model: nn.Module) -> None:
-    """Raise InputError where a network has weights that are no numbers, with which every answer would be none."""
-    for name, weights in model.state_dict().items():
-        # The sum is finite where all weights are, and no copy of them is made.
-        if weights.is_floating_point() and not torch.isfinite(weights.sum()):
-            raise InputError(
-                f"weights of the network are no finite numbers (first: {name}): its training diverged; take an earlier "
-                "checkpoint, or train anew with a lower SOLVER.BASE_LR"
-            )

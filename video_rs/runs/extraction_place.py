@@ -139,7 +139,7 @@ def _require_free(out: Path, shards: Shards) -> None:
     for path in (out, beside(out, ".json"), beside(out, ".csv")):
         if path.exists():
             raise InputError(f"{path} is there already; give another --out, or add --overwrite to replace it")
-    if any(shards.has(number) for number in range(len(shards))):
+    if shards.is_unexplained():
         raise InputError(
             f"nothing says what the files in {shards.folder} are of; give another --out, or add --overwrite to replace "
             "them"

@@ -1,11 +1,15 @@
 """What a run with pseudo-labels, a teacher or no labels says of itself, and what is doubtful about them."""
 
 from video_rs.builders import Training
+from video_rs.config import OPTIONS
 from video_rs.data.clip_pairs import CLIPS_OF_A_PAIR
 from video_rs.lists.checks import segments
 from video_rs.runs.start import Start
 from video_rs.runtime import distributed
 from video_rs.runtime.wording import first_names, pluralize
+
+OF_PSEUDO_LIST = ("DATA.PSEUDO_SHARE", "DATA.PSEUDO_TEMPERATURE", "SOLVER.PSEUDO_WEIGHT")
+"""Keys that are about DATA.PSEUDO_LIST."""
 
 
 def pseudo_labelled(training: Training) -> str:
@@ -52,6 +56,21 @@ def compared(training: Training) -> str:
         return f"{line}; no validation"
     voters = f"{contrast.KNN_K} nearest of {pluralize(len(memory), 'labelled video')} of {memory.source}"
     return f"{line}; in validation, the {voters} vote"
+
+
+def repeated_in_a_batch(start: Start) -> str:
+    """Return a sentence on a list that is shorter than the videos whose clips are told apart."""
+    training = start.training
+    if not training.is_pretraining:
+        return ""
+    together = training.plan.batch_size // training.plan.micro_batches // CLIPS_OF_A_PAIR
+    videos = len(training.lists.train)
+    if videos >= together:
+        return ""
+    return (
+        f"each batch has {together} pairs of clips of {pluralize(videos, 'video')}: clips of one video are told apart "
+        f"as if they were of two; lower TRAIN.BATCH_SIZE to {videos * CLIPS_OF_A_PAIR * training.plan.micro_batches}"
+    )
 
 
 def fewer_negatives(start: Start) -> str:
@@ -115,6 +134,18 @@ def unused_temperature(start: Start) -> str:
         f"DATA.PSEUDO_TEMPERATURE {temperature:g} does nothing: no Parquet file with soft labels lies beside "
         f"{lists.pseudo.source}"
     )
+
+
+def unused_pseudo_keys(start: Start) -> str:
+    """Return a sentence on keys about a list of pseudo-labelled videos that there is not."""
+    config = start.training.config
+    if config.DATA.PSEUDO_LIST:
+        return ""
+    values = config.flat()
+    unused = [option.key for option in OPTIONS if option.key in OF_PSEUDO_LIST and values[option.key] != option.default]
+    if not unused:
+        return ""
+    return f"{', '.join(unused)}: nothing comes of it without DATA.PSEUDO_LIST"
 
 
 def other_span(start: Start) -> str:

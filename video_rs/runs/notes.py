@@ -15,7 +15,9 @@ from video_rs.runs.few_label_notes import (
     labelled_twice,
     other_span,
     pseudo_labelled,
+    repeated_in_a_batch,
     statistics_of_partners,
+    unused_pseudo_keys,
     unused_temperature,
 )
 from video_rs.runs.start import Start
@@ -220,6 +222,8 @@ DOUBTS_ON_CLASSES: tuple[Callable[[Start], str], ...] = (
     labelled_twice,
     empty_pseudo_classes,
     unused_temperature,
+    unused_pseudo_keys,
+    repeated_in_a_batch,
     other_span,
     single_class,
     single_labels,

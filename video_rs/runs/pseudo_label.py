@@ -9,7 +9,8 @@ from typing import Any
 
 from video_rs.data.counted_videos import note_counted_videos
 from video_rs.inference.pseudo_labels.labelling import Labeller
-from video_rs.inference.pseudo_labels.shards import LabelShards
+from video_rs.inference.pseudo_labels.shards import FORMAT, LabelShards
+from video_rs.inference.shard_folder import SETTINGS
 from video_rs.lists.checks import fingerprint, require_files
 from video_rs.lists.chosen_videos import chosen_videos
 from video_rs.lists.class_folders import read_class_folders
@@ -27,8 +28,6 @@ from video_rs.runtime.version import __version__
 from video_rs.runtime.wording import pluralize
 from video_rs.runtime.workers import check_limits, share_of_cores
 from video_rs.video.fetching import absolute_path
-
-FORMAT = 1
 
 
 def run_pseudo_label(asked: Labelling) -> dict[str, int]:
@@ -131,17 +130,17 @@ def prepare_folder(shards: LabelShards, settings: dict[str, Any], overwrite: boo
     make_writable(shards.folder, "--out")
     # All processes look before one of them changes what is there: all find the same.
     found = shards.settings()
-    has_foreign = found is None and any(shards.folder.glob(f"[0-9]*{shards.ending}"))
+    is_unexplained = shards.is_unexplained()
     distributed.barrier()
     if overwrite:
         if distributed.rank() == 0:
             shards.remove()
     elif found is not None:
         require_same(settings, found, shards.folder, "holds the answers of other work")
-    elif has_foreign:
+    elif is_unexplained:
         raise InputError(
-            f"nothing says what the shards in {shards.folder} are of; give another --out, or add --overwrite to "
-            "replace them"
+            f"nothing in {shards.folder} says what its shards or its {SETTINGS} are of; give another --out, or add "
+            "--overwrite to replace them"
         )
     if distributed.rank() == 0 and (overwrite or found is None):
         shards.start(settings)

@@ -1,5 +1,6 @@
 """From a teacher's answers to a list that a student is trained on, with a page that shows what was taken."""
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 
 from video_rs.curation.known_videos import known_places
 from video_rs.inference.pseudo_labels.answers import Answers, read_answers
+from video_rs.inference.pseudo_labels.labelling import LabelRow
 from video_rs.inference.pseudo_labels.selection import Balance, select
 from video_rs.lists.checks import require_files
 from video_rs.lists.reading import read_listing
@@ -21,6 +23,9 @@ from video_rs.runtime.errors import InputError
 from video_rs.runtime.outputs import check_outputs
 from video_rs.runtime.progress import print_line, print_notes
 from video_rs.runtime.wording import first_names, pluralize
+
+CONFIDENCE = "confidence"
+"""The column by which a list is known as a selection."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +83,14 @@ def run_selection(asked: Selection) -> dict[str, int]:
     _refuse_held_out(asked, paths, held_out)
     left_out = known_places(paths, training)
 
+    again = _places_again(answers.rows)
     labels = answers.labels.copy()
-    labels[left_out] = -1
+    labels[[*left_out, *again]] = -1
     places = select(labels, answers.confidences, asked.balance)
     _require_some(asked, answers, labels, places)
-    notes = _notes(answers, labels, places, len(left_out))
+    notes = _notes(answers, labels, places, len(left_out), len(again))
 
-    _write_soft_labels(asked, answers, places)
-    _write_rows(asked.out_file, answers, places)
+    _write_list(asked, answers, places)
     page = page_of(Selected(answers, labels, places, asked.balance, notes))
     write_pseudo_labels_page(asked.page_file, page)
 
@@ -105,6 +110,8 @@ def _check_outputs(asked: Selection) -> None:
         raise InputError(f"--out {asked.out} lies among the teacher's answers in {asked.answers}; take another folder")
     check_outputs({"--out": out}, [*asked.labelled, *asked.val])
 
+    if out.exists() and CONFIDENCE not in _header(out):
+        raise InputError(f"--out {out} is there, and no earlier selection (no column {CONFIDENCE}); take another file")
     # Training takes a file of this name for the soft labels of the list.
     if asked.soft_labels_file.exists() and not holds_soft_labels(asked.soft_labels_file):
         raise InputError(
@@ -116,6 +123,12 @@ def _check_outputs(asked: Selection) -> None:
             f"{asked.page_file} is there, where the page of --out {asked.out} goes, and is another page; it stays: "
             "take another --out"
         )
+
+
+def _header(path: Path) -> list[str]:
+    """Return the names of the columns of a CSV."""
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        return next(csv.reader(file), [])
 
 
 def _known_paths(asked: Selection) -> tuple[set[str], set[str]]:
@@ -162,6 +175,18 @@ def _refuse_held_out(asked: Selection, paths: Sequence[str], held_out: set[str])
         )
 
 
+def _places_again(rows: Sequence[LabelRow]) -> list[int]:
+    """Return the places of videos, or of segments, that are in the list before: how often each is taken is --repeat."""
+    known = set()
+    again = []
+    for place, row in enumerate(rows):
+        what = (row.path, row.start, row.end)
+        if what in known:
+            again.append(place)
+        known.add(what)
+    return again
+
+
 def _require_some(asked: Selection, answers: Answers, labels: np.ndarray, places: Sequence[int]) -> None:
     """Raise InputError where nothing is chosen."""
     if places:
@@ -177,8 +202,16 @@ def _require_some(asked: Selection, answers: Answers, labels: np.ndarray, places
     )
 
 
-def _notes(answers: Answers, labels: np.ndarray, places: Sequence[int], left_out: int) -> list[str]:
-    """Return sentences on what is not in the list."""
+def _notes(answers: Answers, labels: np.ndarray, places: Sequence[int], left_out: int, again: int) -> list[str]:
+    """Return sentences on what is not in the list.
+
+    Args:
+        answers: of the teacher.
+        labels: int64 ``[N]``, -1 of videos that could not be taken.
+        places: of the rows of the new list.
+        left_out: videos that the labelled lists hold.
+        again: rows of videos that an earlier row has.
+    """
     notes = []
     failed = sum(row.error is not None for row in answers.rows)
     if failed:
@@ -188,6 +221,8 @@ def _notes(answers: Answers, labels: np.ndarray, places: Sequence[int], left_out
         notes.append(f"{pluralize(of_no_class, 'video')} left out, which the teacher gives to none of the classes")
     if left_out:
         notes.append(f"{pluralize(left_out, 'video')} left out, which the labelled lists hold already")
+    if again:
+        notes.append(f"{pluralize(again, 'row')} left out, of videos that the list has before")
     taken = set(labels[list(places)].tolist())
     empty = [name for number, name in enumerate(answers.label_names) if number not in taken]
     if empty:
@@ -205,14 +240,15 @@ def _write_rows(out: Path, answers: Answers, places: Sequence[int]) -> None:
         end = "" if found.end is None else repr(found.end)
         rows.append(ListRow(0, found.path, label, start=start, end=end))
     confidences = [f"{answers.confidences[place]:.6g}" for place in places]
-    write_list(out, rows, columns_in_use(rows, always=("label",)), {"confidence": confidences})
+    write_list(out, rows, columns_in_use(rows, always=("label",)), {CONFIDENCE: confidences})
 
 
-def _write_soft_labels(asked: Selection, answers: Answers, places: Sequence[int]) -> None:
-    """Write the probabilities beside the list, row by row; without them a file of an earlier selection goes."""
+def _write_list(asked: Selection, answers: Answers, places: Sequence[int]) -> None:
+    """Write the list and what training reads beside it; a full disk loses nothing of an earlier selection."""
     if asked.soft:
         paths = [answers.rows[place].path for place in places]
         write_soft_labels(asked.soft_labels_file, paths, answers.soft_labels(places), answers.label_names)
-    else:
-        # Training would take it for the soft labels of the new list.
+    _write_rows(asked.out_file, answers, places)
+    if not asked.soft:
+        # Training would take those of an earlier selection for the soft labels of this list.
         asked.soft_labels_file.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ ADDRESS = "RAY_ADDRESS"
 # 127.0.0.1 instead of at all addresses of the machine.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
+ANSWER = 10  # seconds in which a cluster has to answer
 
 # Bytes of the folder for temporary files: the names of sockets within it have 107 at most, and Ray takes 75 of them.
 LONGEST_FOLDER = 30
@@ -75,13 +78,21 @@ def ray_cluster() -> Iterator[Any]:
 def _connect(ray: Any, address: str, quiet: Mapping[str, Any]) -> None:
     """Connect to a cluster that is there."""
     try:
+        _require_listener(address)
         ray.init(address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(
             f"{ADDRESS} is {address}, and no cluster of Ray answers there ({reason}); start one with ray start, or "
             f"unset {ADDRESS} to use this machine alone"
         ) from error
+
+
+def _require_listener(address: str) -> None:
+    """Raise OSError where nobody listens at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=ANSWER).close()
 
 
 def _silence_messages(ray: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from video_rs.inference.pseudo_labels.labelling import LabelRow
-from video_rs.inference.pseudo_labels.shards import LabelShards
+from video_rs.inference.pseudo_labels.shards import FORMAT, LabelShards
 from video_rs.inference.shard_folder import SETTINGS, read_settings
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
@@ -58,16 +58,10 @@ def read_answers(folder: str | Path) -> Answers:
     """Return the answers in a folder that ``video-rs pseudo_label`` has written.
 
     Raises:
-        InputError: there are none, they are not finished, or a shard is damaged.
+        InputError: there are none, they are not finished, or a shard or the settings are damaged.
     """
     folder = Path(folder)
-    settings = read_settings(folder / SETTINGS)
-    try:
-        names = tuple(settings["label_names"])
-        shards = LabelShards(folder, settings["videos"], settings["shard_videos"], names)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{folder} holds no answers of a teacher; make them with video-rs pseudo_label") from error
-
+    shards = _find_shards(folder)
     missing = [number for number in range(len(shards)) if not shards.has(number)]
     if missing:
         first = shards.file(missing[0]).name
@@ -75,7 +69,33 @@ def read_answers(folder: str | Path) -> Answers:
             f"{folder} lacks {len(missing)} of {pluralize(len(shards), 'shard')}, first {first}; "
             "start the same video-rs pseudo_label again"
         )
+    for number in range(len(shards)):
+        # Their numbers would be those of other classes.
+        if shards.names_in(number) != shards.label_names:
+            raise InputError(
+                f"{shards.file(number)} has answers for other classes than {folder / SETTINGS} names; take the "
+                "settings from a copy, or label again"
+            )
     return _gathered(shards)
+
+
+def _find_shards(folder: Path) -> LabelShards:
+    """Return the shards of a folder, as its settings describe them."""
+    path = folder / SETTINGS
+    settings = read_settings(path)
+    if settings is None or "label_names" not in settings:
+        raise InputError(f"{folder} holds no answers of a teacher; make them with video-rs pseudo_label")
+    if settings.get("format") != FORMAT:
+        raise InputError(
+            f"{path} is of the format {settings.get('format')}, and this video_rs reads {FORMAT}; label again with "
+            "--overwrite"
+        )
+
+    for name in ("videos", "shard_videos"):
+        value = settings.get(name)
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"{path} is damaged: {name} is {value}; take it from a copy, or label again")
+    return LabelShards(folder, settings["videos"], settings["shard_videos"], tuple(settings["label_names"]))
 
 
 def _gathered(shards: LabelShards) -> Answers:

@@ -32,6 +32,8 @@ from video_rs.lists.soft_labels import NAMES_KEY
 from video_rs.runtime.atomic import replace_bytes
 from video_rs.runtime.errors import InputError
 
+FORMAT = 1
+"""Of the folder, in its settings."""
 SCHEMA = pyarrow.schema(
     {
         "path": pyarrow.string(),
@@ -85,6 +87,11 @@ class LabelShards(ShardFolder):
             InputError: it is damaged.
         """
         return [LabelRow(**row) for row in self._table(number, SCHEMA.names).to_pylist()]
+
+    def names_in(self, number: int) -> tuple[str, ...]:
+        """Return the class names that a finished shard itself has; none where it has no such."""
+        metadata = parquet.read_schema(self.file(number)).metadata or {}
+        return tuple(json.loads(metadata.get(NAMES_KEY, b"[]")))
 
     def failed_videos(self, number: int) -> Sequence[int]:
         """Return which videos of the list could not be read."""

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from video_rs.models.architecture import STAGES
@@ -26,12 +27,25 @@ def load_strictly(module: nn.Module, state: State, source: str, name_there: Call
         name_there: what a weight of ``module`` is called in the source, for messages.
 
     Raises:
-        InputError: a weight is missing, unknown or of another shape; the line lists some of each.
+        InputError: a weight is missing, unknown or of another shape, and the line lists some of each; or one is no
+            finite number.
     """
     shapes = {name: list(value.shape) for name, value in module.state_dict().items()}
     require_fit(state, shapes, source, name_there)
     is_empty = any(value.is_meta for value in module.state_dict().values())
     module.load_state_dict(state, assign=is_empty)
+    _require_finite(module, source, name_there)
+
+
+def _require_finite(module: nn.Module, source: str, name_there: Callable[[str], str]) -> None:
+    """Raise InputError where weights are no numbers, with which every answer would be none."""
+    for name, weights in module.state_dict().items():
+        # The sum is finite where all weights are, and no copy of them is made.
+        if weights.is_floating_point() and not torch.isfinite(weights.sum()):
+            raise InputError(
+                f"weights in {source} are no finite numbers (first: {name_there(name)}): the training diverged; take "
+                "an earlier checkpoint, or train anew with a lower SOLVER.BASE_LR"
+            )
 
 
 def require_fit(

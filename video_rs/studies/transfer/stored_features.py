@@ -17,7 +17,6 @@ from video_rs.inference.teachers import load_teacher
 from video_rs.lists.checks import require_files
 from video_rs.lists.records import RecordList
 from video_rs.models.convolution_check import require_right_convolutions
-from video_rs.models.stored import require_finite
 from video_rs.runs.extract_features import Work, extract_shards
 from video_rs.runs.start_weights import load_trained_weights
 from video_rs.runtime import distributed
@@ -108,7 +107,6 @@ def _network(config: Config, lists: Lists) -> tuple[StageFeatures, Preprocessing
     training = build_training(config, device, load_teacher)
     load_trained_weights(training, finetune="")
     model = training.step.model
-    require_finite(model)
 
     preprocessing = single_view(build_preprocessing(config))
     require_right_convolutions(model, preprocessing.clip_shape(config.TEST.BATCH_SIZE))
