@@ -223,7 +223,6 @@ DOUBTS_ON_CLASSES: tuple[Callable[[Start], str], ...] = (
     empty_pseudo_classes,
     unused_temperature,
     unused_pseudo_keys,
-    repeated_in_a_batch,
     other_span,
     single_class,
     single_labels,
@@ -231,6 +230,7 @@ DOUBTS_ON_CLASSES: tuple[Callable[[Start], str], ...] = (
 )
 DOUBTS: tuple[Callable[[Start], str], ...] = (
     fewer_negatives,
+    repeated_in_a_batch,
     statistics_of_partners,
     frozen_random_weights,
     unused_statistics,
