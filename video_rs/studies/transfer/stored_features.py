@@ -106,7 +106,7 @@ def _network(config: Config, lists: Lists) -> tuple[StageFeatures, Preprocessing
         require_files(records)
     device = pick_device(config.DEVICE)
     training = build_training(config, device, load_teacher)
-    load_trained_weights(training, finetune="")
+    training = load_trained_weights(training, finetune="")
     model = training.step.model
     require_finite(model)
 
