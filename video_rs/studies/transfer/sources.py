@@ -73,8 +73,8 @@ def find_sources(texts: Sequence[str], config: Config, seeds: int) -> list[Sourc
         seeds: of the study.
 
     Raises:
-        InputError: a text that means nothing, a name that is there twice, a file that is not there, or weights of
-            another network.
+        InputError: a text that means nothing, a name that is there twice, a file that is not there, weights of
+            another network, or weights of videos under the name image.
     """
     architecture = build_architecture(config)
     sources: dict[str, Source] = {}

@@ -89,7 +89,8 @@ def compute_features(config: Config, lists: Lists, folder: Path) -> tuple[Stored
         folder: of the features.
 
     Raises:
-        InputError: the weights do not fit, or no training video could be read.
+        InputError: the weights are not there any more or do not fit, a file of features is damaged, or no training
+            video could be read.
     """
     preprocessing = single_view(build_preprocessing(config))
     weights = _weights_facts(config)

@@ -41,6 +41,9 @@ class TrainingVideos:
     Attributes:
         lists: of all its checkpoints, and of those that they started or learned from, by the path of the list.
         doubts: sentences on what is not known.
+
+    Raises:
+        InputError: a path handler of a training run cannot be made.
     """
 
     def __init__(self, source: Source):
