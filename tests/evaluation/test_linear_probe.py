@@ -1,9 +1,12 @@
 """The linear classifier on features, against scikit-learn called otherwise and folds that are looked through."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from video_rs.evaluation import linear_probe
 from video_rs.evaluation.linear_probe import STRENGTHS, WITHOUT_FOLDS, fit_linear_probe, make_folds
 from video_rs.runtime.errors import InputError
 
@@ -92,3 +95,17 @@ def test_one_class_is_refused():
     said = "all training videos that could be read are of one class; give videos of two classes or more"
     with pytest.raises(InputError, match=f"^{said}$"):
         fit_linear_probe(np.ones((3, 2)), np.zeros(3, np.int64), ["a", "b", "c"])
+
+
+def test_fits_that_have_not_converged_are_told_apart(monkeypatch):
+    """With few iterations the weakest regularisation is not done; nothing but the probe says so."""
+    features, labels, groups = clouds(5)
+    assert fit_linear_probe(features, labels, groups).unconverged == ()
+    monkeypatch.setattr(linear_probe, "ITERATIONS", 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = fit_linear_probe(features, labels, groups)
+    assert STRENGTHS[-1] in found.unconverged
+    assert list(found.unconverged) == sorted(found.unconverged)
+    # Without folds the only fit is that of all rows.
+    assert fit_linear_probe(features, labels, ["a"] * len(labels)).unconverged == (WITHOUT_FOLDS,)

@@ -281,18 +281,27 @@ def test_a_stopped_extraction_goes_on_and_leaves_the_same_files(tool, trained, l
 
 def test_one_that_was_stopped_before_its_shards_were_joined(tool, trained, listed, tmp_path, monkeypatch):
     out = tmp_path / "f.npz"
+    parts = tmp_path / "f.npz.parts"
     with monkeypatch.context() as patch:
         patch.setattr(Shards, "read", lambda self, number: (_ for _ in ()).throw(MemoryError))
         with pytest.raises(MemoryError):
             extract(tool, trained, listed, out)
+    shutil.copytree(parts, tmp_path / "cut.npz.parts")
+    shutil.copytree(parts, tmp_path / "other.npz.parts")
     assert "going on after 1 of 1 shard\n" in extract(tool, trained, listed, out)
-    assert not (tmp_path / "f.npz.parts").exists()
+    assert not parts.exists()
 
-    # A shard that somebody has damaged is named.
-    (tmp_path / "other.npz.parts").mkdir()
-    settings = json.loads((tmp_path / "f.npz.json").read_text())
-    (tmp_path / "other.npz.parts" / "settings.json").write_text(json.dumps(settings))
-    (tmp_path / "other.npz.parts" / "000000.npz").write_bytes(b"damaged")
+    # A shard that was cut short is done again.
+    cut = tmp_path / "cut.npz.parts" / "000000.npz"
+    cut.write_bytes(cut.read_bytes()[:-30])
+    assert "going on after" not in extract(tool, trained, listed, tmp_path / "cut.npz")
+    assert (tmp_path / "cut.npz").read_bytes() == out.read_bytes()
+
+    # One of which a bit has changed is named.
+    damaged = tmp_path / "other.npz.parts" / "000000.npz"
+    content = bytearray(damaged.read_bytes())
+    content[content.index(b"features.npy") + 200] ^= 1
+    damaged.write_bytes(content)
     result = tool("extract_features", "--checkpoint", trained, "--list", listed, "--out", tmp_path / "other.npz")
     assert result.code == 2
     assert result.err.startswith(f"error: {tmp_path}/other.npz.parts/000000.npz cannot be read (")

@@ -219,7 +219,7 @@ def start_of(videos, config_file, tmp_path, finetune="", **changes):
     """The training of a supervised run before its first step, with the weights that it starts from."""
     keys = tiny_run(videos, tmp_path / "tuned", **changes)
     training = build_run(load_config(config_file, keys), torch.device("cpu"))
-    assert load_trained_weights(training, str(finetune))
+    assert load_trained_weights(training, str(finetune)).started_from["source"]
     return training
 
 

@@ -1,21 +1,27 @@
 """The transfer study on finished runs written by hand: which runs there are, differences, intervals, words, files."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from helpers.runs import TINY
 from helpers.studies import finish
 from video_rs.config import load_config
+from video_rs.evaluation.linear_probe import LinearProbe
 from video_rs.reports import plots
 from video_rs.reports.text_table import text_table
 from video_rs.reports.transfer_plot import transfer_plot
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.file_hash import file_hash
 from video_rs.studies.intervals import bootstrap_interval, detectable_difference, mean_interval
+from video_rs.studies.one_run import do_run
 from video_rs.studies.study import load_study, open_study
+from video_rs.studies.transfer.feature_runs import notes_on
 from video_rs.studies.transfer.report import HEADS, cells, notes, panel, write_report
-from video_rs.studies.transfer.study import Asked, transfer_study
+from video_rs.studies.transfer.study import TransferRequest, transfer_study
 from video_rs.studies.transfer.table import read_transfer
 from video_rs.studies.transfer.verdict import verdict
 
@@ -34,8 +40,8 @@ def make(trained, videos, tmp_path):
     (tmp_path / "new.csv").write_text("\n".join(lines) + "\n")
 
     def build(sources=("random", "image", f"plain={trained}"), protocols=(), seeds=3, k=1):
-        asked = Asked(sources, [str(tmp_path / "new.csv")], protocols, seeds, k)
-        study, doubts = transfer_study(tmp_path / "study", load_config("", TINY), asked, 1)
+        request = TransferRequest(sources, [str(tmp_path / "new.csv")], protocols, seeds, k)
+        study, doubts = transfer_study(tmp_path / "study", load_config("", TINY), request, 1)
         assert doubts == []
         return study
 
@@ -97,6 +103,88 @@ def test_another_k_is_another_study(make):
     make().save()
     with pytest.raises(InputError, match=r"holds another study: its --k is 1, not 2; give the same command"):
         open_study(make(k=2))
+
+
+@pytest.fixture
+def checkpoint(trained, tmp_path):
+    """A checkpoint that a test may replace."""
+    path = tmp_path / "network.pth"
+    shutil.copy(trained / "checkpoints" / "last.pth", path)
+    return path
+
+
+def replace(path):
+    """Write other weights of the same network to a path."""
+    saved = torch.load(path, weights_only=True)
+    saved["ema"] = {name: 2 * value for name, value in saved["ema"].items()}
+    torch.save(saved, path)
+
+
+def test_a_study_keeps_which_files_its_sources_are(make, trained, checkpoint):
+    last = trained / "checkpoints" / "last.pth"
+    study = make(("random", f"plain={trained}", f"copy={checkpoint}"), ("knn",))
+    expected = {"plain": {str(last): file_hash(last)}, "copy": {str(checkpoint): file_hash(last)}}
+    assert study.settings["sources"] == expected
+    study.save()
+    # A command that names one of them leaves the others as they were.
+    opened = open_study(make((f"copy={checkpoint}",), ("linear",)))
+    assert opened.settings["sources"] == expected
+
+
+def test_a_source_that_has_been_replaced_is_another_study(make, checkpoint):
+    """Even where the command has other protocols than the study: all rows of a source are of the same weights."""
+    make((f"plain={checkpoint}",), ("knn",), seeds=1).save()
+    before = file_hash(checkpoint)
+    replace(checkpoint)
+    now = file_hash(checkpoint)
+    said = (
+        f"holds another study: {checkpoint} of its --source plain was another file \\(sha256 {before[:12]}, now "
+        f"{now[:12]}\\); give the same command"
+    )
+    for protocols in (("knn", "finetune"), ("finetune",)):
+        with pytest.raises(InputError, match=said):
+            open_study(make((f"plain={checkpoint}",), protocols, seeds=1))
+
+
+def test_another_path_under_the_name_of_a_source_is_another_study(make, trained, checkpoint):
+    make((f"plain={checkpoint}",), ("knn",), seeds=1).save()
+    last = trained / "checkpoints" / "last.pth"
+    with pytest.raises(InputError, match=f"its --source plain is {checkpoint}, not {last}; give the same command"):
+        open_study(make((f"plain={last}",), ("finetune",), seeds=1))
+
+
+def test_further_seeds_may_bring_further_checkpoints(make, trained, checkpoint):
+    best = trained / "checkpoints" / "best.pth"
+    make((f"plain={checkpoint}",), ("knn",), seeds=1).save()
+    opened = open_study(make((f"plain={checkpoint},{best}",), ("knn",), seeds=2))
+    assert list(opened.settings["sources"]["plain"]) == [str(checkpoint), str(best)]
+    assert len(opened.runs) == 2
+
+
+@pytest.mark.parametrize("protocol", ["finetune", "knn"])
+def test_a_run_does_not_start_from_a_file_that_was_replaced_since(make, checkpoint, protocol):
+    study = make((f"plain={checkpoint}",), (protocol,), seeds=1)
+    study.save()
+    replace(checkpoint)
+    said = f"^{checkpoint} is another file than --source plain was when the study was made; put that one back"
+    with pytest.raises(InputError, match=said):
+        do_run(load_study(study.folder), f"plain.new.{protocol}-seed0")
+    assert not (study.folder / "features").exists()
+
+
+def test_the_notes_on_a_linear_classifier_say_which_fits_had_not_converged():
+    right = {1.0: 0.5, 100.0: 0.75}
+    assert notes_on(LinearProbe(None, 100.0, 5, right, (10.0, 100.0))) == [
+        "logistic regression on standardised features, C 100, chosen by 5 folds of the training videos: 75.0 % of them "
+        "right where held out",
+        "no C beyond 100 was tried",
+        "fits with C 10, 100 had not converged after 2,000 iterations, and were taken as they were",
+    ]
+    assert notes_on(LinearProbe(None, 1.0, 0, {}, (1.0,))) == [
+        "logistic regression on standardised features, C 1: the training videos are too few to choose it",
+        "fits with C 1 had not converged after 2,000 iterations, and were taken as they were",
+    ]
+    assert len(notes_on(LinearProbe(None, 1.0, 5, right))) == 1
 
 
 RIGHT = {

@@ -25,8 +25,9 @@ from video_rs.studies import running
 from video_rs.studies.one_run import do_run
 from video_rs.studies.probing import Speed
 from video_rs.studies.study import load_study
+from video_rs.studies.transfer.sources import find_sources
 from video_rs.studies.transfer.stored_features import compute_features
-from video_rs.studies.transfer.study import Asked, transfer_study
+from video_rs.studies.transfer.study import TransferRequest, transfer_study
 
 pytestmark = pytest.mark.usefixtures("blank_charts")
 KEYS = {**TINY, "SOLVER.MAX_STEPS": "2", "TEST.NUM_ENSEMBLE_VIEWS": "1", "TEST.NUM_SPATIAL_CROPS": "1"}
@@ -54,8 +55,8 @@ def study(trained, target, tmp_path_factory, config_file):
         patch.setitem(running.ENGINES, "local", run_here)
         patch.setattr("video_rs.studies.budget.probe", lambda *_: Speed(10.0, 1.0))
         for sources, protocols in (([f"plain={trained}"], ()), (["random", f"plain={trained}"], ("knn",))):
-            asked = Asked(sources, [f"new={target}"], protocols, 1, 3)
-            made, _ = transfer_study(folder, load_config(config_file, KEYS), asked, 1)
+            request = TransferRequest(sources, [f"new={target}"], protocols, 1, 3)
+            made, _ = transfer_study(folder, load_config(config_file, KEYS), request, 1)
             running.make_and_go_on(made, running.Resources())
     return load_study(folder)
 
@@ -157,8 +158,8 @@ def test_a_video_that_cannot_be_read_is_no_row_of_training_and_a_failure_of_the_
         (tmp_path / f"{split}.mp4").write_bytes(b"no video")
         rows.append(f"{tmp_path}/{split}.mp4,dark,{split}")
     listed = write(tmp_path / "list.csv", rows)
-    asked = Asked(["random"], [str(listed)], ("linear_features", "knn"), 1, 8)
-    made, _ = transfer_study(tmp_path / "study", load_config(config_file, KEYS), asked, 1)
+    request = TransferRequest(["random"], [str(listed)], ("linear_features", "knn"), 1, 8)
+    made, _ = transfer_study(tmp_path / "study", load_config(config_file, KEYS), request, 1)
     for run in made.runs:
         do_run(made, run.name)
         metrics = json.loads((made.run_folder(run) / "test" / "metrics.json").read_text())
@@ -173,8 +174,8 @@ def test_training_videos_none_of_which_can_be_read_are_refused(target, tmp_path,
         (tmp_path / f"{name}.mp4").write_bytes(b"no video")
         rows.append(f"{tmp_path}/{name}.mp4,{name},train")
     listed = write(tmp_path / "list.csv", rows)
-    asked = Asked(["random"], [str(listed)], ("knn",), 1, 1)
-    made, _ = transfer_study(tmp_path / "study", load_config(config_file, KEYS), asked, 1)
+    request = TransferRequest(["random"], [str(listed)], ("knn",), 1, 1)
+    made, _ = transfer_study(tmp_path / "study", load_config(config_file, KEYS), request, 1)
     said = f"none of 2 training videos of {listed} could be read; first: {tmp_path}/dark.mp4: "
     with pytest.raises(InputError, match=f"^{said}"):
         do_run(made, made.runs[0].name)
@@ -268,11 +269,25 @@ def ask(tool, trained, target, tmp_path, config_file):
             ["image={0}"],
             "--source image={0} holds no image weights; give the file of an image network, or another NAME",
         ),
+        (
+            ["image=pytorchvideo"],
+            "--source image=pytorchvideo holds no image weights; give the file of an image network, or another NAME",
+        ),
     ],
 )
 def test_sources_that_mean_nothing_are_refused(ask, trained, sources, said):
     texts = [text.format(trained) for text in sources]
     assert ask(source=texts) == said.format(trained)
+
+
+def test_a_source_is_read_once_and_what_is_not_plain_about_it_said_once(trained, tmp_path, config_file, caplog):
+    path = tmp_path / "wrapped.pth"
+    torch.save({"state_dict": weights(trained)["ema"]}, path)
+    [source] = find_sources([f"a={path}"], load_config(config_file, KEYS), 1)
+    assert source.weights == (str(path),)
+    assert [record.getMessage() for record in caplog.records].count(
+        f"weights of {path}: taken are those under 'state_dict'"
+    ) == 1
 
 
 def test_image_weights_alone_that_cannot_be_had_are_refused(ask):

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -37,6 +37,8 @@ class Training:
         plan: how long the run is, and what is due when.
         step: the training step, with network, optimizer and average. It is the one part that changes during the run.
         teacher: whose answers are learned; None: labels are.
+        started_from: the weights that the run has started from, by ``source`` and ``sha256``; empty: fresh ones; None:
+            nobody knows, as the run was begun by an older version.
     """
 
     config: Config
@@ -47,6 +49,7 @@ class Training:
     plan: Plan
     step: Step
     teacher: Teacher | None = None
+    started_from: Mapping[str, str] | None = field(default_factory=dict)
 
     @property
     def is_pretraining(self) -> bool:
@@ -69,13 +72,15 @@ class Training:
     def identity(self) -> Mapping[str, Any]:
         """Return what prediction needs beside the weights, as plain data; a checkpoint stores it.
 
-        Of a teacher it has what tells it from others. That of a pre-training run has the size of its projection head,
-        and no classes.
+        Of a teacher, and of weights to start from, it has what tells them from others. That of a pre-training run has
+        the size of its projection head, and no classes.
         """
         further = {}
         names = list(self.lists.label_names)
         if self.teacher is not None:
             further["teacher"] = teacher_facts(self.config, self.teacher)
+        if self.started_from is not None:
+            further["started_from"] = dict(self.started_from)
         if self.is_pretraining:
             further["projection"] = dataclasses.asdict(projection_shape(self.config))
             # The classes are those of the videos that vote in validation: the network knows none.

@@ -63,11 +63,11 @@ def run(args: argparse.Namespace) -> None:
     from video_rs.config import load_config
     from video_rs.runtime.progress import print_notes
     from video_rs.studies.running import make_and_go_on
-    from video_rs.studies.transfer.study import Asked, refuse_set_keys, transfer_study
+    from video_rs.studies.transfer.study import TransferRequest, refuse_set_keys, transfer_study
 
     refuse_set_keys(args.overrides)
     base = load_config(args.cfg, overrides_of(args))
-    asked = Asked(args.source, args.target, args.protocols or (), args.seeds, args.k)
-    study, doubts = transfer_study(args.out, base, asked, args.threads)
+    request = TransferRequest(args.source, args.target, args.protocols or (), args.seeds, args.k)
+    study, doubts = transfer_study(args.out, base, request, args.threads)
     print_notes(doubts)
     make_and_go_on(study, resources_of(args))

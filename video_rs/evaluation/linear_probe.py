@@ -24,7 +24,15 @@ STRENGTHS = tuple(10.0**exponent for exponent in range(-4, 3))
 WITHOUT_FOLDS = 1.0
 """C where nothing can be held out, as scikit-learn has it."""
 FOLDS = 5
-ITERATIONS = 2000  # at most; what has not converged by then is taken as it is
+ITERATIONS = 2000
+"""At most; a fit that has not converged by then is taken as it is, and its C is in :attr:`LinearProbe.unconverged`."""
+
+
+class Fit(NamedTuple):
+    """A classifier that was fitted to rows, and whether the solver had come to its end."""
+
+    classifier: Pipeline
+    converged: bool
 
 
 class Fold(NamedTuple):
@@ -43,12 +51,14 @@ class LinearProbe:
         c: the inverse of the regularisation that was chosen.
         folds: that it was chosen by; 0 where nothing could be held out.
         right: share of the held-out training rows that were right, by C.
+        unconverged: values of C with which a fit, of a fold or of all training rows, had not converged.
     """
 
     classifier: Pipeline
     c: float
     folds: int
     right: Mapping[float, float]
+    unconverged: tuple[float, ...] = ()
 
     def probabilities(self, features: np.ndarray, num_classes: int) -> np.ndarray:
         """Return float32 ``[N, num_classes]`` of features ``[N, D]``; 0 for a class without training rows."""
@@ -74,10 +84,16 @@ def fit_linear_probe(features: np.ndarray, labels: np.ndarray, groups: Sequence[
 
     folds = make_folds(labels, groups)
     right = {}
+    converged = {}
     if folds:
-        right = {c: _share_right(c, features, labels, folds) for c in STRENGTHS}
+        for c in STRENGTHS:
+            right[c], converged[c] = _share_right(c, features, labels, folds)
+
     best = max(right, key=lambda c: (right[c], -c), default=WITHOUT_FOLDS)
-    return LinearProbe(_fitted(best, features, labels), best, len(folds), right)
+    fit = _fitted(best, features, labels)
+    converged[best] = converged.get(best, True) and fit.converged
+    unconverged = tuple(c for c, has_converged in converged.items() if not has_converged)
+    return LinearProbe(fit.classifier, best, len(folds), right, unconverged)
 
 
 def make_folds(labels: np.ndarray, groups: Sequence[str]) -> list[Fold]:
@@ -102,21 +118,31 @@ def make_folds(labels: np.ndarray, groups: Sequence[str]) -> list[Fold]:
     return [fold for fold in folds if len(fold.held_out) and len(np.unique(labels[fold.fitted])) > 1]
 
 
-def _share_right(c: float, features: np.ndarray, labels: np.ndarray, folds: Sequence[Fold]) -> float:
-    """Return which share of all held-out rows a regularisation gets right."""
+def _share_right(c: float, features: np.ndarray, labels: np.ndarray, folds: Sequence[Fold]) -> tuple[float, bool]:
+    """Return which share of all held-out rows a regularisation gets right, and whether all its fits converged."""
     right = 0
     asked = 0
+    converged = True
     for fold in folds:
-        classifier = _fitted(c, features[fold.fitted], labels[fold.fitted])
-        answers = classifier.predict(features[fold.held_out])
+        fit = _fitted(c, features[fold.fitted], labels[fold.fitted])
+        answers = fit.classifier.predict(features[fold.held_out])
         right += int((answers == labels[fold.held_out]).sum())
         asked += len(answers)
-    return right / asked
+        converged = converged and fit.converged
+    return right / asked, converged
 
 
-def _fitted(c: float, features: np.ndarray, labels: np.ndarray) -> Pipeline:
+def _fitted(c: float, features: np.ndarray, labels: np.ndarray) -> Fit:
     """Return a classifier fitted to rows; mean and deviation of the features are those of the same rows."""
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=ITERATIONS))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return classifier.fit(features.astype(np.float64), labels)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        classifier.fit(features.astype(np.float64), labels)
+
+    converged = True
+    for warning in caught:
+        if issubclass(warning.category, ConvergenceWarning):
+            converged = False
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return Fit(classifier, converged)

@@ -3,11 +3,12 @@
 import hashlib
 import math
 import os
+from typing import Any
 
 from video_rs.lists.records import RecordList, VideoRecord
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
-from video_rs.video.fetching import is_url
+from video_rs.video.fetching import absolute_path, is_url
 from video_rs.video.location import Location
 
 # So many files of a list are looked for before a run starts.
@@ -117,3 +118,21 @@ def fingerprint(records: RecordList | None, soft_labels: bytes = b"") -> str:
         digest.update(repr((record.id, record.labels, record.start, record.end)).encode())
     digest.update(soft_labels)
     return digest.hexdigest()
+
+
+def fingerprint_of_files(records: RecordList) -> str:
+    """Return a hash over the names of the files, without their folders: the ids of a list may say nothing of them."""
+    digest = hashlib.sha256()
+    for record in records.records:
+        digest.update(repr(os.path.basename(record.path)).encode())
+    return digest.hexdigest()
+
+
+def list_facts(records: RecordList) -> dict[str, Any]:
+    """Return what work on a list keeps of it, as plain data: where it lies, and what tells it from other lists."""
+    return {
+        "list": absolute_path(records.source),
+        "rows_sha256": fingerprint(records),
+        "files_sha256": fingerprint_of_files(records),
+        "videos": len(records),
+    }

@@ -30,7 +30,7 @@ from video_rs.lists.class_folders import read_class_folders
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
 from video_rs.models.stored import load_network
-from video_rs.runs.extraction_place import Extraction, extraction_settings, prepare_place
+from video_rs.runs.extraction_place import Extraction, checkpoint_facts, extraction_settings, prepare_place
 from video_rs.runs.shard_work import fill_shards, records_of_shards, unfinished_shards
 from video_rs.runs.test import refuse_fixed_keys
 from video_rs.runtime import distributed
@@ -86,7 +86,7 @@ def run_extraction(asked: Extraction) -> dict[str, Any]:
     records = _read_list(asked, config, checkpoint["label_names"])
     print_notes(records.notes)
     preprocessing = build_preprocessing(config)
-    settings = extraction_settings(asked, config, records, preprocessing, checkpoint_path)
+    settings = extraction_settings(asked, config, records, preprocessing, checkpoint_facts(checkpoint_path))
 
     shards = Shards(beside(out, ".parts"), len(records), asked.shard_videos)
     is_finished = prepare_place(out, shards, settings, asked.overwrite)

@@ -1,8 +1,6 @@
 """Where an extraction of features writes, and whether what is there already is a part of the same extraction."""
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +11,11 @@ from video_rs.data.preprocessing import Preprocessing
 from video_rs.inference.features.shards import Shards
 from video_rs.inference.features.writing import beside
 from video_rs.inference.shard_folder import read_settings
-from video_rs.lists.checks import fingerprint
+from video_rs.lists.checks import list_facts
 from video_rs.lists.records import RecordList
 from video_rs.runtime import distributed
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.file_hash import file_hash
 from video_rs.runtime.folders import make_writable
 from video_rs.runtime.version import __version__
 from video_rs.video.fetching import absolute_path
@@ -54,24 +53,29 @@ class Extraction:
 
 
 def extraction_settings(
-    asked: Extraction, config: Config, records: RecordList, preprocessing: Preprocessing, checkpoint_path: Path
+    asked: Extraction,
+    config: Config,
+    records: RecordList,
+    preprocessing: Preprocessing,
+    weights: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return what decides about the features, and where it lies, as plain data."""
-    with checkpoint_path.open("rb") as file:
-        checkpoint_hash = hashlib.file_digest(file, "sha256").hexdigest()
+    """Return what decides about the features, and where it lies, as plain data.
 
+    Args:
+        asked: what is asked for; where it is written does not matter.
+        config: of the network and its batches.
+        records: the videos.
+        preprocessing: the views of each video.
+        weights: what tells the network's weights from others, such as :func:`checkpoint_facts`.
+    """
     settings = {
         "format": FORMAT,
-        "checkpoint": absolute_path(str(checkpoint_path)),
-        "checkpoint_sha256": checkpoint_hash,
+        **weights,
         "model": config.MODEL.ARCH,
         "stage": asked.stage,
         "per": asked.per,
-        "list": absolute_path(records.source),
-        "rows_sha256": fingerprint(records),
-        "files_sha256": fingerprint_of_files(records),
+        **list_facts(records),
         "label_names": list(records.label_names),
-        "videos": len(records),
         "shard_videos": asked.shard_videos,
         "batch_size": config.TEST.BATCH_SIZE,
         "decoder": config.DATA.DECODER,
@@ -82,12 +86,13 @@ def extraction_settings(
     return json.loads(json.dumps(settings))
 
 
-def fingerprint_of_files(records: RecordList) -> str:
-    """Return a hash over the names of the files, without their folders: the ids of a list may say nothing of them."""
-    digest = hashlib.sha256()
-    for record in records.records:
-        digest.update(repr(os.path.basename(record.path)).encode())
-    return digest.hexdigest()
+def checkpoint_facts(path: Path) -> dict[str, str]:
+    """Return where a checkpoint lies, and what tells it from others.
+
+    Args:
+        path: of the file.
+    """
+    return {"checkpoint": absolute_path(str(path)), "checkpoint_sha256": file_hash(path)}
 
 
 def prepare_place(out: Path, shards: Shards, settings: Mapping[str, Any], overwrite: bool) -> bool:
@@ -148,11 +153,18 @@ def _require_free(out: Path, shards: Shards) -> None:
 
 def require_same(settings: Mapping[str, Any], found: Mapping[str, Any], path: Path, what: str) -> None:
     """Raise InputError where work was, or is being, done with other settings."""
-    differences = []
-    for name, value in settings.items():
-        if name not in PLACES and found.get(name) != value:
-            differences.append(name)
+    differences = differing_settings(settings, found)
     if differences:
         raise InputError(
             f"{path} {what} (other: {', '.join(differences)}); give another --out, or add --overwrite to replace it"
         )
+
+
+def differing_settings(settings: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Return the names of what decides about results and was another one where they were made.
+
+    Args:
+        settings: of now.
+        found: those that lie beside the results.
+    """
+    return [name for name, value in settings.items() if name not in PLACES and found.get(name) != value]

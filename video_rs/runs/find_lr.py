@@ -53,7 +53,7 @@ def find_rate(config: Config, *, finetune: str = "") -> dict[str, Any]:
     distributed.join_process_group(device)
 
     training = build_run(config, device)
-    load_trained_weights(training, finetune)
+    training = load_trained_weights(training, finetune)
     for records in training.lists.trained():
         require_files(records)
     training = fit_into_memory(training, is_resumed=False, may_change=True)

@@ -11,11 +11,11 @@ from video_rs.data.counted_videos import note_counted_videos
 from video_rs.inference.pseudo_labels.labelling import Labeller
 from video_rs.inference.pseudo_labels.shards import FORMAT, LabelShards
 from video_rs.inference.shard_folder import SETTINGS
-from video_rs.lists.checks import fingerprint, require_files
+from video_rs.lists.checks import list_facts, require_files
 from video_rs.lists.chosen_videos import chosen_videos
 from video_rs.lists.class_folders import read_class_folders
 from video_rs.lists.records import RecordList, VideoRecord, read_records
-from video_rs.runs.extraction_place import fingerprint_of_files, require_same
+from video_rs.runs.extraction_place import require_same
 from video_rs.runs.labelling_on_ray import label_on_ray
 from video_rs.runs.labelling_work import Labelling, load_labeller, read_videos, rows_of_shard
 from video_rs.runs.shard_work import fill_shards, records_of_shards, unfinished_shards
@@ -27,7 +27,6 @@ from video_rs.runtime.progress import print_line, print_notes
 from video_rs.runtime.version import __version__
 from video_rs.runtime.wording import pluralize
 from video_rs.runtime.workers import check_limits, share_of_cores
-from video_rs.video.fetching import absolute_path
 
 
 def run_pseudo_label(asked: Labelling) -> dict[str, int]:
@@ -104,13 +103,10 @@ def _settings(asked: Labelling, records: RecordList, labeller: Labeller) -> dict
         "format": FORMAT,
         "teacher": asked.teacher,
         "teacher_sha256": teacher.sha256,
-        "list": absolute_path(records.source),
-        "rows_sha256": fingerprint(records),
-        "files_sha256": fingerprint_of_files(records),
+        **list_facts(records),
         "label_names": list(classes.label_names),
         "columns": list(classes.columns),
         "top": asked.top,
-        "videos": len(records),
         "shard_videos": asked.shard_videos,
         "batch": asked.batch,
         "decoder": asked.decoder,

@@ -1,5 +1,6 @@
 """Going on with a run from its last checkpoint, unless config or data set have changed."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,6 +46,8 @@ def resume_training(training: Training, folder: RunFolder, versions: Mapping[str
     refuse_other_model(saved, current, folder)
 
     training.step.load_state_dict(saved)
+    # What the run has started from is known from its first checkpoint on, or not at all.
+    training = dataclasses.replace(training, started_from=saved.get("started_from"))
     state = RunState.from_dict(saved)
     # The best accuracy on another list says nothing about this one.
     if saved["dataset"]["val"] != fingerprints["val"]:
@@ -52,7 +55,7 @@ def resume_training(training: Training, folder: RunFolder, versions: Mapping[str
 
     _say_differences(training, saved, versions, changes)
     print_line(f"resuming {folder.path} at step {training.step.number} of {training.plan.total_steps}")
-    return Start(training, folder, state, is_resumed=True, has_trained_weights=True, changes=tuple(changes))
+    return Start(training, folder, state, is_resumed=True, changes=tuple(changes))
 
 
 def _last_checkpoint(folder: RunFolder) -> dict[str, Any]:

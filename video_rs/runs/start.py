@@ -16,7 +16,6 @@ class Start:
         folder: of the run.
         state: results so far.
         is_resumed: whether the run goes on.
-        has_trained_weights: whether it starts from trained weights, or goes on.
         changes: settings that differ from those that a resumed run was trained with.
     """
 
@@ -24,5 +23,9 @@ class Start:
     folder: RunFolder
     state: RunState = field(default_factory=RunState)
     is_resumed: bool = False
-    has_trained_weights: bool = False
     changes: tuple[str, ...] = ()
+
+    @property
+    def has_trained_weights(self) -> bool:
+        """Whether the run starts from trained weights, or goes on."""
+        return self.is_resumed or bool(self.training.started_from)

@@ -1,15 +1,20 @@
 """How a run starts from trained weights: whose classes they are for, and what they were trained with."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from video_rs.builders import Training, load_start_weights
 from video_rs.config import Config, config_from_text
 from video_rs.engine.checkpoint import is_of_pretraining, load_checkpoint
+from video_rs.models.weights.pretrained import LIBRARIES
 from video_rs.models.weights.strict import classifier_by_name, load_strictly, without_projection
 from video_rs.runs.changes import model_differences
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.file_hash import file_hash
 from video_rs.runtime.progress import print_line
+from video_rs.runtime.torch_files import find_checkpoint
+from video_rs.video.fetching import absolute_path
 
 # What of the preprocessing weights depend on, by its name in a checkpoint that no run wrote.
 PREPROCESSING_KEYS = {
@@ -21,7 +26,7 @@ PREPROCESSING_KEYS = {
 }
 
 
-def load_trained_weights(training: Training, finetune: str) -> bool:
+def load_trained_weights(training: Training, finetune: str) -> Training:
     """Load the weights that a run starts from, if there are any; the average starts there, too.
 
     Args:
@@ -29,7 +34,7 @@ def load_trained_weights(training: Training, finetune: str) -> bool:
         finetune: checkpoint of another run; empty for MODEL.PRETRAINED, which may be empty, too.
 
     Returns:
-        Whether there were any.
+        The training, which knows now what it started from. Its step is the same object.
 
     Raises:
         InputError: the weights cannot be had or read, or they do not fit.
@@ -39,13 +44,22 @@ def load_trained_weights(training: Training, finetune: str) -> bool:
     elif training.config.MODEL.PRETRAINED:
         _start_from_weights(training)
     else:
-        return False
+        return training
 
     # An average that started from zeros would forget the trained weights.
     step = training.step
     if step.average is not None:
         step.average.start_at(step.model)
-    return True
+    source = finetune or training.config.MODEL.PRETRAINED
+    return dataclasses.replace(training, started_from=_start_facts(source))
+
+
+def _start_facts(source: str) -> dict[str, str]:
+    """Return what a checkpoint keeps of weights that a run started from; of those of a library, the name alone."""
+    if source in LIBRARIES:
+        return {"source": source, "sha256": ""}
+    path = find_checkpoint(source)
+    return {"source": absolute_path(str(path)), "sha256": file_hash(path)}
 
 
 def _start_from_run(path: str, training: Training) -> None:

@@ -74,7 +74,7 @@ def run_training(
         if finetune:
             print_line(f"continuing the run in {folder.path}: --finetune {finetune} was for its start")
     else:
-        start = Start(training, folder, has_trained_weights=load_trained_weights(training, finetune))
+        start = Start(load_trained_weights(training, finetune), folder)
 
     for records in training.lists.all():
         require_files(records)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from video_rs.runs.run_folder import RunFolder
 from video_rs.runs.test import run_test
 from video_rs.runs.train import run_training
 from video_rs.runtime import distributed
@@ -18,6 +19,7 @@ from video_rs.studies.locks import only_process
 from video_rs.studies.seconds import Seconds
 from video_rs.studies.study import TRAINING, Study, StudyRun
 from video_rs.studies.transfer.feature_runs import fit_and_test, let_neighbours_vote
+from video_rs.studies.transfer.sources import require_known_weights
 
 
 def train_and_test(study: Study, run: StudyRun) -> Seconds:
@@ -41,7 +43,8 @@ def do_run(study: Study, name: str) -> None:
     """Do a run of a study; what of it is done already stays.
 
     Raises:
-        InputError: there is no such run, another process is at it, or training or testing refuse it.
+        InputError: there is no such run, another process is at it, the weights that it starts from have been replaced,
+            or training or testing refuse it.
         Stopped: told to stop; the state is saved.
     """
     run = study.run(name)
@@ -53,6 +56,9 @@ def do_run(study: Study, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with only_process(folder / "lock"):
         resumed = (folder / "log.jsonl").exists()
+        # A run that goes on has its weights already.
+        if not RunFolder(folder).last.is_file():
+            require_known_weights(study, run)
         seconds = WORK[run.work](study, run)
 
     if distributed.rank() == 0:

@@ -30,6 +30,9 @@ FORMAT = 1
 OWN_KEYS = ("OUTPUT_DIR", "RNG_SEED")
 # Settings by which a study is another one; others may change from one command to the next.
 FIXED_SETTINGS = ("ladder", "k")
+# The setting that says which weights the sources of a study are: name -> path -> SHA-256 of the file. Sources, and the
+# checkpoints of one, may be added.
+SOURCES = "sources"
 # What a run does where nothing else is said: training, then a test.
 TRAINING = "training"
 DEFAULTS = {option.key: option.default for option in OPTIONS}
@@ -191,7 +194,10 @@ def open_study(wanted: Study) -> Study:
         )
     names = {run.name for run in known.runs}
     added = tuple(run for run in wanted.runs if run.name not in names)
-    return dataclasses.replace(known, runs=known.runs + added, settings=wanted.settings)
+    settings = dict(wanted.settings)
+    if SOURCES in known.settings:
+        settings[SOURCES] = _joined_sources(known.settings[SOURCES], settings.get(SOURCES, {}))
+    return dataclasses.replace(known, runs=known.runs + added, settings=settings)
 
 
 def _differences(known: Study, wanted: Study) -> Iterator[str]:
@@ -208,6 +214,7 @@ def _differences(known: Study, wanted: Study) -> Iterator[str]:
     for run in wanted.runs:
         if run.name in known_runs:
             yield from _changed_keys(run.name, known_runs[run.name].keys, run.keys)
+    yield from _changed_sources(known.settings.get(SOURCES, {}), wanted.settings.get(SOURCES, {}))
 
 
 def _changed_keys(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -216,6 +223,24 @@ def _changed_keys(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) 
         values = [mapping.get(key, _plain(DEFAULTS[key])) for mapping in (before, now)]
         if values[0] != values[1]:
             yield f"{key} of {name} is {values[0]!r}, not {values[1]!r}"
+
+
+def _changed_sources(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """Give the sources that are other weights now."""
+    for name in [name for name in before if name in now]:
+        # The checkpoints of further seeds come last.
+        for (old_path, old), (new_path, new) in zip(before[name].items(), now[name].items(), strict=False):
+            if old_path != new_path:
+                yield f"its --source {name} is {old_path}, not {new_path}"
+            elif old != new:
+                yield f"{old_path} of its --source {name} was another file (sha256 {old[:12]}, now {new[:12]})"
+
+
+def _joined_sources(
+    before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, str]]:
+    """Return the sources of a study with those that a command adds, or adds checkpoints to."""
+    return {name: {**before.get(name, {}), **now.get(name, {})} for name in (*before, *now)}
 
 
 def with_seeds(rows: Mapping[str, Mapping[str, Any]], seeds: Mapping[str, int]) -> tuple[StudyRun, ...]:

@@ -7,6 +7,8 @@ import torch
 
 from video_rs.builders import build_architecture
 from video_rs.builders.engine import build_plan
+from video_rs.builders.lists import Lists
+from video_rs.config import Config
 from video_rs.models import Architecture
 from video_rs.models.classifier import VideoClassifier
 from video_rs.models.resnet3d import FEATURES
@@ -58,16 +60,7 @@ def work_of(study: Study, run: StudyRun, lists: StudyLists) -> Work:
         InputError: its configuration or its lists are refused, or it has no list to be tested on.
     """
     config = study.config(run)
-    if config.DATA.MULTI_LABEL:
-        raise InputError(
-            f"{run.name} has DATA.MULTI_LABEL true, and studies compare videos of one label each; leave it away"
-        )
-    read = lists.of(run)
-    if read.val is None:
-        raise InputError(
-            f"{run.name} has no videos to be tested on; name a list with --list that has a column split with val rows, "
-            "or set DATA.VAL_LIST"
-        )
+    read = _comparable_lists(run, config, lists)
     arch = build_architecture(config)
     classes = len(read.label_names)
     frames = config.DATA.NUM_FRAMES
@@ -92,6 +85,25 @@ def work_of(study: Study, run: StudyRun, lists: StudyLists) -> Work:
         parameters=parameters(_network(arch, classes)),
         step_cost=1.0 if is_frozen else BACKWARD,
     )
+
+
+def _comparable_lists(run: StudyRun, config: Config, lists: StudyLists) -> Lists:
+    """Return the lists of a run that can be compared with others.
+
+    Raises:
+        InputError: its videos have several labels each, or it has no list to be tested on.
+    """
+    if config.DATA.MULTI_LABEL:
+        raise InputError(
+            f"{run.name} has DATA.MULTI_LABEL true, and studies compare videos of one label each; leave it away"
+        )
+    read = lists.of(run)
+    if read.val is None:
+        raise InputError(
+            f"{run.name} has no videos to be tested on; name a list with --list that has a column split with val rows, "
+            "or set DATA.VAL_LIST"
+        )
+    return read
 
 
 @functools.cache

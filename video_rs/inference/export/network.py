@@ -1,6 +1,5 @@
 """The trained network of a checkpoint as what is exported: from uint8 clips to probabilities."""
 
-import hashlib
 import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from video_rs.inference.export.description import Description
 from video_rs.models import VideoClassifier
 from video_rs.models.fast import make_plain
 from video_rs.models.stored import load_classifier
+from video_rs.runtime.file_hash import file_hash
 from video_rs.runtime.torch_files import find_checkpoint
 from video_rs.runtime.version import __version__
 
@@ -79,12 +79,6 @@ def read_network(path: str | Path) -> TrainedNetwork:
         installed_versions(),
     )
     return TrainedNetwork(model, description)
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def installed_versions() -> dict[str, str]:

@@ -20,6 +20,16 @@ class Shards(ShardFolder):
 
     ending: ClassVar[str] = ".npz"
 
+    def has(self, number: int) -> bool:
+        """Return whether a shard is finished and whole: the archive's directory, which is written last, can be read."""
+        if not self.file(number).is_file():
+            return False
+        try:
+            videos = self._arrays(number, ("videos",))["videos"]
+        except InputError:
+            return False
+        return np.array_equal(np.unique(videos), self.videos_of(number))
+
     def write(self, number: int, rows: FeatureRows) -> None:
         """Write a shard, whole or not at all."""
         file = io.BytesIO()

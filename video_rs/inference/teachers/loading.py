@@ -10,6 +10,7 @@ from video_rs.inference.loading import load_predictor
 from video_rs.inference.teachers.hugging_face import HubFolder, load_hugging_face
 from video_rs.models.hub import CONFIG, WEIGHTS, is_repository
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.file_hash import file_hash
 from video_rs.runtime.torch_files import find_checkpoint, first_sentence
 
 # What of a repository is needed: settings and weights.
@@ -93,8 +94,7 @@ def files_hash(paths: Sequence[Path]) -> str:
     contents = {}
     for path in paths:
         if path.is_file():
-            with open(path, "rb") as file:
-                contents[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+            contents[path.name] = file_hash(path)
     if len(contents) == 1:
         return next(iter(contents.values()))
 

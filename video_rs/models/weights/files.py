@@ -18,7 +18,7 @@ WRAPPER_PREFIXES = ("module.", "model.")
 # Under what other projects' files hold their weights: Lightning and MMAction2; SlowFast and pytorchvideo.
 STATE_KEYS = ("state_dict", "model_state")
 # What a checkpoint may say of its weights.
-DESCRIPTION_KEYS = ("architecture", "label_names", "preprocessing", "config")
+DESCRIPTION_KEYS = ("architecture", "label_names", "preprocessing", "config", "started_from", "teacher")
 
 
 class Weights(NamedTuple):
@@ -27,7 +27,7 @@ class Weights(NamedTuple):
     Attributes:
         state: names and tensors, on the CPU.
         about: what a checkpoint says beside them, as far as it does: ``architecture``, ``label_names``,
-            ``preprocessing`` and ``config``.
+            ``preprocessing``, ``config``, ``started_from`` and ``teacher``.
         source: where they are from, for messages.
     """
 

@@ -26,6 +26,9 @@ from video_rs.models.weights.video_networks import renamed
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.torch_files import first_sentence
 
+IMAGE_LIBRARIES = ("timm", "torchvision")
+LIBRARIES = (*IMAGE_LIBRARIES, "pytorchvideo")
+"""Whose weights are asked for by the library's name."""
 BACKBONE = "backbone."
 # How all names in the state dict of a backbone alone start.
 BACKBONE_PARTS = ("stem.", "stem_pool.", *(f"{name}." for name in STAGES))

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from video_rs.builders import build_lists, build_preprocessing, single_view
 from video_rs.config import Config
 from video_rs.engine.neighbours import VideoFeatures, unit_mean
-from video_rs.evaluation.linear_probe import STRENGTHS, LinearProbe, fit_linear_probe
+from video_rs.evaluation.linear_probe import ITERATIONS, STRENGTHS, LinearProbe, fit_linear_probe
 from video_rs.runs.feature_memory import number_videos, results_of_votes, votes_of_neighbours, without_luck
 from video_rs.runs.knn import require_neighbours
 from video_rs.runs.results import Evaluation
@@ -33,12 +34,14 @@ class FeatureTest:
     """What a run without training works on.
 
     Attributes:
+        folder: where its test is written.
         config: of the run.
         label_names: of the target's classes.
         train, val: features of the target's videos.
         seconds: that they took.
     """
 
+    folder: Path
     config: Config
     label_names: tuple[str, ...]
     train: StoredFeatures
@@ -60,37 +63,75 @@ class FeatureTest:
                 queries.append(_unit_features(self.val, index))
         return queries
 
+    def write(self, probabilities: Tensor, measured: Mapping[str, Any], notes: Sequence[str]) -> None:
+        """Write the test as that of a trained run is written.
+
+        Args:
+            probabilities: float32 ``[n, K]`` of the test videos that could be read.
+            measured: for metrics.json, beside what every test has.
+            notes: how it was done, in sentences.
+        """
+        records = self.val.records
+        results = results_of_votes(self.queries(), records, probabilities)
+        preprocessing = single_view(build_preprocessing(self.config))
+        evaluation = Evaluation(self.config, records.records, self.label_names, preprocessing, results)
+        judged = dataclasses.replace(evaluation, results=without_luck(results))
+        metrics = {
+            **judged.metrics(self.weights),
+            **measured,
+            "train": len(self.train.records),
+            "train_failed": len(self.train.failures),
+        }
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        outcome = TestOutcome(
+            evaluation,
+            metrics,
+            step=0,
+            title=f"Test of the features of {self.weights}",
+            description=notes[0],
+            notes=notes,
+            failures=[(video, f"of the training videos: {reason}") for video, reason in self.train.failures],
+        )
+        finish(self.folder, outcome)
+
 
 def let_neighbours_vote(study: Study, run: StudyRun) -> Seconds:
-    """Let the nearest training videos vote on each test video, as ``video-rs knn`` does."""
-    asked = _prepare(study, run)
+    """Let the nearest training videos vote on each test video, as ``video-rs knn`` does.
+
+    Raises:
+        InputError: the weights are not there or do not fit, or fewer training videos than vote could be read.
+    """
+    test = _prepare(study, run)
     k = study.settings["k"]
-    memory = asked.train.records
-    records = asked.val.records
+    memory = test.train.records
+    records = test.val.records
     ids = number_videos(memory, records)
-    require_neighbours(k, memory, ids, asked.train.readable)
+    require_neighbours(k, memory, ids, test.train.readable)
 
     started = time.time()
-    remembered = [_unit_features(asked.train, index) for index in asked.train.readable]
-    queries = asked.queries()
-    probabilities = votes_of_neighbours(queries, remembered, memory, ids, k, torch.device("cpu"))
+    remembered = [_unit_features(test.train, index) for index in test.train.readable]
+    probabilities = votes_of_neighbours(test.queries(), remembered, memory, ids, k, torch.device("cpu"))
     voters = pluralize(len(remembered), "training video")
-    how = f"{k} nearest of {voters}, one centre view each"
-    _write(study, run, asked, probabilities, {"neighbours": k}, [how])
-    return Seconds(asked.seconds, time.time() - started)
+    test.write(probabilities, {"neighbours": k}, [f"{k} nearest of {voters}, one centre view each"])
+    return Seconds(test.seconds, time.time() - started)
 
 
 def fit_and_test(study: Study, run: StudyRun) -> Seconds:
-    """Fit a linear classifier to the features of the training videos, and test it."""
-    asked = _prepare(study, run)
+    """Fit a linear classifier to the features of the training videos, and test it.
+
+    Raises:
+        InputError: the weights are not there or do not fit, or the training videos that could be read are of one class.
+    """
+    test = _prepare(study, run)
     started = time.time()
-    probe = fit_linear_probe(asked.train.of_readable(), asked.train.labels(), asked.train.groups())
+    probe = fit_linear_probe(test.train.of_readable(), test.train.labels(), test.train.groups())
     fitted = time.time()
 
-    found = probe.probabilities(asked.val.of_readable(), len(asked.label_names))
+    found = probe.probabilities(test.val.of_readable(), len(test.label_names))
     measured = {"C": probe.c, "folds": probe.folds, "right_in_folds": probe.right.get(probe.c)}
-    _write(study, run, asked, torch.from_numpy(found), measured, _notes_on(probe))
-    return Seconds(asked.seconds + fitted - started, time.time() - fitted)
+    test.write(torch.from_numpy(found), measured, notes_on(probe))
+    return Seconds(test.seconds + fitted - started, time.time() - fitted)
 
 
 def _prepare(study: Study, run: StudyRun) -> FeatureTest:
@@ -105,7 +146,8 @@ def _prepare(study: Study, run: StudyRun) -> FeatureTest:
     # Whoever comes second waits for the first, however long that takes.
     with only_process(folder / "lock", seconds=math.inf):
         train, val = compute_features(config, lists, folder)
-    return FeatureTest(config, lists.label_names, train, val, time.time() - started)
+    seconds = time.time() - started
+    return FeatureTest(study.run_folder(run) / "test", config, lists.label_names, train, val, seconds)
 
 
 def _unit_features(stored: StoredFeatures, index: int) -> VideoFeatures:
@@ -114,60 +156,24 @@ def _unit_features(stored: StoredFeatures, index: int) -> VideoFeatures:
     return VideoFeatures(index, unit_mean(view[None]))
 
 
-def _notes_on(probe: LinearProbe) -> list[str]:
+def notes_on(probe: LinearProbe) -> list[str]:
     """Return how a linear classifier came about, in sentences."""
-    how = f"logistic regression on standardised features, C {probe.c:g}"
-    if not probe.folds:
-        return [f"{how}: the training videos are too few to choose it"]
-
-    share = 100 * probe.right[probe.c]
-    notes = [
-        f"{how}, chosen by {pluralize(probe.folds, 'fold')} of the training videos: {share:.1f} % of them right where "
-        "held out"
-    ]
-    if probe.c in (STRENGTHS[0], STRENGTHS[-1]):
+    notes = [_choice_of(probe)]
+    if probe.folds and probe.c in (STRENGTHS[0], STRENGTHS[-1]):
         notes.append(f"no C beyond {probe.c:g} was tried")
+    if probe.unconverged:
+        values = ", ".join(f"{c:g}" for c in probe.unconverged)
+        notes.append(
+            f"fits with C {values} had not converged after {ITERATIONS:,} iterations, and were taken as they were"
+        )
     return notes
 
 
-def _write(
-    study: Study,
-    run: StudyRun,
-    asked: FeatureTest,
-    probabilities: Tensor,
-    measured: Mapping[str, Any],
-    notes: Sequence[str],
-) -> None:
-    """Write a test as that of a trained run is written.
-
-    Args:
-        study, run: of the test.
-        asked: what was tested.
-        probabilities: float32 ``[n, K]`` of the test videos that could be read.
-        measured: for metrics.json, beside what every test has.
-        notes: how it was done, in sentences.
-    """
-    records = asked.val.records
-    results = results_of_votes(asked.queries(), records, probabilities)
-    preprocessing = single_view(build_preprocessing(asked.config))
-    evaluation = Evaluation(asked.config, records.records, asked.label_names, preprocessing, results)
-    judged = dataclasses.replace(evaluation, results=without_luck(results))
-    metrics = {
-        **judged.metrics(asked.weights),
-        **measured,
-        "train": len(asked.train.records),
-        "train_failed": len(asked.train.failures),
-    }
-
-    folder = study.run_folder(run) / "test"
-    folder.mkdir(parents=True, exist_ok=True)
-    outcome = TestOutcome(
-        evaluation,
-        metrics,
-        step=0,
-        title=f"Test of the features of {asked.weights}",
-        description=notes[0],
-        notes=notes,
-        failures=[(video, f"of the training videos: {reason}") for video, reason in asked.train.failures],
-    )
-    finish(folder, outcome)
+def _choice_of(probe: LinearProbe) -> str:
+    """Return how the strength of a linear classifier was chosen."""
+    how = f"logistic regression on standardised features, C {probe.c:g}"
+    if not probe.folds:
+        return f"{how}: the training videos are too few to choose it"
+    share = 100 * probe.right[probe.c]
+    folds = pluralize(probe.folds, "fold")
+    return f"{how}, chosen by {folds} of the training videos: {share:.1f} % of them right where held out"

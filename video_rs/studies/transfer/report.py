@@ -57,7 +57,11 @@ _NOTES = (
 
 
 def write_report(study: Study, failed: Mapping[str, str]) -> list[str]:
-    """Write table.csv, transfer.png and report.html into the folder of a study; return what to print."""
+    """Write table.csv, transfer.png and report.html into the folder of a study; return what to print.
+
+    Raises:
+        InputError: as :func:`video_rs.studies.transfer.table.read_transfer` has it.
+    """
     table = read_transfer(study, failed)
     write_csv(study.folder / "table.csv", COLUMNS, csv_rows(table))
     panels = [panel(table, target) for target in table.targets]

@@ -12,19 +12,21 @@ from torch import nn
 from video_rs.builders import build_architecture
 from video_rs.config import Config
 from video_rs.models import Architecture, VideoClassifier
-from video_rs.models.weights.files import Weights, read_file
+from video_rs.models.weights.files import Weights
 from video_rs.models.weights.inflate import is_image_state
-from video_rs.models.weights.pretrained import find_weights, load_pretrained
+from video_rs.models.weights.pretrained import IMAGE_LIBRARIES, LIBRARIES, load_pretrained
 from video_rs.models.weights.strict import CLASSIFIER
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.file_hash import file_hash
 from video_rs.runtime.torch_files import find_checkpoint
 from video_rs.runtime.wording import pluralize
+from video_rs.studies.study import SOURCES, Study, StudyRun
+from video_rs.studies.transfer.protocols import place_of
 
 RANDOM = "random"
 IMAGE = "image"
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 """Names of sources and targets are parts of the names of folders."""
-LIBRARIES = ("timm", "torchvision", "pytorchvideo")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,10 @@ class Source:
             return self.weights[0]
         return self.weights[seed]
 
+    def hashes(self) -> dict[str, str]:
+        """Return the SHA-256 of each file as it is now, by its path; "" for the weights of a library."""
+        return {weights: _hash(weights) for weights in self.weights}
+
 
 def find_sources(texts: Sequence[str], config: Config, seeds: int) -> list[Source]:
     """Return the sources that are named on a command line, each file read and found to fit the network.
@@ -67,8 +73,8 @@ def find_sources(texts: Sequence[str], config: Config, seeds: int) -> list[Sourc
         seeds: of the study.
 
     Raises:
-        InputError: a text that means nothing, a name that is there twice, a file that is not there, or weights of
-            another network.
+        InputError: a text that means nothing, a name that is there twice, a file that is not there, weights of
+            another network, or weights of videos under the name image.
     """
     architecture = build_architecture(config)
     sources: dict[str, Source] = {}
@@ -86,15 +92,30 @@ def require_name(option: str, name: str) -> None:
         raise InputError(f"{option} has the name {name!r}; allowed are letters of a to z, digits, '-' and '_'")
 
 
+def require_known_weights(study: Study, run: StudyRun) -> None:
+    """Raise InputError where a run would start from other weights than the study has found at their path."""
+    path = run.keys.get("MODEL.PRETRAINED", "")
+    known = study.settings.get(SOURCES, {})
+    if not known or not path:
+        return
+
+    source = place_of(run.row).source
+    before = known.get(source, {}).get(path, "")
+    # A file that is gone is refused where it is read.
+    if before and Path(path).is_file() and _hash(path) != before:
+        raise InputError(
+            f"{path} is another file than --source {source} was when the study was made; put that one back, or give "
+            "another --out"
+        )
+
+
 def _find_source(text: str, architecture: Architecture, inflation: str, seeds: int) -> Source:
     """Return the source of a text; see :func:`find_sources`."""
     if text == RANDOM:
         return Source(RANDOM)
     name, equals, value = text.partition("=")
-    if text == IMAGE:
-        return _image_of_library("torchvision" if architecture.stem == "plain" else "timm", architecture, inflation)
-    if name == IMAGE and value in LIBRARIES:
-        return _image_of_library(value, architecture, inflation)
+    if name == IMAGE and (not equals or value in LIBRARIES):
+        return _image_source(text, value, architecture, inflation)
 
     if not equals or not value:
         raise InputError(
@@ -112,17 +133,37 @@ def _find_source(text: str, architecture: Architecture, inflation: str, seeds: i
         )
     found = [_read_fitting(f"--source {name}", one, architecture, inflation) for one in weights]
     if name == IMAGE and not all(is_image_state(each.state) for each in found):
-        raise InputError(f"--source {text} holds no image weights; give the file of an image network, or another NAME")
+        raise _no_image_weights(text)
     return Source(name, tuple(map(_absolute, weights)), tuple(each.about for each in found))
 
 
-def _image_of_library(library: str, architecture: Architecture, inflation: str) -> Source:
-    """Return a library's image weights for the network, or the reason why there are none."""
+def _image_source(text: str, library: str, architecture: Architecture, inflation: str) -> Source:
+    """Return a library's image weights for the network, or the reason why there are none.
+
+    Args:
+        text: of the command line.
+        library: "" for the one that has images' networks of this kind.
+        architecture: of the network.
+        inflation: how image weights are inflated.
+
+    Raises:
+        InputError: the library has weights of video networks.
+    """
+    if not library:
+        library = "torchvision" if architecture.stem == "plain" else "timm"
+    if library not in IMAGE_LIBRARIES:
+        raise _no_image_weights(text)
+
     try:
         found = _read_fitting(f"--source {IMAGE}", library, architecture, inflation)
     except InputError as error:
         return Source(IMAGE, missing=str(error).removeprefix(f"--source {IMAGE}: "))
     return Source(IMAGE, (library,), (found.about,))
+
+
+def _no_image_weights(text: str) -> InputError:
+    """Return the refusal of a source that is called image, and is of videos."""
+    return InputError(f"--source {text} holds no image weights; give the file of an image network, or another NAME")
 
 
 def _read_fitting(option: str, weights: str, architecture: Architecture, inflation: str) -> Weights:
@@ -136,11 +177,7 @@ def _read_fitting(option: str, weights: str, architecture: Architecture, inflati
         backbone = VideoClassifier(architecture, 1).backbone
     module = nn.ModuleDict({"backbone": backbone})
     try:
-        if weights in LIBRARIES:
-            found = find_weights(weights, architecture)
-        else:
-            found = read_file(weights)
-        load_pretrained(module, weights, inflation, skip=(CLASSIFIER,))
+        found, _ = load_pretrained(module, weights, inflation, skip=(CLASSIFIER,))
     except InputError as error:
         raise InputError(f"{option}: {error}") from error
     return found
@@ -151,3 +188,10 @@ def _absolute(weights: str) -> str:
     if weights in LIBRARIES:
         return weights
     return str(Path(find_checkpoint(weights)).absolute())
+
+
+def _hash(weights: str) -> str:
+    """Return the SHA-256 of a file; "" for a library, whose weights lie nowhere that is known here."""
+    if weights in LIBRARIES:
+        return ""
+    return file_hash(weights)

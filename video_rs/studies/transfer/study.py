@@ -10,7 +10,7 @@ from video_rs.runs.feature_memory import number_videos
 from video_rs.runs.knn import require_neighbours
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import nearest
-from video_rs.studies.study import Study, StudyRun, keys_of
+from video_rs.studies.study import SOURCES, Study, StudyRun, keys_of
 from video_rs.studies.transfer.protocols import PROTOCOLS, Place
 from video_rs.studies.transfer.sources import Source, find_sources
 from video_rs.studies.transfer.targets import Target, find_targets
@@ -21,7 +21,7 @@ SET_KEYS = ("DATA.TRAIN_LIST", "DATA.VAL_LIST", "MODEL.PRETRAINED", "MODEL.FROZE
 
 
 @dataclass(frozen=True)
-class Asked:
+class TransferRequest:
     """What a transfer study is asked for.
 
     Attributes:
@@ -39,33 +39,27 @@ class Asked:
     k: int = 20
 
 
-def transfer_study(folder: str | Path, base: Config, asked: Asked, threads: int) -> tuple[Study, list[str]]:
+def transfer_study(folder: str | Path, base: Config, request: TransferRequest, threads: int) -> tuple[Study, list[str]]:
     """Return a study, and sentences on what is not known of its sources.
 
     Args:
         folder: of the study.
         base: configuration of all runs.
-        asked: which rows.
+        request: which rows.
         threads: of each run.
 
     Raises:
         InputError: a protocol, source or target that cannot be used; weights of another network; a source that has
             been trained on validation videos of a target; or nothing that can be measured.
     """
-    protocols = _known_protocols(asked.protocols)
-    if asked.seeds < 1:
-        raise InputError(f"--seeds {asked.seeds}: give 1 or more")
-    targets = find_targets(asked.targets, base)
+    protocols = _known_protocols(request.protocols)
+    if request.seeds < 1:
+        raise InputError(f"--seeds {request.seeds}: give 1 or more")
+    targets = find_targets(request.targets, base)
     if "knn" in protocols:
-        _require_neighbours(asked.k, targets)
-    sources = find_sources(asked.sources, base, asked.seeds)
-
-    doubts = []
-    for source in sources:
-        videos = TrainingVideos(source)
-        doubts += videos.doubts
-        for target in targets:
-            videos.require_apart_from(target)
+        _require_neighbours(request.k, targets)
+    sources = find_sources(request.sources, base, request.seeds)
+    doubts = _refuse_leaks(sources, targets)
 
     not_measured = {source.name: source.missing for source in sources if source.missing}
     measured = [source for source in sources if not source.missing]
@@ -74,19 +68,41 @@ def transfer_study(folder: str | Path, base: Config, asked: Asked, threads: int)
         raise InputError(f"nothing can be measured: --source {name}: {reason}")
 
     settings: dict[str, Any] = {
-        "k": asked.k,
+        "k": request.k,
         "targets": [target.name for target in targets],
         "protocols": protocols,
         "not_measured": not_measured,
+        SOURCES: {source.name: source.hashes() for source in measured if not source.is_random},
     }
     rows = [(source, target, protocol) for source in measured for target in targets for protocol in protocols]
+    return Study(Path(folder), "transfer", settings, threads, _runs(base, rows, request.seeds)), doubts
+
+
+def _refuse_leaks(sources: Sequence[Source], targets: Sequence[Target]) -> list[str]:
+    """Raise InputError where a source has seen validation videos of a target; return what cannot be known, once."""
+    doubts = []
+    for source in sources:
+        videos = TrainingVideos(source)
+        doubts += videos.doubts
+        for target in targets:
+            videos.require_apart_from(target)
+    return list(dict.fromkeys(doubts))
+
+
+def _runs(base: Config, rows: Sequence[tuple[Source, Target, str]], seeds: int) -> tuple[StudyRun, ...]:
+    """Return the runs of rows: the first seed of all rows, then the second of all, so that an early look is fair.
+
+    Args:
+        base: configuration of all runs.
+        rows: source, target and protocol of each.
+        seeds: runs of each row that depends on its seed.
+    """
     runs = []
-    # The first seed of all rows, then the second of all, so that an early look is fair.
-    for seed in range(asked.seeds):
+    for seed in range(seeds):
         for source, target, protocol in rows:
-            if seed < _runs_of(source, protocol, asked.seeds):
+            if seed < _runs_of(source, protocol, seeds):
                 runs.append(_run(base, source, target, protocol, seed))
-    return Study(Path(folder), "transfer", settings, threads, tuple(runs)), list(dict.fromkeys(doubts))
+    return tuple(runs)
 
 
 def refuse_set_keys(overrides: Sequence[str]) -> None:

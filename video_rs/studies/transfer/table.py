@@ -113,6 +113,9 @@ def read_transfer(study: Study, failed: Mapping[str, str]) -> TransferTable:
     Args:
         study: of transfer.
         failed: run -> why it failed just now.
+
+    Raises:
+        InputError: a list cannot be read, or the results of a finished run lack or are of another list.
     """
     found = _read_results(study)
     reasons = _reasons(study, failed)
