@@ -403,7 +403,8 @@ def test_the_commands_for_labels_and_without_do_not_take_each_others_runs(
     result = tool("train_net", "--cfg", run, "--resume")
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert (
-        f"--cfg {run} is of a pre-training run (CONTRAST.ENABLED true), which video-rs pretrain trains; to train from "
+        f"CONTRAST.ENABLED is true, as --cfg {run} or a key after it says: video-rs pretrain trains such a run; to "
+        "train from "
         "what it has learned, give a config of your own and --finetune RUN\n"
     ) in result.err
 

@@ -314,6 +314,11 @@ def test_image_weights_alone_that_cannot_be_had_are_refused(ask):
             {"keys": {"RNG_SEED": 3}},
             "RNG_SEED is set for each run by the study; give --out and --seeds, and leave it away",
         ),
+        (
+            {"keys": {"CONTRAST.ENABLED": "true"}},
+            "CONTRAST.ENABLED is true, and the runs of a study are trained on labels; give a --cfg that train takes, "
+            "and pre-trained networks as --source of transfer_study",
+        ),
         ({"target": ["{0}", "list={0}"]}, "--target {0} and {0} would both be called list; give NAME=LIST"),
         (
             {"target": ["a b={0}"]},

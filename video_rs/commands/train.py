@@ -79,8 +79,8 @@ def run(args: argparse.Namespace) -> None:
     config = load_config(args.cfg, args.overrides)
     if config.CONTRAST.ENABLED:
         raise InputError(
-            f"--cfg {args.cfg} is of a pre-training run (CONTRAST.ENABLED true), which video-rs pretrain trains; to "
-            "train from what it has learned, give a config of your own and --finetune RUN"
+            f"CONTRAST.ENABLED is true, as --cfg {args.cfg} or a key after it says: video-rs pretrain trains such a "
+            "run; to train from what it has learned, give a config of your own and --finetune RUN"
         )
     run_training(
         config,

@@ -133,7 +133,16 @@ class Study:
 
 
 def keys_of(config: Config) -> dict[str, Any]:
-    """Return the values of a configuration that are not the defaults, with absolute paths, for a run of a study."""
+    """Return the values of a configuration that are not the defaults, with absolute paths, for a run of a study.
+
+    Raises:
+        InputError: it is of pre-training, whose runs have no classes to test.
+    """
+    if config.CONTRAST.ENABLED:
+        raise InputError(
+            "CONTRAST.ENABLED is true, and the runs of a study are trained on labels; give a --cfg that train takes, "
+            "and pre-trained networks as --source of transfer_study"
+        )
     values = config.flat()
     values.update(absolute_paths(values, PATH_KEYS))
     return {key: value for key, value in values.items() if key not in OWN_KEYS and value != _plain(DEFAULTS[key])}
