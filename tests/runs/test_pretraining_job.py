@@ -457,7 +457,8 @@ def test_accumulation_says_what_it_compares(unlabelled, videos, config_file, too
 def test_two_processes_train_as_one(unlabelled, videos, config_file, tmp_path):
     """Synchronized batch norm, so that all clips are normalised together."""
     changes = {
-        **{"SOLVER__MAX_STEPS": 3, "SOLVER__BASE_LR": 0.001, "TRAIN__BATCH_SIZE": 8, "DATA__TRAIN_CROP_SIZE": 64},
+        # Small steps: large ones make more of float32 rounding, which differs from processor to processor.
+        **{"SOLVER__MAX_STEPS": 3, "SOLVER__BASE_LR": 0.0001, "TRAIN__BATCH_SIZE": 8, "DATA__TRAIN_CROP_SIZE": 64},
         "TRAIN__SYNC_BATCH_NORM": "true",
     }
     two = keys_of(unlabelled, videos, tmp_path / "two", **changes)

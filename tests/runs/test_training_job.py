@@ -134,11 +134,13 @@ def test_processes_of_one_run_make_its_folder_at_once(tmp_path):
 
 
 def test_two_processes_train_as_one(videos, tmp_path, config_file):
-    done = run_job(tmp_path, 2, "train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "run"))
+    # Small steps: large ones make more of float32 rounding, which differs from processor to processor.
+    small = {"SOLVER__BASE_LR": 0.001}
+    done = run_job(tmp_path, 2, "train_net", "--cfg", config_file, *tiny_run(videos, tmp_path / "run", **small))
     assert done.codes == [0, 0], done.err
     # One process that accumulates over two halves of each batch: batch norm sees the same clips together.
-    halves = load_config(config_file, tiny_run(videos, tmp_path / "alone", TRAIN__ACCUMULATION_STEPS=2))
-    run_training(halves)
+    halves = tiny_run(videos, tmp_path / "alone", TRAIN__ACCUMULATION_STEPS=2, **small)
+    run_training(load_config(config_file, halves))
     log, alone = (read_log(tmp_path / name / "log.jsonl") for name in ("run", "alone"))
     assert [(r["kind"], r["step"]) for r in log] == [(r["kind"], r["step"]) for r in alone]
     losses, losses_alone = ([r["loss"] for r in part if r["kind"] == "train"] for part in (log, alone))
