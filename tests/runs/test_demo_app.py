@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -356,16 +357,19 @@ def test_too_many_videos_are_told_to_wait(predictor, clip, tmp_path):
     class Waits:
         def __call__(self, record, is_upload, read):
             while not (tmp_path / "go").exists():
-                pass
+                time.sleep(0.01)
             return "enough"
 
-    with TaskService(Waits(), 1, 30.0, 1) as reading, ThreadPoolExecutor(8) as threads:
+    # None is given up while the others are still on their way, however busy the machine is.
+    with TaskService(Waits(), 1, 600.0, 1) as reading, ThreadPoolExecutor(8) as threads:
         answers = VideoAnswers(predictor, reading)
         asked = [threads.submit(answers.predict, part_of(clip)) for _ in range(8)]
         told = 0
-        while told < 6:
+        deadline = time.monotonic() + 120
+        while told < 6 and time.monotonic() < deadline:
+            time.sleep(0.01)
             told = sum(one.done() and isinstance(one.exception(), Busy) for one in asked)
         (tmp_path / "go").touch()
         rest = [one.result() for one in asked if one.exception() is None]
     assert {one.error for one in rest} == {"enough"}
-    assert told + len(rest) == 8
+    assert (told, len(rest)) == (6, 2)

@@ -13,11 +13,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from video_rs.reports import plots
 from video_rs.reports.page import data_uri, template
 from video_rs.runtime.atomic import replace_text
-from video_rs.runtime.outputs import START
 
 BINS = 20
 GENERATOR = "video-rs select_pseudo_labels"
 """By which a page says near its beginning what it is."""
+START = 4096  # bytes of a page that are looked at for that
 
 
 class ClassCount(NamedTuple):
