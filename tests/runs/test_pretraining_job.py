@@ -490,21 +490,3 @@ def test_a_rate_is_found_without_labels_too(unlabelled, videos, config_file, too
     result = tool("find_lr", "--cfg", config_file, *keys)
     assert result.code == 0, result.err
     assert len(json.loads((tmp_path / "rates/lr_finder.json").read_text())["losses"]) == 3
-
-
-def test_fewer_videos_than_a_step_compares(unlabelled, videos, config_file, tool, tmp_path):
-    rows = unlabelled.read_text().splitlines()
-    few = tmp_path / "few.csv"
-    few.write_text("\n".join([*rows[:4], ""]))
-    keys = {"DATA__VAL_LIST": "", "SOLVER__MAX_STEPS": 1, "TRAIN__BATCH_SIZE": 8}
-    with blank_charts():
-        result = tool("pretrain", "--cfg", config_file, *keys_of(few, videos, tmp_path / "run", **keys))
-    assert (
-        "note: each batch has 4 pairs of clips of 3 videos: clips of one video are told apart as if they were of two; "
-        "lower TRAIN.BATCH_SIZE to 6\n"
-    ) in result.out
-    few.write_text("\n".join([*rows[:2], ""]))
-    assert refusal(tool, config_file, "pretrain", keys_of(few, videos, tmp_path / "one", **keys)) == (
-        f"error: {few} has 1 video to train on, and pre-training tells the clips of several videos apart; give a "
-        "longer list\n"
-    )

@@ -141,3 +141,24 @@ def test_a_scaled_learning_rate_is_said_and_used(tool, videos, config_file, tmp_
     span = "clips of 4 frames span 0.64 s of every video, whatever its rate (DATA.TARGET_FPS 12.5)\n"
     assert span in result.out
     assert next(r for r in read_log(tmp_path / "run" / "log.jsonl") if r["kind"] == "train")["lr"] == 0.0125
+
+
+def test_fewer_videos_than_a_step_of_pretraining_compares(tool, videos, config_file, tmp_path):
+    few = tmp_path / "few.csv"
+    paths = [f"{videos.parent}/train/dark/{number}.mp4" for number in range(3)]
+    keys = {"DATA__VAL_LIST": "", "SOLVER__MAX_STEPS": 1, "TRAIN__BATCH_SIZE": 8, "CONTRAST__HIDDEN_LAYERS": 0}
+
+    few.write_text("\n".join(["path", *paths, ""]))
+    result = tool("pretrain", "--cfg", config_file, *tiny_run(few, tmp_path / "run", **keys))
+    assert (
+        "note: each batch has 4 pairs of clips of 3 videos: clips of one video are told apart as if they were of two; "
+        "lower TRAIN.BATCH_SIZE to 6\n"
+    ) in result.out
+
+    few.write_text(f"path\n{paths[0]}\n")
+    result = tool("pretrain", "--cfg", config_file, *tiny_run(few, tmp_path / "one", **keys))
+    assert (result.code, result.err) == (
+        2,
+        f"error: {few} has 1 video to train on, and pre-training tells the clips of several videos apart; give a "
+        "longer list\n",
+    )
