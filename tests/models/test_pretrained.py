@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from helpers.image_networks import SMALL, small_image_network
 from helpers.networks import on_meta, refusal
@@ -18,6 +19,7 @@ from video_rs.models import architecture
 from video_rs.models.architecture import TRAINING_ONLY, Architecture
 from video_rs.models.weights import load_pretrained, read_weights
 from video_rs.models.weights.inflate import inflate_image_weights
+from video_rs.models.weights.strict import load_strictly
 
 ADVICE = "; build the model that they were made for"
 
@@ -344,6 +346,14 @@ def test_weights_that_are_no_numbers_are_refused(checkpoint, make):
         f"weights in {path} are no finite numbers (first: {name}): the training diverged; take an earlier "
         "checkpoint, or train anew with a lower SOLVER.BASE_LR"
     )
+
+
+def test_weights_of_half_precision_are_numbers_though_their_sum_is_none():
+    module = nn.Linear(1000, 2).half()
+    weights = {"weight": torch.full((2, 1000), 1000.0).half(), "bias": torch.zeros(2).half()}
+    assert torch.isinf(weights["weight"].sum())
+    load_strictly(module, weights, "a file")
+    assert torch.equal(module.weight, weights["weight"])
 
 
 @pytest.mark.parametrize(

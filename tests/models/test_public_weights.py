@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.networks import on_meta, refusal
+from helpers.networks import refusal
 from helpers.video_networks import NARROW, NARROW_STEM, as_mmaction, as_slowfast, video_network
 from video_rs import create_backbone, create_model
 from video_rs.models import architecture
@@ -102,7 +102,7 @@ def test_other_classes_start_afresh_and_are_said_once(write, caplog):
 
 
 def test_classes_of_kinetics_are_taken_over_by_their_names(write, state):
-    model = on_meta("c2d_r50", 3, **NARROW).to_empty(device="cpu")
+    model = create_model("c2d_r50", 3, **NARROW)
     _, words = load_pretrained(model, write("pytorchvideo"), label_names=["zumba", "my class", "abseiling"])
     assert words == "other classes: 2 of 3 classes are taken over by their names, and start afresh: 'my class'"
     there = state["blocks.6.proj.weight"]

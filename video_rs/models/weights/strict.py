@@ -40,8 +40,8 @@ def load_strictly(module: nn.Module, state: State, source: str, name_there: Call
 def _require_finite(module: nn.Module, source: str, name_there: Callable[[str], str]) -> None:
     """Raise InputError where weights are no numbers, with which every answer would be none."""
     for name, weights in module.state_dict().items():
-        # The sum is finite where all weights are, and no copy of them is made.
-        if weights.is_floating_point() and not torch.isfinite(weights.sum()):
+        # The sum is finite where all weights are, and no copy of them is made; that of half precision would overflow.
+        if weights.is_floating_point() and not torch.isfinite(weights.sum(dtype=torch.float64)):
             raise InputError(
                 f"weights in {source} are no finite numbers (first: {name_there(name)}): the training diverged; take "
                 "an earlier checkpoint, or train anew with a lower SOLVER.BASE_LR"
