@@ -345,9 +345,22 @@ def test_classes_cannot_be_balanced_without_labels(unlabelled, trained, key, mes
     assert found == f"{message.format(unlabelled)}; set it to 0"
 
 
+def test_pseudo_labels_of_a_teacher_of_other_classes_are_refused(lists, tmp_path):
+    labelled, pseudo = lists
+    other = tmp_path / "pseudo.csv"
+    other.write_text(pseudo.read_text().replace(",dark", ",fight").replace(",light", ",no fight"))
+    assert refusal(joined, (labelled, other)) == (
+        f"no label of DATA.PSEUDO_LIST {other} is one of the 2 classes of this run: 'fight', 'no fight'; take a "
+        "teacher of these classes"
+    )
+    # What else is wrong with it is said as of any list.
+    other.write_text("path,label\n,dark\n")
+    assert refusal(joined, (labelled, other)).startswith(f"{other}, line 2: ")
+
+
 def test_without_a_teacher_or_with_weight_on_labels_they_are_needed(unlabelled, trained):
     for message in (
         refusal(distilled, unlabelled, trained, DATA__VAL_LIST=""),
         refusal(build, unlabelled, {**SIZES, "DATA.VAL_LIST": ""}),
     ):
-        assert message == f"{unlabelled}: no column 'label' in the header path; add one"
+        assert message == f"{unlabelled}: no column 'label' in the header (path); add one"

@@ -301,7 +301,7 @@ def test_missing_label_map():
         ("path,label\na.mp4,0\nb, c.mp4,0\n", {}, "line 3: 3 columns, but the header has 2 (path,label); put quotes"),
         ("path,label\na.mp4\n", {}, "line 2: 1 column, but the header has 2 (path,label); fill in"),
         ('path,label\n"a\nb.mp4",0,0\n', {}, "line 3: 3 columns"),
-        ("path,name\na.mp4,0\n", {}, "no column 'label' in the header path,name; add one"),
+        ("path,name\na.mp4,0\n", {}, "no column 'label' in the header (path,name); add one"),
         ("path,label,Path\na,0,b\n", {}, "the header has the column 'path' twice"),
         ("label,youtube_id,time_start,time_end,split\n", {}, "is an official Kinetics CSV (label,youtube_id"),
         ("path,label\na.mp4,0\n,0\n", {}, "line 3: the path is empty"),

@@ -167,9 +167,9 @@ ROW = "yoga,a,0,10,train"
     [
         (
             ("label,youtube_id,time_start,split",),
-            "no column 'time_end' in the header label,youtube_id,time_start,split",
+            "no column 'time_end' in the header (label,youtube_id,time_start,split)",
         ),
-        ((), "no column 'youtube_id' in the header ; give an official CSV"),
+        ((), "no column 'youtube_id' in the header (); give an official CSV"),
         ((HEADER, ROW, "yoga,a,ten,20,train"), "line 3: time_start 'ten', expected seconds from 0; correct it"),
         ((HEADER, "yoga,a,-1,20,train"), "line 2: time_start '-1', expected seconds from 0"),
         ((HEADER, "yoga,a,0,,train"), "line 2: time_end '', expected seconds from 0"),

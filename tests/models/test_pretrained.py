@@ -111,7 +111,7 @@ def wrapped(state, prefix):
 
 
 PREFIXED = "without {prefix!r} before their names"
-UNDER = "those under 'state_dict'"
+UNDER = "from 'state_dict'"
 
 
 @pytest.mark.parametrize("under", [False, True])
@@ -121,7 +121,7 @@ def test_the_layouts_of_other_trainers_are_taken_and_said(checkpoint, tmp_path, 
     torch.save({"state_dict": state, "epoch": 3} if under else state, path)
     assert agrees(create_model("r3d_rs_tiny", 5, pretrained=path), checkpoint.raw)
     said = [UNDER] * under + [PREFIXED.format(prefix=prefix)] * bool(prefix)
-    assert [r.getMessage() for r in caplog.records] == [f"weights of {path}: taken are {', '.join(said)}"] * bool(said)
+    assert [r.getMessage() for r in caplog.records] == [f"weights of {path}: taken {', '.join(said)}"] * bool(said)
 
 
 def test_wrapped_image_weights_and_safetensors_are_taken(image, tmp_path, caplog):
@@ -129,9 +129,7 @@ def test_wrapped_image_weights_and_safetensors_are_taken(image, tmp_path, caplog
     save_file(wrapped(image, "module."), path)
     model = create_model("inflated_rs_50", 1000, pretrained=path, **SMALL)
     assert agrees(model, inflate_image_weights(image, model))
-    assert [r.getMessage() for r in caplog.records] == [
-        f"weights of {path}: taken are {PREFIXED.format(prefix='module.')}"
-    ]
+    assert [r.getMessage() for r in caplog.records] == [f"weights of {path}: taken {PREFIXED.format(prefix='module.')}"]
 
 
 @pytest.mark.parametrize("prefix", ["module.module.", "net.", "module"])
@@ -489,7 +487,8 @@ def test_without_safetensors_its_files_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "weights.safetensors"
     save_file({"x": torch.ones(1)}, path)
     monkeypatch.setitem(sys.modules, "safetensors", None)  # what Python does for a package that is not there
-    assert refusal(read_weights, path) == f"{path} needs a package: pip install safetensors; or give a .pth file"
+    expected = f"{path} needs safetensors: pip install 'video_rs[images]', or give a .pth file"
+    assert refusal(read_weights, path) == expected
 
 
 # -- What is built

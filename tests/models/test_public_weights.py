@@ -73,7 +73,7 @@ def test_a_file_is_known_by_its_names(network, write, kind, caplog):
     names = tuple(kinetics_label_names()) if kind == "pytorchvideo" else None
     assert model.pretrained_spec == PretrainedSpec(str(path), label_names=names, **known)
     assert model.pretrained_spec.value_range == (0, 1)
-    assert [r.getMessage() for r in caplog.records] == [f"weights of {path}: taken are those under {where!r}"]
+    assert [r.getMessage() for r in caplog.records] == [f"weights of {path}: taken from {where!r}"]
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -257,18 +257,45 @@ def test_what_is_downloaded_lies_in_the_cache(cache, monkeypatch, write):
 @pytest.mark.parametrize(
     ("name", "overrides", "nearest"),
     [
-        ("slow_r50", {"width": 0.5}, "slow_r50: width 1.0 there, 0.5 here"),
+        ("slow_r50", {"width": 0.5}, "slow_r50: width 1.0 there, 0.5 here; set width=1.0 (in a config: MODEL.WIDTH "
+         "1.0), or"),
         ("c2d_r50", {"in_channels": 2, "padding": "same"}, "c2d_r50: in_channels 3 there, 2 here; padding 'symmetric' "
-         "there, 'same' here"),
+         "there, 'same' here; set in_channels=3, padding='symmetric' (in a config: MODEL.PADDING symmetric), or"),
         ("i3d_r50", {"temporal_strides": (1, 2, 1, 1)}, "i3d_r50: temporal_strides (1, 1, 1, 1) there, (1, 2, 1, 1) "
-         "here"),
+         "here; set temporal_strides=(1, 1, 1, 1) (in a config: MODEL.TEMPORAL_STRIDES '[1, 1, 1, 1]'), or"),
+        ("slow_r50", {"width": 0.5, "dropout": 0.1, "padding": "same", "norm_eps": 1e-3, "in_channels": 2}, "slow_r50: "
+         "width 1.0 there, 0.5 here; in_channels 3 there, 2 here; padding 'symmetric' there, 'same' here; norm_eps "
+         "1e-05 there, 0.001 here;"),
     ],
 )  # fmt: skip
 def test_a_network_without_published_weights_is_refused_before_a_download(cache, name, overrides, nearest):
     assert refusal(create_model, name, 400, pretrained="pytorchvideo", **overrides) == (
-        f"pytorchvideo has no network like this one; the nearest is {nearest}; take slow_r50, c2d_r50, i3d_r50"
+        f"pytorchvideo has no network like this one; the nearest is {nearest} take slow_r50, c2d_r50, i3d_r50"
     )
     assert architecture("slow_r50", dropout=0.1).dropout == 0.1
+
+
+# A config that strides in time, for which the weights fit as well.
+STRIDED = {"temporal_strides": (1, 2, 1, 1)}
+
+
+def test_weights_of_pytorchvideo_are_refused_by_a_network_that_strides_in_time(write):
+    path = write("pytorchvideo")
+    assert refusal(create_model, "c2d_r50", 400, pretrained=path, **NARROW, **STRIDED) == (
+        f"weights in {path} are pytorchvideo's and do not fit the model: temporal_strides (1, 1, 1, 1) there, (1, 2, "
+        "1, 1) here; set temporal_strides=(1, 1, 1, 1) (in a config: MODEL.TEMPORAL_STRIDES '[1, 1, 1, 1]')"
+    )
+
+
+def test_of_other_projects_nothing_says_how_they_stride_in_time(write, caplog):
+    path = write("slowfast")
+    with caplog.at_level(logging.WARNING):
+        create_model("c2d_r50", 400, pretrained=path, **NARROW, **STRIDED)
+    (said,) = [r.getMessage() for r in caplog.records if "strides" in r.getMessage()]
+    assert said == (
+        f"weights in {path} are SlowFast's and do not say how their network strides in time; they are right here if it "
+        "had temporal_strides=(1, 2, 1, 1) (in a config: MODEL.TEMPORAL_STRIDES '[1, 2, 1, 1]')"
+    )
 
 
 def test_torchvisions_weights_that_cannot_be_had_are_refused(cache, monkeypatch):

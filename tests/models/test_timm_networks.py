@@ -52,7 +52,7 @@ def test_a_network_without_a_counterpart_is_refused_before_anything_is_downloade
 
 def test_without_timm_its_weights_are_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    expected = "pretrained 'timm' needs a package: pip install timm; or give a weights file"
+    expected = "pretrained 'timm' needs timm: pip install 'video_rs[images]', or give a weights file"
     assert refusal(create_backbone, "inflated_rs_50", pretrained="timm") == expected
 
 

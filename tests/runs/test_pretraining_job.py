@@ -123,7 +123,7 @@ def test_k_nn_asks_for_labelled_videos_where_the_run_had_none(run, unlabelled, v
     result = tool("knn", "--checkpoint", run, "--k", 3, "CONTRAST.KNN_LIST", "")
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert result.err.endswith(
-        f"{unlabelled}: no column 'label' in the header path; add one (the run was trained without labels; name "
+        f"{unlabelled}: no column 'label' in the header (path); add one (the run was trained without labels; name "
         "labelled videos that vote: DATA.TRAIN_LIST LIST)\n"
     )
     with blank_charts():
@@ -296,8 +296,8 @@ def test_what_needs_a_classifier_refuses_it(run, videos, tool, tmp_path, command
     path = run / "checkpoints/last.pth"
     assert (result.code, result.err.count("\n")) == (2, 1), result.err
     assert (
-        f"{path} is of a pre-training run, which has no classifier; fine-tune it: video-rs train --finetune {path}, or "
-        f"test its features: video-rs knn --checkpoint {path}\n"
+        f"{path} is of a pre-training run, which has no classifier; fine-tune it: video-rs train --cfg CFG --finetune "
+        f"{path}, or test its features: video-rs knn --checkpoint {path}\n"
     ) in result.err
 
 

@@ -299,7 +299,8 @@ def chosen(tmp_path):
 
 
 def test_hard_labels_above_a_threshold(choose, answers, tmp_path):
-    choose("--soft")
+    said = choose("--soft")
+    assert said.endswith(f"results: {tmp_path}/new.csv  {tmp_path}/new.parquet  {tmp_path}/new.html\n")
     assert (tmp_path / "new.parquet").exists()
     said = choose("--threshold", 0.65)
     assert chosen(tmp_path) == [(answers[1], "light"), (answers[2], "light")]
@@ -340,6 +341,24 @@ def test_known_videos_are_left_out_by_content_and_validation_videos_refused(choo
     assert f"such as {answers[0]}; label a list without them" in choose("--labelled", labelled, code=2)
     labelled.write_text("path,label,split\n../a.mp4,dark,val\n")
     assert "line 2" in choose("--labelled", labelled, code=2)
+
+
+def test_classes_of_the_teacher_are_looked_for_in_the_labelled_lists(choose, answers, videos, tmp_path):
+    labelled = tmp_path / "labelled.csv"
+    labelled.write_text(f"path,label\n{videos.parent}/train/light/0.mp4,fight\n")
+    assert choose("--labelled", labelled, code=2) == (
+        f"error: none of the teacher's 2 classes has a row in --labelled {labelled}: 'dark', 'light'; take a teacher "
+        "of the classes that are there\n"
+    )
+    labelled.write_text(f"path,label\n{videos.parent}/train/light/0.mp4,light\n")
+    assert (
+        f"note: 1 of the teacher's 2 classes have no row in {labelled}: 'dark'; training takes their videos where "
+        "DATA.LABEL_MAP names them\n"
+    ) in choose("--labelled", labelled)
+    # Without names there is nothing to compare.
+    for text in (f"path,label\n{videos.parent}/train/light/0.mp4,0\n", f"path\n{videos.parent}/train/light/0.mp4\n"):
+        labelled.write_text(text)
+        assert "classes have" not in choose("--labelled", labelled)
 
 
 def test_lists_may_be_relative_to_a_root(choose, answers, videos, tmp_path):

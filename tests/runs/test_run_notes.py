@@ -80,6 +80,7 @@ def plain(videos, config_file, tmp_path_factory):
     ("keys", "said"),
     [
         ({"MODEL__FROZEN_STAGES": 4}, "0.13 M parameters (0.10 M of them trained), 2 classes"),
+        ({"MODEL__FROZEN_STAGES": 5}, "0.13 M parameters (130 of them trained), 2 classes"),
         (
             {"MODEL__FROZEN_STAGES": 4},
             "note: MODEL.FROZEN_STAGES 4 keeps random weights; start from trained ones with --finetune or "

@@ -285,9 +285,7 @@ def test_a_source_is_read_once_and_what_is_not_plain_about_it_said_once(trained,
     torch.save({"state_dict": weights(trained)["ema"]}, path)
     [source] = find_sources([f"a={path}"], load_config(config_file, KEYS), 1)
     assert source.weights == (str(path),)
-    assert [record.getMessage() for record in caplog.records].count(
-        f"weights of {path}: taken are those under 'state_dict'"
-    ) == 1
+    assert [record.getMessage() for record in caplog.records].count(f"weights of {path}: taken from 'state_dict'") == 1
 
 
 def test_image_weights_alone_that_cannot_be_had_are_refused(ask):

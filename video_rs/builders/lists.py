@@ -13,6 +13,7 @@ from video_rs.lists.label_map import read_label_map
 from video_rs.lists.records import RecordList, read_records
 from video_rs.lists.soft_labels import read_soft_labels, soft_labels_file
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.wording import first_names, pluralize
 from video_rs.video.fetching import handler_names, register_handlers
 
 
@@ -82,7 +83,11 @@ def build_lists(config: Config, teacher_names: Sequence[str] = ()) -> Lists:
         val = read(data.VAL_LIST, split="val", label_names=names, require_labels=required)
     pseudo = None
     if data.PSEUDO_LIST:
-        pseudo = read(data.PSEUDO_LIST, split="train", label_names=names, require_labels=required)
+        try:
+            pseudo = read(data.PSEUDO_LIST, split="train", label_names=names, require_labels=required)
+        except InputError:
+            _refuse_other_classes(config, names)
+            raise
 
     lists = Lists(train, val, class_names(train.label_names, num_classes), pseudo)
     for records in lists.all():
@@ -92,6 +97,18 @@ def build_lists(config: Config, teacher_names: Sequence[str] = ()) -> Lists:
         else:
             require_labels(records, data.MULTI_LABEL)
     return _with_soft_labels(config, lists)
+
+
+def _refuse_other_classes(config: Config, names: Sequence[str]) -> None:
+    """Raise InputError where DATA.PSEUDO_LIST cannot be read because its teacher had other classes."""
+    data = config.DATA
+    found = read_records(data.PSEUDO_LIST, split="train", root=data.ROOT, require_labels=False).label_names
+    if found and set(found).isdisjoint(names):
+        raise InputError(
+            f"no label of DATA.PSEUDO_LIST {data.PSEUDO_LIST} is one of the "
+            f"{pluralize(len(names), 'class', 'classes')} of this run: {first_names(list(map(repr, found)))}; take a "
+            "teacher of these classes"
+        )
 
 
 def require_train_list(config: Config) -> None:

@@ -128,8 +128,8 @@ def load_checkpoint(path: str | Path, needs_classes: bool = True) -> dict[str, A
     if is_of_pretraining(checkpoint):
         if needs_classes:
             raise InputError(
-                f"{path} is of a pre-training run, which has no classifier; fine-tune it: video-rs train --finetune "
-                f"{path}, or test its features: video-rs knn --checkpoint {path}"
+                f"{path} is of a pre-training run, which has no classifier; fine-tune it: video-rs train --cfg CFG "
+                f"--finetune {path}, or test its features: video-rs knn --checkpoint {path}"
             )
         return checkpoint
     names = checkpoint["label_names"]

@@ -64,7 +64,7 @@ def find_columns(header: Sequence[str], source: str, require_labels: bool) -> Co
         if name and names.count(name) > 1:
             raise InputError(f"{source}: the header has the column {name!r} twice; rename or remove one")
     if require_labels and not taken["label"]:
-        raise InputError(f"{source}: no column 'label' in the header {','.join(header)}; add one")
+        raise InputError(f"{source}: no column 'label' in the header ({','.join(header)}); add one")
 
     places = dict.fromkeys(NAMES, -1)
     for meaning, name in taken.items():

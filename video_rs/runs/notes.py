@@ -68,7 +68,11 @@ def _what_is_trained(start: Start) -> str:
         parameters += parameter.numel()
         if parameter.requires_grad:
             trained += parameter.numel()
-    frozen = f" ({trained / 1e6:.2f} M of them trained)" if training.config.MODEL.FROZEN_STAGES else ""
+    frozen = ""
+    if training.config.MODEL.FROZEN_STAGES:
+        # A last layer alone would be 0.00 M.
+        count = f"{trained / 1e6:.2f} M" if trained >= 10_000 else f"{trained:,}"
+        frozen = f" ({count} of them trained)"
 
     lists = training.lists
     output = pluralize(len(lists.label_names), "class", "classes")
@@ -208,9 +212,10 @@ def endless_warmup(start: Start) -> str:
     schedule = start.training.step.schedule
     if schedule.warmup_steps < schedule.total_steps:
         return ""
+    steps = pluralize(schedule.warmup_steps, "step")
     return (
-        f"the warm-up ({schedule.warmup_steps} steps, SOLVER.WARMUP_EPOCHS) is not shorter than the run, so the "
-        "learning rate stays at 0 and nothing is learned; lower it for more than a smoke test"
+        f"the warm-up ({steps}, SOLVER.WARMUP_EPOCHS) is not shorter than the run, so the learning rate stays at 0 and "
+        " nothing is learned; for more than a smoke test set SOLVER.WARMUP_EPOCHS 0"
     )
 
 

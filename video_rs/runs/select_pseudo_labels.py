@@ -13,7 +13,7 @@ from video_rs.inference.pseudo_labels.labelling import LabelRow
 from video_rs.inference.pseudo_labels.selection import Balance, select
 from video_rs.lists.checks import require_files
 from video_rs.lists.reading import read_listing
-from video_rs.lists.records import records_by_split
+from video_rs.lists.records import read_records, records_by_split
 from video_rs.lists.rows import ListRow
 from video_rs.lists.soft_labels import holds_soft_labels, write_soft_labels
 from video_rs.lists.writing import columns_in_use, write_list
@@ -79,6 +79,7 @@ def run_selection(asked: Selection) -> dict[str, int]:
     _check_outputs(asked)
     answers = read_answers(asked.answers)
     training, held_out = _known_paths(asked)
+    doubts = _doubts_on_classes(asked, answers.label_names)
     paths = [row.path for row in answers.rows]
     _refuse_held_out(asked, paths, held_out)
     left_out = known_places(paths, training)
@@ -94,10 +95,13 @@ def run_selection(asked: Selection) -> dict[str, int]:
     page = page_of(Selected(answers, labels, places, asked.balance, notes))
     write_pseudo_labels_page(asked.page_file, page)
 
-    print_notes(notes)
+    print_notes([*doubts, *notes])
     found = {"videos": len(set(places)), "rows": len(places)}
     print_line(f"{pluralize(found['videos'], 'video')} of {len(paths)} in {pluralize(found['rows'], 'row')}")
-    print_line(f"results: {asked.out_file}  {asked.page_file}")
+    files = [asked.out_file, asked.page_file]
+    if asked.soft:
+        files.insert(1, asked.soft_labels_file)
+    print_line(f"results: {'  '.join(map(str, files))}")
     return found
 
 
@@ -162,6 +166,34 @@ def _paths_by_use(source: str, root: str) -> tuple[set[str], set[str]]:
         else:
             others |= paths
     return training, others
+
+
+def _doubts_on_classes(asked: Selection, label_names: Sequence[str]) -> list[str]:
+    """Return a note where some classes of the teacher are none of the labelled lists.
+
+    Raises:
+        InputError: not one is: a student of these lists could not be trained on the answers.
+    """
+    known: set[str] = set()
+    for source in asked.labelled:
+        known |= set(read_records(source, root=asked.root, require_labels=False).label_names)
+    # Numbers are no names: 3 is another class in each data set.
+    if not known or all(name.isdecimal() for name in known):
+        return []
+
+    others = [repr(name) for name in label_names if name not in known]
+    if not others:
+        return []
+    lists = ", ".join(asked.labelled)
+    if len(others) == len(label_names):
+        raise InputError(
+            f"none of the teacher's {pluralize(len(others), 'class', 'classes')} has a row in --labelled {lists}: "
+            f"{first_names(others)}; take a teacher of the classes that are there"
+        )
+    return [
+        f"{len(others)} of the teacher's {len(label_names)} classes have no row in {lists}: {first_names(others)}; "
+        "training takes their videos where DATA.LABEL_MAP names them"
+    ]
 
 
 def _refuse_held_out(asked: Selection, paths: Sequence[str], held_out: set[str]) -> None:

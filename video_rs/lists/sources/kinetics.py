@@ -149,7 +149,7 @@ def _read_csv(path: str) -> list[Segment]:
         raise InputError(f"{path}, line 1: {error}; correct the line") from error
     for column in _COLUMNS:
         if column not in header:
-            raise InputError(f"{path}: no column {column!r} in the header {','.join(header)}; {_HOW_TO}")
+            raise InputError(f"{path}: no column {column!r} in the header ({','.join(header)}); {_HOW_TO}")
 
     segments = []
     try:

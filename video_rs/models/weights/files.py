@@ -74,7 +74,7 @@ def read_file(path: str | Path) -> Weights:
         for key in STATE_KEYS:
             if isinstance(content.get(key), dict):
                 content = content[key]
-                where = f"those under {key!r}"
+                where = f"from {key!r}"
                 break
 
     if not _is_state_dict(content):
@@ -125,7 +125,7 @@ def _without_wrapper_prefix(state: Mapping[str, Tensor], path: Path, where: str 
             break
 
     if changes:
-        warn(f"weights of {path}: taken are {', '.join(changes)}")
+        warn(f"weights of {path}: taken {', '.join(changes)}")
     return {name.removeprefix(found): value for name, value in state.items()}
 
 

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import torch
 
-from video_rs.models.architecture import Architecture, describe_differences
+from video_rs.models.architecture import Architecture, describe_differences, describe_overrides
 from video_rs.models.pytorchvideo_networks import PYTORCHVIDEO_NETWORKS
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.torch_files import first_sentence
 
 ROOT = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics"
 FILES = {"slow_r50": "SLOW_8x8_R50.pyth", "c2d_r50": "C2D_8x8_R50.pyth", "i3d_r50": "I3D_8x8_R50.pyth"}
+
+FEW_FIELDS = 3
 
 
 def pytorchvideo_name(architecture: Architecture) -> str:
@@ -32,9 +34,13 @@ def pytorchvideo_name(architecture: Architecture) -> str:
         return nearest
 
     there = {field: getattr(PYTORCHVIDEO_NETWORKS[nearest], field) for field in differing[nearest]}
+    advice = f"take {', '.join(PYTORCHVIDEO_NETWORKS)}"
+    # Where somebody took one of them, and a config sets a field of it otherwise.
+    if len(there) <= FEW_FIELDS:
+        advice = f"set {describe_overrides(there)}, or {advice}"
     raise InputError(
         f"pytorchvideo has no network like this one; the nearest is {nearest}: "
-        f"{describe_differences(there, architecture)}; take {', '.join(PYTORCHVIDEO_NETWORKS)}"
+        f"{describe_differences(there, architecture)}; {advice}"
     )
 
 

@@ -80,7 +80,9 @@ def timm_weights(name: str) -> dict[str, Tensor]:
     try:
         import timm
     except ImportError as error:
-        raise InputError("pretrained 'timm' needs a package: pip install timm; or give a weights file") from error
+        raise InputError(
+            "pretrained 'timm' needs timm: pip install 'video_rs[images]', or give a weights file"
+        ) from error
     try:
         return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # offline, refused or interrupted downloads raise types of several packages

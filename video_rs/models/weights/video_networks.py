@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from video_rs.models.architecture import Architecture, describe_differences
+from video_rs.models.architecture import Architecture, describe_differences, describe_overrides
 from video_rs.models.resnet3d import ResNet3d
 from video_rs.models.weights.strict import keep_classifier_of_other_classes, names_left_out, require_fit, warn
 from video_rs.models.weights.video_names import MMACTION, SLOWFAST, Naming, pytorchvideo_naming
 from video_rs.runtime.errors import InputError
 
-# What these networks have in common; fields of time are free where names and shapes agree.
+# What these networks have in common.
 VIDEO_FIELDS = {
     "block": "bottleneck",
     "stem": "plain",
@@ -22,6 +22,9 @@ VIDEO_FIELDS = {
     "padding": "symmetric",
     "norm_eps": 1e-5,
 }
+# Neither names nor shapes of weights tell how a network strides in time. Those of pytorchvideo do not; the other
+# projects have configurations that do.
+TIME_FIELDS = {"stem_temporal_stride": 1, "stem_pool_temporal_stride": 1, "temporal_strides": (1, 1, 1, 1)}
 ADVICE = "take slow_r50, c2d_r50 or i3d_r50"
 
 
@@ -69,7 +72,9 @@ def renamed(
     Raises:
         InputError: ``module`` is another kind of network.
     """
-    require_video_fields(module.backbone.architecture, f"weights in {source} are {naming.project}'s and")
+    subject = f"weights in {source} are {naming.project}'s and"
+    require_video_fields(module.backbone.architecture, subject)
+    _look_at_time(module.backbone.architecture, naming, subject)
     own_names = {naming.name_there(name): name for name in module.state_dict()}
 
     found = {}
@@ -89,6 +94,23 @@ def require_video_fields(arch: Architecture, subject: str) -> None:
     differing = {field: value for field, value in VIDEO_FIELDS.items() if getattr(arch, field) != value}
     if differing:
         raise InputError(f"{subject} do not fit the model: {describe_differences(differing, arch)}; {ADVICE}")
+
+
+def _look_at_time(arch: Architecture, naming: Naming, subject: str) -> None:
+    """Raise InputError where pytorchvideo's networks stride otherwise in time; warn where nothing says how they did.
+
+    The weights fit such a network, and would answer something else.
+    """
+    differing = {field: value for field, value in TIME_FIELDS.items() if getattr(arch, field) != value}
+    if not differing:
+        return
+    if naming.project == "pytorchvideo":
+        raise InputError(
+            f"{subject} do not fit the model: {describe_differences(differing, arch)}; set "
+            f"{describe_overrides(differing)}"
+        )
+    strides = describe_overrides({field: getattr(arch, field) for field in differing})
+    warn(f"{subject} do not say how their network strides in time; they are right here if it had {strides}")
 
 
 def _converted(state_dict: Mapping[str, Tensor], model: nn.Module, naming: Naming, source: str) -> dict[str, Tensor]:
