@@ -50,8 +50,12 @@ class TransferRow:
 
     @property
     def interval(self) -> Interval | None:
-        """Mean top-1 with Student's interval over the finished runs; None of fewer than two."""
-        return mean_interval(list(self.top1.values()))
+        """Mean top-1 with Student's interval over the finished runs, within [0, 1]; None of fewer than two."""
+        found = mean_interval(list(self.top1.values()))
+        if found is None:
+            return None
+        # Of few runs Student's reaches beyond what an accuracy can be.
+        return Interval(found.mean, max(found.low, 0.0), min(found.high, 1.0))
 
     @property
     def is_one_answer(self) -> bool:
