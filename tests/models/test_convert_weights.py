@@ -190,7 +190,7 @@ def test_without_tensorflow_a_checkpoint_is_refused(convert, saved, variables, m
     result = convert(path)
     assert result.code == 2
     assert result.err.startswith(
-        f"error: reading {path} needs TensorFlow: pip install tensorflow (ModuleNotFoundError: "
+        f"error: reading {path} needs TensorFlow: pip install 'video_rs[tensorflow]' (ModuleNotFoundError: "
     )
     assert result.err.count("\n") == 1
     assert not (tmp_path / "out.pth").exists()

@@ -142,6 +142,6 @@ def test_the_hubs_library_is_named_where_it_is_missing(monkeypatch):
 
 def test_safetensors_is_named_where_it_is_missing(model, folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    message = f"{folder}/model.safetensors needs safetensors: pip install 'video_rs[images]', or give a .pth file"
+    message = f"{folder}/model.safetensors needs safetensors: pip install 'video_rs[hub]', or give a .pth file"
     assert refusal(VideoClassifier.from_pretrained, folder) == message
     assert refusal(model.save_pretrained, folder) == message

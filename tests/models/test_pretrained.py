@@ -487,7 +487,7 @@ def test_without_safetensors_its_files_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "weights.safetensors"
     save_file({"x": torch.ones(1)}, path)
     monkeypatch.setitem(sys.modules, "safetensors", None)  # what Python does for a package that is not there
-    expected = f"{path} needs safetensors: pip install 'video_rs[images]', or give a .pth file"
+    expected = f"{path} needs safetensors: pip install 'video_rs[hub]', or give a .pth file"
     assert refusal(read_weights, path) == expected
 
 

@@ -130,7 +130,10 @@ def test_a_warm_up_as_long_as_the_run_is_pointed_out(tool, videos, config_file, 
     arguments = tiny_run(videos, tmp_path / "run", SOLVER__WARMUP_EPOCHS=9, SOLVER__MAX_STEPS=1)
     result = tool("train_net", "--cfg", config_file, *arguments)
     assert result.code == 0
-    assert "note: the warm-up (18 steps, SOLVER.WARMUP_EPOCHS) is not shorter than the run" in result.out
+    assert (
+        "note: the warm-up (18 steps, SOLVER.WARMUP_EPOCHS) is not shorter than the run, so the learning rate stays at "
+        "0 and nothing is learned; for more than a smoke test set SOLVER.WARMUP_EPOCHS 0\n"
+    ) in result.out
 
 
 def test_a_scaled_learning_rate_is_said_and_used(tool, videos, config_file, tmp_path):

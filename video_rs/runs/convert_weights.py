@@ -163,7 +163,7 @@ def read_tensorflow_checkpoint(path: str) -> dict[str, Any]:
                     arrays[key] = reader.get_tensor(key)
     except ImportError as error:
         why = first_sentence(error)
-        raise InputError(f"reading {path} needs TensorFlow: pip install tensorflow ({why})") from error
+        raise InputError(f"reading {path} needs TensorFlow: pip install 'video_rs[tensorflow]' ({why})") from error
     except Exception as error:  # TensorFlow raises nearly anything on foreign bytes, and all of it is the file's fault
         why = first_sentence(error)
         raise InputError(f"{path} is damaged, incomplete or no TensorFlow checkpoint ({why})") from error

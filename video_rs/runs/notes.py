@@ -215,7 +215,7 @@ def endless_warmup(start: Start) -> str:
     steps = pluralize(schedule.warmup_steps, "step")
     return (
         f"the warm-up ({steps}, SOLVER.WARMUP_EPOCHS) is not shorter than the run, so the learning rate stays at 0 and "
-        " nothing is learned; for more than a smoke test set SOLVER.WARMUP_EPOCHS 0"
+        "nothing is learned; for more than a smoke test set SOLVER.WARMUP_EPOCHS 0"
     )
 
 

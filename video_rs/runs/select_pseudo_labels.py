@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from video_rs.inference.pseudo_labels.labelling import LabelRow
 from video_rs.inference.pseudo_labels.selection import Balance, select
 from video_rs.lists.checks import require_files
 from video_rs.lists.reading import read_listing
-from video_rs.lists.records import read_records, records_by_split
+from video_rs.lists.records import records_by_split
 from video_rs.lists.rows import ListRow
 from video_rs.lists.soft_labels import holds_soft_labels, write_soft_labels
 from video_rs.lists.writing import columns_in_use, write_list
@@ -78,29 +79,28 @@ def run_selection(asked: Selection) -> dict[str, int]:
     asked.balance.check()
     _check_outputs(asked)
     answers = read_answers(asked.answers)
-    training, held_out = _known_paths(asked)
-    doubts = _doubts_on_classes(asked, answers.label_names)
+    known = _read_known(asked)
+    doubts = _doubts_on_classes(asked, answers.label_names, known.label_names)
     paths = [row.path for row in answers.rows]
-    _refuse_held_out(asked, paths, held_out)
-    left_out = known_places(paths, training)
+    _refuse_held_out(asked, paths, known.held_out)
+    left_out = known_places(paths, known.training)
 
     again = _places_again(answers.rows)
     labels = answers.labels.copy()
     labels[[*left_out, *again]] = -1
     places = select(labels, answers.confidences, asked.balance)
     _require_some(asked, answers, labels, places)
-    notes = _notes(answers, labels, places, len(left_out), len(again))
+    notes = [*doubts, *_notes(answers, labels, places, len(left_out), len(again))]
 
     _write_list(asked, answers, places)
     page = page_of(Selected(answers, labels, places, asked.balance, notes))
     write_pseudo_labels_page(asked.page_file, page)
 
-    print_notes([*doubts, *notes])
+    print_notes(notes)
     found = {"videos": len(set(places)), "rows": len(places)}
     print_line(f"{pluralize(found['videos'], 'video')} of {len(paths)} in {pluralize(found['rows'], 'row')}")
-    files = [asked.out_file, asked.page_file]
-    if asked.soft:
-        files.insert(1, asked.soft_labels_file)
+    soft_labels = [asked.soft_labels_file] if asked.soft else []
+    files = [asked.out_file, *soft_labels, asked.page_file]
     print_line(f"results: {'  '.join(map(str, files))}")
     return found
 
@@ -135,48 +135,60 @@ def _header(path: Path) -> list[str]:
         return next(csv.reader(file), [])
 
 
-def _known_paths(asked: Selection) -> tuple[set[str], set[str]]:
-    """Return the paths of the training videos, and of the validation and test videos."""
-    training = set()
-    held_out = set()
+class _Known(NamedTuple):
+    """What a list, or several, hold already.
+
+    Attributes:
+        training: paths of the training videos, which are all where there are no splits.
+        held_out: paths of the validation and test videos.
+        label_names: of the classes that have a row.
+    """
+
+    training: set[str]
+    held_out: set[str]
+    label_names: set[str]
+
+
+def _read_known(asked: Selection) -> _Known:
+    """Return what the labelled lists hold, and which further videos are held out."""
+    known = _Known(set(), set(), set())
     for source in asked.labelled:
-        of_train, others = _paths_by_use(source, asked.root)
-        training |= of_train
-        held_out |= others
+        found = _read_list(source, asked.root)
+        for kept, more in zip(known, found, strict=True):
+            kept |= more
     for source in asked.val:
-        of_train, others = _paths_by_use(source, asked.root)
+        found = _read_list(source, asked.root)
         # A list without splits is one of validation videos.
-        held_out |= others or of_train
-    return training, held_out
+        known.held_out.update(found.held_out or found.training)
+    return known
 
 
-def _paths_by_use(source: str, root: str) -> tuple[set[str], set[str]]:
-    """Return the paths of a list's training rows, all of them where it has no splits, and those of the other rows."""
-    training = set()
-    others = set()
+def _read_list(source: str, root: str) -> _Known:
+    """Return what a list holds."""
+    known = _Known(set(), set(), set())
     for split, records in records_by_split(read_listing(source, root, require_labels=False), source).items():
         # A row that is passed over might be of a video that has to be refused.
         for fault in records.faults:
             raise InputError(fault.reason)
         # So might a file that is looked for in another place.
         require_files(records.found, "--root")
-        paths = {record.path for record in records.found.records}
-        if split in ("", "train"):
-            training |= paths
-        else:
-            others |= paths
-    return training, others
+        known.label_names.update(records.found.label_names)
+        kind = known.training if split in ("", "train") else known.held_out
+        kind.update(record.path for record in records.found.records)
+    return known
 
 
-def _doubts_on_classes(asked: Selection, label_names: Sequence[str]) -> list[str]:
-    """Return a note where some classes of the teacher are none of the labelled lists.
+def _doubts_on_classes(asked: Selection, label_names: Sequence[str], known: set[str]) -> list[str]:
+    """Return a note where some classes of the teacher are none of the labelled lists'.
+
+    Args:
+        asked: with the lists, for messages.
+        label_names: of the teacher's classes.
+        known: names of the classes in the lists.
 
     Raises:
         InputError: not one is: a student of these lists could not be trained on the answers.
     """
-    known: set[str] = set()
-    for source in asked.labelled:
-        known |= set(read_records(source, root=asked.root, require_labels=False).label_names)
     # Numbers are no names: 3 is another class in each data set.
     if not known or all(name.isdecimal() for name in known):
         return []

@@ -13,6 +13,7 @@ ROOT = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics"
 FILES = {"slow_r50": "SLOW_8x8_R50.pyth", "c2d_r50": "C2D_8x8_R50.pyth", "i3d_r50": "I3D_8x8_R50.pyth"}
 
 FEW_FIELDS = 3
+"""Of a network that is one of these but for what a config sets; where more differ, it is another one."""
 
 
 def pytorchvideo_name(architecture: Architecture) -> str:
@@ -35,7 +36,6 @@ def pytorchvideo_name(architecture: Architecture) -> str:
 
     there = {field: getattr(PYTORCHVIDEO_NETWORKS[nearest], field) for field in differing[nearest]}
     advice = f"take {', '.join(PYTORCHVIDEO_NETWORKS)}"
-    # Where somebody took one of them, and a config sets a field of it otherwise.
     if len(there) <= FEW_FIELDS:
         advice = f"set {describe_overrides(there)}, or {advice}"
     raise InputError(

@@ -61,4 +61,4 @@ def _require_package(path: Path) -> None:
     try:
         import safetensors  # noqa: F401
     except ImportError as error:
-        raise InputError(f"{path} needs safetensors: pip install 'video_rs[images]', or give a .pth file") from error
+        raise InputError(f"{path} needs safetensors: pip install 'video_rs[hub]', or give a .pth file") from error

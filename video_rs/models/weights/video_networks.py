@@ -1,6 +1,7 @@
 """Weights of pytorchvideo, SlowFast and MMAction2 under our names, classifier included."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +74,7 @@ def renamed(
         InputError: ``module`` is another kind of network.
     """
     subject = f"weights in {source} are {naming.project}'s and"
-    require_video_fields(module.backbone.architecture, subject)
+    _require_video_fields(module.backbone.architecture, subject)
     _look_at_time(module.backbone.architecture, naming, subject)
     own_names = {naming.name_there(name): name for name in module.state_dict()}
 
@@ -89,9 +90,14 @@ def renamed(
     return found
 
 
-def require_video_fields(arch: Architecture, subject: str) -> None:
+def _differing(arch: Architecture, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of ``fields`` that an architecture has otherwise."""
+    return {field: value for field, value in fields.items() if getattr(arch, field) != value}
+
+
+def _require_video_fields(arch: Architecture, subject: str) -> None:
     """Raise InputError, starting with ``subject``, unless a network has the layers of these projects."""
-    differing = {field: value for field, value in VIDEO_FIELDS.items() if getattr(arch, field) != value}
+    differing = _differing(arch, VIDEO_FIELDS)
     if differing:
         raise InputError(f"{subject} do not fit the model: {describe_differences(differing, arch)}; {ADVICE}")
 
@@ -101,7 +107,7 @@ def _look_at_time(arch: Architecture, naming: Naming, subject: str) -> None:
 
     The weights fit such a network, and would answer something else.
     """
-    differing = {field: value for field, value in TIME_FIELDS.items() if getattr(arch, field) != value}
+    differing = _differing(arch, TIME_FIELDS)
     if not differing:
         return
     if naming.project == "pytorchvideo":
