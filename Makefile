@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/motion_demo
-# Tests of shards as webdataset reads them, of accelerated engines and exported networks, of teachers from transformers,
-# and of studies and pseudo-labels on Ray.
+# Tests of shards as webdataset reads them, of accelerated engines, lower precisions and exported networks, of teachers from
+# transformers, and of studies and pseudo-labels on Ray.
 EXTRAS := tests/curation/test_shards.py tests/inference/test_accelerate.py tests/inference/test_export.py \
-	tests/inference/test_hugging_face_teachers.py tests/runs/test_pseudo_label_ray.py tests/studies/test_ray.py
+	tests/inference/test_hugging_face_teachers.py tests/inference/test_precisions.py tests/runs/test_acceleration.py \
+	tests/runs/test_pseudo_label_ray.py tests/runs/test_quantize.py tests/studies/test_ray.py
 # Tests of pages in a browser, which need the system's chromium and leave pictures in build/screenshots.
 PAGES := tests/runs/test_review_page.py tests/runs/test_demo_page.py tests/runs/test_demo_timeline_page.py
 
@@ -40,7 +41,7 @@ test: $(VENV)/.installed-dev
 
 # Packages that no other test needs.
 $(VENV)/.installed-extras: $(VENV)/.installed-dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray,demo,teachers]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray,demo,teachers,quantize]'
 	@touch $@
 
 # What optional packages are for. The packages are installed first, and a test that is skipped there is a failure.

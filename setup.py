@@ -67,6 +67,8 @@ setup(
         "images": ["timm>=1.0.9", "safetensors"],
         # Engines of video_rs.inference.accelerate; torch.onnx.export needs onnx and onnxscript.
         "accelerate": ["openvino>=2025.0", "onnxruntime>=1.20", "onnx>=1.17", "onnxscript>=0.3"],
+        # For precision int8: NNCF quantises graphs of OpenVINO. All it needs but ninja and pydot is here anyway.
+        "quantize": ["nncf>=3", "openvino>=2025.0"],
         # For video-rs export to ONNX; a file is read back before it is kept.
         "export": ["onnx>=1.17", "onnxscript>=0.3", "onnxruntime>=1.20"],
         # For video-rs predict --model model.onnx.

@@ -225,7 +225,7 @@ def test_precision_auto_is_float32_on_a_cpu():
 
 
 def test_validation_takes_one_centre_view():
-    one = builders.single_view(builders.build_preprocessing(load_config("")))
+    one = builders.build_preprocessing(load_config("")).single_view()
     assert (one.num_clips, one.transform.num_crops) == (1, 1)
 
 

@@ -3,6 +3,7 @@
 import copy
 import importlib.util
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from helpers.networks import NARROW, refusal
 from video_rs import create_backbone, create_model
 from video_rs.inference import accelerate
 from video_rs.inference import accelerate as accelerate_function
+from video_rs.inference.engines import Task
 from video_rs.models.convolution import Conv3d
 from video_rs.models.detection import SingleMap
 from video_rs.models.fast import FAST_CLASSES, speed_up
@@ -38,7 +40,7 @@ def model(request):
 
 
 def need(engine):
-    for package in module.ENGINES[engine][1]:
+    for package in module.ENGINES[engine].packages:
         pytest.importorskip(package)
 
 
@@ -55,6 +57,8 @@ def test_every_engine_gives_the_models_logits(model, engine):
     # float32 sums of some thousand terms in another order; the folded norms round once more.
     assert (logits - expected).abs().max() < 1e-5 * expected.abs().max()
     assert torch.equal(fast(clips), logits)
+    # As the last clips of a list come.
+    torch.testing.assert_close(fast(clips[:1]), logits[:1], rtol=0, atol=1e-5 * float(expected.abs().max()))
     # Answers do not share memory with one another.
     other = fast(torch.zeros(SHAPE))
     assert not torch.equal(other, logits)
@@ -73,6 +77,8 @@ def test_torch_compile_gives_the_models_logits():
     with torch.no_grad():
         expected = model.eval()(clips)
     assert (fast(clips) - expected).abs().max() < 1e-5 * expected.abs().max()
+    # It is compiled for one batch, and smaller ones are filled up.
+    assert torch.equal(fast(clips[:1]), fast(clips[[0, 0]])[:1])
 
 
 def test_the_model_stays_as_it_is(model):
@@ -125,7 +131,7 @@ def test_auto_takes_the_fastest_of_the_installed_engines(monkeypatch):
         return list(speeds.values())[len(timed) - 1]
 
     monkeypatch.setattr(module, "seconds", seconds)
-    installed = [name for name in speeds if not module.missing(module.ENGINES[name][1])]
+    installed = [name for name in speeds if not module.missing(module.ENGINES[name].packages)]
     assert module.candidates(torch.device("cpu")) == installed
     fast = accelerate(model, SHAPE)
     assert len(timed) == (len(installed) if len(installed) > 1 else 0)
@@ -144,17 +150,21 @@ def test_a_gpu_gets_torch_compile_and_what_runs_without_a_compiler():
     assert module.candidates(torch.device("mps")) == ["eager"]
 
 
-def fails(model, clips):
+def fails(task):
     raise RuntimeError("opset 99\nis not known")
 
 
-def is_wrong(model, clips):
-    return lambda batch: model(batch) + 1
+def is_wrong(task):
+    return lambda batch: task.model(batch) + 1
+
+
+def only_float32(make):
+    return module.ENGINES["eager"]._replace(build=make, precisions=("float32",))
 
 
 @pytest.mark.parametrize(("make", "why"), [(fails, "RuntimeError: opset 99"), (is_wrong, "engine 'onnxruntime' gives")])
 def test_auto_leaves_an_engine_out_that_fails(monkeypatch, caplog, make, why):
-    monkeypatch.setattr(module, "ENGINES", {"onnxruntime": (make, ()), "eager": module.ENGINES["eager"]})
+    monkeypatch.setattr(module, "ENGINES", {"onnxruntime": only_float32(make), "eager": module.ENGINES["eager"]})
     with caplog.at_level(logging.WARNING):
         assert accelerate(model_with_statistics(), SHAPE).engine == "eager"
     (told,) = caplog.messages
@@ -165,7 +175,7 @@ def test_auto_leaves_an_engine_out_that_fails(monkeypatch, caplog, make, why):
 
 
 def test_auto_says_why_if_no_engine_is_left(monkeypatch):
-    monkeypatch.setattr(module, "ENGINES", {"onnxruntime": (fails, ()), "eager": (fails, ())})
+    monkeypatch.setattr(module, "ENGINES", {"onnxruntime": only_float32(fails), "eager": only_float32(fails)})
     why = "onnxruntime: RuntimeError: opset 99; eager: RuntimeError: opset 99"
     expected = f"no engine runs this model ({why}); allowed: a model that one of them runs"
     assert refusal(accelerate, model_with_statistics(), SHAPE) == expected
@@ -200,7 +210,7 @@ def test_logits_are_compared_without_tf32_and_the_settings_stay(monkeypatch, nam
             torch.set_float32_matmul_precision("highest")
         for part, value in before:
             part.fp32_precision = value
-    assert len(seen) == 2  # the model and the engine
+    assert len(seen) == 3  # the model, and the engine with a whole batch and with one clip
     assert not [precision for call in seen for precision in call if precision == "tf32"]
 
 
@@ -253,8 +263,12 @@ def test_logits_that_are_not_finite_are_refused():
 
 def test_another_shape_or_dtype_is_refused():
     fast = accelerate(model_with_statistics(), SHAPE, "eager")
-    rest = "allowed: torch.float32 [2, 3, 4, 33, 48], as accelerate was asked for; call it again for another shape"
-    assert refusal(fast, torch.rand(1, 3, 4, 33, 48)) == f"clips are torch.float32 [1, 3, 4, 33, 48]; {rest}"
+    rest = (
+        "allowed: torch.float32 [2, 3, 4, 33, 48] or fewer of them, as accelerate was asked for; call it again for "
+        "another shape"
+    )
+    for shape in ([3, 3, 4, 33, 48], [0, 3, 4, 33, 48], [2, 3, 4, 33, 47], [3, 4, 33, 48]):
+        assert refusal(fast, torch.rand(shape)) == f"clips are torch.float32 {shape}; {rest}"
     clips = torch.zeros(SHAPE, dtype=torch.uint8)
     assert refusal(fast, clips) == f"clips are torch.uint8 [2, 3, 4, 33, 48]; {rest}"
 
@@ -277,7 +291,8 @@ def test_an_engine_of_the_cpu_is_refused_elsewhere():
     clips = torch.empty(SHAPE, device="meta")
     expected = "engine 'openvino' runs on the CPU, the model is on meta; allowed there: eager, compile"
     need("openvino")
-    assert refusal(module.build, "openvino", torch.nn.Identity(), clips, clips) == expected
+    judge = SimpleNamespace(clips=clips)
+    assert refusal(module.build, module.Way("openvino", "float32"), torch.nn.Identity(), judge) == expected
 
 
 def test_a_model_of_another_precision_is_refused():
@@ -291,7 +306,7 @@ def test_a_shape_that_the_model_does_not_take_is_refused():
 
 
 def test_an_engine_that_computes_something_else_is_refused(monkeypatch):
-    wrong = {**module.ENGINES, "eager": (lambda model, clips: lambda batch: 1.01 * model(batch), ())}
+    wrong = {**module.ENGINES, "eager": only_float32(lambda task: lambda batch: 1.01 * task.model(batch))}
     monkeypatch.setattr(module, "ENGINES", wrong)
     model = model_with_statistics()
     with torch.no_grad():
@@ -314,5 +329,5 @@ def test_an_engine_leaves_the_model_as_the_next_engine_needs_it(engine):
         return [(type(part), [weight.stride() for weight in part.parameters(False)]) for part in model.modules()]
 
     before = state()
-    module.ENGINES[engine].build(model, torch.rand(1, 3, 4, 32, 32))
+    module.ENGINES[engine].build(Task(model, torch.rand(1, 3, 4, 32, 32)))
     assert state() == before

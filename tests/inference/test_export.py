@@ -19,7 +19,7 @@ from helpers.exports import MEAN, ROUNDING, STD, TEMPERATURE, THRESHOLD
 from helpers.tools import ROOT
 from video_rs import Predictor, create_model
 from video_rs.engine.checkpoint import load_checkpoint
-from video_rs.inference.conversion import capture, smallest_sizes
+from video_rs.inference.conversion import AXES, capture, smallest_sizes
 from video_rs.inference.export import load_program
 from video_rs.inference.export.description import Description
 from video_rs.inference.export.formats import FORMATS
@@ -287,7 +287,7 @@ def test_a_graph_knows_the_smallest_clips_that_it_takes(telling, name, fields, s
     description = read_network(telling).description
     torch.manual_seed(0)
     program = Program(create_model(name, 2, **fields), description).eval()
-    graph = capture(program, torch.zeros(2, 3, 16, 64, 96, dtype=torch.uint8), any_size=True)
+    graph = capture(program, torch.zeros(2, 3, 16, 64, 96, dtype=torch.uint8), open_axes=tuple(AXES))
     assert tuple(smallest_sizes(graph).values()) == (1, *smallest)
 
     frames, height, width = smallest

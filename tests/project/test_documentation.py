@@ -34,6 +34,7 @@ REASONS = {
     "needs a data set and GPUs",
     "needs GPUs and a data set",
     "needs a checkpoint and TensorFlow",
+    "needs the extra quantize",
     "downloads weights",
     "needs shards of several splits",
     "uses the file that the command above has written",

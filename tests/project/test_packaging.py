@@ -212,6 +212,7 @@ def test_metadata_states_what_is_needed(metadata):
         "hub",
         "images",
         "onnxruntime",
+        "quantize",
         "ray",
         "shards",
         "teachers",
@@ -221,6 +222,7 @@ def test_metadata_states_what_is_needed(metadata):
     assert set(requirements(metadata, "torchcodec")) == {"torchcodec"}
     assert set(requirements(metadata, "images")) == {"timm", "safetensors"}
     assert set(requirements(metadata, "accelerate")) == {"openvino", "onnxruntime", "onnx", "onnxscript"}
+    assert set(requirements(metadata, "quantize")) == {"nncf", "openvino"}
     assert set(requirements(metadata, "export")) == {"onnx", "onnxscript", "onnxruntime"}
     assert set(requirements(metadata, "hub")) == {"huggingface_hub", "safetensors"}
     assert set(requirements(metadata, "teachers")) == {"transformers", "huggingface_hub", "safetensors"}

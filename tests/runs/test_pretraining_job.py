@@ -12,7 +12,6 @@ from helpers.few_labels import unlabelled_list
 from helpers.jobs import run_job
 from helpers.runs import assert_same_weights, tiny_run, weights
 from video_rs import create_model
-from video_rs.builders import single_view
 from video_rs.config import load_config
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.models.stored import load_network
@@ -266,7 +265,7 @@ def test_features_are_those_of_its_backbone(run, videos, tool, tmp_path):
 
     state = torch.load(run / "checkpoints/last.pth", weights_only=True)
     model = load_network(state, torch.device("cpu"))
-    preprocessing = single_view(Preprocessing.from_dict(state["preprocessing"]))
+    preprocessing = Preprocessing.from_dict(state["preprocessing"]).single_view()
     rows = [row for row in videos.read_text().splitlines() if row.endswith(",val")]
     assert features.shape == (len(rows), model.num_features)
     for row, expected in zip(rows, features, strict=True):

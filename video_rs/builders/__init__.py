@@ -9,7 +9,6 @@ from video_rs.builders.data import (
     build_view_loader,
     build_workers,
     clips_of_a_video,
-    single_view,
 )
 from video_rs.builders.engine import (
     build_average,
@@ -49,5 +48,4 @@ __all__ = [
     "build_workers",
     "clips_of_a_video",
     "load_start_weights",
-    "single_view",
 ]

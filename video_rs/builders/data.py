@@ -1,6 +1,5 @@
 """DATA, AUG and TEST -> clips, views, transforms, their order and their loaders."""
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
 
@@ -82,12 +81,6 @@ def build_preprocessing(config: Config) -> Preprocessing:
         )
     clips = config.TEST.NUM_ENSEMBLE_VIEWS
     return Preprocessing(build_clip_spec(config), clips, transform, tuple(data.MEAN), tuple(data.STD))
-
-
-def single_view(preprocessing: Preprocessing) -> Preprocessing:
-    """Return the same with one centre clip and one centre crop, as for validation during training."""
-    transform = dataclasses.replace(preprocessing.transform, num_crops=1)
-    return dataclasses.replace(preprocessing, num_clips=1, transform=transform)
 
 
 def build_source(config: Config) -> VideoSource:

@@ -8,7 +8,7 @@ uploads, or validation videos of the run. Needs Gradio (pip install 'video_rs[de
 import argparse
 
 from video_rs.commands.file_work import add_time_limit
-from video_rs.commands.network import add_device
+from video_rs.commands.network import add_device, add_engine, engine_choice
 from video_rs.commands.review import add_address
 from video_rs.commands.test import add_checkpoint
 
@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(parser)
     add_address(parser, port=7860)
     add_device(parser)
+    add_engine(parser)
     parser.add_argument(
         "--examples", type=int, default=8, metavar="N", help="validation videos to choose from (default: %(default)s)"
     )
@@ -54,4 +55,15 @@ def run(args: argparse.Namespace) -> None:
     from video_rs.runs.demo_app.limits import Limits
 
     limits = Limits(args.max_mb, args.max_seconds, args.time_limit, args.max_waiting)
-    run_demo_app(DemoJob(args.checkpoint, args.host, args.port, args.device, args.examples, limits, args.processes))
+    run_demo_app(
+        DemoJob(
+            args.checkpoint,
+            args.host,
+            args.port,
+            args.device,
+            args.examples,
+            limits,
+            args.processes,
+            engine_choice(args),
+        )
+    )

@@ -3,8 +3,11 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from video_rs.runtime.errors import InputError
+
 if TYPE_CHECKING:
     from video_rs.inference import Predictor
+    from video_rs.runs.acceleration import EngineChoice
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
@@ -39,13 +42,60 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add what computes the network."""
+    parser.add_argument(
+        "--engine",
+        default="eager",
+        choices=("auto", "eager", "compile", "onnxruntime", "openvino"),
+        help="what computes the network of a checkpoint; auto takes the fastest that is installed, timed here "
+        "(default: %(default)s, PyTorch itself)",
+    )
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        choices=("auto", "float32", "bfloat16", "int8"),
+        help="that it computes in; auto takes the fastest of those that hardly change the answers for real videos "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--calibration",
+        default="",
+        metavar="LIST",
+        help="list, or folder, of videos that a precision is chosen by, and int8 calibrated on; its training rows, "
+        "where it has splits (default: the DATA.TRAIN_LIST of the run)",
+    )
+
+
+def engine_choice(args: argparse.Namespace) -> "EngineChoice":
+    """Return what :func:`add_engine` has asked for."""
+    from video_rs.runs.acceleration import EngineChoice
+
+    return EngineChoice(args.engine, args.precision, args.calibration)
+
+
 def load_network(args: argparse.Namespace) -> "Predictor":
-    """Return the predictor of the network that was named, on ``args.device``, reading with ``args.decoder``."""
+    """Return the predictor of the network that was named, on ``args.device``, reading with ``args.decoder``.
+
+    It computes as :func:`add_engine` has asked for.
+    """
     if args.model is not None:
+        refuse_engine(args)
         from video_rs.inference.export import load_program
 
         return load_program(args.model, args.device, args.decoder)
 
     from video_rs.inference import Predictor
+    from video_rs.runs.acceleration import accelerated_predictor
 
-    return Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder)
+    predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder)
+    return accelerated_predictor(predictor, engine_choice(args), args.checkpoint)
+
+
+def refuse_engine(args: argparse.Namespace) -> None:
+    """Raise InputError where an engine is asked for to compute an exported file, which has its own."""
+    if (args.engine, args.precision, args.calibration) != ("eager", "float32", ""):
+        raise InputError(
+            "--engine, --precision and --calibration are for a --checkpoint; a --model file has its own engine and "
+            "precision (video-rs quantize writes one in int8)"
+        )

@@ -49,6 +49,7 @@ COMMANDS = (
     Command("look", "look", "show where and when a network sees a class in a video"),
     Command("timeline", "timeline", "say what happens when in a long video, a camera or a stream"),
     Command("export", "export", "write a trained network for another runtime"),
+    Command("quantize", "quantize", "write a trained network in int8, and show what that changes"),
     Command("demo_app", "demo_app", "a page in the browser that answers for visitors' videos"),
     Command("convert_weights", "convert_weights", "bring published weights into this project's format"),
     Command("additive_study", "additive_study", "measure the published recipe row by row"),

@@ -6,6 +6,7 @@ folder of their own in it.
 
 import argparse
 
+from video_rs.commands.network import add_engine, engine_choice
 from video_rs.commands.overrides import add_overrides
 from video_rs.runtime import start
 
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--list", default="", help="list file or folder to test on (default: the DATA.VAL_LIST of the run)"
     )
     add_split(parser, folder="test")
+    add_engine(parser)
     add_overrides(
         parser,
         "config keys to set, such as OUTPUT_DIR FOLDER or TEST.NUM_SPATIAL_CROPS 1 (default: as in training)",
@@ -53,4 +55,4 @@ def run(args: argparse.Namespace) -> None:
     start.let_idle_threads_sleep()
     from video_rs.runs.test import run_test
 
-    run_test(args.checkpoint, args.list, args.overrides, args.split)
+    run_test(args.checkpoint, args.list, args.overrides, args.split, engine_choice(args))

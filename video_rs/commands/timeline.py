@@ -6,7 +6,7 @@ JSON, CSV and subtitles (SRT, WebVTT), with a page that shows the film above its
 
 import argparse
 
-from video_rs.commands.network import add_network, add_reading, load_network
+from video_rs.commands.network import add_engine, add_network, add_reading, load_network
 from video_rs.runtime import start
 
 EXAMPLES = (
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_windows(parser)
     _add_segments(parser)
     _add_live(parser)
+    add_engine(parser)
     add_reading(parser)
 
 

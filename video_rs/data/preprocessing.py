@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -213,6 +213,10 @@ class Preprocessing:
                 "checkpoint, or export it anew"
             ) from error
         return cls(clip, num_clips, transform, mean, std)
+
+    def single_view(self) -> "Preprocessing":
+        """Return the same with one centre clip and one centre crop, as for validation during training."""
+        return replace(self, num_clips=1, transform=replace(self.transform, num_crops=1))
 
     def clip_shape(self, batch: int) -> tuple[int, int, int, int, int]:
         """Return the shape (B, 3, T, crop, crop) of ``batch`` views, as the network gets them."""

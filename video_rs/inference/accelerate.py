@@ -5,46 +5,69 @@ import itertools
 import logging
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from video_rs.inference.conversion import missing
-from video_rs.inference.engines import ENGINES, Run
+from video_rs.inference.engines import ENGINES, Run, Task
 from video_rs.inference.full_precision import without_tf32
+from video_rs.inference.judging import Judge
+from video_rs.inference.precision import Loss, Samples, precisions_of, require_precision
+from video_rs.inference.quantization import can_quantize, require_calibration, require_nncf
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.torch_files import first_sentence
 
-# Largest difference from eager logits, over the largest logit: float32 sums in another order. More is a wrong result.
-ROUNDING = 1e-4
+
+class Way(NamedTuple):
+    """An engine and the precision that it computes in."""
+
+    engine: str
+    precision: str
+
+    def __str__(self) -> str:
+        return self.engine if self.precision == "float32" else f"{self.engine} in {self.precision}"
+
+
+class Built(NamedTuple):
+    """What has been built of a way: its run, and what its precision changes on real clips, if that was measured."""
+
+    run: Run
+    loss: Loss | None
 
 
 class Accelerated:
-    """Function from clips to logits at one shape, with the weights that the model had when this was made.
+    """Function from clips to logits, with the weights that the model had when this was made.
 
-    ``__call__``: float32 ``[B, C, T, H, W]`` of exactly ``clip_shape`` -> float32 ``[B, num_classes]``, equal to the
-    model's to :data:`ROUNDING` of the largest logit (where PyTorch computes in TF32, to what that rounds), and without
-    gradients.
+    ``__call__``: float32 ``[b, C, T, H, W]`` of ``clip_shape``, or of fewer clips -> float32 ``[b, num_classes]``,
+    without gradients. In float32 these are the model's to :data:`~video_rs.inference.judging.ROUNDING` of the largest
+    logit (where PyTorch computes in TF32, to what that rounds); in another precision as near as ``loss`` says.
 
     Attributes:
         run: the engine's function.
         engine: the engine that runs; where "auto" was asked for, the chosen one.
-        clip_shape: (B, C, T, H, W).
+        precision: that it computes in, likewise.
+        clip_shape: (B, C, T, H, W), of the largest batch.
         device: where clips must be and logits are.
+        loss: what the precision changes on real clips; None in float32, and where there were no clips to judge by.
     """
 
-    def __init__(self, run: Run, engine: str, clip_shape: tuple[int, ...], device: torch.device):
-        self.run = run
-        self.engine = engine
+    def __init__(self, built: Built, way: Way, clip_shape: tuple[int, ...], device: torch.device):
+        self.run = built.run
+        self.engine = way.engine
+        self.precision = way.precision
         self.clip_shape = clip_shape
         self.device = device
+        self.loss = built.loss
 
     def __call__(self, clips: Tensor) -> Tensor:
-        if tuple(clips.shape) != self.clip_shape or clips.dtype != torch.float32:
+        fits = clips.dim() == 5 and 1 <= len(clips) <= self.clip_shape[0] and clips.shape[1:] == self.clip_shape[1:]
+        if not fits or clips.dtype != torch.float32:
             raise InputError(
-                f"clips are {clips.dtype} {list(clips.shape)}; allowed: torch.float32 {list(self.clip_shape)}, as "
-                "accelerate was asked for; call it again for another shape"
+                f"clips are {clips.dtype} {list(clips.shape)}; allowed: torch.float32 {list(self.clip_shape)} or fewer "
+                "of them, as accelerate was asked for; call it again for another shape"
             )
         if clips.device != self.device:
             raise InputError(
@@ -53,20 +76,33 @@ class Accelerated:
         return self.run(clips.detach())
 
 
-def accelerate(model: nn.Module, clip_shape: Sequence[int], engine: str = "auto") -> Accelerated:
+def accelerate(
+    model: nn.Module,
+    clip_shape: Sequence[int],
+    engine: str = "auto",
+    precision: str = "float32",
+    samples: Samples | None = None,
+) -> Accelerated:
     """Return a faster copy of ``model`` for clips of one shape; the model itself stays as it is.
 
     Args:
         model: clips -> logits, in float32; it is run as in evaluation mode.
-        clip_shape: (B, C, T, H, W), each at least 1.
+        clip_shape: (B, C, T, H, W), each at least 1; batches of fewer clips are answered, too.
         engine: "eager", "compile" (torch.compile; needs a C++ compiler and a minute), "onnxruntime", "openvino", or
             "auto": the fastest of those installed, timed here and now (all but "compile", which on a CPU takes a minute
             to build and never was the fastest; on a GPU "compile" and "eager"). An engine that cannot be built or is
             wrong is left out with a warning.
+        precision: "float32"; "bfloat16", where the device has instructions for it; "int8" (OpenVINO on a CPU, extra
+            ``quantize``), which needs ``samples``; or "auto": the fastest of them. One that changes more on the clips
+            to check than :data:`~video_rs.inference.precision.SAME_BEST` and
+            :data:`~video_rs.inference.precision.MEAN_CHANGE` allow is left out with a warning that names both.
+        samples: real clips. Without them bfloat16 is judged by its logits for random ones
+            (:data:`~video_rs.inference.precision.COARSE`), and "auto" leaves int8 out.
 
     Raises:
-        InputError: an unknown or absent engine, a shape that the model does not take, a model that does not answer with
-            finite logits, or an engine whose logits differ from eager ones by more than :data:`ROUNDING`.
+        InputError: an unknown or absent engine or precision, a shape that the model does not take, a model that does
+            not answer with finite logits, an engine whose float32 logits differ from eager ones by more than
+            :data:`~video_rs.inference.judging.ROUNDING`, or a precision, asked for by name, that changes too much.
     """
     if engine != "auto" and engine not in ENGINES:
         raise InputError(f"engine is {engine!r}; allowed: auto, {', '.join(ENGINES)}")
@@ -76,22 +112,50 @@ def accelerate(model: nn.Module, clip_shape: Sequence[int], engine: str = "auto"
     weight = next(model.parameters())
     if weight.dtype != torch.float32:
         raise InputError(f"the model is in {weight.dtype}; allowed: torch.float32; call model.float() first")
-
     device = weight.device
-    model = copy.deepcopy(model).eval().requires_grad_(False)
+    require_precision(precision, device)
+    if precision == "int8":
+        require_calibration(samples)
+
     clips = torch.rand(clip_shape, generator=torch.Generator().manual_seed(0)).to(device)
+    model = copy.deepcopy(model).eval().requires_grad_(False)
     # The copy's own logits, before anything about it changes, are what every engine has to answer.
-    expected = model_logits(model, clips)
+    judge = Judge(copy.deepcopy(model), clips, samples)
     fold_batch_norm(model)
 
-    if engine != "auto":
-        return Accelerated(build(engine, model, clips, expected), engine, clip_shape, device)
+    ways = ways_for(engine, precision, device, samples)
+    if len(ways) == 1:
+        return Accelerated(build(ways[0], model, judge), ways[0], clip_shape, device)
 
-    runs = build_all(candidates(device), model, clips, expected)
-    fastest = next(iter(runs))
-    if len(runs) > 1:
-        fastest = min(runs, key=lambda name: seconds(runs[name], clips))
-    return Accelerated(runs[fastest], fastest, clip_shape, device)
+    found = build_all(ways, model, judge)
+    fastest = next(iter(found))
+    if len(found) > 1:
+        fastest = min(found, key=lambda way: seconds(found[way].run, clips))
+    return Accelerated(found[fastest], fastest, clip_shape, device)
+
+
+def ways_for(engine: str, precision: str, device: torch.device, samples: Samples | None) -> list[Way]:
+    """Return the ways that an engine and a precision, each possibly "auto", leave open.
+
+    Raises:
+        InputError: none is left.
+    """
+    names = candidates(device) if engine == "auto" else [engine]
+    precisions: Sequence[str] = (precision,)
+    if precision == "auto":
+        precisions = [kind for kind in precisions_of(device) if kind != "int8" or can_quantize(samples)]
+
+    ways = [Way(name, kind) for kind in precisions for name in names if kind in ENGINES[name].precisions]
+    if ways:
+        return ways
+    if engine != "auto":
+        able = ", ".join(ENGINES[engine].precisions)
+        raise InputError(f"engine {engine!r} does not compute in {precision}; allowed with it: auto, {able}")
+    able = ", ".join(name for name, kind in ENGINES.items() if precision in kind.precisions)
+    raise InputError(
+        f"precision {precision!r} needs an engine that is not installed ({able}); pip install 'video_rs[accelerate]', "
+        "or take another precision"
+    )
 
 
 def candidates(device: torch.device) -> list[str]:
@@ -101,90 +165,58 @@ def candidates(device: torch.device) -> list[str]:
     if device.type != "cpu":
         return ["eager"]
     # Compiling takes a minute on a CPU, and never was the fastest there.
-    return [name for name, engine in ENGINES.items() if name != "compile" and not missing(engine[1])]
+    return [name for name, engine in ENGINES.items() if name != "compile" and not missing(engine.packages)]
 
 
-def model_logits(model: nn.Module, clips: Tensor) -> Tensor:
-    """Return the model's own logits, which those of engines are compared with.
-
-    Raises:
-        InputError: the model answers with something else, or with numbers that are not finite.
-    """
-    with torch.no_grad(), without_tf32():
-        expected = model(clips)
-    if not isinstance(expected, Tensor):
-        raise InputError(
-            f"the model answers with a {type(expected).__name__}; allowed: a tensor of logits; take a classifier, or "
-            "of a backbone one map by video_rs.models.detection.SingleMap"
-        )
-    if not expected.isfinite().all():
-        raise InputError(
-            "the model's logits for clips in [0, 1] are not all finite; allowed: finite ones, which an engine's can be "
-            "compared with; check the model's weights"
-        )
-    return expected
-
-
-def build_all(names: Sequence[str], model: nn.Module, clips: Tensor, expected: Tensor) -> dict[str, Run]:
-    """Return the runs of all engines that can be built and are right, and log a warning of each other one.
+def build_all(ways: Sequence[Way], model: nn.Module, judge: Judge) -> dict[Way, Built]:
+    """Return what has been built of all ways that can be and are right, and log a warning of each other one.
 
     Raises:
         InputError: none is left.
     """
-    runs = {}
+    found = {}
     reasons = []
-    for name in names:
+    for way in ways:
         try:
-            runs[name] = build(name, model, clips, expected)
+            found[way] = build(way, model, judge)
         except Exception as error:  # noqa: BLE001 - engines fail in ways of their own
             why = str(error) if isinstance(error, InputError) else first_sentence(error)
-            reasons.append(f"{name}: {why}")
+            reasons.append(f"{way}: {why}")
             logging.getLogger(__name__).warning("engine left out, %s", reasons[-1])
-    if not runs:
+    if not found:
         raise InputError(f"no engine runs this model ({'; '.join(reasons)}); allowed: a model that one of them runs")
-    return runs
+    return found
 
 
-def build(name: str, model: nn.Module, clips: Tensor, expected: Tensor) -> Run:
-    """Return the engine's run, after it has given the ``expected`` logits for ``clips``.
+def build(way: Way, model: nn.Module, judge: Judge) -> Built:
+    """Return the run of an engine in a precision, after it has been judged.
+
+    Args:
+        way: engine and precision.
+        model: with batch norm folded; it stays as it is.
+        judge: of the model before.
 
     Raises:
-        InputError: the engine is not installed, runs elsewhere, or gives other logits.
+        InputError: the engine is not installed, runs elsewhere, gives other logits or changes too much.
     """
-    make, packages = ENGINES[name]
-    absent = missing(packages)
+    engine = ENGINES[way.engine]
+    absent = missing(engine.packages)
     if absent:
         raise InputError(
-            f"engine {name!r} needs {', '.join(absent)}, which is not installed; pip install 'video_rs[accelerate]', "
-            "or take another engine"
+            f"engine {way.engine!r} needs {', '.join(absent)}, which is not installed; pip install "
+            "'video_rs[accelerate]', or take another engine"
         )
-    if packages and clips.device.type != "cpu":
+    if engine.packages and judge.clips.device.type != "cpu":
         raise InputError(
-            f"engine {name!r} runs on the CPU, the model is on {clips.device}; allowed there: eager, compile"
+            f"engine {way.engine!r} runs on the CPU, the model is on {judge.clips.device}; allowed there: eager, "
+            "compile"
         )
+    if way.precision == "int8":
+        require_nncf()
 
     with without_tf32():
-        run = make(model, clips)
-        logits = run(clips)
-    _require_equal(name, logits, expected)
-    return run
-
-
-def _require_equal(name: str, logits: Tensor, expected: Tensor) -> None:
-    """Raise InputError unless an engine's logits ``[B, num_classes]`` are the model's, to rounding."""
-    if logits.shape != expected.shape:
-        raise InputError(
-            f"engine {name!r} gives logits {list(logits.shape)}, the model {list(expected.shape)}; allowed: the same; "
-            "take another engine"
-        )
-    difference = (logits - expected).abs().max()
-    largest = expected.abs().max()
-    # Where all are 0 the engine's have to be; the form of the comparison refuses NaN.
-    if not difference <= ROUNDING * largest:
-        raise InputError(
-            f"engine {name!r} gives other logits than the model, by {difference:.1e} where the largest is {largest:.1e}"
-            f"; allowed: {ROUNDING:.0e} of it; take another engine"
-        )
+        run = engine.build(Task(model, judge.clips, way.precision, judge.samples))
+        return Built(run, judge.require_right(way.engine, way.precision, run))
 
 
 def seconds(run: Run, clips: Tensor) -> float:

@@ -29,18 +29,18 @@ def missing(packages: Sequence[str]) -> list[str]:
     return [package for package in packages if importlib.util.find_spec(package) is None]
 
 
-def capture(model: nn.Module, clips: Tensor, *, any_size: bool = False) -> ExportedProgram:
+def capture(model: nn.Module, clips: Tensor, open_axes: Sequence[str] = ()) -> ExportedProgram:
     """Return what ``model`` computes from clips, as a graph.
 
     Args:
         model: in evaluation mode; clips ``[B, C, T, H, W]`` -> a tensor.
-        clips: of a shape that the model takes; with ``any_size`` each of the open sizes must be above 1.
-        any_size: whether batch, frames, height and width stay open, as far as the network allows
-            (:func:`smallest_sizes`); else the graph is for clips of this shape.
+        clips: of a shape that the model takes; an open size must be above 1.
+        open_axes: those of :data:`AXES` whose sizes stay open, as far as the network allows (:func:`smallest_sizes`);
+            the graph is for clips of this shape otherwise.
     """
     shapes = None
-    if any_size:
-        shapes = ({axis: Dim.DYNAMIC(min=1) for axis in AXES.values()},)
+    if open_axes:
+        shapes = ({AXES[name]: Dim.DYNAMIC(min=1) for name in open_axes},)
     with _sizes_of_one_allowed():
         program = torch.export.export(model, (clips,), dynamic_shapes=shapes)
 
@@ -64,7 +64,7 @@ def _sizes_of_one_allowed() -> Iterator[None]:
 
 
 def smallest_sizes(program: ExportedProgram) -> Mapping[str, int]:
-    """Return the smallest size of each axis that a graph of :func:`capture` with ``any_size`` takes."""
+    """Return the smallest size of each axis that a graph of :func:`capture` takes, all of whose axes are open."""
     (clips,) = [node.meta["val"] for node in program.graph.nodes if node.name == INPUT]
     sizes = {}
     for name, axis in AXES.items():
@@ -150,16 +150,20 @@ class OnnxRun:
 
 
 class OpenVinoRun:
-    """An OpenVINO model, run on the CPU in float32 with as many threads as PyTorch has.
+    """An OpenVINO model, run on the CPU with as many threads as PyTorch has.
 
     ``__call__``: clips of the model's dtype -> its only output, float32.
+
+    Args:
+        model: in int8 where it has been quantised.
+        precision: "float32" or "bfloat16", of what is not in int8.
     """
 
-    def __init__(self, model: "openvino.Model"):
+    def __init__(self, model: "openvino.Model", precision: str = "float32"):
         import openvino
 
         settings = {
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }

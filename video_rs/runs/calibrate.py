@@ -22,7 +22,7 @@ from video_rs.models.stored import load_classifier
 from video_rs.reports import plots
 from video_rs.reports.calibration_plot import reliability_plot
 from video_rs.reports.text_table import text_table
-from video_rs.runs.results import evaluate_records
+from video_rs.runs.results import evaluate_records, network_scorer
 from video_rs.runs.test import FIXED, output_folder, records_to_test, refuse_fixed_keys
 from video_rs.runtime import distributed
 from video_rs.runtime.atomic import replace_bytes, write_json
@@ -141,7 +141,8 @@ def _read_unknown(source: str, names: Sequence[str]) -> RecordList:
 def _scored(config: Config, model: Any, records: RecordList, others: RecordList | None, classes: int) -> ScoredVideos:
     """Return the views of all videos that could be read, with what is true of them."""
     preprocessing = build_preprocessing(config)
-    results = _readable(evaluate_records(config, model, records, preprocessing, "videos"), records)
+    scorer = network_scorer(config, model, preprocessing)
+    results = _readable(evaluate_records(config, scorer, records, preprocessing, "videos"), records)
     groups = [records.records[result.index].group_or_file for result in results]
     truth = np.zeros((len(results), classes), bool)
     for row, result in zip(truth, results, strict=True):
@@ -149,7 +150,7 @@ def _scored(config: Config, model: Any, records: RecordList, others: RecordList 
     known = np.ones(len(results), bool)
 
     if others is not None:
-        strangers = _readable(evaluate_records(config, model, others, preprocessing, "unknown"), others, fewest=1)
+        strangers = _readable(evaluate_records(config, scorer, others, preprocessing, "unknown"), others, fewest=1)
         groups += [others.records[result.index].group_or_file for result in strangers]
         truth = np.concatenate([truth, np.zeros((len(strangers), classes), bool)])
         known = np.concatenate([known, np.zeros(len(strangers), bool)])

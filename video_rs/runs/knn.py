@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from video_rs.builders import build_preprocessing, single_view
+from video_rs.builders import build_preprocessing
 from video_rs.config import Config, config_from_text
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.evaluation import gather_results
@@ -81,7 +81,7 @@ def run_knn(
     require_neighbours(k, memory, number_videos(memory, records), range(len(memory)))
     folder = output_folder(Path(checkpoint_path), config, overrides, folder_name("knn", split), list_path)
 
-    preprocessing = single_view(build_preprocessing(config))
+    preprocessing = build_preprocessing(config).single_view()
     model = load_network(checkpoint, device)
     require_right_convolutions(model, preprocessing.clip_shape(config.TEST.BATCH_SIZE))
     extractor = FeatureExtractor(config, model, preprocessing)

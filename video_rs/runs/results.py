@@ -13,7 +13,7 @@ from video_rs.config import Config
 from video_rs.data.counted_videos import note_counted_videos
 from video_rs.data.dataset import record_span
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
-from video_rs.engine.evaluation import NetworkScorer, evaluate, gather_results
+from video_rs.engine.evaluation import NetworkScorer, Scorer, evaluate, gather_results
 from video_rs.engine.metrics import VideoResult, class_precisions, confusion_matrix, summarize, top_labels
 from video_rs.engine.probabilities import ClassProbabilities
 from video_rs.inference.calibration import NOT_CALIBRATED, Calibration
@@ -95,28 +95,34 @@ class Evaluation:
         return Predictions(tuple(self.label_names), tuple(self.records), tuple(self.results), about)
 
 
+def network_scorer(
+    config: Config, model: nn.Module, preprocessing: Preprocessing, temperature: float = 1.0
+) -> NetworkScorer:
+    """Return what gives the probabilities of views.
+
+    Args:
+        config: of the run.
+        model: clips -> logits.
+        preprocessing: of the views.
+        temperature: of the probabilities.
+    """
+    prepare = partial(preprocessing.prepare, device=next(model.parameters()).device)
+    return NetworkScorer(model, prepare, ClassProbabilities(config.DATA.MULTI_LABEL, temperature))
+
+
 def evaluate_records(
-    config: Config,
-    model: nn.Module,
-    records: RecordList,
-    preprocessing: Preprocessing,
-    title: str,
-    temperature: float = 1.0,
+    config: Config, scorer: Scorer, records: RecordList, preprocessing: Preprocessing, title: str
 ) -> list[VideoResult]:
     """Return the results of all records in their order; each process reads and scores its part.
 
     Args:
         config: of the run.
-        model: clips -> logits.
+        scorer: views -> probabilities.
         records: a list as read.
         preprocessing: the views of each video.
         title: what the progress bar is called.
-        temperature: of the probabilities.
     """
-    device = next(model.parameters()).device
     loader = build_view_loader(config, records, preprocessing)
-    prepare = partial(preprocessing.prepare, device=device)
-    scorer = NetworkScorer(model, prepare, ClassProbabilities(config.DATA.MULTI_LABEL, temperature))
     results = evaluate(scorer, note_counted_videos(loader), config.TEST.BATCH_SIZE, config.TEST.KEEP_VIEWS)
     return gather_results(list(videos_with_progress(results, len(loader), title)))
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from video_rs.builders import build_preprocessing
+from video_rs.builders.data import build_source
 from video_rs.config import Config, config_from_text
+from video_rs.data.dataset import ViewReader
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.metrics import probability_of_so_few
 from video_rs.inference.calibration import Calibration
@@ -19,11 +21,13 @@ from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
 from video_rs.models.stored import load_classifier
 from video_rs.reports.predictions_page import write_predictions_page
+from video_rs.runs.acceleration import PLAIN, EngineChoice, accelerated, facts_of
 from video_rs.runs.report import page_of
 from video_rs.runs.results import (
     Evaluation,
     describe,
     evaluate_records,
+    network_scorer,
     write_predictions,
 )
 from video_rs.runs.run_folder import RunFolder
@@ -69,7 +73,11 @@ class TestOutcome:
 
 
 def run_test(
-    checkpoint_path: str, list_path: str = "", overrides: Sequence[str] = (), split: str = ""
+    checkpoint_path: str,
+    list_path: str = "",
+    overrides: Sequence[str] = (),
+    split: str = "",
+    choice: EngineChoice = PLAIN,
 ) -> dict[str, Any]:
     """Test a checkpoint, and write metrics.json, predictions.parquet and report.html.
 
@@ -79,6 +87,7 @@ def run_test(
         overrides: KEY VALUE pairs over the stored config; the model and its classes are the checkpoint's and take
             none.
         split: train, val or test: the rows to test on; "": val, or all rows of a list without splits.
+        choice: what computes the network.
 
     Returns:
         The contents of metrics.json.
@@ -104,11 +113,15 @@ def run_test(
     model = load_classifier(checkpoint, device)
     require_right_convolutions(model, preprocessing.clip_shape(config.TEST.BATCH_SIZE))
     calibration = Calibration.of_checkpoint(checkpoint)
-    results = evaluate_records(config, model, records, preprocessing, "test", calibration.temperature)
+    scorer = network_scorer(config, model, preprocessing, calibration.temperature)
+    read = ViewReader(preprocessing, build_source(config))
+    scorer = accelerated(scorer, choice, checkpoint, read, config.TEST.BATCH_SIZE)
+    results = evaluate_records(config, scorer, records, preprocessing, "test")
 
     evaluation = Evaluation(config, records.records, names, preprocessing, results, calibration)
     metrics = evaluation.metrics(checkpoint_path)
     metrics["list"] = absolute_path(records.source)
+    metrics.update(facts_of(scorer))
     doubt = "" if evaluation.multi_label else far_under_chance(metrics, names)
     doubts = [doubt] if doubt else []
     print_notes(doubts)

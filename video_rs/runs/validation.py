@@ -5,13 +5,13 @@ from typing import Any
 
 from torch import nn
 
-from video_rs.builders import Training, single_view
+from video_rs.builders import Training
 from video_rs.engine.metrics import VideoResult
 from video_rs.engine.precise_bn import recompute_statistics
 from video_rs.runs.checkpoints import Checkpoints
 from video_rs.runs.neighbour_validation import neighbour_metrics, neighbour_results
 from video_rs.runs.recorder import Recorder
-from video_rs.runs.results import Evaluation, evaluate_records
+from video_rs.runs.results import Evaluation, evaluate_records, network_scorer
 from video_rs.runs.state import RunState
 from video_rs.runtime.progress import print_line
 from video_rs.runtime.wording import pluralize
@@ -32,7 +32,7 @@ class Validation:
         self.state = state
         self.recorder = recorder
         self.checkpoints = checkpoints
-        self.preprocessing = single_view(training.preprocessing)
+        self.preprocessing = training.preprocessing.single_view()
 
     def __call__(self, step: int) -> None:
         """Validate after a step."""
@@ -66,7 +66,8 @@ class Validation:
         lists = self.training.lists
         if lists.memory is not None:
             return neighbour_results(config, model, lists, self.preprocessing)
-        return evaluate_records(config, model, lists.val, self.preprocessing, "validation")
+        scorer = network_scorer(config, model, self.preprocessing)
+        return evaluate_records(config, scorer, lists.val, self.preprocessing, "validation")
 
     def _metrics(self, evaluation: Evaluation) -> dict[str, Any]:
         """Return what metrics.json holds."""

@@ -95,3 +95,14 @@ def doubtful_cudnn(number: int | None) -> str:
         "precision wrongly (9.8 to 9.14 do, pytorch/pytorch#163539), and PyTorch 2.9 goes around it with several times "
         "the memory; install cuDNN 9.15 or newer (nvidia-cudnn-cu12 or -cu13), or a newer PyTorch"
     )
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device has instructions for bfloat16, without which that takes tens of times longer."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    # PyTorch says so since 2.10.
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))

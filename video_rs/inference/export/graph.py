@@ -8,7 +8,7 @@ import torch
 from torch.export import ExportedProgram
 
 from video_rs.inference.accelerate import fold_batch_norm
-from video_rs.inference.conversion import capture, smallest_sizes
+from video_rs.inference.conversion import AXES, capture, smallest_sizes
 from video_rs.inference.export.description import Description
 from video_rs.inference.export.network import TrainedNetwork
 
@@ -29,7 +29,7 @@ def build_graph(network: TrainedNetwork) -> Graph:
     program = copy.deepcopy(network.program)
     fold_batch_norm(program)
 
-    captured = capture(program, torch.zeros(TRACED_SHAPE, dtype=torch.uint8), any_size=True)
+    captured = capture(program, torch.zeros(TRACED_SHAPE, dtype=torch.uint8), open_axes=tuple(AXES))
 
     description = dataclasses.replace(network.description, smallest=smallest_sizes(captured))
     return Graph(captured, description)

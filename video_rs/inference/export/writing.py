@@ -40,13 +40,7 @@ def export_network(network: TrainedNetwork, kind: Format, out: Path, report: Rep
         report(rows)
         require_parity(rows)
 
-        # Weights first: whoever sees the new main file sees what belongs to it.
-        beside = [path for path in folder.iterdir() if path != written]
-        for path in (*beside, written):
-            if (out.parent / path.name).is_dir():
-                raise InputError(f"cannot write {out.parent / path.name}: a folder of that name is there; rename it")
-        for path in (*beside, written):
-            put_in_place(path, out.parent / path.name)
+        put_files_in_place(folder, out)
 
 
 @contextmanager
@@ -63,6 +57,22 @@ def folder_beside(out: Path) -> Iterator[Path]:
         raise InputError(f"cannot write {out}: {error.strerror}; give another --out") from error
     with aside as name, unfinished(Path(name)):
         yield Path(name)
+
+
+def put_files_in_place(folder: Path, out: Path) -> None:
+    """Move what has been written into a folder to ``out`` and beside it.
+
+    Raises:
+        InputError: a folder is where a file should be.
+    """
+    written = folder / out.name
+    # Weights first: whoever sees the new main file sees what belongs to it.
+    beside = [path for path in folder.iterdir() if path != written]
+    for path in (*beside, written):
+        if (out.parent / path.name).is_dir():
+            raise InputError(f"cannot write {out.parent / path.name}: a folder of that name is there; rename it")
+    for path in (*beside, written):
+        put_in_place(path, out.parent / path.name)
 
 
 def put_in_place(path: Path, target: Path) -> None:

@@ -12,6 +12,7 @@ from video_rs.config import config_from_text
 from video_rs.data.dataset import VideoSource
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.inference.predictor import Predictor
+from video_rs.runs.acceleration import PLAIN, EngineChoice, accelerated_predictor
 from video_rs.runs.demo_app.answering import UploadReader, VideoAnswers
 from video_rs.runs.demo_app.examples import example_records, make_examples
 from video_rs.runs.demo_app.limits import Limits
@@ -41,6 +42,7 @@ class DemoJob:
         examples: how many validation videos to choose from; 0: none.
         limits: of uploads.
         processes: how many videos are read at once.
+        choice: what computes the network.
     """
 
     checkpoint: str
@@ -50,6 +52,7 @@ class DemoJob:
     examples: int = 8
     limits: Limits = field(default_factory=Limits)
     processes: int = 1
+    choice: EngineChoice = PLAIN
 
 
 def run_demo_app(job: DemoJob) -> None:
@@ -70,6 +73,7 @@ def run_demo_app(job: DemoJob) -> None:
     checkpoint = load_checkpoint(find_checkpoint(job.checkpoint))
     config = config_from_text(checkpoint["config"])
     predictor = Predictor.from_checkpoint(job.checkpoint, job.device)
+    predictor = accelerated_predictor(predictor, job.choice, job.checkpoint)
     source = VideoSource(path_handlers=handler_names(config.DATA.PATH_HANDLERS))
     records = example_records(config, predictor.answers.label_names, job.examples)
     reader = UploadReader(predictor.preprocessing, source, job.limits)

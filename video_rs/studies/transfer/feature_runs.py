@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from video_rs.builders import build_lists, build_preprocessing, single_view
+from video_rs.builders import build_lists, build_preprocessing
 from video_rs.config import Config
 from video_rs.engine.neighbours import VideoFeatures, unit_mean
 from video_rs.evaluation.linear_probe import ITERATIONS, STRENGTHS, LinearProbe, fit_linear_probe
@@ -73,7 +73,7 @@ class FeatureTest:
         """
         records = self.val.records
         results = results_of_votes(self.queries(), records, probabilities)
-        preprocessing = single_view(build_preprocessing(self.config))
+        preprocessing = build_preprocessing(self.config).single_view()
         evaluation = Evaluation(self.config, records.records, self.label_names, preprocessing, results)
         judged = dataclasses.replace(evaluation, results=without_luck(results))
         metrics = {

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from video_rs.builders import build_architecture, build_preprocessing, build_training, single_view
+from video_rs.builders import build_architecture, build_preprocessing, build_training
 from video_rs.builders.lists import Lists
 from video_rs.config import Config
 from video_rs.data.preprocessing import Preprocessing
@@ -91,7 +91,7 @@ def compute_features(config: Config, lists: Lists, folder: Path) -> tuple[Stored
         InputError: the weights are not there any more or do not fit, a file of features is damaged, or no training
             video could be read.
     """
-    preprocessing = single_view(build_preprocessing(config))
+    preprocessing = build_preprocessing(config).single_view()
     weights = _weights_facts(config)
     parts = []
     for name, records in (("train", lists.train), ("val", lists.val)):

@@ -1,0 +1,136 @@
+"""Faster engines and lower precisions for a trained network, chosen on the user's own videos."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from video_rs.config import config_from_text
+from video_rs.data.dataset import VideoSource, ViewReader
+from video_rs.engine.checkpoint import load_checkpoint
+from video_rs.engine.evaluation import NetworkScorer
+from video_rs.inference.accelerate import Accelerated, accelerate
+from video_rs.inference.precision import Samples, require_precision
+from video_rs.inference.predictor import Predictor
+from video_rs.inference.sample_views import sample_views
+from video_rs.lists.records import RecordList, read_records
+from video_rs.models.fast import make_plain
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.progress import print_line
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """What computes a network, as somebody asks for it.
+
+    Attributes:
+        engine: of :func:`~video_rs.inference.accelerate.accelerate`; "eager" in float32 is the network itself.
+        precision: likewise.
+        calibration: list whose videos a precision is chosen by; "": the training rows of the run's own list.
+    """
+
+    engine: str = "eager"
+    precision: str = "float32"
+    calibration: str = ""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the network itself is asked for."""
+        return (self.engine, self.precision) == ("eager", "float32")
+
+
+PLAIN = EngineChoice()
+
+
+def accelerated(
+    scorer: NetworkScorer, choice: EngineChoice, checkpoint: Mapping[str, Any], read: ViewReader, batch: int
+) -> NetworkScorer:
+    """Return a scorer whose network is computed as asked for, and print what was chosen.
+
+    Args:
+        scorer: of the network itself.
+        choice: what was asked for.
+        checkpoint: of the run.
+        read: makes views of videos.
+        batch: views per forward pass, at most.
+
+    Raises:
+        InputError: an engine or precision that is not to be had, or no videos to choose a precision by.
+    """
+    if choice.is_plain:
+        _refuse_useless_calibration(choice)
+        return scorer
+
+    device = next(scorer.model.parameters()).device
+    # Before minutes of reading.
+    require_precision(choice.precision, device)
+    samples = None
+    if choice.precision == "float32":
+        _refuse_useless_calibration(choice)
+    else:
+        records = _records_to_choose_by(choice, checkpoint)
+        calibration, check = sample_views(records.records, records.source, read)
+        samples = Samples(calibration, check, scorer.prepare, scorer.probabilities)
+
+    # What graphs are captured of is the plain network.
+    model = make_plain(copy.deepcopy(scorer.model))
+    fast = accelerate(model, read.preprocessing.clip_shape(batch), choice.engine, choice.precision, samples)
+    print_line(describe(fast))
+    return replace(scorer, run=fast)
+
+
+def accelerated_predictor(predictor: Predictor, choice: EngineChoice, checkpoint_path: str) -> Predictor:
+    """Return the predictor of a checkpoint, computed as asked for; see :func:`accelerated`."""
+    if choice.is_plain and not choice.calibration:
+        return predictor
+    read = ViewReader(predictor.preprocessing, VideoSource(predictor.decoder))
+    checkpoint = load_checkpoint(checkpoint_path)
+    scorer = accelerated(predictor.scorer, choice, checkpoint, read, predictor.batch)
+    return Predictor(scorer, predictor.preprocessing, predictor.answers, predictor.decoder, predictor.batch)
+
+
+def facts_of(scorer: NetworkScorer) -> dict[str, Any]:
+    """Return what metrics.json says of the arithmetic: engine, precision, and what that changes on real clips."""
+    fast = scorer.run
+    if not isinstance(fast, Accelerated):
+        return {"engine": PLAIN.engine, "precision": PLAIN.precision}
+    facts: dict[str, Any] = {"engine": fast.engine, "precision": fast.precision}
+    if fast.loss is not None:
+        facts["against_float32"] = fast.loss._asdict()
+    return facts
+
+
+def describe(fast: Accelerated) -> str:
+    """Return in a line what computes, and what its precision changes."""
+    words = f"computed by {fast.engine} in {fast.precision}"
+    if fast.loss is None:
+        return words
+    return f"{words}: against float32 {fast.loss}"
+
+
+def _refuse_useless_calibration(choice: EngineChoice) -> None:
+    """Raise InputError where a list is given that nothing is chosen by."""
+    if choice.calibration:
+        raise InputError(
+            "--calibration says nothing with --precision float32; add --precision auto, bfloat16 or int8, or leave it "
+            "out"
+        )
+
+
+def _records_to_choose_by(choice: EngineChoice, checkpoint: Mapping[str, Any]) -> RecordList:
+    """Return the videos of the list that was named, or of the run's own training list.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if choice.calibration:
+        return read_records(choice.calibration, split="train", require_labels=False)
+
+    data = config_from_text(checkpoint["config"]).DATA
+    try:
+        return read_records(data.TRAIN_LIST, split="train", root=data.ROOT, require_labels=False)
+    except InputError as error:
+        raise InputError(
+            f"--precision {choice.precision} is chosen by real videos, and those that the run was trained on are not "
+            f"to be had ({error}); give --calibration LIST"
+        ) from error
