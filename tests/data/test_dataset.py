@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from helpers.clips import clip_spec, eval_transform, train_transform
-from video_rs.data import dataset
+from video_rs.data import dataset, resized_frames
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader, sample_generator
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.lists.records import VideoRecord
@@ -107,7 +107,7 @@ def test_views_are_the_published_clips_of_the_segment(ramp):
 @pytest.mark.parametrize("frames_at_once", [0.5, 1, 7, 1000])
 def test_views_do_not_depend_on_how_many_frames_are_decoded_at_once(ramp, monkeypatch, frames_at_once):
     whole = views(record(ramp), clip=clip_spec(71, 1), num_clips=1)
-    monkeypatch.setattr(dataset, "CHUNK_BYTES", int(frames_at_once * 32 * 32 * 3))
+    monkeypatch.setattr(resized_frames, "CHUNK_BYTES", int(frames_at_once * 32 * 32 * 3))
     item = views(record(ramp), clip=clip_spec(71, 1), num_clips=1)
     assert frame_numbers(item.frames) == list(range(2, 73))
     assert torch.equal(item.frames, whole.frames)

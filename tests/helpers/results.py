@@ -20,6 +20,10 @@ class Video:
     def num_views(self):
         return len(self.clips)
 
+    @property
+    def view_size(self):
+        return 8, 8
+
     def views(self, batch):
         assert self.error is None, "a failed video has no views"
         return self.clips.split(batch)

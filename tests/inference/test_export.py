@@ -158,6 +158,7 @@ def said(telling):
         "num_classes": 2,
         "temperature": TEMPERATURE,
         "threshold": THRESHOLD,
+        "stop_at": None,
         **plain,
         "checkpoint": {"sha256": hashlib.sha256(telling.read_bytes()).hexdigest(), "step": state["step"]},
     }

@@ -14,6 +14,7 @@ class Video:
 
     number: int
     num_views: int = 1
+    view_size: tuple[int, int] = (8, 8)
     frames: None = None
     clips: None = None
     error: str | None = None

@@ -139,7 +139,7 @@ def test_prediction_is_unsure_below_the_threshold(tool, run, videos, tmp_path):
     video = videos.parent / "val/dark/0.mp4"
     score = Predictor.from_checkpoint(run, "cpu").predict(video).top[0][1]
     for threshold, is_unsure in ((score + 1e-4, True), (score - 1e-4, False)):
-        content = {**load_checkpoint(run), "calibration": {"temperature": 1.0, "threshold": threshold}}
+        content = {**load_checkpoint(run), "calibration": {"temperature": 1.0, "threshold": threshold, "stop_at": None}}
         save_checkpoint(run / "checkpoints" / "last.pth", content)
         answer = Predictor.from_checkpoint(run, "cpu").predict(video)
         assert answer.unsure is is_unsure
@@ -282,7 +282,14 @@ def test_a_list_of_one_class_and_keys_of_the_checkpoint_are_refused(tool, run, v
 def test_a_calibration_that_makes_it_worse_is_told():
     before = {"cross_entropy": 0.5, "calibration_error": 0.1}
     after = {"cross_entropy": 0.6, "calibration_error": 0.2, "folds": 4}
-    content = {"temperature": 0.5, "videos": 4, "before": before, "cross_fitted": after, "threshold": None}
+    content = {
+        "temperature": 0.5,
+        "videos": 4,
+        "before": before,
+        "cross_fitted": after,
+        "threshold": None,
+        "stop_at": None,
+    }
     note = (
         "note: on other groups the calibrated probabilities are worse than those before: there are too few videos to "
         "fit a temperature on; give more of them"

@@ -13,10 +13,11 @@ from video_rs.benchmarks.network_calls import network_on_device
 from video_rs.benchmarks.published import published_views
 from video_rs.benchmarks.stopwatch import Stopwatch
 from video_rs.benchmarks.subject import Subject
-from video_rs.data.dataset import VideoSource, ViewReader, decoded_chunks, record_span
+from video_rs.data.dataset import VideoSource, ViewReader, record_span
 from video_rs.data.loader import ViewLoader, Workers
 from video_rs.data.order import Partition
 from video_rs.data.preprocessing import Preprocessing
+from video_rs.data.resized_frames import decoded_chunks
 from video_rs.engine.evaluation import NetworkScorer, Scorer, evaluate
 from video_rs.engine.metrics import VideoResult
 from video_rs.lists.records import VideoRecord

@@ -80,7 +80,8 @@ def build_preprocessing(config: Config) -> Preprocessing:
             data.TEST_SHORT_SIDE, data.TEST_CROP_SIZE, config.TEST.NUM_SPATIAL_CROPS, data.ANTIALIAS
         )
     clips = config.TEST.NUM_ENSEMBLE_VIEWS
-    return Preprocessing(build_clip_spec(config), clips, transform, tuple(data.MEAN), tuple(data.STD))
+    mean, std = tuple(data.MEAN), tuple(data.STD)
+    return Preprocessing(build_clip_spec(config), clips, transform, mean, std, config.TEST.VIEWS)
 
 
 def build_source(config: Config) -> VideoSource:

@@ -1,7 +1,8 @@
 """Make the probabilities of a trained network mean something, and let it say when it is unsure.
 
 Fits a temperature on videos that the network was not trained on (temperature scaling, Guo et al. 2017), and with
---precision a threshold: below it, prediction answers "unsure". Both are stored in the checkpoint, and from then on in
+--precision a threshold: below it, prediction answers "unsure". With --adaptive it finds out after how many views an
+answer is decided, for TEST.VIEWS adaptive. All are stored in the checkpoint, and from then on in
 all that is made from it. How good they are is measured on groups of videos that they were not fitted on.
 """
 
@@ -40,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="list or folder of videos of other classes, which have to be 'unsure'; labels do not matter "
         "(default: none)",
     )
+    parser.add_argument(
+        "--adaptive",
+        type=float,
+        metavar="SHARE",
+        help="share of the answers that TEST.VIEWS adaptive may give otherwise than all views, such as 0.01 (default: "
+        "no rule for it)",
+    )
     add_overrides(parser, "config keys to set, such as OUTPUT_DIR FOLDER (default: as in training)")
 
 
@@ -48,4 +56,4 @@ def run(args: argparse.Namespace) -> None:
     start.let_idle_threads_sleep()
     from video_rs.runs.calibrate import run_calibrate
 
-    run_calibrate(args.checkpoint, args.list, args.precision, args.unknown, args.overrides)
+    run_calibrate(args.checkpoint, args.list, args.precision, args.unknown, args.overrides, args.adaptive)

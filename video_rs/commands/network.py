@@ -67,6 +67,17 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_views(parser: argparse.ArgumentParser) -> None:
+    """Add which views of a video answer for it."""
+    parser.add_argument(
+        "--views",
+        default="",
+        choices=("published", "full", "dense", "adaptive"),
+        help="published: clips and crops, as tested; full: the clips as whole frames; dense: one pass over the whole "
+        "video; adaptive: as many clips and crops as an answer needs (default: as the network was tested)",
+    )
+
+
 def engine_choice(args: argparse.Namespace) -> "EngineChoice":
     """Return what :func:`add_engine` has asked for."""
     from video_rs.runs.acceleration import EngineChoice
@@ -74,21 +85,21 @@ def engine_choice(args: argparse.Namespace) -> "EngineChoice":
     return EngineChoice(args.engine, args.precision, args.calibration)
 
 
-def load_network(args: argparse.Namespace) -> "Predictor":
+def load_network(args: argparse.Namespace, views: str = "") -> "Predictor":
     """Return the predictor of the network that was named, on ``args.device``, reading with ``args.decoder``.
 
-    It computes as :func:`add_engine` has asked for.
+    It computes as :func:`add_engine` has asked for, and answers by ``views``, "" for those of the network.
     """
     if args.model is not None:
         refuse_engine(args)
         from video_rs.inference.export import load_program
 
-        return load_program(args.model, args.device, args.decoder)
+        return load_program(args.model, args.device, args.decoder, views=views)
 
     from video_rs.inference import Predictor
     from video_rs.runs.acceleration import accelerated_predictor
 
-    predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder)
+    predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.decoder, views)
     return accelerated_predictor(predictor, engine_choice(args), args.checkpoint)
 
 

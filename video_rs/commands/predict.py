@@ -8,7 +8,7 @@ printed.
 
 import argparse
 
-from video_rs.commands.network import add_engine, add_network, add_reading, load_network
+from video_rs.commands.network import add_engine, add_network, add_reading, add_views, load_network
 
 EXAMPLES = (
     "--checkpoint runs/mine video.mp4",
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--jsonl", default="", metavar="OUT", help="file for an answer a line (default: none)")
     parser.add_argument("--csv", default="", metavar="OUT", help="file for a table of the answers (default: none)")
+    add_views(parser)
     add_engine(parser)
     add_reading(parser)
     parser.add_argument(
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
         processes = usable_cores()
     check_limits(processes or 1, args.time_limit)
 
-    predictor = load_network(args)
+    predictor = load_network(args, args.views)
     if predictor.answers.multi_label:
         print_line("each label is judged by itself: the scores of a video need not sum to 100 %")
 

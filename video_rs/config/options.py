@@ -239,6 +239,13 @@ OPTIONS = (
         may_change=True,
     ),
     # -- Testing
+    Option(
+        "TEST.VIEWS",
+        "published",
+        "published: clips and crops as below; full: the clips as whole frames; dense: one pass over the whole video; "
+        "adaptive: as many clips and crops as an answer needs, by video-rs calibrate --adaptive",
+        ("published", "full", "dense", "adaptive"),
+    ),
     Option("TEST.NUM_ENSEMBLE_VIEWS", 10, "clips per video", low=1),
     Option("TEST.NUM_SPATIAL_CROPS", 3, "views per clip, along the longer side", (1, 3)),
     Option("TEST.BATCH_SIZE", 8, "views per forward pass", low=1),

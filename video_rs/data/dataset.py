@@ -7,16 +7,15 @@ import torch
 from torch import Tensor
 
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
+from video_rs.data.resized_frames import resized_frames
 from video_rs.data.transforms import EvalTransform, TrainTransform
+from video_rs.data.whole_video import WholeVideo
 from video_rs.lists.records import VideoRecord
 from video_rs.runtime.errors import InputError
 from video_rs.video import DecodeError, VideoReader, open_video, reader_class
 from video_rs.video.fetching import register_handlers
 from video_rs.video.probing.cache import cached_index
 from video_rs.video.segments import Span, segment_span
-
-# Bytes of frames decoded at a time for test views: bounds the memory of a long or large video before it is resized.
-CHUNK_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ class VideoViews:
         frames: uint8 ``[3, N, h, w]``, or None where the video could not be read.
         clips: int64 ``[K, T]`` into the N frames.
         transform: makes the crops.
+        whole_frames: whether the whole frames are the only crop.
         error: why the video could not be read, or None.
         counted: the whole video was decoded to count its frames.
     """
@@ -63,6 +63,7 @@ class VideoViews:
     frames: Tensor | None = None
     clips: Tensor | None = None
     transform: EvalTransform | None = None
+    whole_frames: bool = False
     error: str | None = None
     counted: bool = False
 
@@ -78,14 +79,30 @@ class VideoViews:
         """How many views there are; 0 of a video that could not be read."""
         if self.error is not None:
             return 0
-        return len(self.clips) * self.transform.num_crops
+        return len(self.clips) * len(self._crops())
+
+    @property
+    def view_size(self) -> tuple[int, int]:
+        """Height and width of the views: videos of one size may share a forward pass."""
+        height, width = self._crops()[0].shape[2:]
+        return height, width
 
     def views(self, batch: int) -> Iterator[Tensor]:
         """Yield batches of at most ``batch`` views, uint8 ``[b, 3, T, crop, crop]``, crop-major as published."""
-        crops = self.transform.crops(self.frames)
-        pairs = [(crop, clip) for crop in crops for clip in self.clips.tolist()]
-        for start in range(0, len(pairs), batch):
-            yield _copied_views(pairs[start : start + batch])
+        yield from self.some_views(range(self.num_views), batch)
+
+    def some_views(self, places: Sequence[int], batch: int) -> Iterator[Tensor]:
+        """Yield the views at some places of that order, in batches as :meth:`views` does."""
+        clips = self.clips.tolist()
+        pairs = [(crop, clip) for crop in self._crops() for clip in clips]
+        for start in range(0, len(places), batch):
+            yield _copied_views([pairs[place] for place in places[start : start + batch]])
+
+    def _crops(self) -> list[Tensor]:
+        """Return the crops of all frames, uint8 ``[3, N, h, w]`` each, without copying them."""
+        if self.whole_frames:
+            return [self.frames]
+        return self.transform.crops(self.frames)
 
 
 @dataclass(frozen=True)
@@ -167,7 +184,7 @@ class ClipReader:
 
 @dataclass(frozen=True)
 class ViewReader:
-    """From a record to all its test views, decoded once.
+    """From a record to all its test views, decoded once; or to the whole video, where one pass answers for it.
 
     Attributes:
         preprocessing: as stored in the checkpoint.
@@ -177,10 +194,12 @@ class ViewReader:
     preprocessing: Preprocessing
     source: VideoSource
 
-    def __call__(self, record: VideoRecord, index: int) -> VideoViews:
+    def __call__(self, record: VideoRecord, index: int) -> VideoViews | WholeVideo:
         """Return the views of ``record``, which is at ``index`` of its list, or its error; labels may be missing."""
         try:
             with self.source.open(record.path) as reader:
+                if self.preprocessing.views == "dense":
+                    return self._whole(reader, record, index)
                 frames, clips = read_views(reader, self.preprocessing, record)
         except DecodeError as error:
             return self.failed(record, index, error.reason)
@@ -193,8 +212,16 @@ class ViewReader:
             frames=frames,
             clips=clips,
             transform=self.preprocessing.transform,
+            whole_frames=self.preprocessing.views == "full",
             counted=reader.counted,
         )
+
+    def _whole(self, reader: VideoReader, record: VideoRecord, index: int) -> WholeVideo:
+        """Return a whole video: with its frames, or where they are too many, with what reads them part by part."""
+        numbers = self.preprocessing.clip.throughout(record_span(reader, record))
+        transform = self.preprocessing.transform
+        about = (index, record.id, record.path, record.labels)
+        return WholeVideo(*about, numbers, transform, self.source.open, reader.counted).with_frames(reader)
 
     def failed(self, record: VideoRecord, index: int, reason: str) -> VideoViews:
         """Return what stands for a video that could not be read."""
@@ -222,19 +249,8 @@ def read_views(reader: VideoReader, preprocessing: Preprocessing, record: VideoR
     clips = preprocessing.clip.uniform(record_span(reader, record), preprocessing.num_clips)
     # In order and each frame once: views overlap, and decoding back and forth would be slow.
     needed = clips.unique()
-    chunks = [preprocessing.transform.resize(chunk) for chunk in decoded_chunks(reader, needed)]
-
-    # Most videos are a single chunk, which need not be copied.
-    frames = chunks[0] if len(chunks) == 1 else torch.cat(chunks, dim=1)
+    frames = resized_frames(reader, needed, preprocessing.transform)
     return frames, torch.searchsorted(needed, clips)
-
-
-def decoded_chunks(reader: VideoReader, needed: Tensor) -> Iterator[Tensor]:
-    """Yield the frames at ``needed``, uint8 ``[N, H, W, 3]``, at most :data:`CHUNK_BYTES` of them at a time."""
-    frame_bytes = reader.height * reader.width * 3
-    at_once = max(1, CHUNK_BYTES // frame_bytes)
-    for part in needed.split(at_once):
-        yield reader.frames(part)
 
 
 def sample_generator(seed: int, epoch: int, pick: int) -> torch.Generator:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from video_rs.data.arguments import require
 from video_rs.data.sampling import (
     clip_at,
     even_clip_at,
@@ -19,6 +20,8 @@ from video_rs.data.sampling import (
 from video_rs.data.transforms import EvalTransform, to_float
 from video_rs.runtime.errors import InputError
 from video_rs.video.segments import Span
+
+VIEWS = ("published", "full", "dense", "adaptive")
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,20 @@ class ClipSpec:
         ticks = self._uniform_offsets(span.frames_at(self.target_fps), self.target_fps, num_clips)
         # In the middle of a tick, where a rounded time or a rate of 29.97 for 30 changes no frame.
         return span.on_screen((ticks + 0.5) / self.target_fps)
+
+    def throughout(self, span: Span) -> Tensor:
+        """Return every frame of ``span`` that is a stride after the one before, as numbers in its video.
+
+        Returns:
+            int64 ``[N]`` from the first frame on; of a span that is shorter than a clip, the clip in its middle.
+        """
+        count, _ = self._counted(span)
+        places = torch.arange(0, count, self.sampling_rate)
+        if len(places) < self.num_frames:
+            return self.uniform(span, 1)[0]
+        if not self.target_fps:
+            return span.first + places
+        return span.on_screen((places + 0.5) / self.target_fps)
 
     def starting_at(self, span: Span, seconds: float) -> Tensor:
         """Return the frames int64 ``[T]`` of the clip that begins ``seconds`` after the first frame of ``span``.
@@ -179,6 +196,8 @@ class Preprocessing:
         num_clips: clips per video.
         transform: resizing and crops.
         mean, std: per channel, after scaling to [0, 1].
+        views: "published": ``num_clips`` clips in each crop; "full": the clips as whole frames; "dense": one pass over
+            the whole video; "adaptive": clips and crops until an answer is decided.
     """
 
     clip: ClipSpec
@@ -186,6 +205,10 @@ class Preprocessing:
     transform: EvalTransform
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    views: str = "published"
+
+    def __post_init__(self):
+        require(self.views in VIEWS, "views", self.views, ", ".join(VIEWS))
 
     def to_dict(self) -> dict[str, Any]:
         """Return nested plain data, which a checkpoint can carry."""
@@ -205,6 +228,8 @@ class Preprocessing:
             mean = tuple(map(float, data["mean"]))
             std = tuple(map(float, data["std"]))
             num_clips = operator.index(data["num_clips"])
+            # Checkpoints had none before there was a choice.
+            return cls(clip, num_clips, transform, mean, std, data.get("views", "published"))
         except InputError:
             raise
         except (KeyError, TypeError, ValueError) as error:
@@ -212,11 +237,14 @@ class Preprocessing:
                 f"the preprocessing that is stored with the network cannot be read ({error!r}); take another "
                 "checkpoint, or export it anew"
             ) from error
-        return cls(clip, num_clips, transform, mean, std)
+
+    def published_views(self) -> "Preprocessing":
+        """Return the same with clips and crops, for what is about them: features, pictures, pseudo-labels."""
+        return replace(self, views="published")
 
     def single_view(self) -> "Preprocessing":
         """Return the same with one centre clip and one centre crop, as for validation during training."""
-        return replace(self, num_clips=1, transform=replace(self.transform, num_crops=1))
+        return replace(self, num_clips=1, transform=replace(self.transform, num_crops=1), views="published")
 
     def clip_shape(self, batch: int) -> tuple[int, int, int, int, int]:
         """Return the shape (B, 3, T, crop, crop) of ``batch`` views, as the network gets them."""

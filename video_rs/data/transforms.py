@@ -215,8 +215,12 @@ class EvalTransform:
             uint8 ``[3, T, h, w]``, contiguous, with min(h, w) = ``short_side``.
         """
         _check_frames(frames)
-        height, width = short_side_size(*frames.shape[1:3], self.short_side)
+        height, width = self.resized(*frames.shape[1:3])
         return resize(frames, height, width, self.antialias)
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width of resized frames, which are ``height x width`` pixels before."""
+        return short_side_size(height, width, self.short_side)
 
     def crops(self, clip: Tensor) -> list[Tensor]:
         """Return the crops of a resized clip uint8 ``[3, T, h, w]``, without copying it.

@@ -1,5 +1,6 @@
 """Multi-view evaluation: a video's probabilities are the mean over its views. Testing and prediction both use this."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -56,6 +57,24 @@ class VideoScores(NamedTuple):
     views: Tensor
 
 
+class Unread(NamedTuple):
+    """What stands for the scores of a video that could not be read to its end.
+
+    Attributes:
+        reason: why.
+    """
+
+    reason: str
+
+
+class VideoScorer(ABC):
+    """What answers for a video in another way than by the mean over all of its views."""
+
+    @abstractmethod
+    def score(self, video: Any) -> VideoScores | Unread:
+        """Return what a video says that could be opened."""
+
+
 @torch.inference_mode()
 def view_probabilities(scorer: Scorer, views: Iterable[Tensor]) -> VideoScores:
     """Return the probabilities of all views of a video, and their mean.
@@ -75,22 +94,44 @@ def _mean_of(parts: Sequence[Tensor]) -> VideoScores:
     return VideoScores((total / len(views)).cpu(), views.cpu())
 
 
-def evaluate(scorer: Scorer, videos: Iterable[Any], batch: int, keep_views: bool = False) -> Iterator[VideoResult]:
+def evaluate(
+    scorer: Scorer | VideoScorer, videos: Iterable[Any], batch: int, keep_views: bool = False
+) -> Iterator[VideoResult]:
     """Yield the results of videos as they arrive.
 
     Args:
-        scorer: views -> probabilities.
-        videos: items as of :func:`outputs_of_videos` that also have ``index``, ``id``, ``video`` and ``labels``.
+        scorer: views -> probabilities, or what answers for whole videos.
+        videos: items as of :func:`outputs_of_videos`, or as the scorer takes them, that also have ``index``, ``id``,
+            ``video`` and ``labels``.
         batch: views at a time.
         keep_views: whether results hold the probabilities of each view, too.
     """
-    for item, parts in outputs_of_videos(scorer, videos, batch):
+    for item, scores in _scores_of_videos(scorer, videos, batch):
         result = VideoResult(item.index, item.video, item.labels, error=item.error, id=item.id)
-        if parts is not None:
-            mean, views = _mean_of(parts)
-            kept = views if keep_views else None
-            result = replace(result, probabilities=mean, views=len(views), view_probabilities=kept)
+        if isinstance(scores, Unread):
+            result = replace(result, error=scores.reason)
+        elif scores is not None:
+            kept = scores.views if keep_views else None
+            result = replace(result, probabilities=scores.mean, views=len(scores.views), view_probabilities=kept)
         yield result
+
+
+def _scores_of_videos(
+    scorer: Scorer | VideoScorer, videos: Iterable[Any], batch: int
+) -> Iterator[tuple[Any, VideoScores | Unread | None]]:
+    """Yield each video with its scores, in order; with None where it could not be opened."""
+    if isinstance(scorer, VideoScorer):
+        for item in videos:
+            yield item, None if item.error is not None else _score(scorer, item)
+        return
+    for item, parts in outputs_of_videos(scorer, videos, batch):
+        yield item, None if parts is None else _mean_of(parts)
+
+
+@torch.inference_mode()
+def _score(scorer: VideoScorer, item: Any) -> VideoScores | Unread:
+    """Return the scores of one video."""
+    return scorer.score(item)
 
 
 def outputs_of_videos(
@@ -98,11 +139,11 @@ def outputs_of_videos(
 ) -> Iterator[tuple[Any, list[Tensor] | None]]:
     """Yield each video with what is computed of its views, in order; with None where it could not be read.
 
-    Videos of few views share a forward pass; one whose views fill a batch has its own.
+    Videos of few views of one size share a forward pass; one whose views fill a batch has its own.
 
     Args:
         compute: uint8 views ``[b, 3, T, h, w]`` on the CPU -> ``[b, D]``.
-        videos: items with ``error``, ``num_views`` and ``views(batch)``, which gives batches of views.
+        videos: items with ``error``, ``num_views``, ``view_size`` and ``views(batch)``, which gives batches of views.
         batch: views at a time.
 
     Yields:
@@ -133,19 +174,25 @@ def _packed(videos: Iterable[Any], batch: int) -> Iterator[list[Any]]:
     """Yield consecutive videos whose views fit into a batch together; a video of more views comes alone."""
     together: list[Any] = []
     views = 0
+    size = None
     for item in videos:
         count = 0 if item.error is not None else item.num_views
-        if together and views + count > batch:
+        other_size = item.error is None and size not in (None, item.view_size)
+        if together and (views + count > batch or other_size):
             yield together
             together = []
             views = 0
+            size = None
         together.append(item)
         views += count
+        if item.error is None:
+            size = item.view_size
         # A full batch does not wait for the next video to be read.
         if views >= batch:
             yield together
             together = []
             views = 0
+            size = None
     if together:
         yield together
 

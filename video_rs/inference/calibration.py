@@ -19,10 +19,13 @@ class Calibration:
         temperature: divides the logits of each view.
         threshold: a video is "unsure" whose best probability, the mean over its views, is below this one; None: no
             video is.
+        stop_at: the decidedness (:func:`video_rs.engine.stopping.decidedness`) from which on no more views of a video
+            are taken, where views are adaptive; None: no rule has been made.
     """
 
     temperature: float = 1.0
     threshold: float | None = None
+    stop_at: float | None = None
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Mapping[str, Any]) -> "Calibration":
@@ -35,7 +38,7 @@ class Calibration:
         if stored is None:
             return cls()
         try:
-            calibration = cls(stored["temperature"], stored["threshold"])
+            calibration = cls(stored["temperature"], stored["threshold"], stored["stop_at"])
             calibration.require_sound()
             return calibration
         except (KeyError, TypeError, ValueError) as error:
@@ -44,11 +47,15 @@ class Calibration:
             ) from error
 
     def require_sound(self) -> None:
-        """Raise TypeError or ValueError unless there is a temperature, and a threshold in [0, 1] or None."""
+        """Raise TypeError or ValueError unless there is a temperature, and a threshold in [0, 1] or None, and a rule
+        to stop by of at least 0 or None.
+        """
         if not 0 < self.temperature < math.inf:
             raise ValueError(f"temperature is {self.temperature}")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold is {self.threshold}")
+        if self.stop_at is not None and not self.stop_at >= 0:
+            raise ValueError(f"stop_at is {self.stop_at}")
 
 
 NOT_CALIBRATED = Calibration()

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from video_rs.engine.evaluation import NetworkScorer, Scorer, evaluate
 from video_rs.engine.probabilities import ClassProbabilities
 from video_rs.inference.calibration import Calibration
 from video_rs.inference.prediction import Answers, Prediction
+from video_rs.inference.video_scoring import video_scorer
 from video_rs.lists.records import VideoRecord
 from video_rs.models.convolution_check import require_right_convolutions
 from video_rs.models.stored import load_classifier
@@ -41,32 +42,49 @@ class Predictor:
         answers: from probabilities to labels.
         decoder: one of :data:`video_rs.video.DECODERS`.
         batch: views per forward pass.
+        stop_at: of a calibration, for adaptive views; None: there is none.
+
+    Raises:
+        InputError: views that cannot be had.
     """
 
     def __init__(
-        self, scorer: Scorer, preprocessing: Preprocessing, answers: Answers, decoder: str = "auto", batch: int = BATCH
+        self,
+        scorer: Scorer,
+        preprocessing: Preprocessing,
+        answers: Answers,
+        decoder: str = "auto",
+        batch: int = BATCH,
+        stop_at: float | None = None,
     ):
         self.scorer = scorer
         self.preprocessing = preprocessing
         self.answers = answers
         self.decoder = decoder
         self.batch = batch
+        self.stop_at = stop_at
+        self._of_videos = video_scorer(scorer, preprocessing, stop_at, batch)
 
     @classmethod
-    def from_checkpoint(cls, path: str | os.PathLike, device: str = "auto", decoder: str = "auto") -> "Predictor":
+    def from_checkpoint(
+        cls, path: str | os.PathLike, device: str = "auto", decoder: str = "auto", views: str = ""
+    ) -> "Predictor":
         """Return a predictor with the EMA weights of a checkpoint, and with its calibration, where it has one.
 
         Args:
             path: of a checkpoint of this project, or of its run's folder.
             device: "auto", "cpu", "cuda" or "mps".
             decoder: one of :data:`video_rs.video.DECODERS`.
+            views: one of :data:`video_rs.data.preprocessing.VIEWS`; "": those of the checkpoint.
 
         Raises:
-            InputError: there is no readable checkpoint of this project at ``path``.
+            InputError: there is no readable checkpoint of this project at ``path``, or these views cannot be had.
         """
         checkpoint = load_checkpoint(path)
         picked = pick_device(device)
         preprocessing = Preprocessing.from_dict(checkpoint["preprocessing"])
+        if views:
+            preprocessing = replace(preprocessing, views=views)
         calibration = Calibration.of_checkpoint(checkpoint)
         model = load_classifier(checkpoint, picked)
         require_right_convolutions(model, preprocessing.clip_shape(BATCH), advice="take the CPU: --device cpu")
@@ -75,7 +93,7 @@ class Predictor:
         probabilities = ClassProbabilities(multi_label, calibration.temperature)
         scorer = NetworkScorer(model, partial(preprocessing.prepare, device=picked), probabilities)
         answers = Answers(tuple(checkpoint["label_names"]), multi_label, calibration.threshold)
-        return cls(scorer, preprocessing, answers, decoder)
+        return cls(scorer, preprocessing, answers, decoder, stop_at=calibration.stop_at)
 
     def predict(
         self, video: Video, fps: float = DEFAULT_FPS, start: float | None = None, end: float | None = None
@@ -127,7 +145,7 @@ class Predictor:
 
     def _answers(self, videos: Iterable[Any]) -> Iterator[Prediction]:
         """Yield the answers for videos as they are read."""
-        return map(self.answers.of, evaluate(self.scorer, videos, self.batch))
+        return map(self.answers.of, evaluate(self._of_videos, videos, self.batch))
 
 
 def part_of(video: str | os.PathLike, start: float | None = None, end: float | None = None) -> VideoRecord:

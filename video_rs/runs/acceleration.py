@@ -13,6 +13,7 @@ from video_rs.inference.accelerate import Accelerated, accelerate
 from video_rs.inference.precision import Samples, require_precision
 from video_rs.inference.predictor import Predictor
 from video_rs.inference.sample_views import sample_views
+from video_rs.inference.video_scoring import require_one_size
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.fast import make_plain
 from video_rs.runtime.errors import InputError
@@ -61,6 +62,7 @@ def accelerated(
         _refuse_useless_calibration(choice)
         return scorer
 
+    require_one_size(read.preprocessing)
     device = next(scorer.model.parameters()).device
     # Before minutes of reading.
     require_precision(choice.precision, device)
@@ -86,7 +88,14 @@ def accelerated_predictor(predictor: Predictor, choice: EngineChoice, checkpoint
     read = ViewReader(predictor.preprocessing, VideoSource(predictor.decoder))
     checkpoint = load_checkpoint(checkpoint_path)
     scorer = accelerated(predictor.scorer, choice, checkpoint, read, predictor.batch)
-    return Predictor(scorer, predictor.preprocessing, predictor.answers, predictor.decoder, predictor.batch)
+    return Predictor(
+        scorer,
+        predictor.preprocessing,
+        predictor.answers,
+        predictor.decoder,
+        predictor.batch,
+        predictor.stop_at,
+    )
 
 
 def facts_of(scorer: NetworkScorer) -> dict[str, Any]:

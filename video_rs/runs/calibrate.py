@@ -8,6 +8,7 @@ import numpy as np
 
 from video_rs.builders import build_preprocessing
 from video_rs.config import Config, config_from_text
+from video_rs.data.preprocessing import Preprocessing
 from video_rs.engine.checkpoint import load_checkpoint, save_checkpoint
 from video_rs.engine.metrics import VideoResult
 from video_rs.evaluation.calibrating import OutOfFold, ScoredVideos, calibrate
@@ -23,6 +24,7 @@ from video_rs.reports import plots
 from video_rs.reports.calibration_plot import reliability_plot
 from video_rs.reports.text_table import text_table
 from video_rs.runs.results import evaluate_records, network_scorer
+from video_rs.runs.stopping import require_choice, stopping_rule, stopping_sentences
 from video_rs.runs.test import FIXED, output_folder, records_to_test, refuse_fixed_keys
 from video_rs.runtime import distributed
 from video_rs.runtime.atomic import replace_bytes, write_json
@@ -44,8 +46,9 @@ def run_calibrate(
     precision: float | None = None,
     unknown: str = "",
     overrides: Sequence[str] = (),
+    adaptive: float | None = None,
 ) -> dict[str, Any]:
-    """Fit a temperature, and a threshold where a precision is wanted, and store both in the checkpoint.
+    """Fit a temperature, and what else is wanted: a threshold, a rule to stop by; and store it in the checkpoint.
 
     Args:
         checkpoint_path: a .pth file of a run, or the run's folder.
@@ -53,14 +56,16 @@ def run_calibrate(
         precision: share of the answers that is to be right, in (0, 1); None: no threshold.
         unknown: a list of videos of other classes, all of which should be "unsure"; "": none.
         overrides: KEY VALUE pairs over the stored config.
+        adaptive: share of the answers, in (0, 1), that adaptive views may give otherwise than all views; None: no rule
+            for them.
 
     Returns:
         What calibration.json holds.
 
     Raises:
-        InputError: bad input, or no threshold holds the precision.
+        InputError: bad input, no threshold holds the precision, or no rule the share.
     """
-    _check(precision, unknown)
+    _check(precision, unknown, adaptive)
     path = find_checkpoint(checkpoint_path)
     checkpoint = load_checkpoint(path)
     config = config_from_text(checkpoint["config"], ["TEST.KEEP_VIEWS", "true", *overrides])
@@ -79,11 +84,17 @@ def run_calibrate(
     folder = output_folder(path, config, overrides, "calibration")
     require_own("OUTPUT_DIR", folder, FILES, FILES[0])
 
+    preprocessing = build_preprocessing(config).published_views()
+    if adaptive is not None:
+        require_choice(preprocessing, config.DATA.MULTI_LABEL)
     model = load_classifier(checkpoint, device)
-    require_right_convolutions(model, build_preprocessing(config).clip_shape(config.TEST.BATCH_SIZE))
-    videos = _scored(config, model, records, others, len(names))
+    require_right_convolutions(model, preprocessing.clip_shape(config.TEST.BATCH_SIZE))
+    videos = _scored(config, model, preprocessing, records, others, len(names))
     fitted, judged = calibrate(videos, precision)
-    content = {"list": absolute_path(records.source), **fitted}
+    content = {"list": absolute_path(records.source), **fitted, "stop_at": None}
+    if adaptive is not None:
+        crops = preprocessing.transform.num_crops
+        content |= stopping_rule(videos, crops, fitted["temperature"], adaptive)
     if distributed.rank() == 0:
         save_checkpoint(path, {**checkpoint, KEY: content}, then="calibrate again")
         write_json(folder / FILES[0], content)
@@ -96,8 +107,10 @@ def run_calibrate(
     return content
 
 
-def _check(precision: float | None, unknown: str) -> None:
+def _check(precision: float | None, unknown: str, adaptive: float | None) -> None:
     """Raise InputError for what cannot be asked."""
+    if adaptive is not None and not 0 < adaptive < 1:
+        raise InputError(f"--adaptive is {adaptive:g}; allowed: above 0 and below 1, such as 0.01")
     if precision is not None and not 0 < precision < 1:
         raise InputError(f"--precision is {precision:g}; allowed: above 0 and below 1, such as 0.95")
     if unknown and precision is None:
@@ -138,9 +151,15 @@ def _read_unknown(source: str, names: Sequence[str]) -> RecordList:
     return records
 
 
-def _scored(config: Config, model: Any, records: RecordList, others: RecordList | None, classes: int) -> ScoredVideos:
+def _scored(
+    config: Config,
+    model: Any,
+    preprocessing: Preprocessing,
+    records: RecordList,
+    others: RecordList | None,
+    classes: int,
+) -> ScoredVideos:
     """Return the views of all videos that could be read, with what is true of them."""
-    preprocessing = build_preprocessing(config)
     scorer = network_scorer(config, model, preprocessing)
     results = _readable(evaluate_records(config, scorer, records, preprocessing, "videos"), records)
     groups = [records.records[result.index].group_or_file for result in results]
@@ -212,6 +231,8 @@ def _sentences(content: Mapping[str, Any]) -> list[str]:
             )
     if content["threshold"] is not None:
         lines += _threshold_sentences(content)
+    if content["stop_at"] is not None:
+        lines += stopping_sentences(content)
     return lines
 
 

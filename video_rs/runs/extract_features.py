@@ -85,7 +85,7 @@ def run_extraction(asked: Extraction) -> dict[str, Any]:
     distributed.join_process_group(device)
     records = _read_list(asked, config, checkpoint["label_names"])
     print_notes(records.notes)
-    preprocessing = build_preprocessing(config)
+    preprocessing = build_preprocessing(config).published_views()
     settings = extraction_settings(asked, config, records, preprocessing, checkpoint_facts(checkpoint_path))
 
     shards = Shards(beside(out, ".parts"), len(records), asked.shard_videos)

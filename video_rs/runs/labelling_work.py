@@ -83,7 +83,8 @@ def _views(asked: Labelling, stored: Preprocessing) -> Preprocessing:
     """Return the teacher's preprocessing with the views that are asked for."""
     clip = dataclasses.replace(stored.clip, sampling_rate=asked.stride or stored.clip.sampling_rate)
     transform = dataclasses.replace(stored.transform, num_crops=asked.crops or stored.transform.num_crops)
-    return dataclasses.replace(stored, clip=clip, transform=transform, num_clips=asked.clips or stored.num_clips)
+    num_clips = asked.clips or stored.num_clips
+    return dataclasses.replace(stored.published_views(), clip=clip, transform=transform, num_clips=num_clips)
 
 
 def _match(asked: Labelling, teacher: Teacher) -> ClassMatch:

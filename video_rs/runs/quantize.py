@@ -67,7 +67,7 @@ def run_quantize(checkpoint_path: str, out: str, list_path: str = "") -> dict[st
     print_notes([*tested.notes, *_doubts(tested)])
 
     network = read_network(checkpoint_path)
-    preprocessing = network.description.preprocessing
+    preprocessing = network.description.preprocessing.published_views()
     calibration, check = sample_views(
         calibrated.records, calibrated.source, ViewReader(preprocessing, build_source(config))
     )
@@ -129,7 +129,7 @@ def _predictions(
 ) -> Predictions:
     """Return what a network says of the tested videos, by the run's own test."""
     description = network.description
-    preprocessing = description.preprocessing
+    preprocessing = description.preprocessing.published_views()
     results = evaluate_records(config, scorer, tested, preprocessing, title)
     names = list(description.label_names)
     evaluation = Evaluation(config, tested.records, names, preprocessing, results, description.calibration)

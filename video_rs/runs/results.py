@@ -13,7 +13,7 @@ from video_rs.config import Config
 from video_rs.data.counted_videos import note_counted_videos
 from video_rs.data.dataset import record_span
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
-from video_rs.engine.evaluation import NetworkScorer, Scorer, evaluate, gather_results
+from video_rs.engine.evaluation import NetworkScorer, Scorer, VideoScorer, evaluate, gather_results
 from video_rs.engine.metrics import VideoResult, class_precisions, confusion_matrix, summarize, top_labels
 from video_rs.engine.probabilities import ClassProbabilities
 from video_rs.inference.calibration import NOT_CALIBRATED, Calibration
@@ -69,6 +69,8 @@ class Evaluation:
         """Return what metrics.json holds; ``checkpoint`` is what was evaluated."""
         return {
             **summarize(self.results, len(self.label_names), self.multi_label),
+            "views": self.preprocessing.views,
+            "views_per_video": _views_per_video(self.results),
             "clips": self.preprocessing.num_clips,
             "crops": self.preprocessing.transform.num_crops,
             "checkpoint": str(checkpoint),
@@ -95,6 +97,12 @@ class Evaluation:
         return Predictions(tuple(self.label_names), tuple(self.records), tuple(self.results), about)
 
 
+def _views_per_video(results: Sequence[VideoResult]) -> float:
+    """Return how many views the answers are the mean of, in the mean over videos; 0 where none could be read."""
+    counts = [result.views for result in results if result.error is None]
+    return sum(counts) / max(1, len(counts))
+
+
 def network_scorer(
     config: Config, model: nn.Module, preprocessing: Preprocessing, temperature: float = 1.0
 ) -> NetworkScorer:
@@ -111,13 +119,13 @@ def network_scorer(
 
 
 def evaluate_records(
-    config: Config, scorer: Scorer, records: RecordList, preprocessing: Preprocessing, title: str
+    config: Config, scorer: Scorer | VideoScorer, records: RecordList, preprocessing: Preprocessing, title: str
 ) -> list[VideoResult]:
     """Return the results of all records in their order; each process reads and scores its part.
 
     Args:
         config: of the run.
-        scorer: views -> probabilities.
+        scorer: views -> probabilities, or what answers for whole videos.
         records: a list as read.
         preprocessing: the views of each video.
         title: what the progress bar is called.
@@ -135,6 +143,19 @@ def write_predictions(folder: Path, predictions: Predictions, also_as: str = "")
         files.append(folder / f"predictions.{also_as}")
         TEXT_FORMATS[also_as](predictions, files[1])
     return files
+
+
+def describe_views(metrics: Mapping[str, Any]) -> str:
+    """Return which views of each video answered for it, from what metrics.json holds."""
+    clips = pluralize(metrics["clips"], "clip")
+    crops = pluralize(metrics["crops"], "crop")
+    taken = metrics["views_per_video"]
+    return {
+        "published": f"{clips} x {crops}",
+        "full": f"{clips} of whole frames",
+        "dense": f"one pass, {taken:.1f} windows",
+        "adaptive": f"{taken:.1f} of {clips} x {crops}",
+    }[metrics["views"]]
 
 
 def describe(metrics: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from video_rs.data.dataset import ViewReader
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.metrics import probability_of_so_few
 from video_rs.inference.calibration import Calibration
+from video_rs.inference.video_scoring import video_scorer
 from video_rs.lists.checks import require_labels
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
@@ -26,6 +27,7 @@ from video_rs.runs.report import page_of
 from video_rs.runs.results import (
     Evaluation,
     describe,
+    describe_views,
     evaluate_records,
     network_scorer,
     write_predictions,
@@ -116,7 +118,8 @@ def run_test(
     scorer = network_scorer(config, model, preprocessing, calibration.temperature)
     read = ViewReader(preprocessing, build_source(config))
     scorer = accelerated(scorer, choice, checkpoint, read, config.TEST.BATCH_SIZE)
-    results = evaluate_records(config, scorer, records, preprocessing, "test")
+    of_videos = video_scorer(scorer, preprocessing, calibration.stop_at, config.TEST.BATCH_SIZE)
+    results = evaluate_records(config, of_videos, records, preprocessing, "test")
 
     evaluation = Evaluation(config, records.records, names, preprocessing, results, calibration)
     metrics = evaluation.metrics(checkpoint_path)
@@ -126,7 +129,7 @@ def run_test(
     doubts = [doubt] if doubt else []
     print_notes(doubts)
 
-    views = f"{pluralize(metrics['clips'], 'clip')} x {pluralize(metrics['crops'], 'crop')}"
+    views = describe_views(metrics)
     finish(
         folder,
         TestOutcome(

@@ -29,6 +29,7 @@ NAMES = (
     "multi_label",
     "temperature",
     "threshold",
+    "stop_at",
     "preprocessing",
     "architecture",
     "checkpoint",
@@ -47,7 +48,7 @@ class Description:
         preprocessing: from a video to views.
         architecture: of the network.
         multi_label: whether each class has a probability of its own.
-        calibration: temperature, which is inside the program, and threshold, which is not.
+        calibration: temperature, which is inside the program, threshold and rule to stop by, which are not.
         checkpoint: ``sha256`` of its file, and ``step``.
         versions: of the packages that made the file.
         smallest: the smallest batch, frames, height and width that the program takes; empty for weights alone.
@@ -82,6 +83,7 @@ class Description:
             "multi_label": self.multi_label,
             "temperature": self.calibration.temperature,
             "threshold": self.calibration.threshold,
+            "stop_at": self.calibration.stop_at,
             "preprocessing": self.preprocessing.to_dict(),
             "architecture": vars(self.architecture),
             "num_classes": len(self.label_names),
@@ -111,7 +113,7 @@ class Description:
         try:
             content = {name: json.loads(text) for name, text in texts.items() if name in NAMES}
             require_format(content["format"], source)
-            calibration = Calibration(content["temperature"], content["threshold"])
+            calibration = Calibration(content["temperature"], content["threshold"], content["stop_at"])
             calibration.require_sound()
             return cls(
                 require_names(content["label_names"]),

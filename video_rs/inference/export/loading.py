@@ -1,6 +1,7 @@
 """A predictor from an exported network: the same reading, views and answers, with another one's arithmetic."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from video_rs.inference.export.formats import ENDINGS, FORMATS, format_by_ending
@@ -11,7 +12,7 @@ from video_rs.runtime.torch_files import first_sentence
 
 
 def load_program(
-    path: str | os.PathLike, device: str = "auto", decoder: str = "auto", trusted: bool = False
+    path: str | os.PathLike, device: str = "auto", decoder: str = "auto", trusted: bool = False, views: str = ""
 ) -> Predictor:
     """Return a predictor that runs a file of ``video-rs export``.
 
@@ -21,6 +22,7 @@ def load_program(
         device: "auto", "cpu", "cuda" or "mps"; all but ``.safetensors`` run on the CPU.
         decoder: one of :data:`video_rs.video.DECODERS`.
         trusted: whether a ``.pt2`` file is from somebody trusted: code in it runs as it is read.
+        views: one of :data:`video_rs.data.preprocessing.VIEWS` but "dense"; "": those of the file.
 
     Raises:
         InputError: there is no such file, it cannot be read, or a package is missing.
@@ -59,7 +61,11 @@ def load_program(
         raise
     except Exception as error:  # each runtime raises errors of its own on foreign bytes
         raise unreadable(path, error) from error
-    return Predictor(scorer, description.preprocessing, description.answers, decoder)
+    preprocessing = description.preprocessing
+    if views:
+        preprocessing = replace(preprocessing, views=views)
+    stop_at = description.calibration.stop_at
+    return Predictor(scorer, preprocessing, description.answers, decoder, stop_at=stop_at)
 
 
 def unreadable(path: Path, error: Exception) -> InputError:

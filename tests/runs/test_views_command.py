@@ -1,0 +1,146 @@
+"""``TEST.VIEWS``, ``calibrate --adaptive`` and ``predict --views``: the same numbers whoever answers, and refusals."""
+
+import json
+import shutil
+
+import pytest
+
+from helpers.networks import refusal
+from helpers.predictions import rows
+from video_rs import Predictor
+from video_rs.engine.checkpoint import load_checkpoint
+from video_rs.runs.stopping import require_choice
+
+pytestmark = pytest.mark.usefixtures("blank_charts")
+
+
+@pytest.fixture(scope="module")
+def run(trained, tmp_path_factory):
+    """A copy of the tiny run, to be calibrated."""
+    folder = tmp_path_factory.mktemp("views") / "run"
+    (folder / "checkpoints").mkdir(parents=True)
+    shutil.copy(trained / "checkpoints" / "last.pth", folder / "checkpoints" / "last.pth")
+    return folder
+
+
+def metrics_of(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def refused(tool, *arguments):
+    done = tool(*arguments)
+    assert done.code == 2
+    (line,) = done.err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("views", "count", "words"),
+    [
+        ("published", 2, "(2 clips x 3 crops)"),
+        ("full", 2, "(2 clips of whole frames)"),
+        ("dense", 2, "(one pass, 2.0 windows)"),
+    ],
+)
+def test_testing_and_predicting_answer_alike(tool, trained, videos, tmp_path, views, count, words):
+    """Videos of 12 frames: six in a stride of 2, of which four are a clip, and a cell of the last map."""
+    done = tool("test_net", "--checkpoint", trained, "TEST.VIEWS", views, "OUTPUT_DIR", tmp_path)
+    assert done.code == 0, done.err
+    assert words in done.out
+    metrics = metrics_of(tmp_path)
+    assert metrics["views"] == views
+    assert metrics["views_per_video"] == count * (3 if views == "published" else 1)
+
+    val = videos.parent / "val"
+    answers = tmp_path / "answers.json"
+    done = tool("predict", "--checkpoint", trained, "--views", views, val, "--json", answers)
+    assert done.code == 0, done.err
+    said = {
+        answer["video"]: {top["label"]: top["score"] for top in answer["top"]}
+        for answer in json.loads(answers.read_text())
+    }
+    for row in rows(tmp_path):
+        expected = dict(zip(("dark", "light"), row["probabilities"], strict=True))
+        assert said[row["video"]] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_rule_is_made_stored_and_used(tool, run, videos, tmp_path):
+    done = tool("calibrate", "--checkpoint", run, "--adaptive", "0.6", "OUTPUT_DIR", tmp_path / "calibration")
+    assert done.code == 0, done.err
+    content = json.loads((tmp_path / "calibration" / "calibration.json").read_text())
+    stored = load_checkpoint(run / "checkpoints" / "last.pth")["calibration"]
+    assert stored["stop_at"] == content["stop_at"]
+    assert content["adaptive"]["all_views"] == 6
+    assert content["adaptive"]["error"] == 0.6
+    line = f"adaptive: {content['adaptive']['views']:.1f} of 6 views a video give the answer of all in "
+    assert line in done.out
+    assert "note: there are too few groups, or videos, to say how it is on others" in done.out
+
+    done = tool("test_net", "--checkpoint", run, "TEST.VIEWS", "adaptive", "OUTPUT_DIR", tmp_path / "test")
+    assert done.code == 0, done.err
+    taken = metrics_of(tmp_path / "test")["views_per_video"]
+    assert f"({taken:.1f} of 2 clips x 3 crops)" in done.out
+    # What was said of the same videos.
+    assert taken == pytest.approx(content["adaptive"]["views"])
+
+    predictor = Predictor.from_checkpoint(run, views="adaptive")
+    for row in rows(tmp_path / "test"):
+        found = dict(predictor.predict(row["video"]).top)
+        assert [found[name] for name in ("dark", "light")] == pytest.approx(row["probabilities"], abs=1e-6)
+
+
+def test_adaptive_views_by_an_engine(tool, run, tmp_path):
+    """Its views have one size, unlike whole frames."""
+    tool("calibrate", "--checkpoint", run, "--adaptive", "0.6", "OUTPUT_DIR", tmp_path / "calibration")
+    options = ["TEST.VIEWS", "adaptive", "OUTPUT_DIR"]
+    tool("test_net", "--checkpoint", run, *options, tmp_path / "plain")
+    done = tool("test_net", "--checkpoint", run, "--engine", "openvino", *options, tmp_path / "fast")
+    assert done.code == 0, done.err
+    for mine, other in zip(rows(tmp_path / "fast"), rows(tmp_path / "plain"), strict=True):
+        assert mine["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+
+
+# -- Refusals
+
+
+def test_adaptive_views_without_a_rule_are_refused(tool, trained, tmp_path):
+    line = refused(tool, "test_net", "--checkpoint", trained, "TEST.VIEWS", "adaptive", "OUTPUT_DIR", tmp_path)
+    assert line.endswith("make one: video-rs calibrate --checkpoint CKPT --adaptive 0.01")
+
+
+@pytest.mark.parametrize("views", ["full", "dense"])
+def test_whole_frames_are_not_for_engines(tool, trained, tmp_path, views):
+    options = ["--engine", "openvino", "TEST.VIEWS", views, "OUTPUT_DIR", tmp_path]
+    assert refused(tool, "test_net", "--checkpoint", trained, *options).endswith(
+        f"views '{views}' are whole frames, and an engine is made for clips of one size; allowed with --engine and "
+        "--precision: published, adaptive; take one of them, or leave the engine out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--adaptive", "1.5"], "--adaptive is 1.5; allowed: above 0 and below 1, such as 0.01"),
+        (
+            ["--adaptive", "0.01"],
+            "--adaptive 0.01 cannot be known from 4 videos: were no answer another one, the share could still be 0.527 "
+            "(95 % confidence); give more videos, or a higher share",
+        ),
+        (
+            ["--adaptive", "0.6", "TEST.NUM_ENSEMBLE_VIEWS", "1", "TEST.NUM_SPATIAL_CROPS", "1"],
+            "--adaptive chooses among the views of a video, and there is one; set TEST.NUM_ENSEMBLE_VIEWS 10",
+        ),
+    ],
+)
+def test_rules_that_cannot_be_made_are_refused(tool, trained, tmp_path, options, message):
+    line = refused(tool, "calibrate", "--checkpoint", trained, *options, "OUTPUT_DIR", tmp_path)
+    assert line.endswith(message)
+    assert load_checkpoint(trained / "checkpoints" / "last.pth").get("calibration") is None
+
+
+def test_rules_for_several_labels_are_refused(trained):
+    preprocessing = Predictor.from_checkpoint(trained).preprocessing
+    assert refusal(require_choice, preprocessing, True) == (
+        "--adaptive stops where the best class is decided, and with DATA.MULTI_LABEL each class is judged by itself; "
+        "leave it out"
+    )

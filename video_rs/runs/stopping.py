@@ -1,0 +1,98 @@
+"""The rule by which adaptive views stop, made of the views of a calibration."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from video_rs.data.preprocessing import Preprocessing
+from video_rs.engine.stopping import decidedness, looks, spread_out
+from video_rs.evaluation import calibration
+from video_rs.evaluation.calibrating import ScoredVideos
+from video_rs.evaluation.stopping import Looks, fit_stop, on_other_groups, upper_bound
+from video_rs.runtime.errors import InputError
+from video_rs.runtime.wording import pluralize
+
+
+def require_choice(preprocessing: Preprocessing, multi_label: bool) -> None:
+    """Raise InputError where there is nothing to stop early: of one view, or of classes that are judged apart."""
+    if multi_label:
+        raise InputError(
+            "--adaptive stops where the best class is decided, and with DATA.MULTI_LABEL each class is judged by "
+            "itself; leave it out"
+        )
+    if preprocessing.num_clips * preprocessing.transform.num_crops < 2:
+        raise InputError(
+            "--adaptive chooses among the views of a video, and there is one; set TEST.NUM_ENSEMBLE_VIEWS 10"
+        )
+
+
+def stopping_rule(videos: ScoredVideos, crops: int, temperature: float, error: float) -> dict[str, Any]:
+    """Return what a calibration says of adaptive views.
+
+    Args:
+        videos: with all their views, crop-major; unknown ones count like others.
+        crops: of each clip.
+        temperature: of the probabilities that prediction sees.
+        error: share of the answers that may be others than those of all views.
+
+    Raises:
+        InputError: there are too few videos to know it.
+    """
+    found = _looks(videos.views, crops, temperature)
+    stop_at = fit_stop(found, error)
+    if stop_at is None:
+        count = len(videos.views)
+        raise InputError(
+            f"--adaptive {error:g} cannot be known from {pluralize(count, 'video')}: were no answer another one, the "
+            f"share could still be {upper_bound(0, count):.3f} (95 % confidence); give more videos, or a higher share"
+        )
+    same, views = found.stopped(stop_at)
+    return {
+        "stop_at": stop_at,
+        "adaptive": {
+            "error": error,
+            "same": float(same.mean()),
+            "views": float(views.mean()),
+            "all_views": int(found.counts[-1]),
+            "other_groups": on_other_groups(found, videos.groups, error),
+        },
+    }
+
+
+def stopping_sentences(content: Mapping[str, Any]) -> list[str]:
+    """Return what a rule says."""
+    found = content["adaptive"]
+    lines = [
+        f"adaptive: {found['views']:.1f} of {found['all_views']} views a video give the answer of all in "
+        f"{100 * found['same']:.1f} % of the videos"
+    ]
+    others = found["other_groups"]
+    if others is None:
+        return [*lines, "note: there are too few groups, or videos, to say how it is on others"]
+    share = f"{others['views']:.1f} views, the same answer in {100 * others['same']:.1f} %"
+    return [*lines, f"on groups that the rule was not set by: {share}"]
+
+
+def _looks(views: Sequence[np.ndarray], crops: int, temperature: float) -> Looks:
+    """Return what is known after some views of each video, in the order in which they are taken.
+
+    Args:
+        views: of each video float ``[V, K]``, the same V for all, made with temperature 1.
+        crops: of each clip.
+        temperature: of the probabilities.
+    """
+    total = len(views[0])
+    order = spread_out(total // crops, crops)
+    counts = looks(total)
+    decided = np.zeros((len(views), len(counts)))
+    same = np.zeros((len(views), len(counts)), bool)
+    for row, of_video in enumerate(views):
+        ordered = calibration.with_temperature(of_video[order], temperature, multi_label=False)
+        answer = ordered.mean(0).argmax()
+        for column, count in enumerate(counts):
+            mean = ordered[:count].mean(0)
+            decided[row, column] = decidedness(torch.from_numpy(mean), count, total)
+            same[row, column] = mean.argmax() == answer
+    return Looks(np.array(counts), decided, same)
