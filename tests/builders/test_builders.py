@@ -220,8 +220,19 @@ def test_the_published_recipe_has_73682_steps_with_1050_of_warm_up():
     assert (plan.total_steps, builders.build_schedule(config, plan).warmup_steps) == (73682, 1050)
 
 
-def test_precision_auto_is_float32_on_a_cpu():
+def test_precision_auto_is_float32_on_a_cpu_before_it_is_tried():
     assert builders.build_precision(load_config(""), torch.device("cpu")) == torch.float32
+
+
+def test_float16_on_a_cpu_is_refused():
+    config = load_config("", {"TRAIN.PRECISION": "float16"})
+    with pytest.raises(InputError) as caught:
+        builders.build_precision(config, torch.device("cpu"))
+    assert str(caught.value) == (
+        "TRAIN.PRECISION float16 is for GPUs, and this run computes on a CPU; set TRAIN.PRECISION auto, float32 or "
+        "bfloat16"
+    )
+    assert builders.build_precision(config, torch.device("cuda")) == torch.float16
 
 
 def test_validation_takes_one_centre_view():

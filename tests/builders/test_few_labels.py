@@ -192,13 +192,19 @@ def test_the_teacher_answers_as_prediction_does(videos, trained):
 def test_a_teacher_computes_in_the_precision_of_the_run(videos, trained):
     run = distilled(videos, trained, TRAIN__PRECISION="bfloat16")
     clips = torch.randint(256, (3, *run.teacher.view.shape), dtype=torch.uint8)
-    exact = distilled(videos, trained, TRAIN__PRECISION="float32").teacher
+    exact = distilled(videos, trained, TRAIN__PRECISION="float32")
     with torch.no_grad():
-        rough = run.teacher.probabilities(clips)
-        expected = exact.probabilities(clips)
+        rough = run.step.objective.teacher(clips)
+        expected = exact.step.objective.teacher(clips)
+        exact.compute_in("bfloat16")
+        chosen_later = exact.step.objective.teacher(clips)
     assert rough.dtype == torch.float32
     # bfloat16 keeps 8 bits of logits of size 1.
     assert 0 < (rough - expected).abs().max() < 0.05
+    assert torch.equal(chosen_later, rough)
+    exact.compute_in("float32")
+    with torch.no_grad():
+        assert torch.equal(exact.step.objective.teacher(clips), expected)
 
 
 def test_a_checkpoint_keeps_what_tells_a_teacher_from_others(videos, trained):
@@ -246,7 +252,7 @@ def test_a_teacher_that_answers_otherwise_is_refused(videos, trained):
     )
     config = load_config("", {"DISTILL.TEACHER": "sigmoids"})
     several = dataclasses.replace(distilled(videos, trained).teacher, multi_label=True)
-    assert refusal(build_teacher, config, torch.device("cpu"), torch.float32, lambda *_: several) == (
+    assert refusal(build_teacher, config, torch.device("cpu"), lambda *_: several) == (
         "DISTILL.TEACHER sigmoids answers for each class by itself; set DATA.MULTI_LABEL true, or take another teacher"
     )
 

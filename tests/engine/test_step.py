@@ -23,6 +23,7 @@ from helpers.training import (
     snapshot,
     split,
 )
+from video_rs import create_model
 from video_rs.data.mixing import Mixing
 from video_rs.engine.batch_norm import synchronize
 from video_rs.engine.objectives import Ratio
@@ -30,6 +31,7 @@ from video_rs.engine.randomness import micro_batch_generator, seed_step
 from video_rs.engine.schedule import Schedule
 from video_rs.engine.step import StepResult
 from video_rs.engine.update_ratio import UpdateRatio
+from video_rs.models.fast import speed_up
 from video_rs.runtime import distributed
 
 
@@ -166,6 +168,31 @@ def test_lower_precision_is_close_to_float32(precision):
         start = plain_network().state_dict()[name]
         moved, expected = value - start, exact.model.state_dict()[name] - start
         assert (moved - expected).norm() < 0.05 * expected.norm()  # a few roundings of 4e-3 each
+
+
+def test_all_that_bfloat16_trains_stays_in_float32():
+    """Weights, momenta, average and batch-norm statistics, with more digits than bfloat16 has."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = speed_up(create_model("r3d_rs_tiny", num_classes=CLASSES, width=0.125))
+    trained = make_step(model, precision=torch.bfloat16, warmup_steps=0)
+    model.train()
+    norm = next(module for module in model.modules() if isinstance(module, nn.BatchNorm3d))
+    maps = []
+    norm.register_forward_pre_hook(lambda _, inputs: maps.append(inputs[0].detach()))
+    trained([make_batch(0, 4, shape=(3, 4, 32, 32))])
+
+    momenta = {index: kept["momentum_buffer"] for index, kept in trained.optimizer.state_dict()["state"].items()}
+    for state in (model.state_dict(), trained.average.state_dict(), momenta):
+        floats = [value for value in state.values() if value.is_floating_point()]
+        assert {value.dtype for value in floats} == {torch.float32}
+        assert all((value != value.bfloat16()).any() for value in floats if value.numel() > 1000)
+
+    # The statistics of rounded maps are exact themselves.
+    [rounded] = maps
+    assert rounded.dtype == torch.bfloat16
+    mean = norm.momentum * rounded.double().mean((0, 2, 3, 4))
+    torch.testing.assert_close(norm.running_mean.double(), mean, rtol=1e-5, atol=1e-6)
 
 
 class Bursting(nn.Module):

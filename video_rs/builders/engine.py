@@ -117,10 +117,21 @@ def build_average(config: Config, model: nn.Module) -> Ema | None:
 
 
 def build_precision(config: Config, device: torch.device) -> torch.dtype:
-    """Return the dtype of the forward pass: TRAIN.PRECISION, for auto bfloat16 on the GPUs that have it."""
-    if config.TRAIN.PRECISION != "auto":
-        return PRECISIONS[config.TRAIN.PRECISION]
-    # A CPU without matrix units is far slower in bfloat16.
+    """Return the dtype of the forward pass: TRAIN.PRECISION, for auto bfloat16 on the GPUs that have it.
+
+    For auto on a CPU it is float32; whether bfloat16 is faster there is found out by :mod:`video_rs.runs.precision`.
+
+    Raises:
+        InputError: float16 on a CPU.
+    """
+    name = config.TRAIN.PRECISION
+    if name == "float16" and device.type == "cpu":
+        raise InputError(
+            "TRAIN.PRECISION float16 is for GPUs, and this run computes on a CPU; set TRAIN.PRECISION auto, float32 or "
+            "bfloat16"
+        )
+    if name != "auto":
+        return PRECISIONS[name]
     if device.type != "cuda":
         return torch.float32
     if torch.cuda.is_bf16_supported(including_emulation=False):

@@ -17,8 +17,8 @@ from video_rs.runtime.errors import InputError
 LoadTeacher = Callable[[str, str], Teacher]
 
 
-def build_teacher(config: Config, device: torch.device, precision: torch.dtype, load: LoadTeacher) -> Teacher | None:
-    """Return DISTILL.TEACHER, which computes as its student does, or None where there is none."""
+def build_teacher(config: Config, device: torch.device, load: LoadTeacher) -> Teacher | None:
+    """Return DISTILL.TEACHER, or None where there is none."""
     source = config.DISTILL.TEACHER
     if not source:
         return None
@@ -35,7 +35,12 @@ def build_teacher(config: Config, device: torch.device, precision: torch.dtype, 
         raise InputError(
             f"DISTILL.TEACHER {source} answers {gives}; set DATA.MULTI_LABEL {needed}, or take another teacher"
         )
-    if precision == torch.float32:
+    return teacher
+
+
+def in_precision(teacher: Teacher | None, device: torch.device, precision: torch.dtype) -> Teacher | None:
+    """Return a teacher that computes as its student does."""
+    if teacher is None or precision == torch.float32:
         return teacher
     return dataclasses.replace(teacher, probabilities=partial(_in_precision, teacher.probabilities, device, precision))
 

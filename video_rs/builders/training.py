@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from video_rs.builders.data import build_clip_order, build_preprocessing, build_train_loader
-from video_rs.builders.engine import build_objective, build_plan, build_precision, build_step
+from video_rs.builders.engine import PRECISIONS, build_objective, build_plan, build_precision, build_step
 from video_rs.builders.lists import Lists, build_lists
 from video_rs.builders.models import build_architecture, build_model, projection_shape
 from video_rs.builders.pretraining import build_pretraining_lists, require_pretraining
-from video_rs.builders.teachers import LoadTeacher, build_teacher, teacher_facts
+from video_rs.builders.teachers import LoadTeacher, build_teacher, in_precision, teacher_facts
 from video_rs.config import Config, load_config, stored_config
 from video_rs.data.clip_pairs import CLIPS_OF_A_PAIR
 from video_rs.data.loader import ClipLoader
@@ -36,7 +36,7 @@ class Training:
         preprocessing: of testing and prediction; also the pixel range of training.
         plan: how long the run is, and what is due when.
         step: the training step, with network, optimizer and average. It is the one part that changes during the run.
-        teacher: whose answers are learned; None: labels are.
+        teacher: whose answers are learned; None: labels are. The step asks it in its own precision.
         started_from: the weights that the run has started from, by ``source`` and ``sha256``; empty: fresh ones; None:
             nobody knows, as the run was begun by an older version.
     """
@@ -56,6 +56,11 @@ class Training:
         """Whether clips are compared with each other, and no class is learned."""
         return self.config.CONTRAST.ENABLED
 
+    @property
+    def precision(self) -> str:
+        """What the forward pass computes in: a value of TRAIN.PRECISION other than auto."""
+        return str(self.step.precision).removeprefix("torch.")
+
     def loader(self, first_step: int, last_step: int | None = None) -> ClipLoader:
         """Return the clips of the steps from ``first_step`` to before ``last_step``, None for the end of the run.
 
@@ -70,7 +75,7 @@ class Training:
         return build_train_loader(self.config, self.lists, order, pin, view)
 
     def identity(self) -> Mapping[str, Any]:
-        """Return what prediction needs beside the weights, as plain data; a checkpoint stores it.
+        """Return what prediction, or a resumed run, needs beside weights and state, as plain data for a checkpoint.
 
         Of a teacher, and of weights to start from, it has what tells them from others. That of a pre-training run has
         the size of its projection head, and no classes.
@@ -92,6 +97,7 @@ class Training:
             "label_names": names,
             "multi_label": self.config.DATA.MULTI_LABEL,
             "preprocessing": self.preprocessing.to_dict(),
+            "precision": self.precision,
             "config": stored_config(self.config),
         }
 
@@ -102,6 +108,14 @@ class Training:
         config = load_config("", {**self.config.flat(), "TRAIN.ACCUMULATION_STEPS": count})
         plan = build_plan(config, self.plan.num_samples)
         return dataclasses.replace(self, config=config, plan=plan)
+
+    def compute_in(self, precision: str) -> None:
+        """Let the steps from now on compute in another precision, a value of TRAIN.PRECISION other than auto."""
+        dtype = PRECISIONS[precision]
+        self.step.compute_in(dtype)
+        if self.teacher is not None:
+            teacher = in_precision(self.teacher, self.device, dtype)
+            self.step.objective = build_objective(self.config, self.lists, self.step.objective.prepare, teacher)
 
 
 def build_training(config: Config, device: torch.device, load_teacher: LoadTeacher) -> Training:
@@ -116,18 +130,20 @@ def build_training(config: Config, device: torch.device, load_teacher: LoadTeach
         InputError: an option that does not fit the others, or the lists.
     """
     arch = build_architecture(config)
+    precision = build_precision(config, device)
     teacher = None
     if config.CONTRAST.ENABLED:
         require_pretraining(config)
         lists = build_pretraining_lists(config)
         plan = build_plan(config, CLIPS_OF_A_PAIR * len(lists.train))
     else:
-        teacher = build_teacher(config, device, build_precision(config, device), load_teacher)
+        teacher = build_teacher(config, device, load_teacher)
         lists = build_lists(config, () if teacher is None else teacher.label_names)
         plan = build_plan(config, len(lists.train))
     preprocessing = build_preprocessing(config)
     model = build_model(config, arch, len(lists.label_names), device)
-    objective = build_objective(config, lists, partial(preprocessing.prepare, device=device), teacher)
+    prepare = partial(preprocessing.prepare, device=device)
+    objective = build_objective(config, lists, prepare, in_precision(teacher, device, precision))
     step = build_step(config, model, objective, plan, device)
 
     training = Training(config, device, lists, arch, preprocessing, plan, step, teacher)

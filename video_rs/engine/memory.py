@@ -16,9 +16,9 @@ import psutil
 import torch
 from torch import Tensor
 
-from video_rs.engine.batch_norm import without_exchange
 from video_rs.engine.guards import BufferBackup
 from video_rs.engine.step import Step
+from video_rs.engine.trial import forward_and_backward
 from video_rs.runtime import distributed
 
 # Batch norm needs two values a channel.
@@ -75,16 +75,9 @@ def probe(step: Step, clips: Tensor, beside: Callable[[int], None] | None = None
         clips: of any content.
         beside: what a step computes before its own network, such as a teacher's answers, for a number of clips.
     """
-    if beside is not None:
-        beside(len(clips))
     statistics = BufferBackup(step.model)
     step.model.train()
-    autocast = torch.autocast(step.device.type, step.precision, enabled=step.precision != torch.float32)
-    # Around the backward pass too, which computes checkpointed parts of the network again.
-    with without_exchange(step.model):
-        with autocast:
-            logits = step.model(step.objective.prepare(clips))
-        logits.float().sum().backward()
+    forward_and_backward(step.model, step.objective.prepare, clips, step.autocast(), beside)
     step.optimizer.zero_grad(set_to_none=True)
     statistics.restore()
 

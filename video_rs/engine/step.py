@@ -80,13 +80,12 @@ class Step:
         self.objective = objective
         self.schedule = schedule
         self.average = average
-        self.precision = precision
         self.clip_norm = clip_norm
         self.seed = seed
         self.number = 0
 
         self.device = next(model.parameters()).device
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == torch.float16)
+        self.compute_in(precision)
         self._network: nn.Module = model
         if distributed.world_size() > 1:
             # Batch-norm statistics are averaged after each step, not taken from rank 0 before it.
@@ -126,6 +125,15 @@ class Step:
         if self.average is not None and clips and finite:
             self.average.update(self.model, self.number)
         return StepResult(clips, size - clips, loss, ratios, grad_norm, finite)
+
+    def compute_in(self, precision: torch.dtype) -> None:
+        """Compute the forward passes in another dtype from now on; float16 begins with a fresh loss scale."""
+        self.precision = precision
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == torch.float16)
+
+    def autocast(self) -> torch.autocast:
+        """Return what forward passes run under."""
+        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
 
     def rate(self) -> float:
         """Return the learning rate of the coming step."""
@@ -178,7 +186,7 @@ class Step:
 
     def _autocast_network(self, clips: Tensor) -> Tensor:
         """Return the logits of float clips, computed in the precision of the run."""
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+        with self.autocast():
             return self._network(clips)
 
     @contextlib.contextmanager

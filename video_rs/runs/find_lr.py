@@ -15,6 +15,7 @@ from video_rs.reports.rate_plot import rate_plot
 from video_rs.runs import advice
 from video_rs.runs.changes import refuse_two_starts
 from video_rs.runs.memory import fit_into_memory, is_out_of_memory, no_memory
+from video_rs.runs.precision import choose_precision
 from video_rs.runs.run_folder import RunFolder
 from video_rs.runs.start_weights import load_trained_weights
 from video_rs.runs.train import build_run, check_convolutions
@@ -57,6 +58,7 @@ def find_rate(config: Config, *, finetune: str = "") -> dict[str, Any]:
     for records in training.lists.trained():
         require_files(records)
     training = fit_into_memory(training, is_resumed=False, may_change=True)
+    choose_precision(training)
     check_convolutions(training)
     folder.make()
 

@@ -22,6 +22,7 @@ from video_rs.runs.few_label_notes import (
 )
 from video_rs.runs.start import Start
 from video_rs.runtime import distributed
+from video_rs.runtime.devices import has_bfloat16
 from video_rs.runtime.wording import pluralize
 
 
@@ -219,6 +220,22 @@ def endless_warmup(start: Start) -> str:
     )
 
 
+def slow_precision(start: Start) -> str:
+    """Return a sentence on bfloat16 that the device has no instructions for."""
+    training = start.training
+    kinds = {"cpu": "processor", "cuda": "GPU"}
+    kind = kinds.get(training.device.type)
+    if kind is None or training.precision != "bfloat16" or has_bfloat16(training.device):
+        return ""
+    way_out = "set TRAIN.PRECISION float32"
+    if start.is_resumed:
+        way_out = "TRAIN.PRECISION float32 --allow-changes goes on in that"
+    return (
+        f"this run computes in bfloat16, for which this {kind} has no instructions: the numbers are "
+        f"right, and each step takes longer than in float32; {way_out}"
+    )
+
+
 DOUBTS_ON_CLASSES: tuple[Callable[[Start], str], ...] = (
     unnamed_classes,
     empty_classes,
@@ -240,4 +257,5 @@ DOUBTS: tuple[Callable[[Start], str], ...] = (
     frozen_random_weights,
     unused_statistics,
     endless_warmup,
+    slow_precision,
 )

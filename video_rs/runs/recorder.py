@@ -71,7 +71,12 @@ class Recorder:
         kind = "started" if self._resumed_step is None else "resumed"
         fingerprints = self.training.lists.fingerprints()
         self._log.event(
-            kind, f"{kind} with this code and data", versions=dict(versions), dataset=fingerprints, changes=changes
+            kind,
+            f"{kind} with this code and data",
+            versions=dict(versions),
+            dataset=fingerprints,
+            precision=self.training.precision,
+            changes=changes,
         )
 
     def log(self, step: int, scalars: dict[str, float]) -> None:

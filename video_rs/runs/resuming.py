@@ -10,6 +10,7 @@ from video_rs.engine.checkpoint import changed_keys, load_checkpoint
 from video_rs.engine.schedule import Schedule
 from video_rs.runs.changes import changed_settings, refuse_other_model
 from video_rs.runs.memory import divisions
+from video_rs.runs.precision import keep_precision
 from video_rs.runs.run_folder import RunFolder
 from video_rs.runs.start import Start
 from video_rs.runs.state import RunState
@@ -45,6 +46,8 @@ def resume_training(training: Training, folder: RunFolder, versions: Mapping[str
         )
     refuse_other_model(saved, current, folder)
 
+    # Before the state, of which the scale of the loss is a part.
+    keep_precision(training, saved, folder)
     training.step.load_state_dict(saved)
     # What the run has started from is known from its first checkpoint on, or not at all.
     training = dataclasses.replace(training, started_from=saved.get("started_from"))

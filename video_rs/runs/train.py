@@ -23,6 +23,7 @@ from video_rs.runs.changes import refuse_two_starts
 from video_rs.runs.checkpoints import Checkpoints
 from video_rs.runs.demo import with_demo_clips
 from video_rs.runs.memory import clips_at_once, fit_into_memory, is_out_of_memory, no_memory
+from video_rs.runs.precision import choose_precision
 from video_rs.runs.recorder import Recorder
 from video_rs.runs.resuming import resume_training
 from video_rs.runs.run_folder import RunFolder
@@ -79,6 +80,8 @@ def run_training(
     for records in training.lists.all():
         require_files(records)
     start = _fitted_into_memory(start, may_change=allow_changes or not is_resuming)
+    if not is_resuming:
+        choose_precision(start.training)
     check_convolutions(start.training)
 
     folder.make()
