@@ -166,7 +166,10 @@ def with_memory(monkeypatch, free, step=GREEDY):
 
 
 NOTHING_BUT = "(nothing but batch norm and mixing see the difference)"
-ELSE = "set TRAIN.ACTIVATION_CHECKPOINTING 5, or lower DATA.TRAIN_CROP_SIZE or DATA.NUM_FRAMES"
+ELSE = (
+    "set TRAIN.ACTIVATION_CHECKPOINTING 5, or set TRAIN.PRECISION bfloat16, or lower DATA.TRAIN_CROP_SIZE or "
+    "DATA.NUM_FRAMES"
+)
 
 
 def test_a_step_that_would_be_killed_is_refused_before_it_is_tried(tool, videos, config_file, tmp_path, monkeypatch):

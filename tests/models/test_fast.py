@@ -21,7 +21,7 @@ from helpers.networks import NARROW
 from helpers.reference_network import pad_symmetric, pad_tensorflow, shaken
 from video_rs import create_backbone, create_model
 from video_rs.models.convolution import Conv3d
-from video_rs.models.fast import FAST_CLASSES, make_plain, speed_up
+from video_rs.models.fast import FAST_CLASSES, convolution, make_plain, speed_up
 from video_rs.models.fast.block import ScaledResidual, WithMeans
 from video_rs.models.fast.convolution import ConvolutionOverTime, FastConv3d
 from video_rs.models.fast.pooling import FastAveragePool3d, FastMaxPool3d
@@ -218,14 +218,26 @@ def ends(outputs):
 GEOMETRIES = [
     ((3, 1, 1), (1, 1, 1), (1, 0, 0), (1, 1, 1)),
     ((3, 1, 1), (2, 1, 1), (0, 0, 0), (1, 1, 1)),
+    ((5, 1, 1), (2, 1, 1), (2, 0, 0), (1, 1, 1)),
+    ((3, 1, 1), (1, 1, 1), (3, 0, 0), (2, 1, 1)),
+    ((3, 1, 1), (1, 2, 2), (1, 0, 0), (1, 1, 1)),
     ((3, 3, 3), (1, 2, 2), (1, 0, 0), (1, 1, 1)),
     ((3, 3, 3), (2, 1, 1), (1, 2, 2), (1, 2, 2)),
 ]
 
 
+@pytest.fixture
+def many_channels(monkeypatch):
+    """Any number of channels is many: gradients are products of matrices wherever they can be."""
+    monkeypatch.setattr(convolution, "MANY_CHANNELS", 1)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("products", [False, True])
 @pytest.mark.parametrize(("kernel", "stride", "padding", "dilation"), GEOMETRIES)
-def test_gradients_of_convolutions_over_time(kernel, stride, padding, dilation, layout):
+def test_gradients_of_convolutions_over_time(kernel, stride, padding, dilation, products, layout, request):
+    if products:
+        request.getfixturevalue("many_channels")
     torch.manual_seed(0)
     x, weight = leaf(2, 2, 4, 3, 4, layout=layout), leaf(3, 2, *kernel, layout=layout)
     for end in range(3):
@@ -233,6 +245,19 @@ def test_gradients_of_convolutions_over_time(kernel, stride, padding, dilation, 
         assert gradcheck(conv, (x, weight))
         assert gradcheck(conv, (x.detach(), weight))
         assert gradcheck(conv, (x, weight.detach()))
+
+
+@pytest.mark.usefixtures("many_channels")
+@pytest.mark.parametrize("network", ["published", "strides in time", "inflated", "inflated, strides in time"])
+def test_gradients_by_products_are_those_of_the_plain_network(network, monkeypatch):
+    model = make(network).train()
+    clips = random_clips(model, 6, 32, 32)
+    expected = plain_answers(model, clips)
+    called = []
+    by_products = convolution._gradient_by_products
+    monkeypatch.setattr(convolution, "_gradient_by_products", lambda *a: called.append(1) or by_products(*a))
+    assert_same(answers(model, clips), expected, 1e-12, 1e-10)
+    assert called
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -364,8 +364,8 @@ def test_find_lr_without_enough_memory_says_what_to_lower(tool, videos, config_f
         2,
         "error: not enough memory for a step on 4 clips of 4 x 32 x 32 at a time (CUDA out of memory. Tried to "
         "allocate 2.00 GiB); raise TRAIN.ACCUMULATION_STEPS (TRAIN.AUTO_BATCH true finds how far; nothing but "
-        "batch norm and mixing see the difference), or set TRAIN.ACTIVATION_CHECKPOINTING 5, or lower "
-        "DATA.TRAIN_CROP_SIZE or DATA.NUM_FRAMES\n",
+        "batch norm and mixing see the difference), or set TRAIN.ACTIVATION_CHECKPOINTING 5, or set TRAIN.PRECISION "
+        "bfloat16, or lower DATA.TRAIN_CROP_SIZE or DATA.NUM_FRAMES\n",
     )
 
 

@@ -206,8 +206,8 @@ def test_a_step_without_enough_memory_says_what_to_lower(tool, videos, config_fi
     assert result.err.strip().splitlines()[-1] == (
         f"error: not enough memory for a step on 2 clips of 4 x 32 x 32 at a time ({said}); raise "
         "TRAIN.ACCUMULATION_STEPS (TRAIN.AUTO_BATCH true finds how far; nothing but batch norm and mixing see the "
-        "difference), or set TRAIN.ACTIVATION_CHECKPOINTING 5, or lower DATA.TRAIN_CROP_SIZE or DATA.NUM_FRAMES; go on "
-        "with --resume --allow-changes"
+        "difference), or set TRAIN.ACTIVATION_CHECKPOINTING 5, or set TRAIN.PRECISION bfloat16, or lower "
+        "DATA.TRAIN_CROP_SIZE or DATA.NUM_FRAMES; go on with --resume --allow-changes"
     )
     assert weights(tmp_path / "run")["step"] == 1
 
