@@ -66,7 +66,7 @@ def checked_engines(names: Sequence[str] | None) -> list[str]:
     Raises:
         InputError: one that is unknown or not installed.
     """
-    installed = [name for name, (_, packages) in ENGINES.items() if not missing(packages)]
+    installed = [name for name, engine in ENGINES.items() if not missing(engine.packages)]
     if names is None:
         return installed
     for name in names:
