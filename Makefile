@@ -11,7 +11,17 @@ EXTRAS := tests/curation/test_shards.py tests/inference/test_accelerate.py tests
 # Tests of pages in a browser, which need the system's chromium and leave pictures in build/screenshots.
 PAGES := tests/runs/test_review_page.py tests/runs/test_demo_page.py tests/runs/test_demo_timeline_page.py
 
-.PHONY: demo test test-extras test-pages test-tensorflow docs lint clean
+# What make gpu computes on: cuda, or cpu, which proves it on small clips and leaves the page of benchmarks alone. Its tests
+# have so many seconds, after which they end with what they have.
+DEVICE ?= cuda
+GPU_SECONDS := 120
+GPU_OPTIONS := --minutes 5.5 --markdown docs/benchmarks.md
+ifeq ($(DEVICE),cpu)
+GPU_SECONDS := 420
+GPU_OPTIONS := --minutes 4 --network r3d_rs_tiny --frames 4 --size 32 --batch 2 --rounds 1
+endif
+
+.PHONY: demo test test-extras test-pages test-tensorflow gpu docs lint clean
 .DEFAULT_GOAL := demo
 
 $(BIN)/python:
@@ -50,6 +60,13 @@ test-extras: $(VENV)/.installed-extras
 
 test-pages: $(VENV)/.installed-extras
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --no-skips $(PAGES)
+
+# The tests of a GPU and its benchmark, eight minutes in all. Both have their turn, whatever the tests say.
+gpu: $(VENV)/.installed-dev
+	@tests=0; \
+	timeout --signal=INT --kill-after=10 $(GPU_SECONDS) \
+		$(BIN)/python -m pytest tests/gpu --device $(DEVICE) --no-skips || tests=$$?; \
+	$(BIN)/video-rs benchmark gpu --device $(DEVICE) --peers $(GPU_OPTIONS) --json build/gpu.json && exit $$tests
 
 # The site, in build/site; a link or a name that leads nowhere is an error.
 docs: $(VENV)/.installed-dev

@@ -6,8 +6,9 @@ import signal
 import sys
 
 import pytest
+import torch
 
-from helpers import charts
+from helpers import charts, gpu
 from helpers.image_networks import write_hub
 from helpers.runs import tiny_run
 from helpers.tools import ToolResult, script
@@ -17,6 +18,17 @@ from video_rs.runtime import signals, start
 
 def pytest_addoption(parser):
     parser.addoption("--no-skips", action="store_true", help="a test that is skipped is a failure")
+    parser.addoption(
+        gpu.OPTION, choices=("cuda", "cpu"), help="what tests of a GPU compute on; without a GPU they are skipped"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Skip the tests that are marked ``gpu`` where there is none."""
+    reason = gpu.reason_to_skip(config.getoption("device"))
+    for item in items:
+        if reason and item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -55,6 +67,12 @@ def tool(monkeypatch, capfd):
         return ToolResult(caught.value.code or 0, out, err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def device(request):
+    """What tests of a GPU compute on."""
+    return torch.device(request.config.getoption("device") or "cuda")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from helpers.benchmarks import SMALL, InThisProcess
+from helpers.benchmarks import NO_CUDA, SMALL, InThisProcess
 from helpers.networks import refusal
 from video_rs import create_model
 from video_rs.benchmarks import network_benchmark, process
@@ -52,7 +52,7 @@ REFUSALS = [
         ("model", "--precision", "bfloat16", "--engines", "eager"),
         "--engines is for a CPU in float32; leave it out",
     ),
-    (("model", "--device", "cuda"), "--device is cuda, and PyTorch finds no such GPU here; allowed: auto, cpu"),
+    (("model", "--device", "cuda"), NO_CUDA),
 ]
 
 

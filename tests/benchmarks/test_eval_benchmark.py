@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from helpers.benchmarks import InThisProcess
+from helpers.benchmarks import NO_CUDA, InThisProcess
 from helpers.networks import refusal
 from helpers.videos import moving_square
 from video_rs import create_model
@@ -125,6 +125,24 @@ def test_ours_and_the_loop_score_the_same_pixels(folder, seen, workers):
     assert torch.equal(ours, per_view)
     # No two views are alike.
     assert len({view.numpy().tobytes() for view in ours}) == 12
+
+
+@pytest.mark.parametrize("name", NAMES[:3])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_networks_compute_in_the_precision_that_is_asked_for(folder, monkeypatch, name, precision):
+    dtypes = []
+
+    class Product(torch.nn.Linear):
+        def forward(self, views):
+            found = super().forward(views.mean((2, 3, 4)))
+            dtypes.append(found.dtype)
+            return found
+
+    for module in (our_testing, eval_peers):
+        monkeypatch.setattr(module, "network_on_device", lambda _: Product(3, 5))
+    rounds = TestingRounds(subject(folder, name, precision=precision))
+    assert next(rounds.pipeline.scored) > 0
+    assert set(dtypes) == {getattr(torch, precision)}
 
 
 @pytest.mark.parametrize(("name", "ahead"), [(NAMES[0], 2 * 2 * 6), (NAMES[1], 2 * 4), (NAMES[2], 2 * 2 * 4)])
@@ -383,7 +401,7 @@ REFUSALS = [
     (("--size", -3), "--size is -3; allowed: 1 or more"),
     (("--rounds", 0), "--rounds is 0; allowed: 1 or more"),
     (("--workers", -2), "--workers is -2; allowed: -1 or more"),
-    (("--device", "cuda"), "--device is cuda, and PyTorch finds no such GPU here; allowed: auto, cpu"),
+    (("--device", "cuda"), NO_CUDA),
 ]
 
 

@@ -19,7 +19,7 @@ from video_rs.benchmarks.network_benchmark import (
     network_subjects,
 )
 from video_rs.benchmarks.networks import PEERS
-from video_rs.benchmarks.subject import FORWARD, LAYERS, LIMIT, OURS, PEER, TRAIN, Subject
+from video_rs.benchmarks.subject import FORWARD, LAYERS, LIMIT, LOOP, OURS, PEER, PRODUCT, TRAIN, Subject
 from video_rs.benchmarks.table import table
 from video_rs.models.table import gmac
 from video_rs.runtime.errors import InputError
@@ -98,6 +98,7 @@ def test_work_of_networks():
     for way in ("eager", "plain", "accelerate"):
         assert gflop_per_clip(like(way=way)) == expected
     assert gflop_per_clip(like(kind=TRAIN, way="checkpointed")) == 3 * expected
+    assert gflop_per_clip(like(kind=LOOP, way="our run")) == 3 * expected
     assert gflop_per_clip(like(kind=LAYERS)) is None
     slow = gflop_per_clip(Subject(FORWARD, PEER, "as shipped", 1, 8, 224, network="pytorchvideo slow_r50"))
     assert slow == pytest.approx(83.482, abs=5e-4)  # rounded to MFLOP
@@ -129,8 +130,8 @@ def network(monkeypatch):
 
 
 def test_our_settings_belong_to_ours_alone():
-    ways = ("eager", "plain", "checkpointed", "compiled", "accelerate")
-    assert [way for way in ways if not like(way=way).has_our_settings] == ["plain"]
+    ways = ("eager", "plain", "channels-last", "checkpointed", "compiled", "CUDA graphs", "accelerate")
+    assert [way for way in ways if not like(way=way).has_our_settings] == ["plain", "channels-last"]
     assert like(kind=LAYERS, side=LIMIT).has_our_settings
     peer = like(side=PEER, network="torchvision r3d_18", way="as shipped")
     assert not peer.has_our_settings
@@ -144,11 +145,12 @@ def test_our_settings_belong_to_ours_alone():
 
 def test_every_way_gives_the_same_logits(network):
     logits = {}
-    for way, engine in (("plain", ""), ("eager", ""), ("accelerate", "eager")):
+    for way, engine in (("plain", ""), ("channels-last", ""), ("eager", ""), ("accelerate", "eager")):
         logits[way] = network_calls.forward_call(like(way=way, engine=engine, size=64))()
     assert logits["plain"].shape == (2, 400)
     scale = logits["plain"].abs().max()
     # Float32 sums in another order; 1e-4 is what accelerate allows itself.
+    assert (logits["channels-last"] - logits["plain"]).abs().max() <= 1e-5 * scale
     assert (logits["eager"] - logits["plain"]).abs().max() <= 1e-5 * scale
     assert (logits["accelerate"] - logits["plain"]).abs().max() <= 1e-4 * scale
     half = network_calls.forward_call(like(precision="bfloat16", size=64))()
@@ -170,6 +172,38 @@ def test_a_training_call_moves_every_weight_and_recomputing_changes_nothing(netw
     for name, change in moved["eager"].items():
         # The same arithmetic: only the order of sums over clips may differ.
         assert (moved["checkpointed"][name] - change).abs().max() <= 1e-4 * change.abs().max() + 1e-9, name
+
+
+@pytest.mark.parametrize("kind", [FORWARD, TRAIN])
+def test_ways_that_are_compiled_are_compiled_in_their_mode(network, monkeypatch, kind):
+    modes = []
+
+    def compile_nothing(model, mode):
+        modes.append(mode)
+        return model
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    make_call = network_calls.CALLS[kind]
+    plain = make_call(like(kind=kind, way="eager"))()
+    compiled = [make_call(like(kind=kind, way=way))() for way in ("compiled", "CUDA graphs")]
+    assert modes == ["default", "reduce-overhead"]
+    if kind == FORWARD:
+        assert all(torch.equal(logits, plain) for logits in compiled)
+
+
+def test_the_layout_alone_leaves_the_network_as_it_is(network):
+    kept = network_calls.network_on_device(like(way="channels-last"))
+    assert kept is network
+    weight = next(p for p in kept.parameters() if p.ndim == 5 and min(p.shape[:2]) > 1)
+    assert weight.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_a_product_counts_its_work(monkeypatch):
+    products = []
+    monkeypatch.setattr(network_calls, "timed", lambda call, device: products.append(call()) or 0.25)
+    rounds = network_calls.NetworkRounds(like(kind=PRODUCT, precision="bfloat16"))
+    assert rounds.measure() == {"gflops_per_s": [2 * 1024**3 / 1e9 / 0.25]}
+    assert [(product.shape, product.dtype) for product in products] == [((1024, 1024), torch.bfloat16)] * 3
 
 
 def test_single_layers_count_their_work():

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from helpers.benchmarks import SMALL, TINY, alive, like
 from helpers.networks import refusal
 from helpers.tools import ROOT
 from video_rs.benchmarks import process
-from video_rs.benchmarks.measuring import measure, row_of
+from video_rs.benchmarks.measuring import measure, measure_in_time, row_of
 from video_rs.benchmarks.memory import descendants, family_memory_mb, open_files
 from video_rs.benchmarks.subject import PEER, TRAIN
 
@@ -115,6 +116,25 @@ def test_where_a_subject_fails_nothing_is_left_of_the_others(quick, pids):
     message = refusal(measure, [TINY, failing, TINY], 1, lambda line: None)
     assert message == "fails cannot be measured: no such thing"
     assert (len(pids), alive(pids)) == (2, [])
+
+
+@pytest.mark.parametrize("network", ["hangs", "works"])
+def test_what_was_measured_before_the_time_was_up_counts(quick, pids, network):
+    measured = measure_in_time(like(network=network), 3, 2.0, lambda line: None)
+    expected = {"hangs": ([0.5] * 2, 10.0), "works": ([0.5] * 6, 20.0)}[network]
+    assert (measured.samples["seconds"], measured.end["peak_memory_mb"]) == expected
+    assert (len(pids), alive(pids)) == (1, [])
+
+
+def test_without_a_round_in_time_there_is_nothing(quick, pids, monkeypatch):
+    class AtOnce(threading.Timer):
+        def __init__(self, seconds, call):
+            super().__init__(0, call)
+
+    monkeypatch.setattr(process.threading, "Timer", AtOnce)
+    message = refusal(measure_in_time, like(network="hangs", way=""), 3, 600.0, lambda line: None)
+    assert message == "hangs cannot be measured: its time was up"
+    assert (len(pids), alive(pids)) == (1, [])
 
 
 @pytest.mark.parametrize("ending", ["killed", "interrupted"])

@@ -4,6 +4,7 @@ import dataclasses
 import os
 
 import pytest
+import torch
 
 from helpers.tools import ROOT
 from video_rs.benchmarks import process
@@ -13,6 +14,7 @@ from video_rs.benchmarks.worker import ROUNDS
 
 TINY = Subject(FORWARD, OURS, "eager", 2, 2, 32, network="r3d_rs_tiny")
 SMALL = ("--network", "r3d_rs_tiny", "--frames", 2, "--size", 32, "--rounds", 1, "--device", "cpu")
+NO_CUDA = f"--device is cuda, and PyTorch {torch.__version__} finds no such GPU here, only the CPU; take --device cpu"
 CPU = {"batch": 2, "frames": 8, "size": 224, "device": "cpu", "precision": "float32"}
 
 
@@ -27,6 +29,9 @@ class InThisProcess:
     def __init__(self, subject, name):
         self.subject = subject
         self.warm_memory_mb = None
+
+    def end_after(self, seconds):
+        pass
 
     def wait_until_warm(self):
         self.rounds = ROUNDS.get(self.subject.kind, NetworkRounds)(self.subject)

@@ -1,10 +1,12 @@
 """Speaks as the worker of a benchmark does, without the seconds in which PyTorch is imported.
 
-``python -m helpers.quick_worker SUBJECT_JSON``; a subject of the network "fails" cannot be measured.
+``python -m helpers.quick_worker SUBJECT_JSON``; a subject of the network "fails" cannot be measured, and one of the
+network "hangs" gives no numbers but of its first round.
 """
 
 import json
 import sys
+import time
 
 
 def main():
@@ -16,6 +18,8 @@ def main():
     print(json.dumps({"peak_memory_mb": 10.0}), flush=True)
     for _ in sys.stdin:
         print(json.dumps({"seconds": [0.5, 0.5]}), flush=True)
+        if subject["network"] == "hangs":
+            time.sleep(60)
     print(json.dumps({"peak_memory_mb": 20.0}), flush=True)
 
 

@@ -92,6 +92,7 @@ def make_step(
     clip_norm=0.0,
     seed=7,
     average=0.9,
+    prepare=prepare,
 ):
     optimizer = sgd(parameter_groups(model, kernels(model), decay), 0.9, True)
     loss = loss or SoftmaxLoss(CLASSES, label_smoothing)

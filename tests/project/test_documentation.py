@@ -33,6 +33,7 @@ REASONS = {
     "needs a camera",
     "needs a data set and GPUs",
     "needs GPUs and a data set",
+    "needs a GPU",
     "needs a checkpoint and TensorFlow",
     "needs the extra quantize",
     "downloads weights",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -96,6 +97,22 @@ def test_what_the_precision_changes_is_told(checkpoint, videos):
     assert facts["engine"], facts["precision"] == ("openvino", "int8")
     assert facts["against_float32"] == scorer.run.loss._asdict()
     assert isinstance(scorer.run.loss, Loss)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_convolutions_are_checked_in_bfloat16_where_that_is_computed(checkpoint, monkeypatch, precision):
+    """At the size of the batches; in float32 they have been checked when the network was loaded."""
+    predictor = Predictor.from_checkpoint(checkpoint)
+    checked = []
+    fast = SimpleNamespace(engine="eager", precision=precision, loss=None)
+    monkeypatch.setattr(acceleration, "accelerate", lambda *_: fast)
+    monkeypatch.setattr(acceleration, "require_precision", lambda *_: None)
+    monkeypatch.setattr(acceleration, "require_right_convolutions", lambda *asked: checked.append(asked))
+    scorer = accelerated_predictor(predictor, EngineChoice("auto", precision), checkpoint).scorer
+    assert scorer.run is fast
+    shape = predictor.preprocessing.clip_shape(predictor.batch)
+    asked = (predictor.scorer.model, shape, torch.bfloat16, "take --precision float32")
+    assert checked == ([asked] if precision == "bfloat16" else [])
 
 
 # -- The clips

@@ -444,16 +444,6 @@ def test_decoding_on_a_gpu_that_is_not_there_is_refused(files):
         open_video(files("closed.mp4"), "torchcodec_cuda")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-def test_a_gpu_gives_the_same_frames_but_for_rounding(files):
-    wanted = [3, 40, 41, 99]
-    with open_video(files("closed.mp4"), "torchcodec_cuda") as gpu, open_video(files("closed.mp4")) as cpu:
-        ours, expected = gpu.frames(wanted), cpu.frames(wanted)
-    assert (ours.device.type, ours.dtype, ours.shape) == ("cpu", torch.uint8, expected.shape)
-    assert numbers(ours) == wanted
-    assert (ours.int() - expected.int()).abs().max() <= 4
-
-
 def test_auto_is_pyav(files):
     assert DECODERS == ("auto", "pyav", "decord", "torchcodec", "torchcodec_cuda")
     with open_video(files("closed.mp4")) as auto, open_video(files("closed.mp4"), "pyav") as pyav:

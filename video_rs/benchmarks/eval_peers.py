@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 
 from video_rs.benchmarks.data_peers import frames_per_second
 from video_rs.benchmarks.eval_ways import ENDLESS, Pipeline
-from video_rs.benchmarks.network_calls import network_on_device
+from video_rs.benchmarks.network_calls import autocast, network_on_device
 from video_rs.benchmarks.published import SAMPLING_RATE
 from video_rs.benchmarks.stopwatch import Stopwatch
 from video_rs.benchmarks.subject import Subject
@@ -110,7 +110,8 @@ def pytorchvideo_testing(subject: Subject, waiting: Stopwatch, computing: Stopwa
     def scored() -> Iterator[int]:
         score = computing.timed(torch.inference_mode()(_scores))
         for batch in waiting.waits(batches):
-            score(network, batch["video"].to(subject.device))
+            with autocast(subject):
+                score(network, batch["video"].to(subject.device))
             yield len(batch["video"])
 
     return Pipeline(scored(), ahead=PREFETCHED * subject.workers * subject.batch)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from video_rs.benchmarks.measuring import Report, Row, measure, row_of
-from video_rs.benchmarks.networks import forward_gflop
+from video_rs.benchmarks.network_benchmark import gflop_per_clip
 from video_rs.benchmarks.subject import LIMIT, LOOP, MAIN_PEER, OURS, PEER, Subject
 from video_rs.benchmarks.table import Column, clip_cell, memory_cell, spread_cell
 
@@ -60,8 +60,7 @@ def measure_loops(subjects: Sequence[Subject], rounds: int, report: Report) -> l
         more = {"data_wait": measured.median("data_wait")}
         if subject.way == AVERAGED:
             more["checkpoint_s"] = measured.median("checkpoint_s")
-        gflop = 3 * forward_gflop(subject.network, subject.frames, subject.size)
-        rows.append(row_of(measured, gflop, **more))
+        rows.append(row_of(measured, gflop_per_clip(subject), **more))
     return rows
 
 

@@ -10,16 +10,18 @@ from typing import Any
 import torch
 
 from video_rs.benchmarks.process import bare_environment
+from video_rs.models.convolution_check import cudnn_version
 from video_rs.runtime.workers import usable_cores
 
 
 def describe_machine(device: str) -> dict[str, Any]:
-    """Return what numbers are measured on; the GPU is named if ``device`` is "cuda"."""
+    """Return what numbers are measured on; the GPU and its cuDNN are named if ``device`` is "cuda"."""
     return {
         "processor": processor_name(),
         "cores": usable_cores(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
+        "cudnn": cudnn_version() if device == "cuda" else None,
         "torch": str(torch.__version__),
         "python": platform.python_version(),
         "system": platform.platform(),

@@ -8,6 +8,7 @@ from typing import Any
 
 from video_rs.benchmarks.process import started
 from video_rs.benchmarks.subject import Subject
+from video_rs.runtime.errors import InputError
 
 # What a round is measured in: seconds of calls, or a rate.
 TIMED = ("seconds", "clips_per_s", "gflops_per_s")
@@ -70,10 +71,14 @@ class Row:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
-        subject = {**dataclasses.asdict(self.subject), "videos": len(self.subject.videos)}
         own = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         more = own.pop("more")
-        return {"name": self.subject.name, **own, **more, "subject": subject}
+        return {"name": self.subject.name, **own, **more, "subject": subject_json(self.subject)}
+
+
+def subject_json(subject: Subject) -> dict[str, Any]:
+    """Return a subject as plain data, with the number of its videos."""
+    return {**dataclasses.asdict(subject), "videos": len(subject.videos)}
 
 
 def measure(subjects: Sequence[Subject], rounds: int, report: Report) -> list[Measurement]:
@@ -92,6 +97,33 @@ def measure(subjects: Sequence[Subject], rounds: int, report: Report) -> list[Me
         for one, process in zip(measured, processes, strict=True):
             one.warm_memory_mb = process.warm_memory_mb
             one.end = process.end()
+    return measured
+
+
+def measure_in_time(subject: Subject, rounds: int, seconds: float, report: Report) -> Measurement:
+    """Measure one subject alone, ``rounds`` times or as often as there is time for, at least once.
+
+    Args:
+        subject: what is measured.
+        rounds: at most.
+        seconds: after which its process is ended, whatever it does then.
+        report: takes lines of progress.
+
+    Raises:
+        InputError: the subject cannot be measured, or its first round was not done in time.
+    """
+    measured = Measurement(subject)
+    try:
+        with started([subject], report, time_limit=seconds) as (process,):
+            measured.warm_memory_mb = process.warm_memory_mb
+            for _ in range(rounds):
+                measured.add_round(process.measure())
+            measured.end = process.end()
+    except InputError:
+        # What was measured before counts.
+        if not measured.samples:
+            raise
+        measured.end = {"peak_memory_mb": measured.warm_memory_mb}
     return measured
 
 

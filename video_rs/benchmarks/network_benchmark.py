@@ -7,7 +7,7 @@ from typing import Any
 from video_rs.benchmarks.measuring import Measurement, Report, Row, measure, row_of
 from video_rs.benchmarks.networks import PEERS, forward_gflop
 from video_rs.benchmarks.process import started
-from video_rs.benchmarks.subject import FORWARD, LAYERS, LIMIT, MAIN_PEER, OURS, PEER, TRAIN, Subject
+from video_rs.benchmarks.subject import FORWARD, LAYERS, LIMIT, LOOP, MAIN_PEER, OURS, PEER, TRAIN, Subject
 from video_rs.benchmarks.table import Column, clip_cell, four_digits, memory_cell, spread_cell
 from video_rs.inference.conversion import missing
 from video_rs.inference.engines import ENGINES
@@ -76,7 +76,7 @@ def checked_engines(names: Sequence[str] | None) -> list[str]:
 
 
 def gflop_per_clip(subject: Subject) -> float | None:
-    """Return the work of one clip: three forward passes for a training step, whatever is recomputed.
+    """Return the work of one clip: three forward passes for a step of training, whatever is recomputed.
 
     Returns:
         None for single layers, which have no clip.
@@ -84,7 +84,7 @@ def gflop_per_clip(subject: Subject) -> float | None:
     if subject.kind == LAYERS:
         return None
     forward = forward_gflop(subject.network, subject.frames, subject.size)
-    return 3 * forward if subject.kind == TRAIN else forward
+    return 3 * forward if subject.kind in (TRAIN, LOOP) else forward
 
 
 def measure_networks(subjects: Sequence[Subject], rounds: int, report: Report) -> list[Row]:

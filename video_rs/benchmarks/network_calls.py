@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from video_rs.benchmarks.networks import CLASSES, make_network, trained_network
-from video_rs.benchmarks.subject import FORWARD, LAYERS, TRAIN, Subject
+from video_rs.benchmarks.subject import FORWARD, LAYERS, PRODUCT, TRAIN, Subject
 from video_rs.engine.optimizer import set_learning_rate, sgd
 from video_rs.inference.accelerate import accelerate
 from video_rs.models.fast import speed_up
@@ -18,6 +18,10 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # A round ends after so many seconds or calls, whichever comes first, and never before the first call.
 ROUND_SECONDS = 2.0
 ROUND_CALLS = 10
+# Ways that torch.compile makes, and its modes; that of CUDA graphs is a plain compilation on a CPU.
+COMPILED = {"compiled": "default", "CUDA graphs": "reduce-overhead"}
+# Rows and columns of the matrices whose product says what a device can do at most.
+PRODUCT_SIZES = {"cuda": 8192, "cpu": 1024}
 # Convolutions of r3d_rs_50 at 8 x 224 x 224, (in, out, kernel, frames, side), as 2D ones over all frames or as 3D ones
 # over time: the best of them says what the machine's convolutions can do.
 LAYER_SHAPES = (
@@ -31,7 +35,7 @@ LAYER_SHAPES = (
 
 
 class NetworkRounds:
-    """Rounds of one subject: seconds of calls, or the best rate of single layers."""
+    """Rounds of one subject: seconds of calls, or the best rate of what limits them."""
 
     def __init__(self, subject: Subject):
         self.subject = subject
@@ -44,7 +48,7 @@ class NetworkRounds:
 
     def measure(self) -> dict[str, list[float]]:
         """Return ``seconds`` of each call of a round, or ``gflops_per_s``."""
-        if self.subject.kind == LAYERS:
+        if self.subject.kind in (LAYERS, PRODUCT):
             return {"gflops_per_s": [self.call()]}
 
         seconds: list[float] = []
@@ -72,8 +76,13 @@ def network_of(subject: Subject) -> nn.Module:
 
 
 def network_on_device(subject: Subject) -> nn.Module:
-    """Return the network on its device, ours sped up and in the layout that its convolutions are fastest in."""
+    """Return the network on its device, ours sped up and in the layout that its convolutions are fastest in.
+
+    Of the ways that are not sped up, "channels-last" has that layout, too.
+    """
     network = network_of(subject)
+    if subject.way == "channels-last":
+        return network.to(subject.device, memory_format=torch.channels_last_3d)
     if not subject.has_our_settings:
         return network.to(subject.device)
     return speed_up(network).to(subject.device, memory_format=torch.channels_last_3d)
@@ -85,6 +94,21 @@ def autocast(subject: Subject) -> torch.autocast:
     return torch.autocast(subject.device, precision, enabled=precision != torch.float32)
 
 
+def runner(network: nn.Module, way: str) -> Callable[[Tensor], Tensor]:
+    """Return what runs a network in a way: the network itself, or what torch.compile makes of it."""
+    if way not in COMPILED:
+        return network
+
+    compiled = torch.compile(network, mode=COMPILED[way])
+
+    def run(clips: Tensor) -> Tensor:
+        # What the graphs of the last call have given may be written over.
+        torch.compiler.cudagraph_mark_step_begin()
+        return compiled(clips)
+
+    return run
+
+
 def forward_call(subject: Subject) -> Callable[[], Tensor]:
     """Return a call of one forward pass in evaluation mode: -> logits ``[batch, 400]``."""
     clips = random_clips(subject)
@@ -94,7 +118,7 @@ def forward_call(subject: Subject) -> Callable[[], Tensor]:
         return lambda: accelerated(clips)
 
     network = network_on_device(subject).eval()
-    run = torch.compile(network) if subject.way == "compiled" else network
+    run = runner(network, subject.way)
 
     def call() -> Tensor:
         with torch.inference_mode(), autocast(subject):
@@ -113,7 +137,7 @@ def train_call(subject: Subject) -> Callable[[], None]:
 
     optimizer = sgd([{"params": list(network.parameters()), "weight_decay": 4e-5}], momentum=0.9, nesterov=True)
     set_learning_rate(optimizer, 1e-3)
-    run = torch.compile(network) if subject.way == "compiled" else network
+    run = runner(network, subject.way)
 
     def call() -> None:
         with autocast(subject):
@@ -160,6 +184,20 @@ def layer_run(
     return torch.inference_mode()(lambda: conv(maps)), gflop
 
 
+def product_call(subject: Subject) -> Callable[[], float]:
+    """Return a call of the product of two large square matrices three times: -> the best rate in GFLOP/s."""
+    size = PRODUCT_SIZES[subject.device]
+    generator = torch.Generator().manual_seed(0)
+    left, right = torch.rand((2, size, size), generator=generator).to(subject.device, PRECISIONS[subject.precision])
+    gflop = 2 * size**3 / 1e9
+
+    def call() -> float:
+        fastest = min(timed(lambda: left @ right, subject.device) for _ in range(3))
+        return gflop / fastest
+
+    return call
+
+
 def timed(call: Callable[[], object], device: str) -> float:
     """Return the seconds that one call takes, the GPU's work included."""
     if device == "cuda":
@@ -171,4 +209,4 @@ def timed(call: Callable[[], object], device: str) -> float:
     return time.perf_counter() - started
 
 
-CALLS = {FORWARD: forward_call, TRAIN: train_call, LAYERS: layers_call}
+CALLS = {FORWARD: forward_call, TRAIN: train_call, LAYERS: layers_call, PRODUCT: product_call}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from video_rs.benchmarks.eval_ways import ENDLESS, Pipeline
-from video_rs.benchmarks.network_calls import network_on_device
+from video_rs.benchmarks.network_calls import autocast, network_on_device
 from video_rs.benchmarks.published import published_views
 from video_rs.benchmarks.stopwatch import Stopwatch
 from video_rs.benchmarks.subject import Subject
@@ -41,9 +41,15 @@ def records_of(subject: Subject) -> list[VideoRecord]:
 
 
 def scorer_of(subject: Subject) -> Scorer:
-    """Return the subject's network, as testing calls it."""
+    """Return the subject's network, as testing calls it, in the subject's precision."""
     prepare = partial(views_of(subject).prepare, device=torch.device(subject.device))
-    return NetworkScorer(network_on_device(subject), prepare)
+    network = network_on_device(subject).eval()
+
+    def run(clips: Tensor) -> Tensor:
+        with autocast(subject):
+            return network(clips).float()
+
+    return NetworkScorer(network, prepare, run=run)
 
 
 def our_testing(subject: Subject, waiting: Stopwatch, computing: Stopwatch) -> Pipeline:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -64,6 +65,8 @@ class Process:
     def __init__(self, subject: Subject, name: str):
         self.name = name
         self.warm_memory_mb: float | None = None
+        self.timer: threading.Timer | None = None
+        self.is_late = False
         command = [sys.executable, "-m", WORKER, json.dumps(dataclasses.asdict(subject))]
         # A file, not a pipe: nobody reads it while the process runs, and a full pipe would stop it.
         self.errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - close() closes it
@@ -77,6 +80,11 @@ class Process:
             env=environment_of(subject),
             start_new_session=True,
         )
+
+    def end_after(self, seconds: float) -> None:
+        """Kill the process where it is still there after so many seconds, whatever it does then."""
+        self.timer = threading.Timer(seconds, self._end_late)
+        self.timer.start()
 
     def wait_until_warm(self) -> None:
         """Return once the subject is built and called twice."""
@@ -97,17 +105,27 @@ class Process:
 
     def close(self) -> None:
         """Kill the process and what it started, whatever they do."""
-        # The process has not been waited for, so nobody else can have its number.
-        with contextlib.suppress(OSError):
-            if os.name == "posix":
-                os.killpg(self.process.pid, signal.SIGKILL)
-            else:
-                self.process.kill()
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer.join()
+        self._kill()
         self.process.wait()
 
         for file in (self.process.stdin, self.process.stdout, self.errors):
             with contextlib.suppress(BrokenPipeError):
                 file.close()
+
+    def _kill(self) -> None:
+        # While the process has not been waited for, nobody else can have its number.
+        with contextlib.suppress(OSError):
+            if os.name == "posix":
+                os.killpg(self.process.pid, signal.SIGKILL)
+            else:
+                self.process.kill()
+
+    def _end_late(self) -> None:
+        self.is_late = True
+        self._kill()
 
     def _answer(self) -> dict[str, Any]:
         line = self.process.stdout.readline()
@@ -118,6 +136,9 @@ class Process:
 
     def _last_words(self) -> str:
         """Return why a process has ended that did not say so."""
+        if self.is_late:
+            return "its time was up"
+
         code = self.process.wait()
         if code == -signal.SIGKILL:
             return "its process was killed, most likely because memory ran out; take a smaller --batch"
@@ -128,13 +149,16 @@ class Process:
 
 
 @contextlib.contextmanager
-def started(subjects: Sequence[Subject], report: Callable[[str], None], suffix: str = "") -> Iterator[list[Process]]:
+def started(
+    subjects: Sequence[Subject], report: Callable[[str], None], suffix: str = "", time_limit: float | None = None
+) -> Iterator[list[Process]]:
     """Start a process for each subject, one after the other; at the end none is left, whatever happened.
 
     Args:
         subjects: what to measure.
         report: takes lines of progress.
         suffix: of the subjects' names.
+        time_limit: seconds that each process may be there; None: as long as it takes.
     """
     processes: list[Process] = []
     try:
@@ -142,6 +166,8 @@ def started(subjects: Sequence[Subject], report: Callable[[str], None], suffix: 
             name = f"{subject.name}{suffix}"
             report(f"building {name}")
             processes.append(Process(subject, name))
+            if time_limit is not None:
+                processes[-1].end_after(time_limit)
             processes[-1].wait_until_warm()
         yield processes
     finally:

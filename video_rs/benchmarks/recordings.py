@@ -1,4 +1,4 @@
-"""Random clips from a long recording: does its container make the reader go further than its group of pictures?"""
+"""Videos made to be read, and random clips from a long one: does its container make the reader go too far?"""
 
 import statistics
 import tempfile
@@ -85,16 +85,21 @@ def _seconds(read: ClipReader, record: VideoRecord, picks: range) -> float:
 
 
 def write_recordings(folder: Path, minutes: float) -> dict[str, Path]:
-    """Write one stream into a file of each container: 340 x 256, moving noise, a pattern that repeats."""
-    texture = np.random.default_rng(0).integers(0, 256, (64, 85, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
-    pictures = np.stack([np.roll(texture, (number, 2 * number), (0, 1)) for number in range(SECONDS * FPS)])
+    """Write one stream into a file of each container, the packets of a shorter one over and over."""
     seed = folder / "seed.mp4"
-    write_video(seed, pictures, fps=FPS, keyframe_interval=GROUP, options={"bf": "2", "preset": "veryfast"})
+    write_moving_noise(seed, SECONDS)
 
     paths = {name: folder / f"recording.{name}" for name in CONTAINERS}
     for path in paths.values():
         _repeat(seed, path, max(1, round(minutes * 60 / SECONDS)))
     return paths
+
+
+def write_moving_noise(path: Path, seconds: int) -> None:
+    """Write an H.264 stream with B-frames, 340 x 256: noise that moves, a pattern that repeats."""
+    texture = np.random.default_rng(0).integers(0, 256, (64, 85, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
+    pictures = np.stack([np.roll(texture, (number, 2 * number), (0, 1)) for number in range(seconds * FPS)])
+    write_video(path, pictures, fps=FPS, keyframe_interval=GROUP, options={"bf": "2", "preset": "veryfast"})
 
 
 def _repeat(seed: Path, path: Path, times: int) -> None:

@@ -6,11 +6,13 @@ from typing import Any
 # The network that ours is compared with: the same depth, width and kernels.
 MAIN_PEER = "pytorchvideo slow_r50"
 BEST_LAYER = "best single layer"
+LARGE_PRODUCT = "large matrix product"
 
 # What is measured.
 FORWARD = "forward"
 TRAIN = "train"
 LAYERS = "layers"
+PRODUCT = "product"
 DATA = "data"
 LOOP = "loop"
 EVAL = "eval"
@@ -26,8 +28,8 @@ class Subject:
     """One row of a benchmark.
 
     Attributes:
-        kind: :data:`FORWARD` passes, :data:`TRAIN` steps, single :data:`LAYERS`, :data:`DATA`, a whole :data:`LOOP`, or
-            :data:`EVAL`, testing of videos.
+        kind: :data:`FORWARD` passes, :data:`TRAIN` steps, single :data:`LAYERS`, a large matrix :data:`PRODUCT`,
+            :data:`DATA`, a whole :data:`LOOP`, or :data:`EVAL`, testing of videos.
         side: :data:`OURS`, :data:`PEER` or :data:`LIMIT`.
         way: how it is computed or read; each kind of benchmark lists its ways.
         network: a model of ours, or a peer's; of a trained run, what the run is called; empty in :data:`EVAL`: decoding
@@ -79,6 +81,8 @@ class Subject:
         """Return the name without what the clips and files are."""
         if self.kind == LAYERS:
             return BEST_LAYER
+        if self.kind == PRODUCT:
+            return LARGE_PRODUCT
         if self.kind == LOOP:
             return self.way
         if self.kind == EVAL:
@@ -112,8 +116,8 @@ class Subject:
     @property
     def has_our_settings(self) -> bool:
         """Return whether our layout and our settings of the process belong to it."""
-        # What a compiler sees has neither.
-        if self.kind in (FORWARD, TRAIN) and self.way == "plain":
+        # The plain network has neither, or the layout alone.
+        if self.kind in (FORWARD, TRAIN) and self.way in ("plain", "channels-last"):
             return False
 
         # The limits of arithmetic are taken with our settings; decoding alone needs none.

@@ -49,6 +49,17 @@ def table(
     return "\n".join(text)
 
 
+def markdown_table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    """Return rows as a table in Markdown."""
+    lines = [
+        [column.title for column in columns],
+        ["---" if column.is_text else "---:" for column in columns],
+    ]
+    for row in rows:
+        lines.append([column.cell(row) for column in columns])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def _aligned(line: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:
     parts = []
     for text, column, width in zip(line, columns, widths, strict=True):

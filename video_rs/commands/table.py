@@ -63,6 +63,7 @@ COMMANDS = (
     Command("benchmark loop", "benchmarks.loop", "whole training loops on real files"),
     Command("benchmark data", "benchmarks.data", "reading clips"),
     Command("benchmark eval", "benchmarks.eval", "testing by many views, and the first answer of a process"),
+    Command("benchmark gpu", "benchmarks.gpu", "a GPU in minutes: training, testing and reading"),
     Command("benchmark pseudo_label", "benchmarks.pseudo_label", "labelling many short files by a teacher"),
     Command("models", "models", "print the models with their sizes"),
     Command("options", "options", "print the keys of a configuration"),

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from video_rs.config import config_from_text
 from video_rs.data.dataset import VideoSource, ViewReader
 from video_rs.engine.checkpoint import load_checkpoint
@@ -15,6 +17,7 @@ from video_rs.inference.predictor import Predictor
 from video_rs.inference.sample_views import sample_views
 from video_rs.inference.video_scoring import require_one_size
 from video_rs.lists.records import RecordList, read_records
+from video_rs.models.convolution_check import require_right_convolutions
 from video_rs.models.fast import make_plain
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import print_line
@@ -56,7 +59,8 @@ def accelerated(
         batch: views per forward pass, at most.
 
     Raises:
-        InputError: an engine or precision that is not to be had, or no videos to choose a precision by.
+        InputError: an engine or precision that is not to be had, no videos to choose a precision by, or a GPU that
+            computes the network's largest convolutions wrongly in bfloat16.
     """
     if choice.is_plain:
         _refuse_useless_calibration(choice)
@@ -76,7 +80,11 @@ def accelerated(
 
     # What graphs are captured of is the plain network.
     model = make_plain(copy.deepcopy(scorer.model))
-    fast = accelerate(model, read.preprocessing.clip_shape(batch), choice.engine, choice.precision, samples)
+    clip_shape = read.preprocessing.clip_shape(batch)
+    fast = accelerate(model, clip_shape, choice.engine, choice.precision, samples)
+    if fast.precision == "bfloat16":
+        # A fault in a small part of large maps hardly moves the logits that a precision is judged by.
+        require_right_convolutions(scorer.model, clip_shape, torch.bfloat16, "take --precision float32")
     print_line(describe(fast))
     return replace(scorer, run=fast)
 

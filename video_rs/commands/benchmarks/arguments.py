@@ -128,7 +128,9 @@ def checked_device(asked: str) -> str:
 
     cuda = torch.cuda.is_available()
     if asked == "cuda" and not cuda:
-        raise InputError("--device is cuda, and PyTorch finds no such GPU here; allowed: auto, cpu")
+        raise InputError(
+            f"--device is cuda, and PyTorch {torch.__version__} finds no such GPU here, only the CPU; take --device cpu"
+        )
     return "cuda" if cuda and asked != "cpu" else "cpu"
 
 
