@@ -17,6 +17,7 @@ from video_rs.lists.records import VideoRecord
 from video_rs.video import DecodeError, open_video
 from video_rs.video.container import open_container
 from video_rs.video.encoding import write_video
+from video_rs.video.file_memory import FileMemory
 from video_rs.video.index import numbered_packets, packet_scan, scan_cache
 from video_rs.video.index.frame_index import Note
 from video_rs.video.index.numbered_packets import NumberedPackets
@@ -325,13 +326,12 @@ def test_a_packet_of_no_stream_is_damage_like_any_other(files, monkeypatch):
             reader.frames([99])
 
 
-def test_a_file_that_took_long_to_count_is_counted_once(files, tmp_path, monkeypatch):
+def test_a_file_is_scanned_once(files, tmp_path, monkeypatch):
     path = str(tmp_path / "counted.avi")
     data = files("reordered.avi").read_bytes()
     (tmp_path / "counted.avi").write_bytes(data)
     scans = []
     monkeypatch.setattr(scan_cache, "scan", lambda path: scans.append(path) or scan(path))
-    monkeypatch.setattr(scan_cache, "_WORTH_KEEPING", 0.0)
     for _ in range(3):
         with open_video(path) as reader:
             assert numbers(reader.frames([40])) == [40]
@@ -346,9 +346,8 @@ def test_a_file_that_took_long_to_count_is_counted_once(files, tmp_path, monkeyp
 def test_indexes_are_forgotten_where_they_are_too_many(files, monkeypatch):
     scans = []
     monkeypatch.setattr(scan_cache, "scan", lambda path: scans.append(path) or scan(path))
-    monkeypatch.setattr(scan_cache, "_WORTH_KEEPING", 0.0)
-    monkeypatch.setattr(scan_cache, "_MOST_FRAMES", 2 * COUNT)
-    monkeypatch.setattr(scan_cache, "_kept", type(scan_cache._kept)())
+    two_of_them = 2 * scan_cache._size_of(scan(files("closed.mp4")))
+    monkeypatch.setattr(scan_cache, "_kept", FileMemory(two_of_them, scan_cache._size_of))
     paths = [str(files(name)) for name in ("closed.mp4", "closed.mkv", "closed.flv")]
     for path in (*paths, paths[2], paths[1], paths[0]):
         scan_cache.cached_scan(path)

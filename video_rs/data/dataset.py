@@ -12,7 +12,7 @@ from video_rs.data.transforms import EvalTransform, TrainTransform
 from video_rs.data.whole_video import WholeVideo
 from video_rs.lists.records import VideoRecord
 from video_rs.runtime.errors import InputError
-from video_rs.video import DecodeError, VideoReader, open_video, reader_class
+from video_rs.video import Box, DecodeError, VideoReader, open_video, reader_class
 from video_rs.video.fetching import register_handlers
 from video_rs.video.probing.cache import cached_index
 from video_rs.video.segments import Span, segment_span
@@ -160,18 +160,29 @@ class ClipReader:
             with self.source.open(record.path) as reader:
                 span = record_span(reader, record)
                 wanted = self.draw(span, generator)
-
-                # A frame that several clips show is decoded once.
-                needed, places = torch.stack(wanted).unique(return_inverse=True)
-                frames = reader.frames(needed)
+                if len(wanted) == 1:
+                    clips = [self._one(reader, wanted[0], generator)]
+                else:
+                    clips = self._several(reader, wanted, generator)
         except DecodeError as error:
             return self.failed(record, error.reason)
 
-        samples = []
-        for place in places:
-            clip = self.transform(select_frames(frames, place), generator)
-            samples.append(ClipSample(clip, record.labels, record.path, counted=reader.counted))
-        return samples
+        return [ClipSample(clip, record.labels, record.path, counted=reader.counted) for clip in clips]
+
+    def _one(self, reader: VideoReader, wanted: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the clip of the frames int64 ``[T]``, of which only what it shows is read."""
+        placement = self.transform.draw(reader.height, reader.width, generator)
+        box = Box(*placement.needed(reader.height, reader.width))
+
+        needed, places = wanted.unique(return_inverse=True)
+        frames = select_frames(reader.boxes(needed, box), places)
+        return self.transform.make(frames, placement.within_needed(), generator)
+
+    def _several(self, reader: VideoReader, wanted: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
+        """Return the clips of the frames int64 ``[T]`` each; a frame that several of them show is decoded once."""
+        needed, places = torch.stack(wanted).unique(return_inverse=True)
+        frames = reader.frames(needed)
+        return [self.transform(select_frames(frames, place), generator) for place in places]
 
     def draw(self, span: Span, generator: torch.Generator) -> list[Tensor]:
         """Return which frames make each of the clips, int64 ``[T]``."""

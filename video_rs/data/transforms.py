@@ -7,7 +7,7 @@ and AUG; what is checked here is what no option can know alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -36,6 +36,19 @@ class Placement:
     box: tuple[int, int, int, int]
     resized: tuple[int, int] | None
     is_mirrored: bool
+
+    def needed(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Return top, left, height and width of what is needed of frames of a height and width."""
+        if self.resized is None:
+            return self.box
+        return 0, 0, height, width
+
+    def within_needed(self) -> "Placement":
+        """Return the placement in frames of which nothing is left but what is needed."""
+        if self.resized is not None:
+            return self
+        _, _, height, width = self.box
+        return replace(self, box=(0, 0, height, width))
 
     def cut(self, frames: Tensor, size: int, antialias: bool) -> Tensor:
         """Return what is shown of frames uint8 ``[T, H, W, 3]`` as uint8 ``[3, T, size, size]``, of any strides."""
@@ -117,6 +130,10 @@ class TrainTransform:
         """Return a training clip, uint8 ``[3, T, crop_size, crop_size]`` and contiguous, of uint8 ``[T, H, W, 3]``."""
         _check_frames(frames)
         placement = self.draw(*frames.shape[1:3], generator)
+        return self.make(frames, placement, generator)
+
+    def make(self, frames: Tensor, placement: Placement, generator: torch.Generator) -> Tensor:
+        """Return the clip that a placement shows of frames uint8 ``[T, H, W, 3]``, as :meth:`__call__` does."""
         clip = placement.cut(frames, self.crop_size, self.antialias)
         return self.augment(clip, generator)
 

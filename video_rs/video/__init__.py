@@ -9,6 +9,7 @@ How a path becomes frames, module by module:
 - ``index/`` learns from the packets which frames the file shows, and how to come to each of them. All readers rely on
   this index, which is why frame i is the same picture whichever decoder reads it.
 - ``readers/`` decode: one module for each decoder, and for pictures that no decoder of videos reads.
+- ``file_memory`` keeps what is known of a file for the next time that this process opens it.
 - ``orientation`` and ``filter_graph`` turn decoded frames into RGB pictures as they are to be shown.
 
 ``segments`` says which frames a part of a video has, ``probing/`` what there is to know of a file before training, and
@@ -17,6 +18,6 @@ How a path becomes frames, module by module:
 
 from video_rs.video.errors import DecodeError
 from video_rs.video.opening import DECODERS, open_video, reader_class
-from video_rs.video.reader import VideoReader
+from video_rs.video.reader import Box, VideoReader
 
-__all__ = ["DECODERS", "DecodeError", "VideoReader", "open_video", "reader_class"]
+__all__ = ["DECODERS", "Box", "DecodeError", "VideoReader", "open_video", "reader_class"]

@@ -11,7 +11,11 @@ import av
 import numpy as np
 import torch
 
-from video_rs.video.orientation import Orientation
+from video_rs.video.orientation import AS_STORED, Orientation
+from video_rs.video.reader import Box
+
+# FFmpeg's names of the formats of which it makes RGB by two by two pixels, where both sides are even.
+_BY_PAIRS = ("yuv420p", "yuvj420p")
 
 
 class FilterGraph:
@@ -36,6 +40,68 @@ class FilterGraph:
             self._kind = kind
         self._graph.vpush(frame)
         return self._graph.vpull()
+
+
+class RgbBox:
+    """Gives what a box shows of frames, in RGB.
+
+    Args:
+        orientation: how the frames are turned and mirrored.
+        height, width: of the frames in pixels, as shown.
+        box: what is wanted of them; None: all.
+
+    Attributes:
+        box: what is wanted of them.
+    """
+
+    def __init__(self, orientation: Orientation, height: int, width: int, box: Box | None = None):
+        self._orientation = orientation
+        self._height = height
+        self._width = width
+        self.box = box or Box(0, 0, height, width)
+        self._graph = FilterGraph(self._filters)
+
+    def __call__(self, frame: av.VideoFrame) -> torch.Tensor:
+        """Return the pixels of the box, uint8 ``[h, w, 3]``, of any strides, which lie in memory of their own.
+
+        Raises:
+            av.FFmpegError: the frame cannot be made RGB.
+        """
+        pixels = rgb_pixels(self._graph(frame))
+        if not self._is_cut_before(frame):
+            return self.box.cut(pixels)
+
+        outer = _outer_box(self.box)
+        return self.box._replace(top=self.box.top - outer.top, left=self.box.left - outer.left).cut(pixels)
+
+    def _filters(self, frame: av.VideoFrame) -> list[str]:
+        filters = rgb_filters(self._orientation, self._height, self._width, frame)
+        if self._is_cut_before(frame):
+            top, left, height, width = _outer_box(self.box)
+            filters.insert(0, f"crop={width}:{height}:{left}:{top}")
+        return filters
+
+    def _is_cut_before(self, frame: av.VideoFrame) -> bool:
+        """Return whether a part of the frame becomes the same RGB as it does in the whole frame.
+
+        FFmpeg makes RGB of two by two pixels, which have one value of chroma. Of odd sizes, more bits and other layouts
+        it interpolates the chroma, which the edge of a part would change.
+        """
+        if self.box == Box(0, 0, self._height, self._width):
+            return False
+        is_as_stored = self._orientation == AS_STORED
+        has_this_size = (frame.height, frame.width) == (self._height, self._width)
+        has_even_sides = frame.height % 2 == 0 and frame.width % 2 == 0
+        return is_as_stored and has_this_size and has_even_sides and frame.format.name in _BY_PAIRS
+
+
+def _outer_box(box: Box) -> Box:
+    """Return the smallest box around another that begins and ends at even pixels."""
+    top = box.top // 2 * 2
+    left = box.left // 2 * 2
+    bottom = box.top + box.height
+    right = box.left + box.width
+    return Box(top, left, bottom + bottom % 2 - top, right + right % 2 - left)
 
 
 def rgb_filters(orientation: Orientation, height: int, width: int, frame: av.VideoFrame) -> list[str]:

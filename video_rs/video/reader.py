@@ -18,10 +18,23 @@ interlaced frame are not taken apart.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
+
+
+class Box(NamedTuple):
+    """A part of a frame as shown, in pixels; it has at least one, and lies inside the frame."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def cut(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return what the box shows of pixels ``[..., H, W, 3]``, without a copy."""
+        return pixels[..., self.top : self.top + self.height, self.left : self.left + self.width, :]
 
 
 class VideoReader(ABC):
@@ -56,6 +69,13 @@ class VideoReader(ABC):
             ValueError: an index is outside ``[0, num_frames)``.
             DecodeError: a frame that was asked for cannot be decoded; no other frame takes its place.
         """
+
+    def boxes(self, indices: Sequence[int] | torch.Tensor | np.ndarray, box: Box) -> torch.Tensor:
+        """Return what ``box`` shows of the frames at ``indices``, uint8 ``[T, h, w, 3]``, of any strides.
+
+        These are the pixels that :meth:`frames` gives. A reader that can leave out the others does so.
+        """
+        return box.cut(self.frames(indices))
 
     def next_frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
         """Return the frames at ``indices`` as :meth:`frames` does, for a caller that reads a long video in order.

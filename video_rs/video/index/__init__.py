@@ -8,5 +8,5 @@
 - ``truncation`` and ``container_size`` find files that were cut.
 - ``full_decode`` learns the frames by decoding the file once, where its packets do not tell them.
 - ``numbered_packets`` and ``frame_numbering`` give each decoded frame its number, also after a seek.
-- ``scan_cache`` keeps the indexes that took long, for as long as the process lives.
+- ``scan_cache`` keeps the indexes in memory, for as long as the process lives.
 """

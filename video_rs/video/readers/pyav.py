@@ -1,7 +1,6 @@
 """PyAV: the reader that reads every file."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import av
 import numpy as np
@@ -10,13 +9,14 @@ from av.video.frame import PictureType
 
 from video_rs.video.container import ffmpeg_reason
 from video_rs.video.errors import DecodeError
-from video_rs.video.filter_graph import FilterGraph, rgb_filters, rgb_pixels
+from video_rs.video.filter_graph import RgbBox
 from video_rs.video.index.frame_index import FrameIndex, KeyPacket
 from video_rs.video.index.frame_numbering import NO_FRAME, FrameNumbering
 from video_rs.video.index.numbered_packets import NumberedPackets
-from video_rs.video.orientation import frame_orientation, other_angle
-from video_rs.video.reader import VideoReader, check_indices, frames_with_slots
+from video_rs.video.location import Stamp
+from video_rs.video.reader import Box, VideoReader, check_indices, frames_with_slots
 from video_rs.video.readers.damage_tracking import DamageTracker
+from video_rs.video.readers.first_frame import FirstFrame, known_first_frames
 
 _NO_MORE = object()
 
@@ -56,31 +56,45 @@ class PyAVReader(VideoReader):
         self._packets = NumberedPackets(path, index.stream)
         self._numbering = FrameNumbering(index)
         self._damage = DamageTracker(index)
+        self._reset(after_seek=False)
         try:
-            first = self._decode_first()
+            first = self._first_frame()
         except BaseException:
             self.close()
             raise
 
-        self.orientation = frame_orientation(first)
-        self.other_angle = other_angle(first)
-        self.bits = max(component.bits for component in first.format.components)
-        self.transfer = first.color_trc
-        self.interlaced = first.interlaced_frame
-        self.height, self.width = self.orientation.shown_size(first.height, first.width)
+        self.orientation = first.orientation
+        self.other_angle = first.other_angle
+        self.bits = first.bits
+        self.transfer = first.transfer
+        self.interlaced = first.interlaced
+        self.height = first.height
+        self.width = first.width
         self.other_size: tuple[int, int] | None = None
-        self._to_rgb = FilterGraph(partial(rgb_filters, self.orientation, self.height, self.width))
+        self._whole = RgbBox(self.orientation, self.height, self.width)
 
-    def _decode_first(self) -> av.VideoFrame:
-        self._reset(after_seek=False)
-        first = self._decode_to(0, frozenset([0]))
-        if first is None:
+    def _first_frame(self) -> FirstFrame:
+        """Return what the first frame says, which is decoded where this process does not know it yet."""
+        stamp = Stamp.of_file(self._path)
+        known = known_first_frames.get(self._path, stamp)
+        if known is not None:
+            return known
+
+        frame = self._decode_to(0, frozenset([0]))
+        if frame is None:
             raise self._error_for(0)
+        first = FirstFrame.of(frame)
+        known_first_frames.keep(self._path, stamp, first)
         return first
 
     def frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
         """Return the frames; see :meth:`VideoReader.frames`. Beside them, only a few are held inside the decoder."""
-        return self._pictures(indices, straight_on=False)
+        return self._pictures(indices, self._whole, straight_on=False)
+
+    def boxes(self, indices: Sequence[int] | torch.Tensor | np.ndarray, box: Box) -> torch.Tensor:
+        """Return a box of the frames; see :meth:`VideoReader.boxes`. Where that is exact, only the box becomes RGB."""
+        to_rgb = RgbBox(self.orientation, self.height, self.width, box)
+        return self._pictures(indices, to_rgb, straight_on=False)
 
     def next_frames(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> torch.Tensor:
         """Return the frames; see :meth:`VideoReader.next_frames`.
@@ -88,21 +102,23 @@ class PyAVReader(VideoReader):
         A seek to a near frame saves little, and in some files it leads back to the beginning: a film of hours would be
         decoded again for each of its groups of pictures.
         """
-        return self._pictures(indices, straight_on=True)
+        return self._pictures(indices, self._whole, straight_on=True)
 
     def close(self) -> None:
         """Free the file; a second call does nothing."""
         self._packets.close()
 
-    def _pictures(self, indices: Sequence[int] | torch.Tensor | np.ndarray, straight_on: bool) -> torch.Tensor:
-        """Return the frames at ``indices``; see :meth:`_frame` for ``straight_on``."""
+    def _pictures(
+        self, indices: Sequence[int] | torch.Tensor | np.ndarray, to_rgb: RgbBox, straight_on: bool
+    ) -> torch.Tensor:
+        """Return what ``to_rgb`` makes of the frames at ``indices``; see :meth:`_frame` for ``straight_on``."""
         indices = check_indices(indices, self.num_frames)
-        out = torch.empty(len(indices), self.height, self.width, 3, dtype=torch.uint8)
+        out = torch.empty(len(indices), to_rgb.box.height, to_rgb.box.width, 3, dtype=torch.uint8)
 
         # Frames are decoded in rising order, whatever the order of the indices, so that each is decoded once.
         needed = frozenset(indices.tolist())
         for target, slots in frames_with_slots(indices):
-            picture = self._picture(self._frame(target, needed, straight_on))
+            picture = self._picture(self._frame(target, needed, straight_on), to_rgb)
             for slot in slots:
                 out[slot] = picture
         return out
@@ -236,16 +252,15 @@ class PyAVReader(VideoReader):
         self._ready: list[tuple[int, av.VideoFrame]] = []
         self._position = 0
 
-    def _picture(self, frame: av.VideoFrame) -> torch.Tensor:
-        """Return a frame as shown: uint8 ``[height, width, 3]``."""
+    def _picture(self, frame: av.VideoFrame, to_rgb: RgbBox) -> torch.Tensor:
+        """Return what is wanted of a frame, as shown: uint8 ``[h, w, 3]``."""
         self.interlaced = self.interlaced or frame.interlaced_frame
         size = self.orientation.shown_size(frame.height, frame.width)
         if size != (self.height, self.width):
             self.other_size = size
 
         try:
-            picture = self._to_rgb(frame)
+            return to_rgb(frame)
         except av.FFmpegError as error:
             reason = f"its frames cannot be made RGB pictures ({ffmpeg_reason(error)})"
             raise DecodeError(self._path, reason, "unreadable") from error
-        return rgb_pixels(picture)
