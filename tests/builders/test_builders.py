@@ -75,6 +75,10 @@ REACHES = {
         "12.5",
         lambda run: run.loader(0).read.clip.target_fps == run.identity()["preprocessing"]["clip"]["target_fps"] == 12.5,
     ),
+    "DATA.START_MULTIPLE": (
+        "2",
+        lambda run: run.loader(0).read.clip.start_multiple == run.preprocessing.clip.start_multiple == 2,
+    ),
     "DATA.CLIP_SAMPLER": ("pytorchvideo", lambda run: run.loader(0).read.clip.clip_sampler == "pytorchvideo"),
     "DATA.SHORT_VIDEO": ("repeat", lambda run: run.loader(0).read.clip.short_video == "repeat"),
     "DATA.TRAIN_CROP": ("short_side", lambda run: run.loader(0).read.transform.crop == "short_side"),
@@ -87,6 +91,7 @@ REACHES = {
         "true",
         lambda run: run.loader(0).read.transform.antialias and run.preprocessing.transform.antialias,
     ),
+    "DATA.TRAIN_RESIZE": ("quick", lambda run: run.loader(0).read.transform.quick),
     "DATA.TEST_SHORT_SIDE": ("300", lambda run: run.preprocessing.transform.short_side == 300),
     "DATA.TEST_CROP_SIZE": ("200", lambda run: run.preprocessing.transform.crop_size == 200),
     "DATA.MEAN": ("[0.1, 0.2, 0.3]", lambda run: run.preprocessing.mean == (0.1, 0.2, 0.3)),

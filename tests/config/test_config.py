@@ -124,6 +124,8 @@ def test_kinetics_rs_is_the_published_recipe():
         "DATA.TRAIN_JITTER_ASPECT": [0.5, 2.0],
         "DATA.RANDOM_FLIP": True,
         "DATA.ANTIALIAS": False,
+        "DATA.TRAIN_RESIZE": "exact",
+        "DATA.START_MULTIPLE": 1,
         "DATA.TEST_SHORT_SIDE": 256,
         "DATA.TEST_CROP_SIZE": 256,
         "DATA.MEAN": [0.0, 0.0, 0.0],

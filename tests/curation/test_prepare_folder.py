@@ -86,6 +86,7 @@ def test_other_settings_are_refused_unless_all_is_made_again(prepare, film_list,
         "keyframe_interval": 12,
         "crf": 30,
         "program": "pyav",
+        "stride": 1,
     }
     (out / "prepared.json").write_text("[1]")
     told = prepare(film_list / "one.csv", "--out", out)
@@ -126,6 +127,12 @@ def test_videos_keep_the_ids_of_the_source(prepare, film_list, tmp_path):
         (["--short-side", "0"], "--short-side: got 0, allowed: even numbers from 2 (pixels)"),
         (["--short-side", "255"], "--short-side: got 255, allowed: even numbers from 2 (pixels)"),
         (["--keyframe-interval", "0"], "--keyframe-interval: got 0, allowed: from 1 (frames)"),
+        (
+            ["--keyframe-interval", "9", "--stride", "2"],
+            "--keyframe-interval: got 9, allowed: multiples of --stride, 2 (frames)",
+        ),
+        (["--stride", "0"], "--stride: got 0, allowed: 1 to 8 (frames)"),
+        (["--stride", "9"], "--stride: got 9, allowed: 1 to 8 (frames)"),
         (["--crf", "52"], "--crf: got 52, allowed: 0 (lossless, large) to 51"),
         (["--processes", "0"], "--processes: got 0, allowed: from 1"),
         (["--time-limit", "0"], "--time-limit: got 0.0, allowed: above 0, to 1000000 (seconds for one file)"),

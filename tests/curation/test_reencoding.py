@@ -51,6 +51,31 @@ def test_every_frame_once_in_its_order(tmp_path, program, name, settings):
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize(("stride", "interval"), [(2, 6), (3, 12)])
+def test_only_frames_of_the_stride_have_to_be_decoded(tmp_path, program, stride, interval):
+    """Whole scenes change in the middle of a group, which would draw a key frame or other B-frames."""
+    pictures = numbered(40)
+    pictures[9:16] = 255 - pictures[9:16]
+    source = film(tmp_path / "a.mp4", pictures)
+    reencode(source, tmp_path / "copy.mp4", short_side=48, keyframe_interval=interval, stride=stride, program=program)
+
+    def picture_numbers(**options) -> list[int]:
+        with av.open(str(tmp_path / "copy.mp4")) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.skip_frame = options.get("skip", "DEFAULT")
+            return [round(frame.time * 25) for frame in container.decode(stream)]
+
+    assert picture_numbers() == list(range(40))
+    # Before a key frame, and at the end, there is nothing that a B-frame could be predicted from.
+    ends = {*range(interval - 1, 40, interval), 39}
+    assert set(picture_numbers(skip="NONREF")) == {*range(0, 40, stride)} | ends
+    assert picture_numbers(skip="NONKEY") == list(range(0, 40, interval))
+    with open_video(source) as before, open_video(tmp_path / "copy.mp4") as after:
+        wanted = [*range(0, 9, stride), *range(18, 40, stride)]
+        assert numbers(after.frames(wanted)) == numbers(before.frames(wanted)) == wanted
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_a_variable_rate_keeps_each_time(tmp_path, program):
     pts = np.cumsum(np.random.default_rng(0).integers(1, 9, 40)) + 700  # begins late
     source = film(tmp_path / "a.mp4", numbered(40), pts, options={"bf": "2"}, base=Fraction(30000, 1001))
@@ -178,7 +203,7 @@ def test_odd_pictures(tmp_path):
 def test_a_copy_with_other_frames_is_no_copy(tmp_path, monkeypatch, pts, message):
     """The check reads the file that was written, whatever wrote it."""
 
-    def other(plan, path, interval, crf):
+    def other(plan, path, interval, crf, stride):
         film(path, numbered(len(pts)), pts)
 
     film(tmp_path / "a.mp4", numbered(10))

@@ -68,6 +68,30 @@ def test_a_training_clip_is_a_function_of_seed_epoch_and_pick(ramp):
     assert all(frame_numbers(other.clip) != first for other in others)
 
 
+@pytest.mark.parametrize("crop", ["resized", "short_side"])
+@pytest.mark.parametrize("size", [(48, 80), (47, 61)], ids=["even", "odd"])
+def test_a_clip_of_which_a_part_is_read_is_that_of_whole_frames(tmp_path, crop, size):
+    pictures = np.random.default_rng(0).integers(0, 256, (20, 48, 80, 3), dtype=np.uint8)
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "5"})
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuv420p" if size == (48, 80) else "yuv444p"
+        for picture in pictures[:, : size[0], : size[1]]:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")))
+        container.mux(stream.encode(None))
+
+    transform = train_transform(crop_size=24, crop=crop, short_side=(24, 40), color_jitter=0.4)
+    read = ClipReader(clip_spec(4, 3), transform, VideoSource(), 0)
+    for epoch in range(12):
+        generator = sample_generator(0, epoch, 5)
+        with open_video(tmp_path / "a.mp4") as reader:
+            frames = reader.frames(clip_spec(4, 3).random(whole_video(20, 25.0), generator))
+        expected = transform(frames, generator)
+        [found] = read(record(str(tmp_path / "a.mp4")), epoch, 5)
+        assert torch.equal(found.clip, expected)
+        assert found.clip.is_contiguous()
+
+
 def test_a_segment_bounds_the_clip(ramp):
     for epoch in range(20):
         numbers = frame_numbers(sample(record(ramp, 5.0, 6.5), epoch).clip)

@@ -27,10 +27,25 @@ from video_rs.video.probing.cache import ProbeCache
 
 
 def build_clip_spec(config: Config) -> ClipSpec:
-    """Return which frames make a clip."""
+    """Return which frames make a clip.
+
+    Raises:
+        InputError: clips are to begin at certain frames, and are taken by time.
+    """
     data = config.DATA
+    by_time = data.TARGET_FPS > 0 or data.CLIP_SAMPLER == "pytorchvideo"
+    if data.START_MULTIPLE > 1 and by_time:
+        raise InputError(
+            f"DATA.START_MULTIPLE: got {data.START_MULTIPLE}, but clips are taken by time, not by frame number; set it "
+            "to 1, or DATA.TARGET_FPS 0 and DATA.CLIP_SAMPLER frames"
+        )
     return ClipSpec(
-        data.NUM_FRAMES, data.SAMPLING_RATE, data.SHORT_VIDEO, data.CLIP_SAMPLER, target_fps=data.TARGET_FPS
+        data.NUM_FRAMES,
+        data.SAMPLING_RATE,
+        data.SHORT_VIDEO,
+        data.CLIP_SAMPLER,
+        target_fps=data.TARGET_FPS,
+        start_multiple=data.START_MULTIPLE,
     )
 
 
@@ -61,6 +76,7 @@ def build_train_transform(config: Config) -> TrainTransform:
             color_jitter_prob=aug.COLOR_JITTER_PROB,
             grey=aug.GREY,
             blur=aug.BLUR,
+            quick=data.TRAIN_RESIZE == "quick",
         )
 
 

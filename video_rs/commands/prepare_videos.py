@@ -7,7 +7,7 @@ lists the new files as LIST did the old ones. Running it again goes on where it 
 import argparse
 
 from video_rs.commands.file_work import add_list, add_path_handlers, add_root, add_time_limit, require_all_done
-from video_rs.curation.prepare.options import PrepareOptions
+from video_rs.curation.prepare.options import KEPT_FRAMES, PrepareOptions
 
 EXAMPLES = (
     "list.csv --out data/prepared",
@@ -32,11 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the new files, an even number; none is enlarged (default: %(default)s)",
     )
     parser.add_argument(
+        "--stride",
+        type=int,
+        default=PrepareOptions.stride,
+        metavar="FRAMES",
+        help="DATA.SAMPLING_RATE of the training that will read them: with DATA.START_MULTIPLE the same, the frames "
+        "between are not decoded (default: %(default)s)",
+    )
+    parser.add_argument(
         "--keyframe-interval",
         type=int,
-        default=PrepareOptions.keyframe_interval,
         metavar="FRAMES",
-        help="from one key frame to the next (default: %(default)s)",
+        help=f"from one key frame to the next (default: {KEPT_FRAMES} times the stride)",
     )
     parser.add_argument(
         "--crf",
@@ -66,6 +73,7 @@ def run(args: argparse.Namespace) -> None:
         output=args.out,
         root=args.root,
         short_side=args.short_side,
+        stride=args.stride,
         keyframe_interval=args.keyframe_interval,
         crf=args.crf,
         program=args.program,

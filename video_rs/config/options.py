@@ -149,6 +149,12 @@ OPTIONS = (
     Option("DATA.NUM_FRAMES", 32, "frames of a clip", low=1),
     Option("DATA.SAMPLING_RATE", 2, "stride between the frames of a clip, in frames", low=1),
     Option(
+        "DATA.START_MULTIPLE",
+        1,
+        "training clips begin at frames whose number is a multiple of this: the --stride of video-rs prepare_videos",
+        low=1,
+    ),
+    Option(
         "DATA.TARGET_FPS",
         0.0,
         "frames per second that SAMPLING_RATE counts in, whatever the video's; 0: by frame number, as published",
@@ -169,6 +175,12 @@ OPTIONS = (
     Option("DATA.TRAIN_JITTER_SCALES", [256, 320], "short side in pixels, for short_side", low=1),
     Option("DATA.RANDOM_FLIP", True, "mirror half of the training clips; off where left and right are labels"),
     Option("DATA.ANTIALIAS", False, "antialiased resizing; the published protocol has none"),
+    Option(
+        "DATA.TRAIN_RESIZE",
+        "exact",
+        "of training clips without ANTIALIAS: exact as published, or quick, in integers, at most 2 levels of 255 off",
+        ("exact", "quick"),
+    ),
     Option("DATA.TEST_SHORT_SIDE", 256, "pixels of the short side in validation and testing", low=1),
     Option("DATA.TEST_CROP_SIZE", 256, "pixels of a square view", low=1),
     Option("DATA.MEAN", [0.0, 0.0, 0.0], "subtracted per channel, after scaling to [0, 1]"),

@@ -35,6 +35,8 @@ class ClipSpec:
         clip_sampler: "frames" (exact offsets) or "pytorchvideo" (its samplers, by time).
         target_fps: frames per second that the stride counts in, whatever the video's own rate: a clip then spans the
             same seconds of every video. 0: the stride counts the video's own frames.
+        start_multiple: random clips begin at frames of the video whose numbers are multiples of this; by frame number
+            alone.
     """
 
     num_frames: int
@@ -42,11 +44,16 @@ class ClipSpec:
     short_video: str
     clip_sampler: str
     target_fps: float = 0.0
+    start_multiple: int = 1
+
+    def __post_init__(self):
+        by_time = self.target_fps > 0 or self.clip_sampler == "pytorchvideo"
+        assert self.start_multiple == 1 or not by_time, "the builder refuses this"
 
     def random(self, span: Span, generator: torch.Generator) -> Tensor:
         """Return the frames int64 ``[T]`` of a random clip of ``span``, as numbers in its video."""
         count, fps = self._counted(span)
-        offsets = self._random_offsets(count, fps, generator)
+        offsets = self._from_multiple(self._random_offsets(count, fps, generator), span)
         (frames,) = self._shown_at_random(span, [offsets], generator)
         return frames
 
@@ -63,7 +70,7 @@ class ClipSpec:
         """
         count, fps = self._counted(span)
         state = generator.get_state()
-        offsets = self._random_offsets(count, fps, generator)
+        offsets = self._from_multiple(self._random_offsets(count, fps, generator), span)
         if self.clip_sampler == "pytorchvideo":
             # The interval is a function of the generator's state, whatever the number of frames in it.
             again = torch.Generator()
@@ -79,6 +86,7 @@ class ClipSpec:
         """Return two random clips of ``span`` by frame number, int64 ``[T]`` each; see the function of this name."""
         count, _ = self._counted(span)
         clips = random_pair(count, self.num_frames, self.sampling_rate, generator, self.short_video, power)
+        clips = [self._from_multiple(clip, span) for clip in clips]
         first, second = self._shown_at_random(span, clips, generator)
         return first, second
 
@@ -132,6 +140,26 @@ class ClipSpec:
         if not self.target_fps:
             return span.count, span.fps
         return span.frames_at(self.target_fps), self.target_fps
+
+    def _from_multiple(self, offsets: Tensor, span: Span) -> Tensor:
+        """Return a clip, offsets int64 ``[T]``, that begins at the last multiple at or before where it was drawn.
+
+        A multiple is then drawn as often as the frames from it up to the next, which are as many for all but the last.
+        The clip goes forward where the multiple lies before the span. It stays where it is if there is no room for
+        that, or if the span is shorter than a clip.
+        """
+        reach = (self.num_frames - 1) * self.sampling_rate
+        if self.start_multiple == 1 or span.count <= reach:
+            return offsets
+
+        start = int(offsets[0])
+        behind = (span.first + start) % self.start_multiple
+        if behind <= start:
+            return offsets - behind
+        ahead = self.start_multiple - behind
+        if start + ahead + reach < span.count:
+            return offsets + ahead
+        return offsets
 
     def _shown_at_random(self, span: Span, clips: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
         """Return the frames, int64, that clips of offsets show; of ticks they show those at one random phase."""

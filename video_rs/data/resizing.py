@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 _FLOAT_NOISE = 2.0**-12
 
 
-def resize(frames: Tensor, height: int, width: int, antialias: bool = False) -> Tensor:
+def resize(frames: Tensor, height: int, width: int, antialias: bool = False, quick: bool = False) -> Tensor:
     """Resize frames bilinearly, with half-pixel centres.
 
     A resize to the same size is exact, and so is that of a constant frame.
@@ -20,17 +20,18 @@ def resize(frames: Tensor, height: int, width: int, antialias: bool = False) -> 
         frames: uint8 ``[T, H, W, 3]``, of any strides.
         height, width: of the result, in pixels.
         antialias: False truncates to uint8, as published; True filters where frames shrink, and rounds (torchvision).
+        quick: without antialiasing, rounds as well, by PyTorch's arithmetic for integers: a third of the time, and at
+            most 2 levels off the published values.
 
     Returns:
         uint8 ``[3, T, height, width]``, contiguous.
     """
     if frames.shape[1:3] == (height, width):
-        # NumPy takes the colours apart three to six times as fast as PyTorch.
-        return torch.from_numpy(np.ascontiguousarray(frames.numpy().transpose(3, 0, 1, 2)))
+        return _planes(frames)
 
-    if antialias:
-        resized = v2.functional.resize(frames.permute(0, 3, 1, 2), [height, width])
-        return resized.transpose(0, 1).contiguous()
+    if antialias or quick:
+        resized = v2.functional.resize(frames.permute(0, 3, 1, 2), [height, width], antialias=antialias)
+        return _planes(resized.permute(0, 2, 3, 1))
 
     # One frame at a time stays in the cache: 15 ms instead of 23 for 32 frames.
     clip = torch.empty((3, len(frames), height, width), dtype=torch.uint8)
@@ -39,6 +40,12 @@ def resize(frames: Tensor, height: int, width: int, antialias: bool = False) -> 
         resized = interpolate(planes, size=(height, width), mode="bilinear", align_corners=False)
         clip[:, index] = resized.add_(_FLOAT_NOISE)[:, 0]  # the copy to uint8 truncates
     return clip
+
+
+def _planes(frames: Tensor) -> Tensor:
+    """Return frames uint8 ``[T, H, W, 3]`` as uint8 ``[3, T, H, W]``, contiguous."""
+    # NumPy takes the colours apart three to six times as fast as PyTorch.
+    return torch.from_numpy(np.ascontiguousarray(frames.numpy().transpose(3, 0, 1, 2)))
 
 
 def short_side_size(height: int, width: int, short_side: int) -> tuple[int, int]:

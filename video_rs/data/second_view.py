@@ -71,8 +71,7 @@ class TwoViewReader(ClipReader):
     def _both(self, frames: Tensor, first: Tensor, second: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return both forms of a clip; ``first`` and ``second`` are places among the frames uint8 ``[N, H, W, 3]``."""
         placement = self.transform.draw(*frames.shape[1:3], generator)
-        clip = placement.cut(select_frames(frames, first), self.transform.crop_size, self.transform.antialias)
-        clip = self.transform.augment(clip, generator)
+        clip = self.transform.make(select_frames(frames, first), placement, generator)
 
         second_clip = placement.cut(select_frames(frames, second), self.second.crop_size, self.second.antialias)
         return clip, second_clip.contiguous()

@@ -50,24 +50,27 @@ class Placement:
         _, _, height, width = self.box
         return replace(self, box=(0, 0, height, width))
 
-    def cut(self, frames: Tensor, size: int, antialias: bool) -> Tensor:
-        """Return what is shown of frames uint8 ``[T, H, W, 3]`` as uint8 ``[3, T, size, size]``, of any strides."""
+    def cut(self, frames: Tensor, size: int, antialias: bool, quick: bool = False) -> Tensor:
+        """Return what is shown of frames uint8 ``[T, H, W, 3]`` as uint8 ``[3, T, size, size]``, of any strides.
+
+        ``antialias`` and ``quick`` are those of :func:`video_rs.data.resizing.resize`.
+        """
         top, left, height, width = self.box
         if self.resized is None:
             box = frames[:, top : top + height, left : left + width]
-            clip = resize(box, size, size, antialias)
+            clip = resize(box, size, size, antialias, quick)
         else:
-            clip = self._square(frames, size, antialias)
+            clip = self._square(frames, size, antialias, quick)
         return clip.flip(-1) if self.is_mirrored else clip
 
-    def _square(self, frames: Tensor, size: int, antialias: bool) -> Tensor:
+    def _square(self, frames: Tensor, size: int, antialias: bool, quick: bool) -> Tensor:
         """Return the square of the resized frames; for another size than it was drawn for, all is scaled to that."""
         top, left, drawn_size, _ = self.box
         height, width = (_scaled(side, size, drawn_size) for side in self.resized)
         # Rounding may lead a square over the edge by a pixel.
         top = min(_scaled(top, size, drawn_size), height - size)
         left = min(_scaled(left, size, drawn_size), width - size)
-        clip = resize(frames, height, width, antialias)
+        clip = resize(frames, height, width, antialias, quick)
         return clip[:, :, top : top + size, left : left + size]
 
 
@@ -96,6 +99,7 @@ class TrainTransform:
         color_jitter_prob: probability of changing the colours at all.
         grey: probability of a clip without colours.
         blur: probability of a Gaussian blur, of a deviation of 0.1 to 2 pixels (SimCLR: Chen et al. 2020).
+        quick: resize in integers, which without antialiasing differs from what is published by 2 levels at most.
     """
 
     crop_size: int
@@ -113,6 +117,7 @@ class TrainTransform:
     color_jitter_prob: float = 1.0
     grey: float = 0.0
     blur: float = 0.0
+    quick: bool = False
 
     def __post_init__(self):
         # YAML and JSON give lists in the place of tuples.
@@ -134,7 +139,7 @@ class TrainTransform:
 
     def make(self, frames: Tensor, placement: Placement, generator: torch.Generator) -> Tensor:
         """Return the clip that a placement shows of frames uint8 ``[T, H, W, 3]``, as :meth:`__call__` does."""
-        clip = placement.cut(frames, self.crop_size, self.antialias)
+        clip = placement.cut(frames, self.crop_size, self.antialias, self.quick)
         return self.augment(clip, generator)
 
     def draw(self, height: int, width: int, generator: torch.Generator) -> Placement:

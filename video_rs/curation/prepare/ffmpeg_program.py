@@ -19,7 +19,7 @@ _QUIET = ["ffmpeg", "-nostdin", "-v", "error"]
 _PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 
 
-def encode_with_ffmpeg(plan: CopyPlan, path: Path, keyframe_interval: int, crf: int) -> None:
+def encode_with_ffmpeg(plan: CopyPlan, path: Path, keyframe_interval: int, crf: int, stride: int) -> None:
     """Let the program decode, scale and encode.
 
     Args:
@@ -27,6 +27,7 @@ def encode_with_ffmpeg(plan: CopyPlan, path: Path, keyframe_interval: int, crf: 
         path: of the file to write (MP4).
         keyframe_interval: frames from a key frame to the next, at most.
         crf: constant rate factor of x264.
+        stride: of the clips that will be read.
 
     Raises:
         DecodeError: the first frame cannot be decoded or converted.
@@ -39,7 +40,7 @@ def encode_with_ffmpeg(plan: CopyPlan, path: Path, keyframe_interval: int, crf: 
     # Passthrough keeps each frame at its time; without it the program may drop frames and repeat others.
     command += ["-vf", _filters(plan), "-fps_mode", "passthrough", "-enc_time_base", str(plan.time_base)]
     command += ["-c:v", "libx264", "-g", str(keyframe_interval), "-threads", "1"]
-    for name, value in quick_to_read(crf).items():
+    for name, value in quick_to_read(crf, stride).items():
         command += [f"-{name}", value]
     command += ["-movflags", "faststart", "-f", "mp4", f"file:{path}"]
 

@@ -84,7 +84,8 @@ def _settings(options: PrepareOptions, source: SourceList) -> FolderSettings:
         list=absolute_path(options.source),
         root=source.root,
         short_side=options.short_side,
-        keyframe_interval=options.keyframe_interval,
+        stride=options.stride,
+        keyframe_interval=options.interval,
         crf=options.crf,
         program=options.program,
     )
@@ -139,6 +140,7 @@ def prepare_file(source: str, target: str, unfinished: str, settings: FolderSett
             short_side=settings.short_side,
             keyframe_interval=settings.keyframe_interval,
             crf=settings.crf,
+            stride=settings.stride,
             program=settings.program,
         )
     except DecodeError as error:

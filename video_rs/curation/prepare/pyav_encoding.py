@@ -13,7 +13,7 @@ from video_rs.curation.prepare.x264 import quick_to_read
 from video_rs.video.encoding import reproducible_options
 
 
-def encode_with_pyav(plan: CopyPlan, path: Path, keyframe_interval: int, crf: int) -> None:
+def encode_with_pyav(plan: CopyPlan, path: Path, keyframe_interval: int, crf: int, stride: int) -> None:
     """Decode, scale and encode one frame after the other, in one thread each.
 
     Args:
@@ -21,6 +21,7 @@ def encode_with_pyav(plan: CopyPlan, path: Path, keyframe_interval: int, crf: in
         path: of the file to write (MP4).
         keyframe_interval: frames from a key frame to the next, at most.
         crf: constant rate factor of x264.
+        stride: of the clips that will be read.
 
     Raises:
         DecodeError: a frame is damaged, or does not come.
@@ -28,7 +29,7 @@ def encode_with_pyav(plan: CopyPlan, path: Path, keyframe_interval: int, crf: in
     frames = scaled_frames(plan)
     first = next(frames)
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
-        stream = _add_stream(container, plan, first, crf)
+        stream = _add_stream(container, plan, first, quick_to_read(crf, stride))
         stream.codec_context.gop_size = keyframe_interval
 
         for time, frame in zip(plan.times.tolist(), chain([first], frames), strict=True):
@@ -41,11 +42,11 @@ def encode_with_pyav(plan: CopyPlan, path: Path, keyframe_interval: int, crf: in
 
 
 def _add_stream(
-    container: av.container.OutputContainer, plan: CopyPlan, first: av.VideoFrame, crf: int
+    container: av.container.OutputContainer, plan: CopyPlan, first: av.VideoFrame, x264: dict[str, str]
 ) -> av.VideoStream:
     """Add the video stream, with the colours that its first frame states."""
     rate = Fraction(plan.index.fps).limit_denominator(1001)
-    options = reproducible_options("libx264", quick_to_read(crf))
+    options = reproducible_options("libx264", x264)
     stream = container.add_stream("libx264", rate=rate, options=options)
     stream.height = plan.height
     stream.width = plan.width

@@ -21,13 +21,14 @@ def reencode(
     short_side: int,
     keyframe_interval: int = 12,
     crf: int = 18,
+    stride: int = 1,
     program: str = "pyav",
 ) -> None:
     """Write each frame that a reader of ``source`` shows to ``path`` (MP4), once, in its order and at its own time.
 
-    H.264, yuv420p, limited range, without sound, B-frames or a display matrix: frames come as shown, turned and
-    mirrored. The first frame's time becomes 0. Colours mean what they did, and the pixel aspect ratio stays what it
-    was. The file appears whole or not at all, and only if its frames and times are found to be the source's.
+    H.264, yuv420p, limited range, without sound or a display matrix: frames come as shown, turned and mirrored. The
+    first frame's time becomes 0. Colours mean what they did, and the pixel aspect ratio stays what it was. The file
+    appears whole or not at all, and only if its frames and times are found to be the source's.
 
     Args:
         source: as for :func:`video_rs.video.open_video`: a file, part of a shard, URL or folder of frames.
@@ -35,6 +36,8 @@ def reencode(
         short_side: pixels, even; no video is enlarged, and an odd side loses a pixel (a single pixel becomes two).
         keyframe_interval: frames from a key frame to the next, at most.
         crf: constant rate factor of x264; lower is better and bigger.
+        stride: of the clips that will be read; above 1, the frames between are B-frames that a reader can leave
+            out, and ``keyframe_interval`` has to be a multiple of it.
         program: "pyav" or "ffmpeg". PyAV always encodes a folder of frames, whose order ffmpeg does not know, and a
             video that is not shown as stored: versions of ffmpeg turn it differently.
 
@@ -49,9 +52,9 @@ def reencode(
 
     with atomic_file(Path(path), "libx264") as temporary:
         if program == "ffmpeg":
-            encode_with_ffmpeg(plan, temporary, keyframe_interval, crf)
+            encode_with_ffmpeg(plan, temporary, keyframe_interval, crf, stride)
         else:
-            encode_with_pyav(plan, temporary, keyframe_interval, crf)
+            encode_with_pyav(plan, temporary, keyframe_interval, crf, stride)
         compare_times(plan, temporary, program)
 
 

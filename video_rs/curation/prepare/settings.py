@@ -21,7 +21,7 @@ class FolderSettings:
     Attributes:
         list: absolute path or URL of the list.
         root: absolute path or URL that the list's relative paths start from.
-        short_side, keyframe_interval, crf, program: see :func:`video_rs.curation.prepare.reencoding.reencode`.
+        short_side, keyframe_interval, crf, program, stride: see :func:`video_rs.curation.prepare.reencoding.reencode`.
     """
 
     list: str
@@ -30,6 +30,7 @@ class FolderSettings:
     keyframe_interval: int
     crf: int
     program: str
+    stride: int = 1
 
 
 def settle_settings(folder: Path, settings: FolderSettings, overwrite: bool) -> None:
@@ -40,6 +41,8 @@ def settle_settings(folder: Path, settings: FolderSettings, overwrite: bool) -> 
     """
     before = _read_settings(folder)
     if before is not None and not overwrite:
+        # A folder that was prepared before there were strides has every frame for itself.
+        before.setdefault("stride", FolderSettings.stride)
         _refuse_other_settings(folder, before, asdict(settings))
         return
 

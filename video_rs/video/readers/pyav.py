@@ -113,15 +113,15 @@ class PyAVReader(VideoReader):
     ) -> torch.Tensor:
         """Return what ``to_rgb`` makes of the frames at ``indices``; see :meth:`_frame` for ``straight_on``."""
         indices = check_indices(indices, self.num_frames)
-        out = torch.empty(len(indices), to_rgb.box.height, to_rgb.box.width, 3, dtype=torch.uint8)
+        # NumPy copies each picture here and now, while PyTorch would wake its other threads for it.
+        out = np.empty((len(indices), to_rgb.box.height, to_rgb.box.width, 3), np.uint8)
 
         # Frames are decoded in rising order, whatever the order of the indices, so that each is decoded once.
         needed = frozenset(indices.tolist())
         for target, slots in frames_with_slots(indices):
             picture = self._picture(self._frame(target, needed, straight_on), to_rgb)
-            for slot in slots:
-                out[slot] = picture
-        return out
+            out[slots] = picture.numpy()
+        return torch.from_numpy(out)
 
     def _frame(self, target: int, needed: frozenset[int], straight_on: bool) -> av.VideoFrame:
         """Return frame ``target``, decoded from where the reader is, from a key frame, or from the start of the file.
