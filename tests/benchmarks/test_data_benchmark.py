@@ -10,7 +10,7 @@ from helpers.videos import moving_square
 from video_rs.benchmarks import data_benchmark, data_calls, recordings
 from video_rs.benchmarks.data_benchmark import DATA_COLUMNS, WAYS, data_subject, data_subjects, measure_data
 from video_rs.benchmarks.data_calls import DataRounds
-from video_rs.benchmarks.data_files import Files, data_files
+from video_rs.benchmarks.data_files import Files, data_files, size_lines
 from video_rs.benchmarks.data_ratios import data_ratios
 from video_rs.benchmarks.decoding import decode_decord, decode_pyav, decode_torchcodec, needed_frames
 from video_rs.benchmarks.endurance import check_clips, endurance_lines, endure
@@ -59,6 +59,7 @@ def skip_unless_there(method):
         "ours torchcodec",
         "ours, DataLoader",
         "ours, threads",
+        "ours, quick resize",
         "ours, 2 clips a video",
         "pytorchvideo pyav",
         "plain PyAV loop",
@@ -104,12 +105,33 @@ def test_ours_is_the_training_pipeline(folder):
 
 def test_original_and_prepared_files_have_their_caches(folder, tmp_path):
     files = data_files(str(folder / "list.csv"), tmp_path, 32)
-    assert [some.kind for some in files] == ["originals", "prepared"]
+    assert [(some.kind, some.start_multiple) for some in files] == [
+        ("originals", 1),
+        ("prepared", 1),
+        ("for stride 2", 2),
+    ]
     for some in files:
         assert len(some.videos) == 2
         with ProbeCache(some.cache, read_only=True) as cache:
             assert all(len(cache.index(video).pts) == 60 for video in some.videos), some.kind
     assert files[0].videos == tuple(str(folder / f"{i}.mp4") for i in range(2))
+
+    sizes = [sum(os.path.getsize(video) for video in some.videos) for some in files]
+    assert [some.bytes() for some in files] == sizes
+    assert size_lines(files)[2:] == [
+        f"  {sizes[1] / 1e6:.2f} MB, prepared (1.000 of prepared)",
+        f"  {sizes[2] / 1e6:.2f} MB, for stride 2 ({sizes[2] / sizes[1]:.3f} of prepared)",
+    ]
+
+    # The files for a stride are read by limits and by ours, from even frames on.
+    subjects = data_subjects(files[2], 8, 32, peers=True)
+    assert {"decode pyav", "ours pyav", "ours, quick resize"} <= {some.method for some in subjects}
+    assert {some.side for some in subjects} == {"limit", "ours"}
+    draws = needed_frames(subjects[0])
+    assert all(int(next(draws)[1][0]) % 2 == 0 for _ in range(10))
+    [quick] = [some for some in subjects if some.quick]
+    read = training_loader(quick, batch=4, workers=1).read
+    assert (read.clip.start_multiple, read.transform.quick) == (2, True)
 
 
 def test_rows_of_real_processes(folder, monkeypatch):
@@ -178,6 +200,9 @@ ROWS = [
     row("decode pyav", "prepared", 30.0),
     row("ours pyav", "prepared", 18.0),
     row("ours, 2 clips a video", "prepared", 27.0),
+    row("decode pyav", "for stride 2", 32.0),
+    row("ours pyav", "for stride 2", 36.0),
+    row("ours, quick resize", "for stride 2", 45.0),
 ]
 
 
@@ -191,6 +216,12 @@ def test_ratios_are_against_the_fastest_decoding_and_the_fastest_peer():
             "ours, 2 clips a video / ours pyav, prepared, 8 frames": 1.5,
             "ours pyav on prepared / pytorchvideo pyav on originals, 8 frames": 6.0,
             "ours, 2 clips a video on prepared / pytorchvideo pyav on originals, 8 frames": 9.0,
+            "ours pyav / decode pyav, for stride 2, 8 frames": 36 / 32,
+            "ours, quick resize / decode pyav, for stride 2, 8 frames": 45 / 32,
+            "ours pyav on for stride 2 / pytorchvideo pyav on originals, 8 frames": 12.0,
+            "ours, quick resize on for stride 2 / pytorchvideo pyav on originals, 8 frames": 15.0,
+            "ours pyav on for stride 2 / ours pyav on prepared, 8 frames": 2.0,
+            "ours, quick resize on for stride 2 / ours pyav on prepared, 8 frames": 2.5,
         }
     )
 

@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from video_rs.benchmarks.data_files import Files
+from video_rs.benchmarks.data_files import FOR_STRIDE, ORIGINALS, Files
 from video_rs.benchmarks.measuring import Report, Row, measure, row_of
 from video_rs.benchmarks.subject import DATA, LIMIT, OURS, PEER, Subject
 from video_rs.benchmarks.table import Column, memory_cell, spread_cell
@@ -22,6 +22,7 @@ class Way(NamedTuple):
         decoder: what reads the videos.
         clips_per_video: clips of each video read.
         package: what it needs beside the package's own dependencies.
+        quick: ours resizes in integers (DATA.TRAIN_RESIZE quick).
     """
 
     side: str
@@ -29,6 +30,14 @@ class Way(NamedTuple):
     decoder: str
     clips_per_video: int = 1
     package: str = ""
+    quick: bool = False
+
+    @property
+    def shows_layout(self) -> bool:
+        """Whether files of two layouts are compared in this way."""
+        is_decoding = self.way == "decode" and self.decoder != "decord"
+        is_training = self.quick or (self.way, self.decoder) == ("loader", "pyav")
+        return is_decoding or is_training
 
 
 WAYS = (
@@ -40,6 +49,7 @@ WAYS = (
     Way(OURS, "loader", "decord", package="decord"),
     Way(OURS, "DataLoader", "auto"),
     Way(OURS, "threads", "auto", package="spdl"),
+    Way(OURS, "loader", "auto", quick=True),
     Way(OURS, "loader", "auto", clips_per_video=2),
     Way(OURS, "loader", "auto", clips_per_video=4),
     Way(PEER, "dataset", "pyav", package="pytorchvideo"),
@@ -60,6 +70,8 @@ def data_subjects(files: Files, frames: int, size: int, peers: bool) -> list[Sub
     subjects = []
     for way in WAYS:
         is_wanted = peers or way.side != PEER
+        if files.kind == FOR_STRIDE:
+            is_wanted = way.shows_layout
         if is_wanted and _is_installed(way.package):
             subjects.append(data_subject(way, files, frames, size))
     return subjects
@@ -77,6 +89,8 @@ def data_subject(way: Way, files: Files, frames: int, size: int) -> Subject:
         decoder=way.decoder,
         clips_per_video=way.clips_per_video,
         files=files.kind,
+        start_multiple=files.start_multiple,
+        quick=way.quick,
         videos=files.videos,
         cache=files.cache,
     )
@@ -101,15 +115,20 @@ def _is_installed(package: str) -> bool:
 def measure_data(
     files: Sequence[Files], frames: Sequence[int], size: int, peers: bool, rounds: int, report: Report
 ) -> list[Row]:
-    """Return the rows: for each kind of files and length of clips, all ways in turn.
+    """Return the rows: for each length of clips, all ways in turn on the originals, then on what was prepared.
 
     Raises:
         InputError: a way that cannot be measured.
     """
+    # The two ways of preparing are compared with each other, and so have their turns together.
+    originals = [some for some in files if some.kind == ORIGINALS]
+    prepared = [some for some in files if some.kind != ORIGINALS]
+
     rows = []
     for length in frames:
-        for some in files:
-            for measured in measure(data_subjects(some, length, size, peers), rounds, report):
+        for kinds in filter(None, (originals, prepared)):
+            subjects = [subject for some in kinds for subject in data_subjects(some, length, size, peers)]
+            for measured in measure(subjects, rounds, report):
                 rows.append(row_of(measured, None, first_clip_s=measured.end["first_clip_s"]))
     return rows
 

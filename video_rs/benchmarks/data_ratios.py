@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
-from video_rs.benchmarks.data_files import ORIGINALS, PREPARED
+from video_rs.benchmarks.data_files import FOR_STRIDE, ORIGINALS, PREPARED
 from video_rs.benchmarks.measuring import Row
 from video_rs.benchmarks.subject import LIMIT, OURS, PEER, Subject
 
 
 def data_ratios(rows: Sequence[Row]) -> dict[str, float]:
-    """Return ours over the limit (the fastest decoding alone), over the fastest peer, and prepared over originals."""
+    """Return ours over the limit (the fastest decoding alone), over the fastest peer, and prepared over originals.
+
+    What was prepared for a stride is held against what was prepared without, too.
+    """
     ratios: dict[str, float] = {}
     groups: dict[tuple[str, int], list[Row]] = {}
     for row in rows:
@@ -20,9 +23,12 @@ def data_ratios(rows: Sequence[Row]) -> dict[str, float]:
             ratios[name] = ours.clips_per_s / other.clips_per_s
 
         # Preparing files is ours, too: it is held against a peer that reads them as they came.
-        if files == PREPARED:
+        if files != ORIGINALS:
             originals = groups.get((ORIGINALS, frames), [])
             ratios.update(_prepared_ratios(group, _fastest(originals, PEER), frames))
+        if files == FOR_STRIDE:
+            prepared = groups.get((PREPARED, frames), [])
+            ratios.update(_stride_ratios(group, prepared, frames))
     return ratios
 
 
@@ -49,10 +55,24 @@ def _prepared_ratios(prepared: Sequence[Row], peer: Row | None, frames: int) -> 
         return {}
     ratios = {}
     for row in prepared:
-        is_repeated = row.subject.clips_per_video > 1
-        if _is_default(row.subject) or is_repeated:
-            name = f"{row.subject.method} on prepared / {peer.subject.method} on originals, {frames} frames"
+        subject = row.subject
+        is_repeated = subject.clips_per_video > 1
+        if _is_default(subject) or is_repeated or subject.quick:
+            name = f"{subject.method} on {subject.files} / {peer.subject.method} on originals, {frames} frames"
             ratios[name] = row.clips_per_s / peer.clips_per_s
+    return ratios
+
+
+def _stride_ratios(rows: Sequence[Row], prepared: Sequence[Row], frames: int) -> dict[str, float]:
+    """Return ours on files for a stride over ours, as training reads by default, on those prepared without one."""
+    ratios = {}
+    defaults = [row for row in prepared if _is_default(row.subject)]
+    for row in rows:
+        if row.subject.side == OURS:
+            method = f"{row.subject.method} on {row.subject.files}"
+            for before in defaults:
+                name = f"{method} / {before.subject.method} on {before.subject.files}, {frames} frames"
+                ratios[name] = row.clips_per_s / before.clips_per_s
     return ratios
 
 

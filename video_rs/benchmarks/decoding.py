@@ -22,7 +22,7 @@ def needed_frames(subject: Subject) -> Iterator[tuple[str, np.ndarray]]:
     for video in subject.videos:
         with open_video(video) as reader:
             spans[video] = whole_video(reader.num_frames, reader.fps, reader.times)
-    clip = published_clips(subject.frames)
+    clip = published_clips(subject.frames, subject.start_multiple)
 
     def draw() -> Iterator[tuple[str, np.ndarray]]:
         generator = torch.Generator().manual_seed(0)

@@ -25,7 +25,8 @@ def training_loader(subject: Subject, batch: int, workers: int, steps: int = END
     records = [VideoRecord(video, (0,), None, None, video) for video in subject.videos]
     clips = subject.clips_per_video
     source = VideoSource(subject.decoder, subject.cache)
-    read = ClipReader(published_clips(subject.frames), published_transform(subject.size), source, 0, clips)
+    spec = published_clips(subject.frames, subject.start_multiple)
+    read = ClipReader(spec, published_transform(subject.size, subject.quick), source, 0, clips)
 
     # One process reads the whole order, in batches that are a step each.
     epoch_order = partial(permutation, seed=0, num_samples=len(records))

@@ -7,13 +7,13 @@ SAMPLING_RATE = 2
 """Frames between those of a clip."""
 
 
-def published_clips(num_frames: int) -> ClipSpec:
-    """Return clips of ``num_frames`` frames at the published stride."""
-    return ClipSpec(num_frames, SAMPLING_RATE, short_video="wrap", clip_sampler="frames")
+def published_clips(num_frames: int, start_multiple: int = 1) -> ClipSpec:
+    """Return clips of ``num_frames`` frames at the published stride; for ``start_multiple`` see :class:`ClipSpec`."""
+    return ClipSpec(num_frames, SAMPLING_RATE, short_video="wrap", clip_sampler="frames", start_multiple=start_multiple)
 
 
-def published_transform(crop_size: int) -> TrainTransform:
-    """Return the published crop and flip, to squares of ``crop_size`` pixels."""
+def published_transform(crop_size: int, quick: bool = False) -> TrainTransform:
+    """Return the published crop and flip, to squares of ``crop_size`` pixels; ``quick`` resizes in integers."""
     return TrainTransform(
         crop_size=crop_size,
         crop="resized",
@@ -23,6 +23,7 @@ def published_transform(crop_size: int) -> TrainTransform:
         short_side=(crop_size, crop_size),
         antialias=False,
         flip=0.5,
+        quick=quick,
     )
 
 

@@ -40,7 +40,9 @@ class Subject:
         decoder: what reads the videos.
         clips_per_video: clips of each video read, where ours reads, and in all of :data:`EVAL`.
         crops: of each clip, in :data:`EVAL`.
-        files: "originals" or "prepared".
+        files: "originals", "prepared", or "for stride 2": prepared for clips of the published stride.
+        start_multiple: clips begin at frames whose numbers are multiples of this.
+        quick: ours resizes in integers.
         batch, frames, size: clips of ``[batch, 3, frames, size, size]``.
         device: "cpu" or "cuda".
         precision: "float32" or "bfloat16" (autocast).
@@ -62,6 +64,8 @@ class Subject:
     clips_per_video: int = 1
     crops: int = 1
     files: str = ""
+    start_multiple: int = 1
+    quick: bool = False
     device: str = "cpu"
     precision: str = "float32"
     videos: tuple[str, ...] = ()
@@ -104,6 +108,8 @@ class Subject:
         # Ours: the name says in what it differs from training by default.
         if self.clips_per_video > 1:
             return f"ours, {self.clips_per_video} clips a video"
+        if self.quick:
+            return "ours, quick resize"
         if self.way == "loader":
             return f"ours {self.decoder}"
         return f"ours, {self.way}"

@@ -8,15 +8,18 @@ and AUG; what is checked here is what no option can know alone.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from video_rs.data.arguments import require
 from video_rs.data.random_boxes import random_below, random_box
 from video_rs.data.resizing import resize, short_side_size
 from video_rs.data.sampling import isolated_rng
+
+if TYPE_CHECKING:
+    from torchvision.transforms import v2
 
 BLUR_DEVIATIONS = (0.1, 2.0)  # of a Gaussian, in pixels
 GREY = 128  # fills what an augmentation uncovers or erases, as in the ResNet-RS authors' RandAugment
@@ -131,6 +134,10 @@ class TrainTransform:
             low = self.short_side[0]
             require(low >= self.crop_size, "short_side", low, f"at least crop_size, {self.crop_size} (pixels)")
 
+        # torchvision takes a second to import, which is done once and before worker processes are forked.
+        if self.is_augmented:
+            import torchvision.transforms.v2  # noqa: F401
+
     def __call__(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         """Return a training clip, uint8 ``[3, T, crop_size, crop_size]`` and contiguous, of uint8 ``[T, H, W, 3]``."""
         _check_frames(frames)
@@ -156,12 +163,17 @@ class TrainTransform:
 
     def augment(self, clip: Tensor, generator: torch.Generator) -> Tensor:
         """Return a clip uint8 ``[3, T, h, w]`` after the augmentations that are on, contiguous."""
-        augmentations = self._augmentations()
-        if augmentations:
+        if self.is_augmented:
             # torchvision's classes draw from the global generator, and take [T, 3, h, w].
             with isolated_rng(generator):
-                clip = v2.Compose(augmentations)(clip.transpose(0, 1)).transpose(0, 1)
+                clip = self._augmentations()(clip.transpose(0, 1)).transpose(0, 1)
         return clip.contiguous()
+
+    @property
+    def is_augmented(self) -> bool:
+        """Whether pixels are changed beyond cropping and mirroring."""
+        jitters = self.color_jitter or self.hue_jitter
+        return bool(self.rand_augment_layers or jitters or self.grey or self.blur or self.random_erasing)
 
     def _jittered_size(self, height: int, width: int, generator: torch.Generator) -> tuple[int, int]:
         """Draw the size that frames are resized to, by a random short side: SlowFast's scale jitter."""
@@ -175,11 +187,13 @@ class TrainTransform:
         left = random_below(width - self.crop_size + 1, generator)
         return top, left, self.crop_size, self.crop_size
 
-    def _augmentations(self) -> list[torch.nn.Module]:
-        """Return the augmentations that are on, in the order in which they are done.
+    def _augmentations(self) -> "v2.Compose":
+        """Return the augmentations that are on, in the order in which they are done, of uint8 ``[T, 3, h, w]``.
 
         Operation and magnitude are one for all frames; AutoContrast, Equalize and Contrast measure each frame.
         """
+        from torchvision.transforms import v2
+
         chosen = []
         if self.rand_augment_layers:
             chosen.append(v2.RandAugment(self.rand_augment_layers, self.rand_augment_magnitude, fill=GREY))
@@ -193,15 +207,17 @@ class TrainTransform:
             chosen.append(_sometimes(v2.GaussianBlur(self._blur_width(), BLUR_DEVIATIONS), self.blur))
         if self.random_erasing:
             chosen.append(v2.RandomErasing(self.random_erasing, value=GREY))
-        return chosen
+        return v2.Compose(chosen)
 
     def _blur_width(self) -> int:
         """Return the width of the blurring kernel in pixels, an odd number near a tenth of the clip's side."""
         return 2 * max(1, self.crop_size // 20) + 1
 
 
-def _sometimes(transform: torch.nn.Module, probability: float) -> torch.nn.Module:
+def _sometimes(transform: "v2.Transform", probability: float) -> "v2.Transform":
     """Return a transform that is applied with a probability; a certain one draws nothing for that."""
+    from torchvision.transforms import v2
+
     if probability == 1:
         return transform
     return v2.RandomApply([transform], probability)

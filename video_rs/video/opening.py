@@ -38,7 +38,7 @@ def open_video(path: str | os.PathLike, decoder: str = "auto", index: FrameIndex
     # A decoder that cannot be had is refused before a file is looked for: it concerns all files.
     reader_class(decoder)
 
-    # These import PyAV and torchvision, which importing the package must not: `--help` would wait for them.
+    # These import PyAV, which importing the package must not: `--help` would wait for it.
     from video_rs.video.index.scan_cache import cached_scan
     from video_rs.video.readers.images import ImageFolderReader
     from video_rs.video.readers.webp import AnimatedWebpReader, is_animated_webp

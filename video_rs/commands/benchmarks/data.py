@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
     for frames in args.frames:
         check_at_least_one("--frames", frames)
     from video_rs.benchmarks.data_benchmark import DATA_COLUMNS, measure_data
-    from video_rs.benchmarks.data_files import data_files
+    from video_rs.benchmarks.data_files import data_files, size_lines
     from video_rs.benchmarks.data_ratios import data_ratios
     from video_rs.benchmarks.endurance import check_clips, endurance_lines, endure
     from video_rs.benchmarks.machine import describe_machine
@@ -79,12 +79,13 @@ def run(args: argparse.Namespace) -> None:
     rows = measure_data(files, args.frames, args.size, args.peers, args.rounds, print_progress)
     ratios = data_ratios(rows)
     machine = describe_machine("cpu")
-    result = {"machine": machine, "rows": [row.to_json() for row in rows], "ratios": ratios}
+    sizes = {some.kind: some.bytes() for some in files}
+    result = {"machine": machine, "rows": [row.to_json() for row in rows], "ratios": ratios, "bytes": sizes}
 
     # What belongs to reading beside the speed of clips, each where it is asked for.
-    originals, prepared = files
+    originals, prepared, _ = files
     frames = args.frames[0]
-    lines: list[str] = []
+    lines = size_lines(files)
     if args.clips:
         result["endurance"] = endure(prepared, args.clips, frames, args.size, print_progress)
         lines += endurance_lines(result["endurance"])

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torchvision.io import ImageReadMode, decode_image
 
 from video_rs.video.errors import DecodeError, system_reason
 from video_rs.video.location import IMAGE_ENDINGS
@@ -135,6 +134,9 @@ class ImageFolderReader(VideoReader):
 
     def _picture(self, index: int) -> torch.Tensor:
         """Return a picture: uint8 ``[H, W, 3]``."""
+        # Only pictures need torchvision, which takes a second to import.
+        from torchvision.io import ImageReadMode, decode_image
+
         name = self._names[index]
 
         try:
