@@ -10,6 +10,7 @@ from helpers.benchmarks import NO_CUDA, SMALL, InThisProcess
 from helpers.networks import refusal
 from video_rs import create_model
 from video_rs.benchmarks import network_benchmark, process
+from video_rs.inference import precision
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,8 @@ from video_rs.benchmarks import network_benchmark, process
 )
 def test_a_benchmark_from_the_command_line(tool, tmp_path, monkeypatch, what, options, ways):
     monkeypatch.setattr(process, "Process", InThisProcess)
+    # Each engine has a row for each precision that the processor has.
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: False)
     out, plot = tmp_path / "new" / "speed.json", tmp_path / "speed.png"
     told = tool("benchmark", what, *SMALL, *options, "--json", out, "--plot", plot)
     assert told.code == 0, told.err

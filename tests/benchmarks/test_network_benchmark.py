@@ -21,6 +21,7 @@ from video_rs.benchmarks.network_benchmark import (
 from video_rs.benchmarks.networks import PEERS
 from video_rs.benchmarks.subject import FORWARD, LAYERS, LIMIT, LOOP, OURS, PEER, PRODUCT, TRAIN, Subject
 from video_rs.benchmarks.table import table
+from video_rs.inference import precision
 from video_rs.models.table import gmac
 from video_rs.runtime.errors import InputError
 
@@ -43,6 +44,7 @@ RATIOS = {
     "net checkpointed / net eager": 0.75,
     "net eager / pytorchvideo slow_r50": 1.6,
     "net eager / best single layer": 0.8,
+    "net accelerate openvino / net eager": 1.125,
     "net accelerate openvino / pytorchvideo slow_r50": 1.8,
     "net accelerate openvino / best single layer": 0.9,
     "memory per clip, net eager / net plain": 0.75,
@@ -105,10 +107,15 @@ def test_work_of_networks():
     assert slow == pytest.approx(83.8, rel=0.01)  # counted by another counter, which counts pooling and norms too
 
 
-def test_rows_of_a_benchmark():
-    names = [s.name for s in network_subjects(FORWARD, "r3d_50", True, ["openvino"], CPU)]
-    ours = ["r3d_50 eager", "r3d_50 plain", "r3d_50 accelerate openvino", "best single layer"]
-    assert names == [*ours, *PEERS]
+def test_rows_of_a_benchmark(monkeypatch):
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr(network_benchmark, "missing", lambda packages: [])
+    names = [s.name for s in network_subjects(FORWARD, "r3d_50", True, ["openvino", "onnxruntime"], CPU)]
+    fast = [f"r3d_50 accelerate {way}" for way in ("openvino", "openvino bfloat16", "openvino int8", "onnxruntime")]
+    assert names == ["r3d_50 eager", "r3d_50 plain", *fast, "best single layer", *PEERS]
+    monkeypatch.setattr(network_benchmark, "missing", lambda packages: list(packages))
+    names = [s.name for s in network_subjects(FORWARD, "r3d_50", False, ["openvino"], CPU)]
+    assert names[2:] == ["r3d_50 accelerate openvino", "r3d_50 accelerate openvino bfloat16", "best single layer"]
     rows = network_subjects(TRAIN, "r3d_50", False, [], {**CPU, "device": "cuda"})
     assert [s.way for s in rows] == ["eager", "plain", "compiled", "checkpointed", "layers"]
     rows = network_subjects(TRAIN, "r3d_50", True, [], CPU)

@@ -7,8 +7,10 @@ import logging
 import pytest
 import torch
 
+from helpers.benchmarks import like
 from helpers.networks import NARROW, refusal
 from video_rs import create_model
+from video_rs.benchmarks import network_calls
 from video_rs.engine.probabilities import ClassProbabilities
 from video_rs.inference import accelerate, precision, quantization
 from video_rs.inference.conversion import AXES, OpenVinoRun, capture, to_open_vino
@@ -82,6 +84,17 @@ def test_ranges_hold_the_largest_values():
         expected = model(clips[8:])
     # 0.25 with ranges by the mean.
     assert (run(clips[8:]) - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+def test_the_benchmark_of_networks_computes_in_int8(monkeypatch):
+    """Fresh weights, whose best classes nobody asks for."""
+    torch.manual_seed(0)
+    model = create_model("r3d_rs_tiny", 400, **NARROW)
+    monkeypatch.setattr(network_calls, "make_network", lambda name: model)
+    exact = network_calls.forward_call(like(way="plain", size=64))()
+    found = network_calls.forward_call(like(way="accelerate", engine="openvino", precision="int8", size=64))()
+    difference = (found - exact).abs().max() / exact.abs().max()
+    assert 1e-4 < difference < 0.1
 
 
 @pytest.mark.parametrize("engine", ["eager", "openvino"])

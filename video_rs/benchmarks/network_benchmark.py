@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from video_rs.benchmarks.measuring import Measurement, Report, Row, measure, row_of
 from video_rs.benchmarks.networks import PEERS, forward_gflop
 from video_rs.benchmarks.process import started
@@ -11,6 +13,7 @@ from video_rs.benchmarks.subject import FORWARD, LAYERS, LIMIT, LOOP, MAIN_PEER,
 from video_rs.benchmarks.table import Column, clip_cell, four_digits, memory_cell, spread_cell
 from video_rs.inference.conversion import missing
 from video_rs.inference.engines import ENGINES
+from video_rs.inference.precision import precisions_of
 from video_rs.models import architecture
 from video_rs.runtime.errors import InputError
 
@@ -27,7 +30,7 @@ def network_subjects(
         kind: :data:`FORWARD` or :data:`TRAIN`.
         network: ours, one of :func:`video_rs.list_models`.
         peers: whether :data:`PEERS` are among them.
-        engines: of ``accelerate``, for forward passes.
+        engines: of ``accelerate``, for forward passes, each in all precisions that it has here.
         clip: batch, frames, size, device and precision of :class:`Subject`.
 
     Raises:
@@ -40,8 +43,11 @@ def network_subjects(
     subjects = [Subject(kind, OURS, way, network=network, **clip) for way in ways]
 
     if kind == FORWARD:
-        for engine in engines:
-            subjects.append(Subject(kind, OURS, "accelerate", network=network, engine=engine, **clip))
+        subjects += [
+            Subject(kind, OURS, "accelerate", network=network, engine=engine, **{**clip, "precision": precision})
+            for engine in engines
+            for precision in engine_precisions(engine, torch.device(clip["device"]))
+        ]
     else:
         subjects.append(Subject(kind, OURS, "checkpointed", network=network, **clip))
 
@@ -73,6 +79,12 @@ def checked_engines(names: Sequence[str] | None) -> list[str]:
         if name not in installed:
             raise InputError(f"engine is {name!r}; installed here: {', '.join(installed)}")
     return list(names)
+
+
+def engine_precisions(engine: str, device: torch.device) -> list[str]:
+    """Return the precisions in which an engine computes on a device, int8 where NNCF is installed."""
+    there = [precision for precision in precisions_of(device) if precision in ENGINES[engine].precisions]
+    return [precision for precision in there if precision != "int8" or not missing(["nncf"])]
 
 
 def gflop_per_clip(subject: Subject) -> float | None:
@@ -139,6 +151,8 @@ def network_ratios(rows: Sequence[Row]) -> dict[str, float]:
         if way in ours and other in ours:
             pairs.append((ours[way], ours[other]))
     for row in fast:
+        if row.subject.way == "accelerate" and "eager" in ours:
+            pairs.append((row, ours["eager"]))
         pairs += [(row, other) for other in (*main_peer, *limit)]
     ratios = {f"{a.subject.name} / {b.subject.name}": a.gflops_per_s / b.gflops_per_s for a, b in pairs}
 

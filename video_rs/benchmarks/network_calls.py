@@ -10,7 +10,9 @@ from torch.nn import functional
 from video_rs.benchmarks.networks import CLASSES, make_network, trained_network
 from video_rs.benchmarks.subject import FORWARD, LAYERS, PRODUCT, TRAIN, Subject
 from video_rs.engine.optimizer import set_learning_rate, sgd
-from video_rs.inference.accelerate import accelerate
+from video_rs.inference.accelerate import accelerate, fold_batch_norm
+from video_rs.inference.engines import ENGINES, Task
+from video_rs.inference.precision import Samples
 from video_rs.models.fast import speed_up
 from video_rs.models.resnet3d import FEATURES
 
@@ -113,9 +115,8 @@ def forward_call(subject: Subject) -> Callable[[], Tensor]:
     """Return a call of one forward pass in evaluation mode: -> logits ``[batch, 400]``."""
     clips = random_clips(subject)
     if subject.way == "accelerate":
-        network = network_of(subject).to(subject.device)
-        accelerated = accelerate(network, tuple(clips.shape), subject.engine)
-        return lambda: accelerated(clips)
+        run = accelerated(network_of(subject).to(subject.device), clips, subject)
+        return lambda: run(clips)
 
     network = network_on_device(subject).eval()
     run = runner(network, subject.way)
@@ -125,6 +126,20 @@ def forward_call(subject: Subject) -> Callable[[], Tensor]:
             return run(clips)
 
     return call
+
+
+def accelerated(network: nn.Module, clips: Tensor, subject: Subject) -> Callable[[Tensor], Tensor]:
+    """Return a network run by an engine in a precision.
+
+    Another precision than float32 is not judged here: fresh weights are sure of nothing, and what becomes of their
+    answers for noise says nothing of the speed.
+    """
+    if subject.precision == "float32":
+        return accelerate(network, tuple(clips.shape), subject.engine)
+    network.eval().requires_grad_(False)
+    fold_batch_norm(network)
+    samples = Samples(calibration=clips, check=clips, prepare=lambda batch: batch)
+    return ENGINES[subject.engine].build(Task(network, clips, subject.precision, samples))
 
 
 def train_call(subject: Subject) -> Callable[[], None]:

@@ -45,7 +45,7 @@ class Subject:
         quick: ours resizes in integers.
         batch, frames, size: clips of ``[batch, 3, frames, size, size]``.
         device: "cpu" or "cuda".
-        precision: "float32" or "bfloat16" (autocast).
+        precision: "float32" or "bfloat16" (autocast); of ``accelerate`` also "int8".
         videos: paths.
         cache: probe cache that ours reads; empty: none.
         workers: reading processes.
@@ -95,7 +95,9 @@ class Subject:
             return self._reading_method()
         if self.side == PEER:
             return self.network
-        return " ".join(part for part in (self.network, self.way, self.engine) if part)
+        # Of the other ways all rows have the same one.
+        precision = self.precision if self.engine and self.precision != "float32" else ""
+        return " ".join(part for part in (self.network, self.way, self.engine, precision) if part)
 
     def _reading_method(self) -> str:
         if self.way == "decode":

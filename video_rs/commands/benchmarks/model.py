@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engines",
         metavar="NAMES",
-        help="of accelerate, on a CPU, with commas between them, or none (default: all that are installed)",
+        help="of accelerate, on a CPU, with commas between them, or none, each in all precisions that it has here "
+        "(default: all that are installed)",
     )
     add_measuring(parser, peers="networks of pytorchvideo and torchvision")
     add_plot(parser)
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _engines(names: str | None, clip: dict[str, Any]) -> list[str]:
-    """Return the engines of ``accelerate``, which runs forward passes in float32 on a CPU."""
+    """Return the engines of ``accelerate``, whose rows have precisions of their own, on a CPU."""
     from video_rs.benchmarks.network_benchmark import checked_engines
 
     if (clip["device"], clip["precision"]) == ("cpu", "float32"):
