@@ -122,6 +122,7 @@ REACHES = {
     "TRAIN.PRECISION": ("bfloat16", lambda run: run.step.precision == torch.bfloat16),
     "TRAIN.SYNC_BATCH_NORM": ("true", lambda run: is_synchronized(run.step.model)),
     "TRAIN.ACTIVATION_CHECKPOINTING": ("2", lambda run: run.step.model.backbone.checkpointed == ("stem", "res2")),
+    "TEST.VIEWS": ("dense", lambda run: run.preprocessing.views == "dense"),
     "TEST.NUM_ENSEMBLE_VIEWS": ("4", lambda run: run.preprocessing.num_clips == 4),
     "TEST.NUM_SPATIAL_CROPS": ("1", lambda run: run.preprocessing.transform.num_crops == 1),
     # Views per forward pass: its effect is tested with the evaluator.

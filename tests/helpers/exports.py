@@ -33,7 +33,7 @@ def telling_state(state):
             elif name.endswith("running_var"):
                 value.uniform_(0.5, 1.5, generator=generator)
         weights["fc.weight"].normal_(std=3.0, generator=generator)
-    state["calibration"] = {"temperature": TEMPERATURE, "threshold": THRESHOLD, "stop_at": None}
+    state["calibration"] = {"temperature": TEMPERATURE, "threshold": THRESHOLD}
     state["preprocessing"] = {**state["preprocessing"], "mean": MEAN, "std": STD}
     return state
 

@@ -79,7 +79,7 @@ def test_ranges_hold_the_largest_values():
     brightness = torch.rand(24, 1, 1, 1, 1, generator=draw)
     clips = brightness * torch.rand(24, *SHAPE[1:], generator=draw)
     graph = to_open_vino(capture(model, clips[:2], list(AXES)))
-    run = OpenVinoRun(quantization.quantize(graph, clips[:8].split(1)))
+    run = OpenVinoRun(quantization.quantize(graph, clips[:8].split(1), lambda clip: clip))
     with torch.no_grad():
         expected = model(clips[8:])
     # 0.25 with ranges by the mean.
@@ -189,6 +189,28 @@ def test_bfloat16_is_judged_by_its_logits_where_there_are_no_real_clips(model, b
     assert message.endswith("; allowed: 2e-02 of it; take another engine")
 
 
+def test_logits_that_are_not_finite_are_refused(model, samples, bfloat16, monkeypatch):
+    broken = ENGINES["eager"]._replace(
+        build=lambda task: lambda clips: task.model(clips) * float("nan"), precisions=("bfloat16",)
+    )
+    monkeypatch.setattr(module, "ENGINES", {"eager": broken})
+    assert refusal(accelerate, model, SHAPE, "eager", "bfloat16", samples) == (
+        "engine 'eager' gives logits that are not all finite; allowed: finite ones, as the model's; take another "
+        "engine, or another precision"
+    )
+
+
+def test_auto_says_that_int8_is_left_out_without_its_extra(model, samples, monkeypatch, caplog):
+    monkeypatch.setattr(quantization, "missing", lambda packages: list(packages))
+    with caplog.at_level(logging.WARNING):
+        fast = accelerate(model, SHAPE, "openvino", "auto", samples)
+    assert fast.precision == "float32"
+    assert (
+        "precision left out, int8: needs nncf and clips to calibrate on; pip install 'video_rs[quantize]'"
+        in caplog.messages
+    )
+
+
 def test_a_loss_is_said_in_words():
     loss = Loss(200, 0.985, 0.0123)
     assert str(loss) == (
@@ -244,14 +266,12 @@ def test_int8_without_its_extra_is_refused(model, samples, monkeypatch):
         "precision 'int8' needs nncf, which is not installed; pip install 'video_rs[quantize]', or take another "
         "precision"
     )
-    # It is no candidate then.
-    assert accelerate(model, SHAPE, "openvino", "auto", samples).precision == "float32"
 
 
 def test_int8_without_its_engine_is_refused(model, samples, monkeypatch):
     monkeypatch.setattr(module, "missing", lambda packages: list(packages))
     assert refusal(accelerate, model, SHAPE, "auto", "int8", samples) == (
-        "precision 'int8' needs an engine that is not installed (openvino); pip install 'video_rs[accelerate]', or "
+        "precision 'int8' needs an engine that is not installed (openvino); pip install 'video_rs[quantize]', or "
         "take another precision"
     )
 

@@ -61,11 +61,11 @@ def test_fewer_processes_than_none_are_refused(tool, checkpoint, videos):
             "the checkpoint's calibration cannot be read (KeyError('threshold')); ",
         ),
         (
-            {"calibration": {"temperature": float("nan"), "threshold": None, "stop_at": None}},
+            {"calibration": {"temperature": float("nan"), "threshold": None}},
             "the checkpoint's calibration cannot be read (ValueError('temperature is nan')); make it anew with ",
         ),
         (
-            {"calibration": {"temperature": 1.0, "threshold": 1.5, "stop_at": None}},
+            {"calibration": {"temperature": 1.0, "threshold": 1.5}},
             "the checkpoint's calibration cannot be read (ValueError('threshold is 1.5')); make it anew with video-rs",
         ),
     ],

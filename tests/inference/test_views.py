@@ -17,9 +17,10 @@ from video_rs.data.preprocessing import Preprocessing
 from video_rs.engine import stopping
 from video_rs.engine.evaluation import NetworkScorer, evaluate
 from video_rs.inference import dense
+from video_rs.inference.calibration import StoppingRule
 from video_rs.inference.dense import parts_of
 from video_rs.inference.prediction import Answers
-from video_rs.inference.video_scoring import video_scorer
+from video_rs.inference.video_scoring import largest_clips, video_scorer
 from video_rs.lists.records import VideoRecord
 from video_rs.models.temporal_reach import TemporalReach
 from video_rs.video.encoding import write_video
@@ -28,6 +29,8 @@ from video_rs.video.readers.in_memory import InMemoryReader
 FRAMES = 8
 RATE = 2
 LOCAL = {"se_ratio": 0.0, "self_gating": False}
+# Of 40 x 64, the size of films here before and behind resizing: each side is a crop's, 32, and a multiple of 32 more.
+WHOLE = (slice(4, 36), slice(0, 64))
 
 
 def preprocessing(views, num_clips=4, num_crops=3):
@@ -68,8 +71,9 @@ def item_of(frames, views, **changes):
     return read(VideoRecord("film", (0,), None, None, "film"), 0)
 
 
-def answer(scorer, item, views, stop_at=None, batch=8):
-    (result,) = evaluate(video_scorer(scorer, preprocessing(views), stop_at, batch), [item], batch, keep_views=True)
+def answer(scorer, item, views, stop_at=0.0, batch=8):
+    rule = StoppingRule(stop_at, 4, 3)
+    (result,) = evaluate(video_scorer(scorer, preprocessing(views), rule, batch), [item], batch, keep_views=True)
     assert result.error is None
     return result
 
@@ -83,14 +87,26 @@ def cells_of(scorer, item):
 # -- Whole frames
 
 
+@pytest.mark.parametrize(
+    ("size", "resized", "whole"), [(256, (256, 340), (256, 320)), (80, (88, 200), (80, 176)), (32, (40, 64), (32, 64))]
+)
+def test_whole_frames_end_where_a_crop_does(size, resized, whole):
+    transform = eval_transform(short_side=resized[0], crop_size=size)
+    assert transform.whole_size(*resized) == whole
+    assert transform.whole_size(*resized[::-1]) == whole[::-1]
+    clip = torch.arange(3 * resized[0] * resized[1]).view(3, 1, *resized)
+    top, left = ((have - want) // 2 for have, want in zip(resized, whole, strict=True))
+    assert torch.equal(transform.whole(clip), clip[:, :, top : top + whole[0], left : left + whole[1]])
+
+
 def test_full_views_are_the_clips_in_whole_frames():
     scorer = network()
     frames = film(60)
     item = item_of(frames, "full")
     result = answer(scorer, item, "full")
     assert result.views == 4
-    # 60 frames hold a clip of 16 at 0, 14, 29 and 44; 40 x 64 is their size already.
-    clips = [frames[start : start + 16 : 2] for start in (0, 14, 29, 44)]
+    # 60 frames hold a clip of 16 at 0, 14, 29 and 44.
+    clips = [frames[start : start + 16 : 2, *WHOLE] for start in (0, 14, 29, 44)]
     clips = torch.from_numpy(np.stack(clips)).permute(0, 4, 1, 2, 3)
     with torch.inference_mode():
         expected = scorer(clips)
@@ -105,7 +121,7 @@ def test_videos_of_several_sizes_are_tested_together():
     for item, found in zip(items, together, strict=True):
         (alone,) = evaluate(scorer, [item], batch=1)
         torch.testing.assert_close(found.probabilities, alone.probabilities)
-    assert [item.view_size for item in items] == [(40, 64), (64, 40), (40, 64), (40, 64)]
+    assert [item.view_size for item in items] == [(32, 64), (64, 32), (32, 64), (32, 64)]
 
 
 # -- One pass
@@ -117,7 +133,7 @@ def test_a_video_of_one_clip_is_that_clip():
     frames = film(16)
     result = answer(scorer, item_of(frames, "dense"), "dense")
     with torch.inference_mode():
-        expected = scorer(torch.from_numpy(frames[::2]).permute(3, 0, 1, 2)[None])
+        expected = scorer(torch.from_numpy(frames[::2, *WHOLE]).permute(3, 0, 1, 2)[None])
     assert result.views == 1
     torch.testing.assert_close(result.view_probabilities, expected)
 
@@ -136,7 +152,7 @@ def test_the_answer_is_the_mean_over_windows_of_one_pass():
     frames = film(57)
     result = answer(scorer, item_of(frames, "dense"), "dense")
 
-    clip = torch.from_numpy(frames[::2]).permute(3, 0, 1, 2)[None]
+    clip = torch.from_numpy(frames[::2, *WHOLE]).permute(3, 0, 1, 2)[None]
     with torch.inference_mode():
         cells = scorer.model.backbone(scorer.prepare(clip))["res5"].mean((3, 4))[0].T  # [T', C]
         stride = scorer.model.backbone.output_shape()["res5"].temporal_stride
@@ -158,9 +174,10 @@ def test_parts_give_what_one_pass_gives(overrides, monkeypatch):
     monkeypatch.setattr(dense, "PART_CLIPS", 1000)
     whole = cells_of(local, item)
     near = answer(seeing_all, item, "dense").view_probabilities
-    monkeypatch.setattr(dense, "PART_CLIPS", 8)
+    monkeypatch.setattr(dense, "PART_CLIPS", 3)
     scorer = video_scorer(local, preprocessing("dense"), None, 8)
-    assert len(parts_of(len(item.numbers), FRAMES * dense.PART_CLIPS, scorer.reach)) > 3
+    seen = scorer.reach.before + scorer.reach.after
+    assert len(parts_of(len(item.numbers), max(FRAMES, seen) * dense.PART_CLIPS, scorer.reach)) > 2
     parts = cells_of(local, item)
     assert whole.std(1).max() > 1e-3
     assert (parts - whole).abs().max() < 1e-12 * whole.abs().max()
@@ -213,6 +230,13 @@ def test_frames_by_time_are_those_on_the_screen():
     assert item.numbers.tolist() == [int((2 * tick + 0.5) * 2.5) for tick in range(30)]
 
 
+def test_the_largest_clips_are_those_of_whole_frames():
+    """Whose convolutions a GPU is checked with."""
+    assert largest_clips(preprocessing("published"), 8) == (8, 3, 8, 32, 32)
+    assert largest_clips(preprocessing("full"), 8) == (8, 3, 8, 32, 64)
+    assert largest_clips(preprocessing("dense"), 8) == (1, 3, 32, 32, 64)
+
+
 # -- Until the answer is decided
 
 
@@ -247,7 +271,7 @@ def test_views_are_taken_until_the_answer_is_decided():
         torch.testing.assert_close(result.view_probabilities, views[:count].float(), rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(result.probabilities, views[:count].mean(0).float(), rtol=1e-5, atol=1e-6)
     assert answer(scorer, item, "adaptive", 0.0).views == 1
-    everything = answer(scorer, item, "adaptive", float("inf"))
+    everything = answer(scorer, item, "adaptive", 1e9)
     published = answer(scorer, item_of(film(100), "published"), "published")
     assert (everything.views, published.views) == (12, 12)
     torch.testing.assert_close(everything.probabilities, published.probabilities)
@@ -258,15 +282,31 @@ def test_views_are_taken_until_the_answer_is_decided():
 
 def test_adaptive_views_need_a_rule():
     assert refusal(video_scorer, network(), preprocessing("adaptive"), None, 8) == (
-        "views 'adaptive' need a rule to stop by, which this checkpoint does not have; make one: video-rs calibrate "
-        "--checkpoint CKPT --adaptive 0.01"
+        "views 'adaptive' need a rule to stop by, which this network does not have; make one: video-rs calibrate "
+        "--checkpoint CKPT --adaptive 0.01 (and export an exported one anew)"
+    )
+
+
+def test_a_rule_is_for_its_views():
+    assert refusal(video_scorer, network(), preprocessing("adaptive"), StoppingRule(1.0, 10, 3), 8) == (
+        "the rule for adaptive views was made for 10 clips x 3 crops, and these are 4 clips x 3 crops; take those, or "
+        "calibrate with these"
+    )
+
+
+def test_adaptive_views_are_for_one_label_a_video():
+    predictor = Predictor(lambda clips: clips, preprocessing("adaptive"), Answers(("a", "b"), True))
+    assert refusal(predictor.predict, film(20)) == (
+        "adaptive views stop where the best class is decided, and with DATA.MULTI_LABEL each class is judged by "
+        "itself; allowed: published, full, dense"
     )
 
 
 def test_one_pass_needs_the_networks_inside():
-    assert refusal(Predictor, lambda clips: clips, preprocessing("dense"), Answers(("a", "b"))) == (
+    predictor = Predictor(lambda clips: clips, preprocessing("dense"), Answers(("a", "b")))
+    assert refusal(predictor.predict, film(20)) == (
         "views 'dense' need the network's inside, and an exported file has its answers alone; allowed here: published, "
-        "full, adaptive; give the --checkpoint"
+        "full, adaptive; give the --checkpoint, or choose other --views"
     )
 
 

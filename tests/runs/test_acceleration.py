@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from helpers.jobs import run_job
 from helpers.predictions import rows
 from video_rs.data.dataset import VideoSource, ViewReader
 from video_rs.engine.checkpoint import load_checkpoint
@@ -53,7 +54,8 @@ def test_testing_by_another_engine_gives_the_same_probabilities(tool, trained, t
 def test_predicting_in_int8_is_calibrated_on_the_list_that_is_named(tool, trained, videos, tmp_path):
     video = videos.parent / "val/light/0.mp4"
     exact = dict(Predictor.from_checkpoint(trained).predict(video).top)
-    options = ["--engine", "openvino", "--precision", "int8", "--calibration", videos]
+    # The engine that has this precision is found.
+    options = ["--precision", "int8", "--calibration", videos]
     done = tool("predict", "--checkpoint", trained, *options, video, "--json", tmp_path / "answer.json")
     assert done.code == 0, done.err
     # Of eight training videos four are calibrated on, and four are checked.
@@ -94,7 +96,7 @@ def test_what_the_precision_changes_is_told(checkpoint, videos):
     choice = EngineChoice("openvino", "int8", str(videos))
     scorer = accelerated_predictor(predictor, choice, checkpoint).scorer
     facts = facts_of(scorer)
-    assert facts["engine"], facts["precision"] == ("openvino", "int8")
+    assert (facts["engine"], facts["precision"]) == ("openvino", "int8")
     assert facts["against_float32"] == scorer.run.loss._asdict()
     assert isinstance(scorer.run.loss, Loss)
 
@@ -113,6 +115,40 @@ def test_convolutions_are_checked_in_bfloat16_where_that_is_computed(checkpoint,
     shape = predictor.preprocessing.clip_shape(predictor.batch)
     asked = (predictor.scorer.model, shape, torch.bfloat16, "take --precision float32")
     assert checked == ([asked] if precision == "bfloat16" else [])
+
+
+RANKS = """
+import os
+
+def fastest(run, clips):
+    assert os.environ["RANK"] == "0"
+    return 1.0 if type(run).__name__ == "OnnxRun" else 2.0
+
+import importlib
+importlib.import_module("video_rs.inference.accelerate").seconds = fastest
+"""
+
+
+def test_one_of_many_processes_chooses_the_engine(trained, tmp_path):
+    """It alone has timed them; the others build what it has found."""
+    plain, fast = tmp_path / "plain", tmp_path / "fast"
+    for folder in (plain, fast):
+        folder.mkdir()
+    test = ("test_net", "--checkpoint", trained)
+    job = run_job(fast, 2, *test, "--engine", "auto", "OUTPUT_DIR", fast / "test", before=RANKS)
+    assert job.codes == [0, 0], job.err
+    assert job.out.splitlines().count("computed by onnxruntime in float32") == 1
+    assert json.loads((fast / "test" / "metrics.json").read_text())["engine"] == "onnxruntime"
+    run_job(plain, 1, *test, "OUTPUT_DIR", plain / "test")
+    for mine, other in zip(rows(fast / "test"), rows(plain / "test"), strict=True):
+        assert mine["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+
+
+def test_what_the_first_process_cannot_have_is_refused_on_all(trained, tmp_path):
+    options = ["--engine", "onnxruntime", "--precision", "int8", "OUTPUT_DIR", tmp_path]
+    job = run_job(tmp_path, 2, "test_net", "--checkpoint", trained, *options)
+    assert job.codes == [2, 2]
+    assert "engine 'onnxruntime' does not compute in int8; allowed with it: auto, float32" in job.err
 
 
 # -- The clips
@@ -145,6 +181,16 @@ def test_no_more_clips_are_read_than_needed(read, videos, monkeypatch):
     monkeypatch.setattr("video_rs.inference.sample_views.CHECK_VIDEOS", 3)
     calibration, check = sample_views(read_records(str(videos), split="train").records, "the list", read)
     assert (len(calibration), len(check)) == (2, 3)
+
+
+def test_of_large_clips_fewer_are_read(read, videos, monkeypatch):
+    """Four frames of 32 x 32 are 12 KiB."""
+    monkeypatch.setattr("video_rs.inference.sample_views.VIEWS_BYTES", 3 * 12 * 1024)
+    monkeypatch.setattr("video_rs.inference.sample_views.FEWEST_VIEWS", 2)
+    records = read_records(str(videos), split="train").records
+    assert [len(side) for side in sample_views(records, "the list", read)] == [3, 3]
+    monkeypatch.setattr("video_rs.inference.sample_views.VIEWS_BYTES", 1)
+    assert [len(side) for side in sample_views(records, "the list", read)] == [2, 2]
 
 
 def test_unreadable_videos_are_passed_over(read, videos, tmp_path):
@@ -189,16 +235,14 @@ def test_a_calibration_that_nothing_is_chosen_by_is_refused(tool, trained, video
     assert refused(tool, "predict", "--checkpoint", trained, "--calibration", videos, videos) == line
 
 
-def test_a_training_list_that_is_gone_is_refused(checkpoint):
+def test_a_training_list_that_is_gone_is_refused(checkpoint, read):
     state = load_checkpoint(checkpoint)
     gone = state["config"].replace("list.csv", "gone.csv")
     scorer = Predictor.from_checkpoint(checkpoint).scorer
     with pytest.raises(InputError) as caught:
-        acceleration.accelerated(scorer, EngineChoice("openvino", "auto"), {**state, "config": gone}, None, 2)
+        acceleration.accelerated(scorer, EngineChoice("openvino", "auto"), {**state, "config": gone}, read, 2)
     message = str(caught.value)
-    assert message.startswith(
-        "--precision auto is chosen by real videos, and those that the run was trained on are not"
-    )
+    assert message.startswith("a precision is chosen by real videos, and those that the run was trained on are not")
     assert "gone.csv" in message
     assert message.endswith("; give --calibration LIST")
 

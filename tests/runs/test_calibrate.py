@@ -139,7 +139,7 @@ def test_prediction_is_unsure_below_the_threshold(tool, run, videos, tmp_path):
     video = videos.parent / "val/dark/0.mp4"
     score = Predictor.from_checkpoint(run, "cpu").predict(video).top[0][1]
     for threshold, is_unsure in ((score + 1e-4, True), (score - 1e-4, False)):
-        content = {**load_checkpoint(run), "calibration": {"temperature": 1.0, "threshold": threshold, "stop_at": None}}
+        content = {**load_checkpoint(run), "calibration": {"temperature": 1.0, "threshold": threshold}}
         save_checkpoint(run / "checkpoints" / "last.pth", content)
         answer = Predictor.from_checkpoint(run, "cpu").predict(video)
         assert answer.unsure is is_unsure
@@ -288,7 +288,7 @@ def test_a_calibration_that_makes_it_worse_is_told():
         "before": before,
         "cross_fitted": after,
         "threshold": None,
-        "stop_at": None,
+        "stopping": None,
     }
     note = (
         "note: on other groups the calibrated probabilities are worse than those before: there are too few videos to "

@@ -24,9 +24,7 @@ def run(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "run"
     shutil.copytree(trained, folder)
     file = folder / "checkpoints" / "last.pth"
-    save_checkpoint(
-        file, {**load_checkpoint(file), "calibration": {"temperature": 1.0, "threshold": 0.999, "stop_at": None}}
-    )
+    save_checkpoint(file, {**load_checkpoint(file), "calibration": {"temperature": 1.0, "threshold": 0.999}})
     return folder
 
 

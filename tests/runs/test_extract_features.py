@@ -195,6 +195,8 @@ class Video:
     def num_views(self):
         return len(self.numbers)
 
+    view_size = (8, 8)
+
     def views(self, batch):
         yield from torch.tensor(self.numbers, dtype=torch.float32)[:, None].split(batch)
 

@@ -23,7 +23,8 @@ from video_rs.video import open_video
 
 pytestmark = pytest.mark.usefixtures("blank_charts")
 
-TESTING_KEYS = {"top1", "topk", "k", "videos", "failed", "top1_all", "clips", "crops", "checkpoint"}
+TESTING_KEYS = {"top1", "topk", "k", "videos", "failed", "top1_all", "checkpoint"}
+TESTING_KEYS |= {"clips", "crops", "views", "views_per_video"}
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,7 @@ def test_predictions_of_another_step_are_not_told(run):
 
 
 def test_a_calibrated_network_says_when_it_is_unsure(run):
-    state = {**load_checkpoint(run), "calibration": {"temperature": 2.0, "threshold": 0.75, "stop_at": None}}
+    state = {**load_checkpoint(run), "calibration": {"temperature": 2.0, "threshold": 0.75}}
     notes = model_card(state, run / "checkpoints" / "last.pth").notes
     assert "Below a probability of 0.750 its answer is `unsure`." in notes
 
@@ -144,7 +144,7 @@ def test_many_classes_are_cut_short_and_no_failure_is_said_in_words():
 
 
 def test_a_temperature_alone_is_a_calibration(run):
-    state = {**load_checkpoint(run), "calibration": {"temperature": 2.0, "threshold": None, "stop_at": None}}
+    state = {**load_checkpoint(run), "calibration": {"temperature": 2.0, "threshold": None}}
     text = card_text(model_card(state, run / "checkpoints" / "last.pth"))
     assert "not calibrated" not in text
     assert "`unsure`" not in text

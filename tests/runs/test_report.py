@@ -324,3 +324,17 @@ def test_an_id_that_stands_twice_is_not_compared():
     for pair in ((once, twice), (twice, once)):
         with pytest.raises(InputError, match=message):
             against(*pair)
+
+
+@pytest.mark.parametrize(
+    ("about", "words"),
+    [
+        ({}, "10 clips x 3 crops"),
+        ({"views": "full"}, "10 clips of whole frames"),
+        ({"views": "dense", "views_per_video": 7.25}, "one pass, 7.2 windows"),
+        ({"views": "adaptive", "views_per_video": 4.0}, "4.0 of 10 clips x 3 crops"),
+    ],
+)
+def test_the_page_says_which_views_answered(about, words):
+    page = page_of(predictions(clips=10, crops=3, **about), "t")
+    assert ("Views of a video", words) in page.facts

@@ -8,18 +8,32 @@ import time
 
 import pytest
 
+from helpers.jobs import run_job
 from helpers.runs import TRAIN_NET, assert_same_weights, tiny_run, weights
 from helpers.tools import ROOT
 from video_rs.reports import read_log
-from video_rs.runs import recorder
 
 # One after the other: a job of several processes takes the cores of the machine as if it were alone.
 pytestmark = [pytest.mark.xdist_group("processes"), pytest.mark.usefixtures("blank_charts")]
 
 
-def test_sigterm_saves_and_exits_143_and_resume_ends_with_the_same_weights(
-    tool, videos, config_file, tmp_path, monkeypatch
-):
+TERMINATED_AT_STEP_3 = """
+import os
+import signal
+from video_rs.runs import recorder
+
+log = recorder.Recorder.log
+
+def log_then_terminate(run, step, scalars):
+    log(run, step, scalars)
+    if step == 3:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+recorder.Recorder.log = log_then_terminate
+"""
+
+
+def test_sigterm_saves_and_exits_143_and_resume_ends_with_the_same_weights(tool, videos, config_file, tmp_path):
     varied = {
         "AUG__RAND_AUGMENT_LAYERS": 2,
         "MODEL__STOCHASTIC_DEPTH": 0.2,
@@ -29,19 +43,12 @@ def test_sigterm_saves_and_exits_143_and_resume_ends_with_the_same_weights(
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     assert tool("train_net", "--cfg", config_file, *tiny_run(videos, whole, **varied)).code == 0
 
-    log = recorder.Recorder.log
-
-    def log_then_terminate(run, step, scalars):
-        log(run, step, scalars)
-        if step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(recorder.Recorder, "log", log_then_terminate)
-    stopped = tool("train_net", "--cfg", config_file, *tiny_run(videos, parted, **varied))
-    assert stopped.code == 143
+    # In a process of its own: were the signal not answered, it would end that of all tests.
+    train = ("train_net", "--cfg", config_file, *tiny_run(videos, parted, **varied))
+    stopped = run_job(tmp_path, 1, *train, before=TERMINATED_AT_STEP_3)
+    assert stopped.codes == [143]
     assert stopped.err.strip().endswith("stopped after step 3; continue with --resume")
     assert weights(parted)["step"] == 3
-    monkeypatch.setattr(recorder.Recorder, "log", log)
     resumed = tool("train_net", "--cfg", config_file, "--resume", *tiny_run(videos, parted, **varied))
     assert resumed.code == 0, resumed.err
     assert f"resuming {parted} at step 3 of 6" in resumed.out

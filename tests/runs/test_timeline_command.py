@@ -131,7 +131,7 @@ def test_a_part_and_a_device_and_a_decoder(timeline, brightness, films, monkeypa
     monkeypatch.setattr(Predictor, "from_checkpoint", lambda *given: asked.append(given) or brightness_predictor())
     done = timeline(films / "a.mp4", "--start", 3, "--end", 4.5, "--device", "cpu", "--decoder", "pyav")
     assert done.out.splitlines()[1].startswith("  00:03.0 - 00:04.5")
-    assert asked[0][1:] == ("cpu", "pyav")
+    assert asked[0][1:] == ("cpu", "pyav", "published")
 
 
 def test_timelines_against_a_list(timeline, brightness, films, tmp_path):

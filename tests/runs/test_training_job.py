@@ -39,6 +39,8 @@ def test_metrics_agree_with_the_saved_predictions(trained):
     rows = predictions.rows(trained)
     right = sum(row["top"][0]["label"] == row["label"] for row in rows)
     assert metrics == {
+        "views": "published",
+        "views_per_video": 1.0,
         "top1": right / 4,
         "topk": 1.0,
         "k": 2,

@@ -1,14 +1,17 @@
 """``TEST.VIEWS``, ``calibrate --adaptive`` and ``predict --views``: the same numbers whoever answers, and refusals."""
 
 import json
+import re
 import shutil
 
 import pytest
+import torch
 
 from helpers.networks import refusal
 from helpers.predictions import rows
 from video_rs import Predictor
-from video_rs.engine.checkpoint import load_checkpoint
+from video_rs.engine.checkpoint import load_checkpoint, save_checkpoint
+from video_rs.inference.features.network import features_of_video
 from video_rs.runs.stopping import require_choice
 
 pytestmark = pytest.mark.usefixtures("blank_charts")
@@ -69,12 +72,13 @@ def test_a_rule_is_made_stored_and_used(tool, run, videos, tmp_path):
     assert done.code == 0, done.err
     content = json.loads((tmp_path / "calibration" / "calibration.json").read_text())
     stored = load_checkpoint(run / "checkpoints" / "last.pth")["calibration"]
-    assert stored["stop_at"] == content["stop_at"]
+    assert stored["stopping"] == content["stopping"]
+    assert (content["stopping"]["clips"], content["stopping"]["crops"]) == (2, 3)
     assert content["adaptive"]["all_views"] == 6
     assert content["adaptive"]["error"] == 0.6
     line = f"adaptive: {content['adaptive']['views']:.1f} of 6 views a video give the answer of all in "
     assert line in done.out
-    assert "note: there are too few groups, or videos, to say how it is on others" in done.out
+    assert "on groups that the rule was not set by: " in done.out
 
     done = tool("test_net", "--checkpoint", run, "TEST.VIEWS", "adaptive", "OUTPUT_DIR", tmp_path / "test")
     assert done.code == 0, done.err
@@ -100,12 +104,67 @@ def test_adaptive_views_by_an_engine(tool, run, tmp_path):
         assert mine["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
 
 
+def test_a_calibration_without_a_rule_says_that_the_old_one_is_gone(tool, run, tmp_path):
+    tool("calibrate", "--checkpoint", run, "--adaptive", "0.6", "OUTPUT_DIR", tmp_path)
+    done = tool("calibrate", "--checkpoint", run, "OUTPUT_DIR", tmp_path)
+    assert "the checkpoint's rule for adaptive views goes with its calibration; add --adaptive to keep one" in done.out
+    assert load_checkpoint(run / "checkpoints" / "last.pth")["calibration"]["stopping"] is None
+
+
+@pytest.fixture(scope="module", params=["full", "dense", "adaptive"])
+def other(request, trained, tmp_path_factory):
+    """A run that was trained with other views than published ones, without a rule."""
+    file = tmp_path_factory.mktemp("other") / "run" / "checkpoints" / "last.pth"
+    file.parent.mkdir(parents=True)
+    state = load_checkpoint(trained / "checkpoints" / "last.pth")
+    config = state["config"].replace("VIEWS: published", f"VIEWS: {request.param}")
+    assert config != state["config"]
+    preprocessing = {**state["preprocessing"], "views": request.param}
+    save_checkpoint(file, {**state, "config": config, "preprocessing": preprocessing}, then="test again")
+    return file.parents[1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("look", "VIDEO", "--out", "OUT/look.png"),
+        ("timeline", "VIDEO"),
+        ("timeline", "VIDEO", "--engine", "openvino"),
+        ("extract_features", "--out", "OUT/features.npz"),
+        ("knn", "OUTPUT_DIR", "OUT/knn", "--k", "2"),
+        ("calibrate", "OUTPUT_DIR", "OUT/calibration"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_of_clips_and_crops_stays_so(tool, other, trained, videos, tmp_path, arguments):
+    """The commands say the same of a run of other views."""
+    said = []
+    for name, run in (("other", other), ("published", trained)):
+        folder = tmp_path / name
+        video = str(videos.parent / "val/light/0.mp4")
+        words = [word.replace("VIDEO", video).replace("OUT/", f"{folder}/") for word in arguments]
+        folder.mkdir()
+        copy = shutil.copytree(run, tmp_path / f"run_{name}")
+        done = tool(words[0], "--checkpoint", copy, *words[1:])
+        assert done.code == 0, done.err
+        # How fast a timeline was made is another number each time.
+        told = re.sub(r"[0-9.]+ s, [0-9.]+ times", "", done.out)
+        said.append(told.replace(str(copy), "RUN").replace(str(folder), "OUT"))
+    assert said[0] == said[1]
+
+
+def test_features_of_a_video_are_of_clips_and_crops(other, trained, videos):
+    video = str(videos.parent / "val/light/0.mp4")
+    found = [features_of_video(Predictor.from_checkpoint(run), video) for run in (other, trained)]
+    assert torch.equal(*found)
+
+
 # -- Refusals
 
 
 def test_adaptive_views_without_a_rule_are_refused(tool, trained, tmp_path):
     line = refused(tool, "test_net", "--checkpoint", trained, "TEST.VIEWS", "adaptive", "OUTPUT_DIR", tmp_path)
-    assert line.endswith("make one: video-rs calibrate --checkpoint CKPT --adaptive 0.01")
+    assert "make one: video-rs calibrate --checkpoint CKPT --adaptive 0.01" in line
 
 
 @pytest.mark.parametrize("views", ["full", "dense"])
@@ -141,6 +200,6 @@ def test_rules_that_cannot_be_made_are_refused(tool, trained, tmp_path, options,
 def test_rules_for_several_labels_are_refused(trained):
     preprocessing = Predictor.from_checkpoint(trained).preprocessing
     assert refusal(require_choice, preprocessing, True) == (
-        "--adaptive stops where the best class is decided, and with DATA.MULTI_LABEL each class is judged by itself; "
-        "leave it out"
+        "adaptive views stop where the best class is decided, and with DATA.MULTI_LABEL each class is judged by "
+        "itself; allowed: published, full, dense"
     )

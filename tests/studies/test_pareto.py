@@ -461,9 +461,15 @@ def test_runs_that_cannot_be_compared_are_refused(run, tmp_path):
     )
     for folder, path in ((run, "/a.csv"), (other, "/b.csv")):
         (folder / "test").mkdir()
-        (folder / "test" / "metrics.json").write_text(json.dumps({"top1": 0.5, "clips": 2, "crops": 3, "list": path}))
+        metrics = {"top1": 0.5, "clips": 2, "crops": 3, "list": path, "views": "published"}
+        (folder / "test" / "metrics.json").write_text(json.dumps(metrics))
     message = refusal(read_runs, [str(run), str(other)])
     assert message == "mine was tested on /a.csv, and other on /b.csv; name one list for all runs with --list"
+    (run / "test" / "metrics.json").write_text(json.dumps({**metrics, "views": "dense"}))
+    assert refusal(read_runs, [str(run)]) == (
+        f"{run} was tested with TEST.VIEWS dense, whose cost is no number of clips and crops; test it again: video-rs "
+        f"test --checkpoint {run} TEST.VIEWS published"
+    )
     (run / "test" / "metrics.json").write_text("{}")
     message = refusal(read_runs, [str(run)])
     assert message.startswith(f"cannot read {run}/test/metrics.json: KeyError(")

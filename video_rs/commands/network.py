@@ -46,10 +46,10 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     """Add what computes the network."""
     parser.add_argument(
         "--engine",
-        default="eager",
+        default="",
         choices=("auto", "eager", "compile", "onnxruntime", "openvino"),
         help="what computes the network of a checkpoint; auto takes the fastest that is installed, timed here "
-        "(default: %(default)s, PyTorch itself)",
+        "(default: eager, PyTorch itself; with another --precision than float32: auto)",
     )
     parser.add_argument(
         "--precision",
@@ -82,7 +82,8 @@ def engine_choice(args: argparse.Namespace) -> "EngineChoice":
     """Return what :func:`add_engine` has asked for."""
     from video_rs.runs.acceleration import EngineChoice
 
-    return EngineChoice(args.engine, args.precision, args.calibration)
+    engine = args.engine or ("eager" if args.precision == "float32" else "auto")
+    return EngineChoice(engine, args.precision, args.calibration)
 
 
 def load_network(args: argparse.Namespace, views: str = "") -> "Predictor":
@@ -105,7 +106,7 @@ def load_network(args: argparse.Namespace, views: str = "") -> "Predictor":
 
 def refuse_engine(args: argparse.Namespace) -> None:
     """Raise InputError where an engine is asked for to compute an exported file, which has its own."""
-    if (args.engine, args.precision, args.calibration) != ("eager", "float32", ""):
+    if (args.engine, args.precision, args.calibration) != ("", "float32", ""):
         raise InputError(
             "--engine, --precision and --calibration are for a --checkpoint; a --model file has its own engine and "
             "precision (video-rs quantize writes one in int8)"

@@ -148,7 +148,8 @@ def run(args: argparse.Namespace) -> None:
     if not address:
         live.refuse_for_files()
 
-    predictor = load_network(args)
+    # Windows take the place of views.
+    predictor = load_network(args, views="published")
     if address:
         run_live(predictor, address, job, live)
     else:

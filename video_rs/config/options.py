@@ -178,7 +178,8 @@ OPTIONS = (
     Option(
         "DATA.TRAIN_RESIZE",
         "exact",
-        "of training clips without ANTIALIAS: exact as published, or quick, in integers, at most 2 levels of 255 off",
+        "of training clips without ANTIALIAS: exact as published, or quick, in integers, at most 2 levels of 255 off; "
+        "a teacher's stay exact",
         ("exact", "quick"),
     ),
     Option("DATA.TEST_SHORT_SIDE", 256, "pixels of the short side in validation and testing", low=1),

@@ -101,7 +101,7 @@ class VideoViews:
     def _crops(self) -> list[Tensor]:
         """Return the crops of all frames, uint8 ``[3, N, h, w]`` each, without copying them."""
         if self.whole_frames:
-            return [self.frames]
+            return [self.transform.whole(self.frames)]
         return self.transform.crops(self.frames)
 
 

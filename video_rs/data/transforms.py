@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BLUR_DEVIATIONS = (0.1, 2.0)  # of a Gaussian, in pixels
 GREY = 128  # fills what an augmentation uncovers or erases, as in the ResNet-RS authors' RandAugment
+CELL = 32  # pixels of a clip for a cell of the networks' last map
 
 
 @dataclass(frozen=True)
@@ -269,6 +270,22 @@ class EvalTransform:
         height, width = clip.shape[2:]
         size = self.crop_size
         return [clip[:, :, top : top + size, left : left + size] for top, left in self.corners(height, width)]
+
+    def whole(self, clip: Tensor) -> Tensor:
+        """Return the middle of a resized clip uint8 ``[3, T, h, w]``, of the size of :meth:`whole_size`."""
+        height, width = self.whole_size(*clip.shape[2:])
+        top = (clip.shape[2] - height) // 2
+        left = (clip.shape[3] - width) // 2
+        return clip[:, :, top : top + height, left : left + width]
+
+    def whole_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return how much of resized frames is seen where they are seen as a whole.
+
+        Each side is a crop's and a multiple of ``CELL`` more. The cells at the border of a map then reach over the edge
+        as far as in training; others would be mostly padding, which ruins the answers of small frames.
+        """
+        sides = [self.crop_size + (side - self.crop_size) // CELL * CELL for side in (height, width)]
+        return sides[0], sides[1]
 
     def __call__(self, frames: Tensor) -> list[Tensor]:
         """Return the crops of frames uint8 ``[T, H, W, 3]`` after resizing them."""

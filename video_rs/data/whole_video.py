@@ -57,19 +57,19 @@ class WholeVideo:
         return []
 
     def parts(self, bounds: Iterable[tuple[int, int]]) -> Iterator[Tensor]:
-        """Yield the frames from the first to before the last of each part, uint8 ``[3, n, h, w]``.
+        """Yield whole frames from the first to before the last of each part, uint8 ``[3, n, h, w]``.
 
         Raises:
             DecodeError: the video cannot be read any more.
         """
         if self.frames is not None:
             for first, last in bounds:
-                yield self.frames[:, first:last]
+                yield self.transform.whole(self.frames[:, first:last])
             return
 
         with self.open(self.video) as reader:
             for first, last in bounds:
-                yield self._read(reader, self.numbers[first:last])
+                yield self.transform.whole(self._read(reader, self.numbers[first:last]))
 
     def _read(self, reader: VideoReader, numbers: Tensor) -> Tensor:
         """Return frames of the open video, uint8 ``[3, n, h, w]``, each decoded once."""

@@ -41,7 +41,8 @@ class Looks:
 def fit_stop(looks: Looks, error: float) -> float | None:
     """Return the lowest rule from which on up to ``error`` of the answers are others than those of all views.
 
-    It holds with 95 % confidence on the videos that it is set by; None: even all views of so few videos do not.
+    It holds with 95 % confidence on the videos that it is set by; None: none but to take all views does, or there are
+    too few videos to know.
 
     Args:
         looks: of the videos.
@@ -67,7 +68,7 @@ def upper_bound(others: int, videos: int) -> float:
 def on_other_groups(looks: Looks, groups: Sequence[str], error: float) -> dict[str, float] | None:
     """Return what rules do on groups that they were not set by: ``{"same": share, "views": mean}``.
 
-    None where there are fewer than two groups, or a rule cannot be set without one of the folds.
+    Where no rule can be set without a fold, all views of its videos are taken. None of fewer than two groups.
     """
     groups = np.asarray(groups)
     folds = min(FOLDS, len(np.unique(groups)))
@@ -78,13 +79,13 @@ def on_other_groups(looks: Looks, groups: Sequence[str], error: float) -> dict[s
     for rest, fold in GroupKFold(folds).split(np.zeros(len(groups)), groups=groups):
         stop_at = fit_stop(looks.part(rest), error)
         if stop_at is None:
-            return None
+            stop_at = math.inf
         same[fold], views[fold] = looks.part(fold).stopped(stop_at)
     return {"same": float(same.mean()), "views": float(views.mean())}
 
 
 def _candidates(looks: Looks) -> list[float]:
-    """Return rules from the strictest, which never stops early, to one that always stops at once."""
+    """Return rules from the strictest to one that always stops at once."""
     finite = looks.decided[np.isfinite(looks.decided)]
     steps = np.quantile(finite, np.linspace(1, 0, 201)) if finite.size else []
-    return [math.inf, *dict.fromkeys(float(step) for step in steps)]
+    return list(dict.fromkeys(float(step) for step in steps))

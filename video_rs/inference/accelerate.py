@@ -144,6 +144,10 @@ def ways_for(engine: str, precision: str, device: torch.device, samples: Samples
     precisions: Sequence[str] = (precision,)
     if precision == "auto":
         precisions = [kind for kind in precisions_of(device) if kind != "int8" or can_quantize(samples)]
+        if samples is not None and device.type == "cpu" and "int8" not in precisions:
+            logging.getLogger(__name__).warning(
+                "precision left out, int8: needs nncf and clips to calibrate on; pip install 'video_rs[quantize]'"
+            )
 
     ways = [Way(name, kind) for kind in precisions for name in names if kind in ENGINES[name].precisions]
     if ways:
@@ -153,8 +157,8 @@ def ways_for(engine: str, precision: str, device: torch.device, samples: Samples
         raise InputError(f"engine {engine!r} does not compute in {precision}; allowed with it: auto, {able}")
     able = ", ".join(name for name, kind in ENGINES.items() if precision in kind.precisions)
     raise InputError(
-        f"precision {precision!r} needs an engine that is not installed ({able}); pip install 'video_rs[accelerate]', "
-        "or take another precision"
+        f"precision {precision!r} needs an engine that is not installed ({able}); pip install "
+        f"'video_rs[{'quantize' if precision == 'int8' else 'accelerate'}]', or take another precision"
     )
 
 

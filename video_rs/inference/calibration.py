@@ -3,12 +3,25 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from video_rs.runtime.errors import InputError
 
 KEY = "calibration"
 """Of a checkpoint that has one."""
+
+
+class StoppingRule(NamedTuple):
+    """When adaptive views have answered.
+
+    Attributes:
+        stop_at: the decidedness (:func:`video_rs.engine.stopping.decidedness`) from which on no more views are taken.
+        clips, crops: of each video, the views that it was made for.
+    """
+
+    stop_at: float
+    clips: int
+    crops: int
 
 
 @dataclass(frozen=True)
@@ -19,13 +32,12 @@ class Calibration:
         temperature: divides the logits of each view.
         threshold: a video is "unsure" whose best probability, the mean over its views, is below this one; None: no
             video is.
-        stop_at: the decidedness (:func:`video_rs.engine.stopping.decidedness`) from which on no more views of a video
-            are taken, where views are adaptive; None: no rule has been made.
+        stopping: for adaptive views; None: no rule has been made.
     """
 
     temperature: float = 1.0
     threshold: float | None = None
-    stop_at: float | None = None
+    stopping: StoppingRule | None = None
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Mapping[str, Any]) -> "Calibration":
@@ -38,7 +50,7 @@ class Calibration:
         if stored is None:
             return cls()
         try:
-            calibration = cls(stored["temperature"], stored["threshold"], stored["stop_at"])
+            calibration = cls(stored["temperature"], stored["threshold"], stored_rule(stored))
             calibration.require_sound()
             return calibration
         except (KeyError, TypeError, ValueError) as error:
@@ -54,8 +66,14 @@ class Calibration:
             raise ValueError(f"temperature is {self.temperature}")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold is {self.threshold}")
-        if self.stop_at is not None and not self.stop_at >= 0:
-            raise ValueError(f"stop_at is {self.stop_at}")
+        if self.stopping is not None and not 0 <= self.stopping.stop_at < math.inf:
+            raise ValueError(f"stopping is {self.stopping}")
+
+
+def stored_rule(stored: Mapping[str, Any]) -> StoppingRule | None:
+    """Return the rule of a calibration's plain data, which may be older than rules."""
+    rule = stored.get("stopping")
+    return None if rule is None else StoppingRule(**rule)
 
 
 NOT_CALIBRATED = Calibration()

@@ -13,7 +13,8 @@ from video_rs.models.temporal_reach import TemporalReach, temporal_reach
 from video_rs.video import DecodeError
 
 PART_CLIPS = 4
-"""Training clips whose frames a part has at most. Squeeze-and-excitation and gating take their means over a part."""
+"""Training clips whose frames a part has, or as many times what a cell sees, where that is more: a part shares
+half of itself at most. Squeeze-and-excitation and gating take their means over a part."""
 
 
 class Part(NamedTuple):
@@ -68,7 +69,8 @@ class DenseScorer(VideoScorer):
             DecodeError: the video cannot be read.
         """
         model = self.network.model.eval()
-        plan = parts_of(len(video.numbers), self.clip_frames * PART_CLIPS, self.reach)
+        seen = self.reach.before + self.reach.after
+        plan = parts_of(len(video.numbers), PART_CLIPS * max(self.clip_frames, seen), self.reach)
         bounds = [(part.first, part.last) for part in plan]
         for part, frames in zip(plan, video.parts(bounds), strict=True):
             features = model.forward_features(self.network.prepare(frames[None]))

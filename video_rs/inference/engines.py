@@ -78,7 +78,8 @@ def build_open_vino(task: Task) -> Run:
     graph = to_open_vino(capture(task.model, task.clips, _open_axes(task)))
     if task.precision != "int8":
         return OpenVinoRun(graph, task.precision)
-    quantized = quantize(graph, task.samples.calibration_batches(len(task.clips)))
+    samples = task.samples
+    quantized = quantize(graph, samples.calibration.split(len(task.clips)), samples.prepare)
     # What lies between layers in int8 need not be more exact than those.
     between = "bfloat16" if has_bfloat16(task.clips.device) else "float32"
     return OpenVinoRun(quantized, between)

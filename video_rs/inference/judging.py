@@ -62,6 +62,11 @@ class Judge:
                     f"engine {engine!r} gives logits {list(logits.shape)}, the model {list(expected.shape)}; allowed: "
                     "the same; take another engine"
                 )
+            if not logits.isfinite().all():
+                raise InputError(
+                    f"engine {engine!r} gives logits that are not all finite; allowed: finite ones, as the model's; "
+                    "take another engine, or another precision"
+                )
             if tolerance is None:
                 continue
             difference = (logits - expected).abs().max()

@@ -4,7 +4,7 @@ Every precision but float32 is judged on real clips before it is used, as roundi
 ruin another.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,10 +45,6 @@ class Samples:
     check: Tensor
     prepare: Prepare
     probabilities: ClassProbabilities = SOFTMAX
-
-    def calibration_batches(self, size: int) -> Iterator[Tensor]:
-        """Yield the clips to calibrate on as the network gets them, ``size`` at a time."""
-        return map(self.prepare, self.calibration.split(size))
 
 
 class Loss(NamedTuple):

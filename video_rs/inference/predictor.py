@@ -16,9 +16,9 @@ from video_rs.data.preprocessing import Preprocessing
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.evaluation import NetworkScorer, Scorer, evaluate
 from video_rs.engine.probabilities import ClassProbabilities
-from video_rs.inference.calibration import Calibration
+from video_rs.inference.calibration import Calibration, StoppingRule
 from video_rs.inference.prediction import Answers, Prediction
-from video_rs.inference.video_scoring import video_scorer
+from video_rs.inference.video_scoring import largest_clips, video_scorer
 from video_rs.lists.records import VideoRecord
 from video_rs.models.convolution_check import require_right_convolutions
 from video_rs.models.stored import load_classifier
@@ -42,10 +42,7 @@ class Predictor:
         answers: from probabilities to labels.
         decoder: one of :data:`video_rs.video.DECODERS`.
         batch: views per forward pass.
-        stop_at: of a calibration, for adaptive views; None: there is none.
-
-    Raises:
-        InputError: views that cannot be had.
+        stopping: of a calibration, for adaptive views; None: there is none.
     """
 
     def __init__(
@@ -55,15 +52,14 @@ class Predictor:
         answers: Answers,
         decoder: str = "auto",
         batch: int = BATCH,
-        stop_at: float | None = None,
+        stopping: StoppingRule | None = None,
     ):
         self.scorer = scorer
         self.preprocessing = preprocessing
         self.answers = answers
         self.decoder = decoder
         self.batch = batch
-        self.stop_at = stop_at
-        self._of_videos = video_scorer(scorer, preprocessing, stop_at, batch)
+        self.stopping = stopping
 
     @classmethod
     def from_checkpoint(
@@ -78,7 +74,7 @@ class Predictor:
             views: one of :data:`video_rs.data.preprocessing.VIEWS`; "": those of the checkpoint.
 
         Raises:
-            InputError: there is no readable checkpoint of this project at ``path``, or these views cannot be had.
+            InputError: there is no readable checkpoint of this project at ``path``, or there are no such views.
         """
         checkpoint = load_checkpoint(path)
         picked = pick_device(device)
@@ -87,13 +83,13 @@ class Predictor:
             preprocessing = replace(preprocessing, views=views)
         calibration = Calibration.of_checkpoint(checkpoint)
         model = load_classifier(checkpoint, picked)
-        require_right_convolutions(model, preprocessing.clip_shape(BATCH), advice="take the CPU: --device cpu")
+        require_right_convolutions(model, largest_clips(preprocessing, BATCH), advice="take the CPU: --device cpu")
 
         multi_label = checkpoint["multi_label"]
         probabilities = ClassProbabilities(multi_label, calibration.temperature)
         scorer = NetworkScorer(model, partial(preprocessing.prepare, device=picked), probabilities)
         answers = Answers(tuple(checkpoint["label_names"]), multi_label, calibration.threshold)
-        return cls(scorer, preprocessing, answers, decoder, stop_at=calibration.stop_at)
+        return cls(scorer, preprocessing, answers, decoder, stopping=calibration.stopping)
 
     def predict(
         self, video: Video, fps: float = DEFAULT_FPS, start: float | None = None, end: float | None = None
@@ -144,8 +140,13 @@ class Predictor:
         return self._answers(ViewLoader(records, read, Partition(), workers or Workers()))
 
     def _answers(self, videos: Iterable[Any]) -> Iterator[Prediction]:
-        """Yield the answers for videos as they are read."""
-        return map(self.answers.of, evaluate(self._of_videos, videos, self.batch))
+        """Return the answers for videos as they are read.
+
+        Raises:
+            InputError: views that cannot be had.
+        """
+        scorer = video_scorer(self.scorer, self.preprocessing, self.stopping, self.batch, self.answers.multi_label)
+        return map(self.answers.of, evaluate(scorer, videos, self.batch))
 
 
 def part_of(video: str | os.PathLike, start: float | None = None, end: float | None = None) -> VideoRecord:

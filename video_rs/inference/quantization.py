@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -38,7 +38,9 @@ def can_quantize(samples: Samples | None) -> bool:
     return samples is not None and len(samples.calibration) > 0 and not missing(["nncf"])
 
 
-def quantize(graph: "openvino.Model", batches: Iterable[Tensor]) -> "openvino.Model":
+def quantize(
+    graph: "openvino.Model", batches: Sequence[Tensor], prepare: Callable[[Tensor], Tensor]
+) -> "openvino.Model":
     """Return a graph whose convolutions and linear layers compute in int8; the one that is given stays as it is.
 
     Weights have a range for each channel, clips and maps one as a whole: symmetric, or from 0 on behind a ReLU (Jacob
@@ -46,19 +48,19 @@ def quantize(graph: "openvino.Model", batches: Iterable[Tensor]) -> "openvino.Mo
     1712.05877).
 
     Args:
-        graph: float clips -> logits, of any sizes.
-        batches: clips as the network gets them, from which ranges are taken.
+        graph: clips -> logits, of any sizes.
+        batches: clips from which ranges are taken.
+        prepare: brings a batch of them into the form that the graph takes.
     """
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    clips = [batch.numpy() for batch in batches]
     # Its progress bars go to the standard output, which is for answers.
     with quiet("nncf"), contextlib.redirect_stdout(io.StringIO()):
         return nncf.quantize(
             graph,
-            nncf.Dataset(clips),
-            subset_size=len(clips),
+            nncf.Dataset(batches, lambda batch: prepare(batch).numpy()),
+            subset_size=len(batches),
             preset=nncf.QuantizationPreset.MIXED,
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 # Up to the largest value ever seen: the mean over clips, NNCF's own choice, cuts what stands out in a

@@ -1,6 +1,7 @@
 """Real clips to choose a precision by: the middle view of each of some videos of a list."""
 
 import dataclasses
+import math
 import random
 from collections.abc import Sequence
 
@@ -13,6 +14,8 @@ from video_rs.runtime.errors import InputError
 
 CALIBRATION_VIDEOS = 64
 CHECK_VIDEOS = 256
+VIEWS_BYTES = 2**29
+FEWEST_VIEWS = 32
 
 
 def sample_views(records: Sequence[VideoRecord], source: str, read: ViewReader) -> tuple[Tensor, Tensor]:
@@ -27,7 +30,8 @@ def sample_views(records: Sequence[VideoRecord], source: str, read: ViewReader) 
         read: makes views; of each video the middle clip's middle crop is taken.
 
     Returns:
-        uint8 ``[N, 3, T, h, w]`` of up to 64 videos, and of up to 256 others; one that cannot be read is passed over.
+        uint8 ``[N, 3, T, h, w]`` of up to 64 videos, and of up to 256 others, of large clips fewer; one that cannot be
+        read is passed over.
 
     Raises:
         InputError: there are no readable videos for one of the two.
@@ -62,7 +66,12 @@ def _two_sides(records: Sequence[VideoRecord]) -> tuple[list[VideoRecord], list[
 
 
 def _views(records: Sequence[VideoRecord], most: int, read: ViewReader) -> list[Tensor]:
-    """Return the views of the first ``most`` videos that can be read, each uint8 ``[3, T, h, w]``."""
+    """Return the views of the first ``most`` videos that can be read, each uint8 ``[3, T, h, w]``.
+
+    Of large clips they are fewer: :data:`VIEWS_BYTES`, but :data:`FEWEST_VIEWS` at least.
+    """
+    _, *shape = read.preprocessing.clip_shape(1)
+    most = min(most, max(FEWEST_VIEWS, VIEWS_BYTES // math.prod(shape)))
     views = []
     for index, record in enumerate(records):
         if len(views) == most:

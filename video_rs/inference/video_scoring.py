@@ -3,38 +3,48 @@
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.engine.evaluation import NetworkScorer, Scorer, VideoScorer
 from video_rs.inference.adaptive import AdaptiveScorer
-from video_rs.inference.dense import DenseScorer
+from video_rs.inference.calibration import StoppingRule
+from video_rs.inference.dense import PART_CLIPS, DenseScorer
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.wording import pluralize
 
 
 def video_scorer(
-    scorer: Scorer, preprocessing: Preprocessing, stop_at: float | None, batch: int
+    scorer: Scorer, preprocessing: Preprocessing, stopping: StoppingRule | None, batch: int, multi_label: bool = False
 ) -> Scorer | VideoScorer:
     """Return what answers for the videos that a preprocessing gives.
 
     Args:
         scorer: views -> probabilities.
         preprocessing: of the videos.
-        stop_at: of a calibration with a rule to stop by; None: it has none.
+        stopping: of a calibration; None: it has no rule for adaptive views.
         batch: views at a time.
+        multi_label: whether each class is judged by itself.
 
     Raises:
         InputError: these views cannot be had.
     """
-    views = preprocessing.views
-    if views == "adaptive":
-        return AdaptiveScorer(scorer, _rule(stop_at), batch)
-    if views == "published":
+    if preprocessing.views == "adaptive":
+        refuse_several_labels(multi_label)
+        return AdaptiveScorer(scorer, _rule(stopping, preprocessing).stop_at, batch)
+    if preprocessing.views != "dense":
         return scorer
 
-    if views == "full":
-        return scorer
     if not isinstance(scorer, NetworkScorer):
         raise InputError(
             "views 'dense' need the network's inside, and an exported file has its answers alone; allowed here: "
-            "published, full, adaptive; give the --checkpoint"
+            "published, full, adaptive; give the --checkpoint, or choose other --views"
         )
     return DenseScorer(scorer, preprocessing.clip.num_frames)
+
+
+def refuse_several_labels(multi_label: bool) -> None:
+    """Raise InputError where each class is judged by itself: there is no best one that could be decided."""
+    if multi_label:
+        raise InputError(
+            "adaptive views stop where the best class is decided, and with DATA.MULTI_LABEL each class is judged by "
+            "itself; allowed: published, full, dense"
+        )
 
 
 def require_one_size(preprocessing: Preprocessing) -> None:
@@ -46,11 +56,34 @@ def require_one_size(preprocessing: Preprocessing) -> None:
         )
 
 
-def _rule(stop_at: float | None) -> float:
-    """Return a rule to stop by, or raise InputError where there is none."""
-    if stop_at is None:
+def largest_clips(preprocessing: Preprocessing, batch: int) -> tuple[int, int, int, int, int]:
+    """Return the shape of the most that the network gets at a time, [B, 3, T, h, w]; of whole frames those of 16:9."""
+    shape = preprocessing.clip_shape(batch)
+    if preprocessing.views not in ("full", "dense"):
+        return shape
+    short = preprocessing.transform.short_side
+    size = preprocessing.transform.whole_size(short, short * 16 // 9)
+    if preprocessing.views == "full":
+        return *shape[:3], *size
+    return 1, 3, PART_CLIPS * shape[2], *size
+
+
+def _rule(stopping: StoppingRule | None, preprocessing: Preprocessing) -> StoppingRule:
+    """Return a rule to stop by; raise InputError where there is none, or one for other views."""
+    if stopping is None:
         raise InputError(
-            "views 'adaptive' need a rule to stop by, which this checkpoint does not have; make one: video-rs "
-            "calibrate --checkpoint CKPT --adaptive 0.01"
+            "views 'adaptive' need a rule to stop by, which this network does not have; make one: video-rs calibrate "
+            "--checkpoint CKPT --adaptive 0.01 (and export an exported one anew)"
         )
-    return stop_at
+    views = (preprocessing.num_clips, preprocessing.transform.num_crops)
+    if views != (stopping.clips, stopping.crops):
+        raise InputError(
+            f"the rule for adaptive views was made for {_count(stopping.clips, stopping.crops)}, and these are "
+            f"{_count(*views)}; take those, or calibrate with these"
+        )
+    return stopping
+
+
+def _count(clips: int, crops: int) -> str:
+    """Return so many views in words."""
+    return f"{pluralize(clips, 'clip')} x {pluralize(crops, 'crop')}"

@@ -1,7 +1,7 @@
 """Faster engines and lower precisions for a trained network, chosen on the user's own videos."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,8 +19,10 @@ from video_rs.inference.video_scoring import require_one_size
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
 from video_rs.models.fast import make_plain
+from video_rs.runtime import distributed
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import print_line
+from video_rs.video.fetching import handler_names
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,14 @@ def accelerated(
     if choice.precision == "float32":
         _refuse_useless_calibration(choice)
     else:
-        records = _records_to_choose_by(choice, checkpoint)
+        records = records_to_choose_by(choice.calibration, checkpoint, "--calibration")
         calibration, check = sample_views(records.records, records.source, read)
         samples = Samples(calibration, check, scorer.prepare, scorer.probabilities)
 
     # What graphs are captured of is the plain network.
     model = make_plain(copy.deepcopy(scorer.model))
     clip_shape = read.preprocessing.clip_shape(batch)
-    fast = accelerate(model, clip_shape, choice.engine, choice.precision, samples)
+    fast = _alike(lambda engine, precision: accelerate(model, clip_shape, engine, precision, samples), choice)
     if fast.precision == "bfloat16":
         # A fault in a small part of large maps hardly moves the logits that a precision is judged by.
         require_right_convolutions(scorer.model, clip_shape, torch.bfloat16, "take --precision float32")
@@ -89,12 +91,32 @@ def accelerated(
     return replace(scorer, run=fast)
 
 
+def _alike(make: Callable[[str, str], Accelerated], choice: EngineChoice) -> Accelerated:
+    """Return what is made of a choice: what the first process finds fastest, on every process.
+
+    Raises:
+        InputError: the first process, or this one, cannot have it.
+    """
+    found: Accelerated | InputError | None = None
+    if distributed.rank() == 0:
+        try:
+            found = make(choice.engine, choice.precision)
+        except InputError as error:
+            found = error
+    told = (found.engine, found.precision) if isinstance(found, Accelerated) else found
+    told = distributed.gather(told)[0]
+    if isinstance(told, InputError):
+        raise told
+    return make(*told) if found is None else found
+
+
 def accelerated_predictor(predictor: Predictor, choice: EngineChoice, checkpoint_path: str) -> Predictor:
     """Return the predictor of a checkpoint, computed as asked for; see :func:`accelerated`."""
     if choice.is_plain and not choice.calibration:
         return predictor
-    read = ViewReader(predictor.preprocessing, VideoSource(predictor.decoder))
     checkpoint = load_checkpoint(checkpoint_path)
+    handlers = handler_names(config_from_text(checkpoint["config"]).DATA.PATH_HANDLERS)
+    read = ViewReader(predictor.preprocessing, VideoSource(predictor.decoder, path_handlers=handlers))
     scorer = accelerated(predictor.scorer, choice, checkpoint, read, predictor.batch)
     return Predictor(
         scorer,
@@ -102,7 +124,7 @@ def accelerated_predictor(predictor: Predictor, choice: EngineChoice, checkpoint
         predictor.answers,
         predictor.decoder,
         predictor.batch,
-        predictor.stop_at,
+        predictor.stopping,
     )
 
 
@@ -134,20 +156,25 @@ def _refuse_useless_calibration(choice: EngineChoice) -> None:
         )
 
 
-def _records_to_choose_by(choice: EngineChoice, checkpoint: Mapping[str, Any]) -> RecordList:
-    """Return the videos of the list that was named, or of the run's own training list.
+def records_to_choose_by(list_path: str, checkpoint: Mapping[str, Any], option: str) -> RecordList:
+    """Return the training rows of a list, or of the run's own.
+
+    Args:
+        list_path: the list; "": the run's.
+        checkpoint: of the run.
+        option: that names another list, for messages.
 
     Raises:
         InputError: it cannot be read.
     """
-    if choice.calibration:
-        return read_records(choice.calibration, split="train", require_labels=False)
+    if list_path:
+        return read_records(list_path, split="train", require_labels=False)
 
     data = config_from_text(checkpoint["config"]).DATA
     try:
         return read_records(data.TRAIN_LIST, split="train", root=data.ROOT, require_labels=False)
     except InputError as error:
         raise InputError(
-            f"--precision {choice.precision} is chosen by real videos, and those that the run was trained on are not "
-            f"to be had ({error}); give --calibration LIST"
+            "a precision is chosen by real videos, and those that the run was trained on are not to be had "
+            f"({error}); give {option} LIST"
         ) from error

@@ -13,7 +13,7 @@ from video_rs.engine.checkpoint import load_checkpoint, save_checkpoint
 from video_rs.engine.metrics import VideoResult
 from video_rs.evaluation.calibrating import OutOfFold, ScoredVideos, calibrate
 from video_rs.evaluation.calibration import reliability
-from video_rs.inference.calibration import KEY
+from video_rs.inference.calibration import KEY, Calibration
 from video_rs.lists.checks import require_labels
 from video_rs.lists.chosen_videos import chosen_videos
 from video_rs.lists.class_folders import read_class_folders
@@ -91,10 +91,13 @@ def run_calibrate(
     require_right_convolutions(model, preprocessing.clip_shape(config.TEST.BATCH_SIZE))
     videos = _scored(config, model, preprocessing, records, others, len(names))
     fitted, judged = calibrate(videos, precision)
-    content = {"list": absolute_path(records.source), **fitted, "stop_at": None}
+    content = {"list": absolute_path(records.source), **fitted, "stopping": None}
     if adaptive is not None:
-        crops = preprocessing.transform.num_crops
-        content |= stopping_rule(videos, crops, fitted["temperature"], adaptive)
+        content |= stopping_rule(videos, preprocessing, fitted["temperature"], adaptive)
+    elif Calibration.of_checkpoint(checkpoint).stopping is not None:
+        print_line(
+            "note: the checkpoint's rule for adaptive views goes with its calibration; add --adaptive to keep one"
+        )
     if distributed.rank() == 0:
         save_checkpoint(path, {**checkpoint, KEY: content}, then="calibrate again")
         write_json(folder / FILES[0], content)
@@ -231,7 +234,7 @@ def _sentences(content: Mapping[str, Any]) -> list[str]:
             )
     if content["threshold"] is not None:
         lines += _threshold_sentences(content)
-    if content["stop_at"] is not None:
+    if content["stopping"] is not None:
         lines += stopping_sentences(content)
     return lines
 

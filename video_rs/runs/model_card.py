@@ -81,9 +81,9 @@ def predictions_of(path: Path, step: int) -> Predictions | None:
 def how_evaluated(predictions: Predictions) -> str:
     """Return on which videos, and with which views."""
     about = predictions.about
-    views = f"{pluralize(about.clips, 'clip')} x {pluralize(about.crops, 'crop')}"
     return (
-        f"On the {pluralize(len(predictions), 'video')} of `{Path(about.list).name}`, {views} each, step {about.step}. "
+        f"On the {pluralize(len(predictions), 'video')} of `{Path(about.list).name}`, {about.views_in_words} each, "
+        f"step {about.step}. "
         "Intervals are those of Wilson (1927), 95 %, over videos."
     )
 
@@ -166,7 +166,8 @@ def input_of(checkpoint: Mapping[str, Any]) -> dict[str, str]:
     return {
         "frames": f"{clip.num_frames}, every {clip.sampling_rate}{rate}",
         "size": f"short side {transform.short_side}, crops of {transform.crop_size} x {transform.crop_size}",
-        "views": f"{pluralize(preprocessing.num_clips, 'clip')} x {pluralize(transform.num_crops, 'crop')}, their mean",
+        "views": f"{pluralize(preprocessing.num_clips, 'clip')} x {pluralize(transform.num_crops, 'crop')}, their mean"
+        + ("" if preprocessing.views == "published" else f" ({preprocessing.views} views)"),
         "values": f"RGB, 0 to 1, less {list(preprocessing.mean)}, over {list(preprocessing.std)}",
     }
 

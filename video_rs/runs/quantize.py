@@ -23,8 +23,9 @@ from video_rs.inference.predictions import Predictions
 from video_rs.inference.quantization import require_nncf
 from video_rs.inference.sample_views import sample_views
 from video_rs.lists.checks import require_labels
-from video_rs.lists.records import RecordList, read_records
+from video_rs.lists.records import RecordList
 from video_rs.reports.text_table import text_table
+from video_rs.runs.acceleration import records_to_choose_by
 from video_rs.runs.comparison import against
 from video_rs.runs.export import format_for
 from video_rs.runs.results import Evaluation, evaluate_records
@@ -63,7 +64,7 @@ def run_quantize(checkpoint_path: str, out: str, list_path: str = "") -> dict[st
     config = config_from_text(checkpoint["config"])
     tested = records_to_test(config, list_path, checkpoint["label_names"], root_given=False)
     require_labels(tested, config.DATA.MULTI_LABEL)
-    calibrated = _training_rows(config, list_path)
+    calibrated = records_to_choose_by(list_path, checkpoint, "--list")
     print_notes([*tested.notes, *_doubts(tested)])
 
     network = read_network(checkpoint_path)
@@ -100,14 +101,6 @@ def run_quantize(checkpoint_path: str, out: str, list_path: str = "") -> dict[st
             print_line(sentence)
     print_line(f"wrote {path}, {path.with_suffix('.bin').name} and {path.with_suffix('.json').name}")
     return found
-
-
-def _training_rows(config: Config, list_path: str) -> RecordList:
-    """Return the rows to calibrate on: the training rows of the list, or of the run's own."""
-    if list_path:
-        return read_records(list_path, split="train", require_labels=False)
-    data = config.DATA
-    return read_records(data.TRAIN_LIST, split="train", root=data.ROOT, require_labels=False)
 
 
 def _doubts(tested: RecordList) -> list[str]:

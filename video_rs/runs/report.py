@@ -135,13 +135,12 @@ def interval_text(found: Interval, scale: float, unit: str) -> str:
 
 def facts_of(about: About) -> list[tuple[str, str]]:
     """Return what was tested, as names and values."""
-    views = f"{pluralize(about.clips, 'clip')} x {pluralize(about.crops, 'crop')}"
     facts = {
         "Checkpoint": about.checkpoint,
         "Step": str(about.step),
         "Model": about.model,
         "List": about.list,
-        "Views of a video": views,
+        "Views of a video": about.views_in_words,
     }
     if about.temperature != 1:
         facts["Temperature"] = f"{about.temperature:.4g}"

@@ -93,6 +93,8 @@ class Evaluation:
             crops=metrics["crops"],
             temperature=self.calibration.temperature,
             threshold=self.calibration.threshold,
+            views=metrics["views"],
+            views_per_video=metrics["views_per_video"],
         )
         return Predictions(tuple(self.label_names), tuple(self.records), tuple(self.results), about)
 
@@ -143,19 +145,6 @@ def write_predictions(folder: Path, predictions: Predictions, also_as: str = "")
         files.append(folder / f"predictions.{also_as}")
         TEXT_FORMATS[also_as](predictions, files[1])
     return files
-
-
-def describe_views(metrics: Mapping[str, Any]) -> str:
-    """Return which views of each video answered for it, from what metrics.json holds."""
-    clips = pluralize(metrics["clips"], "clip")
-    crops = pluralize(metrics["crops"], "crop")
-    taken = metrics["views_per_video"]
-    return {
-        "published": f"{clips} x {crops}",
-        "full": f"{clips} of whole frames",
-        "dense": f"one pass, {taken:.1f} windows",
-        "adaptive": f"{taken:.1f} of {clips} x {crops}",
-    }[metrics["views"]]
 
 
 def describe(metrics: dict[str, Any]) -> str:

@@ -11,46 +11,43 @@ from video_rs.engine.stopping import decidedness, looks, spread_out
 from video_rs.evaluation import calibration
 from video_rs.evaluation.calibrating import ScoredVideos
 from video_rs.evaluation.stopping import Looks, fit_stop, on_other_groups, upper_bound
+from video_rs.inference.calibration import StoppingRule
+from video_rs.inference.video_scoring import refuse_several_labels
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
 
 
 def require_choice(preprocessing: Preprocessing, multi_label: bool) -> None:
     """Raise InputError where there is nothing to stop early: of one view, or of classes that are judged apart."""
-    if multi_label:
-        raise InputError(
-            "--adaptive stops where the best class is decided, and with DATA.MULTI_LABEL each class is judged by "
-            "itself; leave it out"
-        )
+    refuse_several_labels(multi_label)
     if preprocessing.num_clips * preprocessing.transform.num_crops < 2:
         raise InputError(
             "--adaptive chooses among the views of a video, and there is one; set TEST.NUM_ENSEMBLE_VIEWS 10"
         )
 
 
-def stopping_rule(videos: ScoredVideos, crops: int, temperature: float, error: float) -> dict[str, Any]:
+def stopping_rule(
+    videos: ScoredVideos, preprocessing: Preprocessing, temperature: float, error: float
+) -> dict[str, Any]:
     """Return what a calibration says of adaptive views.
 
     Args:
         videos: with all their views, crop-major; unknown ones count like others.
-        crops: of each clip.
+        preprocessing: which views those are.
         temperature: of the probabilities that prediction sees.
         error: share of the answers that may be others than those of all views.
 
     Raises:
-        InputError: there are too few videos to know it.
+        InputError: there are too few videos to know it, or no view can be spared.
     """
+    crops = preprocessing.transform.num_crops
     found = _looks(videos.views, crops, temperature)
     stop_at = fit_stop(found, error)
     if stop_at is None:
-        count = len(videos.views)
-        raise InputError(
-            f"--adaptive {error:g} cannot be known from {pluralize(count, 'video')}: were no answer another one, the "
-            f"share could still be {upper_bound(0, count):.3f} (95 % confidence); give more videos, or a higher share"
-        )
+        raise InputError(_why_none(error, len(videos.views)))
     same, views = found.stopped(stop_at)
     return {
-        "stop_at": stop_at,
+        "stopping": StoppingRule(stop_at, preprocessing.num_clips, crops)._asdict(),
         "adaptive": {
             "error": error,
             "same": float(same.mean()),
@@ -59,6 +56,20 @@ def stopping_rule(videos: ScoredVideos, crops: int, temperature: float, error: f
             "other_groups": on_other_groups(found, videos.groups, error),
         },
     }
+
+
+def _why_none(error: float, videos: int) -> str:
+    """Return why there is no rule."""
+    least = upper_bound(0, videos)
+    if least > error:
+        return (
+            f"--adaptive {error:g} cannot be known from {pluralize(videos, 'video')}: were no answer another one, the "
+            f"share could still be {least:.3f} (95 % confidence); give more videos, or a higher share"
+        )
+    return (
+        f"--adaptive {error:g}: no view of these {pluralize(videos, 'video')} can be spared, as answers that seem "
+        "surest change; give a higher share, or leave it out"
+    )
 
 
 def stopping_sentences(content: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from video_rs.data.dataset import ViewReader
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.metrics import probability_of_so_few
 from video_rs.inference.calibration import Calibration
-from video_rs.inference.video_scoring import video_scorer
+from video_rs.inference.video_scoring import largest_clips, video_scorer
 from video_rs.lists.checks import require_labels
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
@@ -27,7 +27,6 @@ from video_rs.runs.report import page_of
 from video_rs.runs.results import (
     Evaluation,
     describe,
-    describe_views,
     evaluate_records,
     network_scorer,
     write_predictions,
@@ -113,12 +112,13 @@ def run_test(
 
     preprocessing = build_preprocessing(config)
     model = load_classifier(checkpoint, device)
-    require_right_convolutions(model, preprocessing.clip_shape(config.TEST.BATCH_SIZE))
+    require_right_convolutions(model, largest_clips(preprocessing, config.TEST.BATCH_SIZE))
     calibration = Calibration.of_checkpoint(checkpoint)
     scorer = network_scorer(config, model, preprocessing, calibration.temperature)
     read = ViewReader(preprocessing, build_source(config))
     scorer = accelerated(scorer, choice, checkpoint, read, config.TEST.BATCH_SIZE)
-    of_videos = video_scorer(scorer, preprocessing, calibration.stop_at, config.TEST.BATCH_SIZE)
+    batch = config.TEST.BATCH_SIZE
+    of_videos = video_scorer(scorer, preprocessing, calibration.stopping, batch, config.DATA.MULTI_LABEL)
     results = evaluate_records(config, of_videos, records, preprocessing, "test")
 
     evaluation = Evaluation(config, records.records, names, preprocessing, results, calibration)
@@ -129,7 +129,7 @@ def run_test(
     doubts = [doubt] if doubt else []
     print_notes(doubts)
 
-    views = describe_views(metrics)
+    views = evaluation.predictions(metrics, checkpoint["step"]).about.views_in_words
     finish(
         folder,
         TestOutcome(

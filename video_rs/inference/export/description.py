@@ -7,7 +7,7 @@ from typing import Any
 
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.engine.probabilities import ClassProbabilities
-from video_rs.inference.calibration import Calibration
+from video_rs.inference.calibration import Calibration, stored_rule
 from video_rs.inference.prediction import Answers
 from video_rs.models.architecture import Architecture
 from video_rs.models.weights.pretrained import stored_architecture
@@ -29,7 +29,7 @@ NAMES = (
     "multi_label",
     "temperature",
     "threshold",
-    "stop_at",
+    "stopping",
     "preprocessing",
     "architecture",
     "checkpoint",
@@ -83,7 +83,7 @@ class Description:
             "multi_label": self.multi_label,
             "temperature": self.calibration.temperature,
             "threshold": self.calibration.threshold,
-            "stop_at": self.calibration.stop_at,
+            "stopping": None if self.calibration.stopping is None else self.calibration.stopping._asdict(),
             "preprocessing": self.preprocessing.to_dict(),
             "architecture": vars(self.architecture),
             "num_classes": len(self.label_names),
@@ -113,7 +113,7 @@ class Description:
         try:
             content = {name: json.loads(text) for name, text in texts.items() if name in NAMES}
             require_format(content["format"], source)
-            calibration = Calibration(content["temperature"], content["threshold"], content["stop_at"])
+            calibration = Calibration(content["temperature"], content["threshold"], stored_rule(content))
             calibration.require_sound()
             return cls(
                 require_names(content["label_names"]),

@@ -22,7 +22,8 @@ def load_program(
         device: "auto", "cpu", "cuda" or "mps"; all but ``.safetensors`` run on the CPU.
         decoder: one of :data:`video_rs.video.DECODERS`.
         trusted: whether a ``.pt2`` file is from somebody trusted: code in it runs as it is read.
-        views: one of :data:`video_rs.data.preprocessing.VIEWS` but "dense"; "": those of the file.
+        views: one of :data:`video_rs.data.preprocessing.VIEWS`, of which only weights alone answer "dense"; "":
+            those of the file.
 
     Raises:
         InputError: there is no such file, it cannot be read, or a package is missing.
@@ -64,8 +65,8 @@ def load_program(
     preprocessing = description.preprocessing
     if views:
         preprocessing = replace(preprocessing, views=views)
-    stop_at = description.calibration.stop_at
-    return Predictor(scorer, preprocessing, description.answers, decoder, stop_at=stop_at)
+    stopping = description.calibration.stopping
+    return Predictor(scorer, preprocessing, description.answers, decoder, stopping=stopping)
 
 
 def unreadable(path: Path, error: Exception) -> InputError:

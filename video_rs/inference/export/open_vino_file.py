@@ -29,7 +29,7 @@ def write_open_vino(network: TrainedNetwork, path: Path) -> None:
 def write_quantized(network: TrainedNetwork, path: Path, views: Tensor) -> None:
     """Write a network in int8, with ranges taken from uint8 views ``[N, 3, T, h, w]``, as two such files."""
     graph = build_graph(network)
-    _save(quantize(to_open_vino(graph.program), views.split(1)), graph.description, path)
+    _save(quantize(to_open_vino(graph.program), views.split(1), lambda view: view), graph.description, path)
 
 
 def _save(model: "openvino.Model", description: Description, path: Path) -> None:

@@ -80,7 +80,7 @@ def features_of_video(predictor: Predictor, video: str, stage: str = "res5") -> 
     if not isinstance(scorer, NetworkScorer):
         raise InputError("an exported model gives no features of its stages; take its checkpoint")
 
-    read = ViewReader(predictor.preprocessing, VideoSource(predictor.decoder))
+    read = ViewReader(predictor.preprocessing.published_views(), VideoSource(predictor.decoder))
     item = read(part_of(video), 0)
     if item.error is not None:
         raise DecodeError(item.video, item.error)

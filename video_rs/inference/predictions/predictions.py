@@ -14,6 +14,7 @@ from video_rs.engine.metrics import VideoResult
 from video_rs.inference.calibration import Calibration
 from video_rs.inference.predictions.parquet import Content, damaged, predictions_file, read_content, write_content
 from video_rs.lists.records import VideoRecord
+from video_rs.runtime.wording import pluralize
 
 # By what videos are no independent witnesses: a record -> its group.
 GROUPINGS: dict[str, Callable[[VideoRecord], str]] = {
@@ -34,6 +35,8 @@ class About:
         model: name of the network.
         list: path of the list.
         clips, crops: of each video; a view is a crop of a clip, and the views of the first crop come first.
+        views: how they answered, one of :data:`video_rs.data.preprocessing.VIEWS`.
+        views_per_video: how many views, or windows of one pass, an answer is the mean of, in the mean.
         temperature: by which logits were divided.
         threshold: below which the best class counts as "unsure"; None without one.
     """
@@ -47,6 +50,20 @@ class About:
     crops: int = 1
     temperature: float = 1.0
     threshold: float | None = None
+    views: str = "published"
+    views_per_video: float = 1.0
+
+    @property
+    def views_in_words(self) -> str:
+        """Which views of each video answered for it."""
+        clips = pluralize(self.clips, "clip")
+        crops = pluralize(self.crops, "crop")
+        return {
+            "published": f"{clips} x {crops}",
+            "full": f"{clips} of whole frames",
+            "dense": f"one pass, {self.views_per_video:.1f} windows",
+            "adaptive": f"{self.views_per_video:.1f} of {clips} x {crops}",
+        }[self.views]
 
     @classmethod
     def of_data(cls, data: Mapping[str, Any]) -> "About":

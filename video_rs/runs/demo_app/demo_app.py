@@ -72,7 +72,7 @@ def run_demo_app(job: DemoJob) -> None:
 
     checkpoint = load_checkpoint(find_checkpoint(job.checkpoint))
     config = config_from_text(checkpoint["config"])
-    predictor = Predictor.from_checkpoint(job.checkpoint, job.device)
+    predictor = Predictor.from_checkpoint(job.checkpoint, job.device, views="published")
     predictor = accelerated_predictor(predictor, job.choice, job.checkpoint)
     source = VideoSource(path_handlers=handler_names(config.DATA.PATH_HANDLERS))
     records = example_records(config, predictor.answers.label_names, job.examples)

@@ -68,7 +68,7 @@ def read_runs(paths: Sequence[str], list_path: str = "") -> list[OwnRun]:
     found_metrics = []
     for place, checkpoint in zip(places, checkpoints, strict=True):
         if list_path:
-            found_metrics.append(run_test(str(checkpoint), list_path))
+            found_metrics.append(run_test(str(checkpoint), list_path, ["TEST.VIEWS", "published"]))
         else:
             found_metrics.append(test_metrics(place, run_folder(checkpoint)))
     require_one_list(names, found_metrics)
@@ -124,12 +124,15 @@ def test_metrics(place: str, folder: Path) -> dict[str, Any]:
     path = folder / "test" / "metrics.json"
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
+        _require_views(place, metrics["views"])
         return {
             **metrics,
             "clips": int(metrics["clips"]),
             "crops": int(metrics["crops"]),
             "top1": float(metrics["top1"]),
         }
+    except InputError:
+        raise
     except FileNotFoundError as error:
         raise InputError(
             f"{place} has not been tested: run video-rs test --checkpoint {place}, or name a list for all runs with "
@@ -154,3 +157,12 @@ def require_one_list(names: Sequence[str], metrics: Sequence[Mapping[str, Any]])
                 f"{names[0]} was tested on {lists[0] or 'an unknown list'}, and {name} on {path or 'an unknown list'}; "
                 "name one list for all runs with --list"
             )
+
+
+def _require_views(place: str, views: str) -> None:
+    """Raise InputError for a test whose cost is not a number of clips and crops."""
+    if views != "published":
+        raise InputError(
+            f"{place} was tested with TEST.VIEWS {views}, whose cost is no number of clips and crops; test it again: "
+            f"video-rs test --checkpoint {place} TEST.VIEWS published"
+        )

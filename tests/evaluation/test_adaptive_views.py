@@ -65,7 +65,15 @@ def test_of_too_few_videos_nothing_is_known():
     looks = drawn(20)
     assert upper_bound(0, 20) > 0.1
     assert fit_stop(looks, 0.1) is None
-    assert on_other_groups(looks, ["one", "other"] * 10, 0.1) is None
+    # All views are taken then.
+    assert on_other_groups(looks, ["one", "other"] * 10, 0.1) == {"same": 1.0, "views": 12.0}
+
+
+def test_a_rule_that_spares_no_view_is_none():
+    decided = np.array([[float(value), np.inf] for value in range(300)])
+    same = np.ones((300, 2), bool)
+    same[299, 0] = False
+    assert fit_stop(Looks(np.array([1, 2]), decided, same), 0.01) is None
 
 
 def test_other_groups_are_judged_by_rules_set_without_them():
