@@ -1,5 +1,6 @@
 """Ways to answer for a video: whole frames, one pass over it, and views until the answer is decided."""
 
+import argparse
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -11,14 +12,18 @@ import torch
 from helpers.clips import clip_spec, eval_transform
 from helpers.networks import NARROW, refusal
 from video_rs import Predictor, create_model
+from video_rs.commands import network as network_options
+from video_rs.config import OPTIONS
 from video_rs.data import whole_video
 from video_rs.data.dataset import VideoSource, ViewReader
-from video_rs.data.preprocessing import Preprocessing
+from video_rs.data.preprocessing import VIEWS, Preprocessing
 from video_rs.engine import stopping
 from video_rs.engine.evaluation import NetworkScorer, evaluate
 from video_rs.inference import dense
 from video_rs.inference.calibration import StoppingRule
 from video_rs.inference.dense import parts_of
+from video_rs.inference.engines import ENGINES
+from video_rs.inference.precision import PRECISIONS
 from video_rs.inference.prediction import Answers
 from video_rs.inference.video_scoring import largest_clips, video_scorer
 from video_rs.lists.records import VideoRecord
@@ -308,6 +313,18 @@ def test_one_pass_needs_the_networks_inside():
         "views 'dense' need the network's inside, and an exported file has its answers alone; allowed here: published, "
         "full, adaptive; give the --checkpoint, or choose other --views"
     )
+
+
+def test_the_choices_of_options_are_those_that_there_are():
+    """Named again where a command is parsed, which must not import what computes."""
+    (option,) = [option for option in OPTIONS if option.key == "TEST.VIEWS"]
+    parser = argparse.ArgumentParser()
+    network_options.add_views(parser)
+    network_options.add_engine(parser)
+    choices = {action.dest: action.choices for action in parser._actions}
+    assert option.choices == choices["views"] == VIEWS
+    assert set(choices["engine"]) == {"auto", *ENGINES}
+    assert set(choices["precision"]) == {"auto", *PRECISIONS}
 
 
 def test_unknown_views_are_refused():

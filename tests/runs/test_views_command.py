@@ -104,6 +104,21 @@ def test_adaptive_views_by_an_engine(tool, run, tmp_path):
         assert mine["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
 
 
+def test_an_exported_file_has_the_rule(tool, run, videos, tmp_path):
+    tool("calibrate", "--checkpoint", run, "--adaptive", "0.6", "OUTPUT_DIR", tmp_path / "calibration")
+    file, video = tmp_path / "model.onnx", str(videos.parent / "val/light/0.mp4")
+    done = tool("export", "--checkpoint", run, "--out", file)
+    assert done.code == 0, done.err
+    done = tool("predict", "--model", file, "--views", "adaptive", video, "--json", tmp_path / "answer.json")
+    assert done.code == 0, done.err
+    (answer,) = json.loads((tmp_path / "answer.json").read_text())
+    expected = dict(Predictor.from_checkpoint(run, views="adaptive").predict(video).top)
+    assert {top["label"]: top["score"] for top in answer["top"]} == pytest.approx(expected, abs=1e-5)
+    assert "views 'dense' need the network's inside" in refused(
+        tool, "predict", "--model", file, "--views", "dense", video
+    )
+
+
 def test_a_calibration_without_a_rule_says_that_the_old_one_is_gone(tool, run, tmp_path):
     tool("calibrate", "--checkpoint", run, "--adaptive", "0.6", "OUTPUT_DIR", tmp_path)
     done = tool("calibrate", "--checkpoint", run, "OUTPUT_DIR", tmp_path)

@@ -6,22 +6,15 @@ from video_rs.models.architecture import Architecture
 
 
 class TemporalReach(NamedTuple):
-    """What cell i of a network's last map sees: frames ``i * stride - before`` to ``i * stride + after``.
+    """What cell i of a map sees of what it is made of: from ``i * stride - before`` to ``i * stride + after``.
 
-    It holds for clips of a multiple of ``stride`` frames. Squeeze-and-excitation and gating see all of a clip besides.
+    A network's last map is made of the frames of a clip, that of a layer of the cells of the one before. It holds for
+    clips of a multiple of ``stride`` frames. Squeeze-and-excitation and gating see all of a clip besides.
 
     Attributes:
-        stride: frames from one cell to the next.
-        before, after: frames that a cell sees ahead of its own, and behind it.
+        stride: frames (or cells) from one cell to the next.
+        before, after: those that a cell sees ahead of its own, and behind it.
     """
-
-    stride: int
-    before: int
-    after: int
-
-
-class _Layer(NamedTuple):
-    """What of a clip's time a layer does: cell i sees cells ``i * stride - before`` to ``i * stride + after``."""
 
     stride: int
     before: int
@@ -40,7 +33,7 @@ def temporal_reach(arch: Architecture) -> TemporalReach:
     return TemporalReach(stride, before, after)
 
 
-def _layers(arch: Architecture) -> list[_Layer]:
+def _layers(arch: Architecture) -> list[TemporalReach]:
     """Return all layers that reach or stride in time, in their order."""
     layers = [_kernel(arch, arch.stem_temporal_kernel, arch.stem_temporal_stride)]
     if arch.stem_pool != "none" and arch.stem_pool_temporal_stride > 1:
@@ -53,20 +46,20 @@ def _layers(arch: Architecture) -> list[_Layer]:
         ]
         frames = arch.res2_pool_temporal_stride
         if index == 0 and frames > 1:
-            layers.append(_Layer(frames, 0, frames - 1))
+            layers.append(TemporalReach(frames, 0, frames - 1))
     return layers
 
 
-def _kernel(arch: Architecture, size: int, stride: int) -> _Layer:
+def _kernel(arch: Architecture, size: int, stride: int) -> TemporalReach:
     """Return the layer of a kernel, on maps of a multiple of the stride."""
     before = size // 2
     if arch.padding == "same" and stride > 1:
         # TensorFlow pads as little as it can, the smaller half in front.
         before = max(size - stride, 0) // 2
-    return _Layer(stride, before, size - 1 - before)
+    return TemporalReach(stride, before, size - 1 - before)
 
 
-def _block(arch: Architecture, kernel: int, stride: int) -> _Layer:
+def _block(arch: Architecture, kernel: int, stride: int) -> TemporalReach:
     """Return the layer of a block: its branch, or its shortcut, where that sees more."""
     branch = _kernel(arch, kernel, stride)
     if arch.shortcut == "avgpool":

@@ -94,10 +94,8 @@ def run_calibrate(
     content = {"list": absolute_path(records.source), **fitted, "stopping": None}
     if adaptive is not None:
         content |= stopping_rule(videos, preprocessing, fitted["temperature"], adaptive)
-    elif Calibration.of_checkpoint(checkpoint).stopping is not None:
-        print_line(
-            "note: the checkpoint's rule for adaptive views goes with its calibration; add --adaptive to keep one"
-        )
+    else:
+        _note_lost_rule(checkpoint)
     if distributed.rank() == 0:
         save_checkpoint(path, {**checkpoint, KEY: content}, then="calibrate again")
         write_json(folder / FILES[0], content)
@@ -108,6 +106,12 @@ def run_calibrate(
         print_line(line)
     print_line(f"stored in {path}; results: {'  '.join(str(folder / name) for name in FILES)}")
     return content
+
+
+def _note_lost_rule(checkpoint: Mapping[str, Any]) -> None:
+    """Say where a calibration without a rule for adaptive views takes the place of one that has one."""
+    if Calibration.of_checkpoint(checkpoint).stopping is not None:
+        print_notes(["the checkpoint's rule for adaptive views goes with its calibration; add --adaptive to keep one"])
 
 
 def _check(precision: float | None, unknown: str, adaptive: float | None) -> None:

@@ -95,10 +95,7 @@ def run_quantize(checkpoint_path: str, out: str, list_path: str = "") -> dict[st
     found = {**rows, "against_float32": loss._asdict(), "calibrated_on": len(calibration)}
     write_json(path.with_suffix(".json"), found)
 
-    _print_table(rows)
-    if not config.DATA.MULTI_LABEL:
-        for sentence in against(after, before).sentences:
-            print_line(sentence)
+    _print_comparison(rows, before, after)
     print_line(f"wrote {path}, {path.with_suffix('.bin').name} and {path.with_suffix('.json').name}")
     return found
 
@@ -153,8 +150,8 @@ def _seconds(program: Scorer, quantized: Scorer, views: Tensor) -> tuple[float, 
     return median(times[0][1:]), median(times[1][1:])
 
 
-def _print_table(rows: dict[str, dict[str, float]]) -> None:
-    """Print accuracy, calibration and speed of both."""
+def _print_comparison(rows: dict[str, dict[str, float]], before: Predictions, after: Predictions) -> None:
+    """Print accuracy, calibration and speed of both, and the difference with its interval."""
     cells = [
         [
             name,
@@ -166,3 +163,7 @@ def _print_table(rows: dict[str, dict[str, float]]) -> None:
         for name, row in rows.items()
     ]
     print_line(text_table(["", "top1", "cross-entropy", "calibration error", "a view"], cells))
+    if before.about.multi_label:
+        return
+    for sentence in against(after, before).sentences:
+        print_line(sentence)

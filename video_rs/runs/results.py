@@ -77,13 +77,18 @@ class Evaluation:
         }
 
     def predictions(self, metrics: Mapping[str, Any], step: int) -> Predictions:
-        """Return the results as predictions.
+        """Return the results as predictions; the arguments are those of :meth:`about`."""
+        about = self.about(metrics, step)
+        return Predictions(tuple(self.label_names), tuple(self.records), tuple(self.results), about)
+
+    def about(self, metrics: Mapping[str, Any], step: int) -> About:
+        """Return what gave the results.
 
         Args:
             metrics: what metrics.json holds.
             step: of the checkpoint.
         """
-        about = About(
+        return About(
             multi_label=self.multi_label,
             checkpoint=metrics["checkpoint"],
             step=step,
@@ -96,7 +101,6 @@ class Evaluation:
             views=metrics["views"],
             views_per_video=metrics["views_per_video"],
         )
-        return Predictions(tuple(self.label_names), tuple(self.records), tuple(self.results), about)
 
 
 def _views_per_video(results: Sequence[VideoResult]) -> float:

@@ -115,9 +115,9 @@ def run_test(
     require_right_convolutions(model, largest_clips(preprocessing, config.TEST.BATCH_SIZE))
     calibration = Calibration.of_checkpoint(checkpoint)
     scorer = network_scorer(config, model, preprocessing, calibration.temperature)
-    read = ViewReader(preprocessing, build_source(config))
-    scorer = accelerated(scorer, choice, checkpoint, read, config.TEST.BATCH_SIZE)
     batch = config.TEST.BATCH_SIZE
+    read = ViewReader(preprocessing, build_source(config))
+    scorer = accelerated(scorer, choice, checkpoint, read, batch)
     of_videos = video_scorer(scorer, preprocessing, calibration.stopping, batch, config.DATA.MULTI_LABEL)
     results = evaluate_records(config, of_videos, records, preprocessing, "test")
 
@@ -129,7 +129,7 @@ def run_test(
     doubts = [doubt] if doubt else []
     print_notes(doubts)
 
-    views = evaluation.predictions(metrics, checkpoint["step"]).about.views_in_words
+    views = evaluation.about(metrics, checkpoint["step"]).views_in_words
     finish(
         folder,
         TestOutcome(
