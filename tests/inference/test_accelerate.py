@@ -70,6 +70,40 @@ def test_every_engine_gives_the_models_logits(model, engine):
     torch.nn.Linear(5, 2)(of_leaf).sum().backward()
 
 
+@pytest.mark.parametrize("engine", ["eager", "openvino", "onnxruntime"])
+def test_frames_of_any_size_are_answered(engine):
+    need(engine)
+    model = model_with_statistics().eval()
+    fast = accelerate(model, SHAPE, engine, any_size=True)
+    for shape in (SHAPE, (2, 3, 4, 65, 48), (1, 3, 4, 33, 144), (2, 3, 4, 96, 80)):
+        clips = torch.rand(shape, generator=torch.Generator().manual_seed(5))
+        with torch.no_grad():
+            expected = model(clips)
+        assert (fast(clips) - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_an_engine_that_answers_larger_frames_wrongly_is_refused(monkeypatch):
+    def wrong_when_larger(task):
+        return lambda clips: task.model(clips[..., : SHAPE[3], : SHAPE[4]])
+
+    model = model_with_statistics()
+    engine = module.ENGINES["eager"]
+    monkeypatch.setitem(module.ENGINES, "eager", engine._replace(build=wrong_when_larger))
+    assert "engine 'eager' gives other logits than the model" in refusal(
+        accelerate, model, SHAPE, "eager", any_size=True
+    )
+    # Where no larger ones come it is right.
+    accelerate(model, SHAPE, "eager")
+
+
+def test_torch_compile_is_for_one_size():
+    message = (
+        "engine 'compile' takes a minute for each size of frames; allowed for any size: auto, openvino, onnxruntime, "
+        "eager"
+    )
+    assert refusal(accelerate, model_with_statistics(), SHAPE, "compile", any_size=True) == message
+
+
 def test_torch_compile_gives_the_models_logits():
     model = model_with_statistics("r3d_rs_tiny")  # compiling takes seconds for each layer
     fast = accelerate(model, SHAPE, "compile")
@@ -271,6 +305,15 @@ def test_another_shape_or_dtype_is_refused():
         assert refusal(fast, torch.rand(shape)) == f"clips are torch.float32 {shape}; {rest}"
     clips = torch.zeros(SHAPE, dtype=torch.uint8)
     assert refusal(fast, clips) == f"clips are torch.uint8 [2, 3, 4, 33, 48]; {rest}"
+
+
+def test_frames_of_any_size_are_no_smaller_than_clips():
+    fast = accelerate(model_with_statistics(), SHAPE, "eager", any_size=True)
+    for shape in ([2, 3, 4, 32, 48], [1, 3, 4, 33, 47], [3, 3, 4, 33, 48], [2, 3, 8, 33, 48]):
+        assert refusal(fast, torch.rand(shape)) == (
+            f"clips are torch.float32 {shape}; allowed: torch.float32 [2, 3, 4, 33, 48] or fewer of them, or higher "
+            "and wider ones, as accelerate was asked for; call it again for another shape"
+        )
 
 
 def test_an_unknown_engine_is_refused():

@@ -71,6 +71,18 @@ def test_int8_answers_as_the_model_does(model, samples):
     torch.testing.assert_close(fast(clips[:1]), fast(clips)[:1], rtol=0, atol=1e-5)
 
 
+def test_int8_answers_whole_frames(model, samples):
+    fast = accelerate(model, SHAPE, "openvino", "int8", samples, any_size=True)
+    generator = torch.Generator().manual_seed(2)
+    for height, width in ((32, 96), (64, 32)):
+        clips = torch.rand(2, 3, 4, height, width, generator=generator) * 0.2
+        clips[1] += 0.8
+        with torch.no_grad():
+            expected = model(clips).softmax(1)
+        assert expected.argmax(1).tolist() == [0, 1]
+        assert (fast(clips).softmax(1) - expected).abs().max() < 0.05
+
+
 def test_ranges_hold_the_largest_values():
     """Of clips that are dark or bright: ranges by the mean of the largest would cut the bright ones' maps."""
     torch.manual_seed(0)

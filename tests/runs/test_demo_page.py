@@ -183,6 +183,16 @@ def test_programs_send_a_video(demo, run, clip):
     assert left(demo) == before
 
 
+def test_an_engine_answers_as_the_network_does(run, clip, tmp_path):
+    expected = dict(Predictor.from_checkpoint(run, "cpu").predict(clip).top)
+    options = ["--checkpoint", run, "--device", "cpu", "--examples", 0, "--engine", "openvino"]
+    with served(tmp_path / "job", "demo_app", *options) as page:
+        assert "computed by openvino in float32\n" in page.out
+        status, content, _ = ask(page.url, "api/predict", clip.read_bytes())
+    assert status == 200
+    assert {one["label"]: one["score"] for one in json.loads(content)["top"]} == pytest.approx(expected, abs=1e-5)
+
+
 def test_fifty_at_once_are_answered_or_told_to_wait(demo, clip):
     before = left(demo)
     film = clip.read_bytes()

@@ -93,10 +93,10 @@ def test_a_rule_is_made_stored_and_used(tool, run, videos, tmp_path):
         assert [found[name] for name in ("dark", "light")] == pytest.approx(row["probabilities"], abs=1e-6)
 
 
-def test_adaptive_views_by_an_engine(tool, run, tmp_path):
-    """Its views have one size, unlike whole frames."""
+@pytest.mark.parametrize("views", ["adaptive", "full"])
+def test_views_by_an_engine(tool, run, tmp_path, views):
     tool("calibrate", "--checkpoint", run, "--adaptive", "0.6", "OUTPUT_DIR", tmp_path / "calibration")
-    options = ["TEST.VIEWS", "adaptive", "OUTPUT_DIR"]
+    options = ["TEST.VIEWS", views, "OUTPUT_DIR"]
     tool("test_net", "--checkpoint", run, *options, tmp_path / "plain")
     done = tool("test_net", "--checkpoint", run, "--engine", "openvino", *options, tmp_path / "fast")
     assert done.code == 0, done.err
@@ -182,12 +182,11 @@ def test_adaptive_views_without_a_rule_are_refused(tool, trained, tmp_path):
     assert "make one: video-rs calibrate --checkpoint CKPT --adaptive 0.01" in line
 
 
-@pytest.mark.parametrize("views", ["full", "dense"])
-def test_whole_frames_are_not_for_engines(tool, trained, tmp_path, views):
-    options = ["--engine", "openvino", "TEST.VIEWS", views, "OUTPUT_DIR", tmp_path]
+def test_parts_of_videos_are_not_for_engines(tool, trained, tmp_path):
+    options = ["--engine", "openvino", "TEST.VIEWS", "dense", "OUTPUT_DIR", tmp_path]
     assert refused(tool, "test_net", "--checkpoint", trained, *options).endswith(
-        f"views '{views}' are whole frames, and an engine is made for clips of one size; allowed with --engine and "
-        "--precision: published, adaptive; take one of them, or leave the engine out"
+        "views 'dense' are parts of videos, and an engine is made for clips of one length; allowed with --engine and "
+        "--precision: published, full, adaptive; take one of them, or leave the engine out"
     )
 
 

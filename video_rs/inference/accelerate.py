@@ -41,39 +41,53 @@ class Built(NamedTuple):
 class Accelerated:
     """Function from clips to logits, with the weights that the model had when this was made.
 
-    ``__call__``: float32 ``[b, C, T, H, W]`` of ``clip_shape``, or of fewer clips -> float32 ``[b, num_classes]``,
-    without gradients. In float32 these are the model's to :data:`~video_rs.inference.judging.ROUNDING` of the largest
-    logit (where PyTorch computes in TF32, to what that rounds); in another precision as near as ``loss`` says.
+    ``__call__``: float32 ``[b, C, T, H, W]`` of ``clip_shape``, or of fewer clips, or with ``any_size`` of higher and
+    wider ones -> float32 ``[b, num_classes]``, without gradients. In float32 these are the model's to
+    :data:`~video_rs.inference.judging.ROUNDING` of the largest logit (where PyTorch computes in TF32, to what that
+    rounds); in another precision as near as ``loss`` says.
 
     Attributes:
         run: the engine's function.
         engine: the engine that runs; where "auto" was asked for, the chosen one.
         precision: that it computes in, likewise.
         clip_shape: (B, C, T, H, W), of the largest batch.
+        any_size: whether clips may be higher and wider.
         device: where clips must be and logits are.
         loss: what the precision changes on real clips; None in float32, and where there were no clips to judge by.
     """
 
-    def __init__(self, built: Built, way: Way, clip_shape: tuple[int, ...], device: torch.device):
+    def __init__(self, built: Built, way: Way, clip_shape: tuple[int, ...], device: torch.device, any_size: bool):
         self.run = built.run
         self.engine = way.engine
         self.precision = way.precision
         self.clip_shape = clip_shape
+        self.any_size = any_size
         self.device = device
         self.loss = built.loss
 
     def __call__(self, clips: Tensor) -> Tensor:
-        fits = clips.dim() == 5 and 1 <= len(clips) <= self.clip_shape[0] and clips.shape[1:] == self.clip_shape[1:]
-        if not fits or clips.dtype != torch.float32:
+        if not self._takes(clips.shape) or clips.dtype != torch.float32:
+            larger = ", or higher and wider ones" if self.any_size else ""
             raise InputError(
                 f"clips are {clips.dtype} {list(clips.shape)}; allowed: torch.float32 {list(self.clip_shape)} or fewer "
-                "of them, as accelerate was asked for; call it again for another shape"
+                f"of them{larger}, as accelerate was asked for; call it again for another shape"
             )
         if clips.device != self.device:
             raise InputError(
                 f"clips are on {clips.device}; allowed: {self.device}, where the model was; move them there"
             )
         return self.run(clips.detach())
+
+    def _takes(self, shape: Sequence[int]) -> bool:
+        """Return whether clips may have a shape."""
+        if len(shape) != 5:
+            return False
+        batch, *clip, height, width = self.clip_shape
+        if not 1 <= shape[0] <= batch or list(shape[1:3]) != clip:
+            return False
+        if self.any_size:
+            return shape[3] >= height and shape[4] >= width
+        return tuple(shape[3:]) == (height, width)
 
 
 def accelerate(
@@ -82,8 +96,9 @@ def accelerate(
     engine: str = "auto",
     precision: str = "float32",
     samples: Samples | None = None,
+    any_size: bool = False,
 ) -> Accelerated:
-    """Return a faster copy of ``model`` for clips of one shape; the model itself stays as it is.
+    """Return a faster copy of ``model``; the model itself stays as it is.
 
     Args:
         model: clips -> logits, in float32; it is run as in evaluation mode.
@@ -98,6 +113,7 @@ def accelerate(
             :data:`~video_rs.inference.precision.MEAN_CHANGE` allow is left out with a warning that names both.
         samples: real clips. Without them bfloat16 is judged by its logits for random ones
             (:data:`~video_rs.inference.precision.COARSE`), and "auto" leaves int8 out.
+        any_size: whether higher and wider clips are answered, too, such as whole frames; by every engine but "compile".
 
     Raises:
         InputError: an unknown or absent engine or precision, a shape that the model does not take, a model that does
@@ -120,27 +136,36 @@ def accelerate(
     clips = torch.rand(clip_shape, generator=torch.Generator().manual_seed(0)).to(device)
     model = copy.deepcopy(model).eval().requires_grad_(False)
     # The copy's own logits, before anything about it changes, are what every engine has to answer.
-    judge = Judge(copy.deepcopy(model), clips, samples)
+    judge = Judge(copy.deepcopy(model), clips, samples, any_size)
     fold_batch_norm(model)
 
-    ways = ways_for(engine, precision, device, samples)
+    ways = ways_for(engine, precision, device, samples, any_size)
     if len(ways) == 1:
-        return Accelerated(build(ways[0], model, judge), ways[0], clip_shape, device)
+        return Accelerated(build(ways[0], model, judge), ways[0], clip_shape, device, any_size)
 
     found = build_all(ways, model, judge)
     fastest = next(iter(found))
     if len(found) > 1:
         fastest = min(found, key=lambda way: seconds(found[way].run, clips))
-    return Accelerated(found[fastest], fastest, clip_shape, device)
+    return Accelerated(found[fastest], fastest, clip_shape, device, any_size)
 
 
-def ways_for(engine: str, precision: str, device: torch.device, samples: Samples | None) -> list[Way]:
+def ways_for(
+    engine: str, precision: str, device: torch.device, samples: Samples | None, any_size: bool = False
+) -> list[Way]:
     """Return the ways that an engine and a precision, each possibly "auto", leave open.
 
     Raises:
         InputError: none is left.
     """
+    if any_size and engine != "auto" and not ENGINES[engine].takes_any_size:
+        able = ", ".join(name for name, kind in ENGINES.items() if kind.takes_any_size)
+        raise InputError(
+            f"engine {engine!r} takes a minute for each size of frames; allowed for any size: auto, {able}"
+        )
     names = candidates(device) if engine == "auto" else [engine]
+    if any_size:
+        names = [name for name in names if ENGINES[name].takes_any_size]
     precisions: Sequence[str] = (precision,)
     if precision == "auto":
         precisions = [kind for kind in precisions_of(device) if kind != "int8" or can_quantize(samples)]
@@ -219,7 +244,7 @@ def build(way: Way, model: nn.Module, judge: Judge) -> Built:
         require_nncf()
 
     with without_tf32():
-        run = engine.build(Task(model, judge.clips, way.precision, judge.samples))
+        run = engine.build(Task(model, judge.clips, way.precision, judge.samples, judge.any_size))
         return Built(run, judge.require_right(way.engine, way.precision, run))
 
 

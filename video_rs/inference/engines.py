@@ -29,12 +29,14 @@ class Task(NamedTuple):
         clips: float32 ``[B, C, T, H, W]``, of the largest batch.
         precision: one of :data:`video_rs.inference.precision.PRECISIONS`.
         samples: that int8 is calibrated on.
+        any_size: whether clips may be higher and wider than these.
     """
 
     model: nn.Module
     clips: Tensor
     precision: str = "float32"
     samples: Samples | None = None
+    any_size: bool = False
 
 
 class Engine(NamedTuple):
@@ -44,11 +46,13 @@ class Engine(NamedTuple):
         build: makes a function from clips to float32 logits, for batches of up to that of the task's clips.
         packages: what it needs beside PyTorch.
         precisions: that it computes in.
+        takes_any_size: whether clips of other sizes than it was built for are answered as fast.
     """
 
     build: Callable[[Task], Run]
     packages: tuple[str, ...]
     precisions: tuple[str, ...]
+    takes_any_size: bool = True
 
 
 def build_eager(task: Task) -> Run:
@@ -87,7 +91,8 @@ def build_open_vino(task: Task) -> Run:
 
 def _open_axes(task: Task) -> tuple[str, ...]:
     """Return the axes of a task's graph that stay open: a last batch may be smaller than the others."""
-    return ("batch",) if len(task.clips) > 1 else ()
+    batch = ("batch",) if len(task.clips) > 1 else ()
+    return (*batch, "height", "width") if task.any_size else batch
 
 
 def _in_precision(model: nn.Module, precision: str, wrap: Callable[[nn.Module], Run] = lambda model: model) -> Run:
@@ -114,6 +119,7 @@ def _filled_up(run: Run, batch: int) -> Run:
 ENGINES = {
     "openvino": Engine(build_open_vino, ("openvino",), ("float32", "bfloat16", "int8")),
     "onnxruntime": Engine(build_onnx_runtime, ("onnxruntime", "onnx", "onnxscript"), ("float32",)),
-    "compile": Engine(build_compiled, (), ("float32", "bfloat16")),
+    # For each size it would be compiled again, for a minute.
+    "compile": Engine(build_compiled, (), ("float32", "bfloat16"), takes_any_size=False),
     "eager": Engine(build_eager, (), ("float32", "bfloat16")),
 }

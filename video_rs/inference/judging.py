@@ -5,6 +5,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from video_rs.inference.full_precision import without_tf32
 from video_rs.inference.precision import COARSE, Loss, Samples
@@ -14,6 +15,8 @@ Run = Callable[[Tensor], Tensor]
 
 # Largest difference from eager logits, over the largest logit: float32 sums in another order. More is a wrong result.
 ROUNDING = 1e-4
+# Pixels by which clips are higher, and twice as much wider, where an engine has to answer those, too.
+LARGER_BY = 32
 
 
 class Judge:
@@ -23,16 +26,23 @@ class Judge:
         model: clips -> logits, in evaluation mode and float32; nobody may change it.
         clips: random ones in [0, 1], float32 ``[B, C, T, H, W]``, on its device.
         samples: real ones, or None.
+        any_size: whether engines have to answer higher and wider clips, too.
 
     Raises:
         InputError: the model answers with something else than logits, or with numbers that are not finite.
     """
 
-    def __init__(self, model: nn.Module, clips: Tensor, samples: Samples | None):
+    def __init__(self, model: nn.Module, clips: Tensor, samples: Samples | None, any_size: bool = False):
         self.model = model
         self.clips = clips
         self.samples = samples
-        self.logits = model_logits(model, clips)
+        self.any_size = any_size
+        logits = model_logits(model, clips)
+        # A batch as it ends a list, too.
+        self.expected = [(clips, logits), (clips[:1], logits[:1])]
+        if any_size:
+            larger = functional.pad(clips[:1], (0, 2 * LARGER_BY, 0, LARGER_BY, 0, 0), mode="replicate")
+            self.expected.append((larger, model_logits(model, larger)))
 
     def require_right(self, engine: str, precision: str, run: Run) -> Loss | None:
         """Return what a precision changes on real clips; None in float32, and where there are none.
@@ -54,8 +64,7 @@ class Judge:
 
     def _require_near(self, engine: str, run: Run, tolerance: float | None) -> None:
         """Raise InputError unless a run's logits are finite, and the model's to a part of the largest of those."""
-        # A batch as it ends a list, too.
-        for clips, expected in ((self.clips, self.logits), (self.clips[:1], self.logits[:1])):
+        for clips, expected in self.expected:
             logits = run(clips)
             if logits.shape != expected.shape:
                 raise InputError(
@@ -70,7 +79,7 @@ class Judge:
             if tolerance is None:
                 continue
             difference = (logits - expected).abs().max()
-            largest = self.logits.abs().max()
+            largest = self.expected[0][1].abs().max()
             # Where all are 0 the engine's have to be; the form of the comparison refuses NaN.
             if not difference <= tolerance * largest:
                 raise InputError(

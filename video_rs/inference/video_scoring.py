@@ -47,12 +47,12 @@ def refuse_several_labels(multi_label: bool) -> None:
         )
 
 
-def require_one_size(preprocessing: Preprocessing) -> None:
-    """Raise InputError unless all views have the size that an engine is made for."""
-    if preprocessing.views in ("full", "dense"):
+def require_clips(preprocessing: Preprocessing) -> None:
+    """Raise InputError unless all views have as many frames, as an engine is made for."""
+    if preprocessing.views == "dense":
         raise InputError(
-            f"views {preprocessing.views!r} are whole frames, and an engine is made for clips of one size; allowed "
-            "with --engine and --precision: published, adaptive; take one of them, or leave the engine out"
+            "views 'dense' are parts of videos, and an engine is made for clips of one length; allowed with --engine "
+            "and --precision: published, full, adaptive; take one of them, or leave the engine out"
         )
 
 

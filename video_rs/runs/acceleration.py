@@ -15,7 +15,7 @@ from video_rs.inference.accelerate import Accelerated, accelerate
 from video_rs.inference.precision import Samples, require_precision
 from video_rs.inference.predictor import Predictor
 from video_rs.inference.sample_views import sample_views
-from video_rs.inference.video_scoring import require_one_size
+from video_rs.inference.video_scoring import largest_clips, require_clips
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
 from video_rs.models.fast import make_plain
@@ -68,27 +68,39 @@ def accelerated(
         _refuse_useless_calibration(choice)
         return scorer
 
-    require_one_size(read.preprocessing)
+    require_clips(read.preprocessing)
     device = next(scorer.model.parameters()).device
     # Before minutes of reading.
     require_precision(choice.precision, device)
-    samples = None
-    if choice.precision == "float32":
-        _refuse_useless_calibration(choice)
-    else:
-        records = records_to_choose_by(choice.calibration, checkpoint, "--calibration")
-        calibration, check = sample_views(records.records, records.source, read)
-        samples = Samples(calibration, check, scorer.prepare, scorer.probabilities)
+    samples = _samples(choice, scorer, checkpoint, read)
 
     # What graphs are captured of is the plain network.
     model = make_plain(copy.deepcopy(scorer.model))
     clip_shape = read.preprocessing.clip_shape(batch)
-    fast = _alike(lambda engine, precision: accelerate(model, clip_shape, engine, precision, samples), choice)
+    any_size = read.preprocessing.views == "full"
+
+    def make(engine: str, precision: str) -> Accelerated:
+        return accelerate(model, clip_shape, engine, precision, samples, any_size)
+
+    fast = _alike(make, choice)
     if fast.precision == "bfloat16":
         # A fault in a small part of large maps hardly moves the logits that a precision is judged by.
-        require_right_convolutions(scorer.model, clip_shape, torch.bfloat16, "take --precision float32")
+        largest = largest_clips(read.preprocessing, batch)
+        require_right_convolutions(scorer.model, largest, torch.bfloat16, "take --precision float32")
     print_line(describe(fast))
     return replace(scorer, run=fast)
+
+
+def _samples(
+    choice: EngineChoice, scorer: NetworkScorer, checkpoint: Mapping[str, Any], read: ViewReader
+) -> Samples | None:
+    """Return the clips that a precision is chosen by; None where none is to be chosen."""
+    if choice.precision == "float32":
+        _refuse_useless_calibration(choice)
+        return None
+    records = records_to_choose_by(choice.calibration, checkpoint, "--calibration")
+    calibration, check = sample_views(records.records, records.source, read)
+    return Samples(calibration, check, scorer.prepare, scorer.probabilities)
 
 
 def _alike(make: Callable[[str, str], Accelerated], choice: EngineChoice) -> Accelerated:
