@@ -11,9 +11,10 @@ import torch
 from torchvision.transforms.v2 import functional
 
 from helpers.clips import eval_transform, train_transform
+from video_rs.data.normalisation import to_float
 from video_rs.data.random_boxes import random_box
 from video_rs.data.resizing import resize, short_side_size
-from video_rs.data.transforms import TrainTransform, to_float
+from video_rs.data.train_transform import TrainTransform
 from video_rs.runtime.errors import InputError
 
 AUGMENTED = {
@@ -235,7 +236,7 @@ def test_short_side_crop_draws_every_scale_and_offset(shape):
 def test_short_side_crop_scales_within_its_range(monkeypatch):
     sizes = Counter()
     monkeypatch.setattr(
-        "video_rs.data.transforms.resize",
+        "video_rs.data.train_transform.resize",
         lambda frames, h, w, *_: sizes.update([(h, w)]) or torch.zeros(3, len(frames), h, w, dtype=torch.uint8),
     )
     transform, generator = train_transform(crop_size=8, crop="short_side", short_side=(10, 12)), seeded()

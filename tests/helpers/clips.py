@@ -1,8 +1,9 @@
 """Clips and transforms with the published values, which the package has once: as defaults of the options."""
 
 from video_rs.data import dataset
+from video_rs.data.eval_transform import EvalTransform
 from video_rs.data.preprocessing import ClipSpec
-from video_rs.data.transforms import EvalTransform, TrainTransform
+from video_rs.data.train_transform import TrainTransform
 from video_rs.video import open_video
 
 PUBLISHED = {

@@ -5,8 +5,8 @@ import numpy as np
 import torch
 
 from helpers.films import film
+from video_rs.data.eval_transform import EvalTransform
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
-from video_rs.data.transforms import EvalTransform
 from video_rs.inference.prediction import Answers
 from video_rs.inference.predictor import Predictor
 from video_rs.video.encoding import write_video

@@ -16,7 +16,7 @@ import torch
 from helpers.exports import ROUNDING
 from helpers.tools import ROOT
 from video_rs import Predictor
-from video_rs.data.transforms import EvalTransform
+from video_rs.data.eval_transform import EvalTransform
 from video_rs.inference.export.network import read_network
 
 EXAMPLES = ROOT / "examples" / "exported"

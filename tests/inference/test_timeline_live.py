@@ -9,8 +9,8 @@ import torch
 
 from helpers.streams import Connection, Frame, as_mpegts, ffmpeg_serves, sending
 from helpers.timelines import Brightness, brightness_predictor, write_levels
+from video_rs.data.eval_transform import EvalTransform
 from video_rs.data.preprocessing import ClipSpec
-from video_rs.data.transforms import EvalTransform
 from video_rs.inference.timeline import live
 from video_rs.inference.timeline.live import LiveSettings, LiveTimeline
 from video_rs.inference.timeline.live_reading import LiveReader

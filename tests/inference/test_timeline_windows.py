@@ -10,8 +10,8 @@ import torch
 from helpers.films import film
 from helpers.numbered_videos import numbered, numbers
 from helpers.timelines import brightness_predictor, write_levels
+from video_rs.data.eval_transform import EvalTransform
 from video_rs.data.preprocessing import ClipSpec
-from video_rs.data.transforms import EvalTransform
 from video_rs.inference.timeline.reading import CHUNK_FRAMES, FrameStream
 from video_rs.inference.timeline.scoring import WindowScorer
 from video_rs.inference.timeline.windows import SlidingWindows, needed_frames

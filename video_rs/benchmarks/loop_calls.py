@@ -12,7 +12,7 @@ from video_rs.benchmarks.loop_steps import LEARNING_RATE, ROUND_STEPS, Steps, me
 from video_rs.benchmarks.network_calls import autocast, network_on_device, timed
 from video_rs.benchmarks.our_loop import loop_in_memory, loop_on_files, published_optimizer
 from video_rs.benchmarks.subject import Subject
-from video_rs.data.transforms import to_float
+from video_rs.data.normalisation import to_float
 
 
 class LoopRounds:

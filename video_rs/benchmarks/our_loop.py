@@ -16,7 +16,7 @@ from video_rs.benchmarks.network_calls import PRECISIONS, network_on_device
 from video_rs.benchmarks.networks import CLASSES
 from video_rs.benchmarks.subject import Subject
 from video_rs.data.loader import ClipBatch
-from video_rs.data.transforms import to_float
+from video_rs.data.normalisation import to_float
 from video_rs.engine.average import Ema
 from video_rs.engine.checkpoint_writer import CheckpointWriter
 from video_rs.engine.guards import FailureLimit, NonFiniteLimit

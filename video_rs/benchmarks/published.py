@@ -1,7 +1,8 @@
 """Clips, crops and views of the published recipe, as training and testing have them by default."""
 
+from video_rs.data.eval_transform import EvalTransform
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
-from video_rs.data.transforms import EvalTransform, TrainTransform
+from video_rs.data.train_transform import TrainTransform
 
 SAMPLING_RATE = 2
 """Frames between those of a clip."""

@@ -10,8 +10,8 @@ import torch
 
 from video_rs.benchmarks.memory import peak_memory_mb
 from video_rs.benchmarks.timelines import TimelineRow, TimelineSubject
+from video_rs.data.eval_transform import EvalTransform
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
-from video_rs.data.transforms import EvalTransform
 from video_rs.engine.evaluation import NetworkScorer
 from video_rs.inference.prediction import Answers
 from video_rs.inference.predictor import Predictor

@@ -10,12 +10,13 @@ from video_rs.builders.naming import named_by_keys
 from video_rs.config import Config
 from video_rs.data.clip_pairs import CLIPS_OF_A_PAIR, PairReader
 from video_rs.data.dataset import ClipReader, VideoSource, ViewReader
+from video_rs.data.eval_transform import EvalTransform
 from video_rs.data.loader import ClipLoader, ViewLoader, Workers
 from video_rs.data.mixing import Mixing
 from video_rs.data.order import SECOND_ORDER, ClipOrder, JoinedOrder, Partition, SecondList, balanced, permutation
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.second_view import SecondView, TwoViewReader
-from video_rs.data.transforms import EvalTransform, TrainTransform
+from video_rs.data.train_transform import TrainTransform
 from video_rs.engine.schedule import Plan
 from video_rs.lists.records import RecordList
 from video_rs.runtime import distributed

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from video_rs.data.eval_transform import EvalTransform
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.resized_frames import resized_frames
-from video_rs.data.transforms import EvalTransform, TrainTransform
+from video_rs.data.train_transform import TrainTransform
 from video_rs.data.whole_video import WholeVideo
 from video_rs.lists.records import VideoRecord
 from video_rs.runtime.errors import InputError

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from video_rs.data.arguments import require
+from video_rs.data.eval_transform import EvalTransform
+from video_rs.data.normalisation import to_float
 from video_rs.data.sampling import (
     clip_at,
     even_clip_at,
@@ -17,7 +19,6 @@ from video_rs.data.sampling import (
     random_pair,
     uniform_clips,
 )
-from video_rs.data.transforms import EvalTransform, to_float
 from video_rs.runtime.errors import InputError
 from video_rs.video.segments import Span
 

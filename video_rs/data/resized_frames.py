@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from video_rs.data.transforms import EvalTransform
+from video_rs.data.eval_transform import EvalTransform
 from video_rs.video import VideoReader
 
 # Bytes of frames decoded at a time: bounds the memory of a long or large video before it is resized.

@@ -21,7 +21,7 @@ class SecondView:
     Attributes:
         num_frames: t, spread over the time of the first clip.
         crop_size: height and width, in pixels.
-        antialias: as of :class:`video_rs.data.transforms.TrainTransform`.
+        antialias: as of :class:`video_rs.data.train_transform.TrainTransform`.
     """
 
     num_frames: int

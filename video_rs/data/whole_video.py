@@ -7,8 +7,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from video_rs.data.eval_transform import EvalTransform
 from video_rs.data.resized_frames import resized_frames
-from video_rs.data.transforms import EvalTransform
 from video_rs.video import VideoReader
 
 HELD_BYTES = 2**28

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from video_rs.data.normalisation import to_float
 from video_rs.data.preprocessing import Preprocessing
-from video_rs.data.transforms import to_float
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.inference.calibration import Calibration
 from video_rs.inference.export.description import Description

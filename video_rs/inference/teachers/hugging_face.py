@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from video_rs.data.eval_transform import EvalTransform
 from video_rs.data.preprocessing import ClipSpec, Preprocessing
 from video_rs.data.teacher import Teacher
-from video_rs.data.transforms import EvalTransform
 from video_rs.engine.probabilities import ClassProbabilities
 from video_rs.inference.conversion import missing
 from video_rs.runtime.devices import pick_device

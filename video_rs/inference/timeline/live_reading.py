@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from video_rs.data.transforms import EvalTransform
+from video_rs.data.eval_transform import EvalTransform
 from video_rs.inference.timeline.live_windows import LONGEST_HOLD, LiveWindows
 from video_rs.video import DecodeError
 from video_rs.video.live import LiveFrame, LiveVideo

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from video_rs.data.transforms import EvalTransform
+from video_rs.data.eval_transform import EvalTransform
 from video_rs.inference.timeline.windows import Window, needed_frames
 from video_rs.video import DecodeError, VideoReader
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from video_rs.data.transforms import EvalTransform
+from video_rs.data.eval_transform import EvalTransform
 from video_rs.engine.evaluation import Scorer
 from video_rs.inference.predictor import Predictor
 from video_rs.inference.timeline.windows import Window

@@ -1,19 +1,18 @@
-"""Pixels of a clip: decoded ``uint8 [T,H,W,3]`` in, ``uint8 [3,T,h,w]`` out, ``to_float`` on the device.
+"""What is done to the pixels of a training clip: decoded ``uint8 [T,H,W,3]`` in, ``uint8 [3,T,h,w]`` out.
 
-Every transform treats all frames of a clip alike, and draws only from the generator it is given. The transforms are
-plain data: ``TrainTransform(**dataclasses.asdict(transform))`` is the same transform, so a checkpoint can carry it.
+A transform treats all frames of a clip alike, and draws only from the generator it is given. It is plain data:
+``TrainTransform(**dataclasses.asdict(transform))`` is the same transform, so a checkpoint can carry it.
 Source of the published recipe: Model Garden's ``preprocess_ops_3d.py``. Its values are the defaults of the options DATA
 and AUG; what is checked here is what no option can know alone.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from video_rs.data.arguments import require
+from video_rs.data.arguments import require, require_frames
 from video_rs.data.random_boxes import random_below, random_box
 from video_rs.data.resizing import resize, short_side_size
 from video_rs.data.sampling import isolated_rng
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 BLUR_DEVIATIONS = (0.1, 2.0)  # of a Gaussian, in pixels
 GREY = 128  # fills what an augmentation uncovers or erases, as in the ResNet-RS authors' RandAugment
-CELL = 32  # pixels of a clip for a cell of the networks' last map
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ class TrainTransform:
 
     def __call__(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         """Return a training clip, uint8 ``[3, T, crop_size, crop_size]`` and contiguous, of uint8 ``[T, H, W, 3]``."""
-        _check_frames(frames)
+        require_frames(frames)
         placement = self.draw(*frames.shape[1:3], generator)
         return self.make(frames, placement, generator)
 
@@ -222,122 +220,3 @@ def _sometimes(transform: "v2.Transform", probability: float) -> "v2.Transform":
     if probability == 1:
         return transform
     return v2.RandomApply([transform], probability)
-
-
-@dataclass(frozen=True)
-class EvalTransform:
-    """Resize, then one crop or three. The two steps are separate, so that a long video is resized chunk by chunk.
-
-    Attributes:
-        short_side: of the resized frames, in pixels.
-        crop_size: height and width of a crop, in pixels.
-        num_crops: 1 is the centre; 3 are start, middle and end of the longer side.
-        antialias: False is bilinear and truncated to uint8, as published.
-    """
-
-    short_side: int
-    crop_size: int
-    num_crops: int
-    antialias: bool
-
-    def __post_init__(self):
-        allowed = f"an integer of at least crop_size, {self.crop_size} (pixels)"
-        require(self.short_side >= self.crop_size, "short_side", self.short_side, allowed)
-
-    def resize(self, frames: Tensor) -> Tensor:
-        """Resize frames to the short side; resizing chunks of them gives the same.
-
-        Args:
-            frames: uint8 ``[T, H, W, 3]``.
-
-        Returns:
-            uint8 ``[3, T, h, w]``, contiguous, with min(h, w) = ``short_side``.
-        """
-        _check_frames(frames)
-        height, width = self.resized(*frames.shape[1:3])
-        return resize(frames, height, width, self.antialias)
-
-    def resized(self, height: int, width: int) -> tuple[int, int]:
-        """Return height and width of resized frames, which are ``height x width`` pixels before."""
-        return short_side_size(height, width, self.short_side)
-
-    def crops(self, clip: Tensor) -> list[Tensor]:
-        """Return the crops of a resized clip uint8 ``[3, T, h, w]``, without copying it.
-
-        Returns:
-            ``num_crops`` views of uint8 ``[3, T, crop_size, crop_size]``.
-        """
-        height, width = clip.shape[2:]
-        size = self.crop_size
-        return [clip[:, :, top : top + size, left : left + size] for top, left in self.corners(height, width)]
-
-    def whole(self, clip: Tensor) -> Tensor:
-        """Return the middle of a resized clip uint8 ``[3, T, h, w]``, of the size of :meth:`whole_size`."""
-        height, width = self.whole_size(*clip.shape[2:])
-        top = (clip.shape[2] - height) // 2
-        left = (clip.shape[3] - width) // 2
-        return clip[:, :, top : top + height, left : left + width]
-
-    def whole_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return how much of resized frames is seen where they are seen as a whole.
-
-        Each side is a crop's and a multiple of ``CELL`` more. The cells at the border of a map then reach over the edge
-        as far as in training; others would be mostly padding, which ruins the answers of small frames.
-        """
-        sides = [self.crop_size + (side - self.crop_size) // CELL * CELL for side in (height, width)]
-        return sides[0], sides[1]
-
-    def __call__(self, frames: Tensor) -> list[Tensor]:
-        """Return the crops of frames uint8 ``[T, H, W, 3]`` after resizing them."""
-        return self.crops(self.resize(frames))
-
-    def corners(self, height: int, width: int) -> list[tuple[int, int]]:
-        """Return top and left of each crop of resized frames.
-
-        On the shorter side a crop is centred. That is published only for crop_size = short_side, where it is at 0.
-        """
-        top = (height - self.crop_size) // 2
-        left = (width - self.crop_size) // 2
-        if self.num_crops == 1:
-            return [(top, left)]
-
-        # Python's round is half to even, like TensorFlow's.
-        longer = max(height, width)
-        middle = round(longer / 2 - self.crop_size // 2)
-        along = (0, middle, longer - self.crop_size)
-        if height >= width:
-            return [(offset, left) for offset in along]
-        return [(top, offset) for offset in along]
-
-
-def to_float(
-    clips: Tensor,
-    mean: Sequence[float] = (0.0, 0.0, 0.0),
-    std: Sequence[float] = (1.0, 1.0, 1.0),
-    dtype: torch.dtype = torch.float32,
-    memory_format: torch.memory_format = torch.contiguous_format,
-) -> Tensor:
-    """Return ``(clips / 255 - mean) / std``, on the device of the clips.
-
-    The defaults are the published [0, 1].
-
-    Args:
-        clips: uint8 ``[B, 3, T, H, W]``.
-        mean, std: per channel, after scaling to [0, 1].
-        dtype: of the result, which is computed in float32 and rounded once.
-        memory_format: of the result.
-    """
-    require(clips.dtype == torch.uint8, "clips", clips.dtype, "torch.uint8, as the transforms give")
-    require(len(mean) == len(std) == 3 and min(std) > 0, "mean, std", (mean, std), "3 values each, std above 0")
-
-    scaled = clips.to(torch.float32, memory_format=memory_format).div_(255)
-    if any(mean):
-        scaled.sub_(scaled.new_tensor(mean).view(3, 1, 1, 1))
-    if any(value != 1 for value in std):
-        scaled.div_(scaled.new_tensor(std).view(3, 1, 1, 1))
-    return scaled.to(dtype)
-
-
-def _check_frames(frames: Tensor) -> None:
-    is_clip = frames.dtype == torch.uint8 and frames.ndim == 4 and frames.shape[3] == 3 and frames.numel() > 0
-    require(is_clip, "frames", f"{frames.dtype} {list(frames.shape)}", "torch.uint8 [T, H, W, 3], not empty")
