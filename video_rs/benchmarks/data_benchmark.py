@@ -52,6 +52,7 @@ WAYS = (
     Way(OURS, "loader", "auto", quick=True),
     Way(OURS, "loader", "auto", clips_per_video=2),
     Way(OURS, "loader", "auto", clips_per_video=4),
+    Way(OURS, "loader", "auto", clips_per_video=4, quick=True),
     Way(PEER, "dataset", "pyav", package="pytorchvideo"),
     Way(PEER, "dataset", "decord", package="decord"),
     Way(PEER, "plain PyAV loop", "pyav"),

@@ -109,7 +109,7 @@ class Subject:
 
         # Ours: the name says in what it differs from training by default.
         if self.clips_per_video > 1:
-            return f"ours, {self.clips_per_video} clips a video"
+            return f"ours, {self.clips_per_video} clips a video{', quick' if self.quick else ''}"
         if self.quick:
             return "ours, quick resize"
         if self.way == "loader":
