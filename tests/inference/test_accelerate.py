@@ -3,7 +3,6 @@
 import copy
 import importlib.util
 import logging
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -83,12 +82,12 @@ def test_frames_of_any_size_are_answered(engine):
 
 
 def test_an_engine_that_answers_larger_frames_wrongly_is_refused(monkeypatch):
-    def wrong_when_larger(task):
+    def sees_a_corner(task):
         return lambda clips: task.model(clips[..., : SHAPE[3], : SHAPE[4]])
 
     model = model_with_statistics()
     engine = module.ENGINES["eager"]
-    monkeypatch.setitem(module.ENGINES, "eager", engine._replace(build=wrong_when_larger))
+    monkeypatch.setitem(module.ENGINES, "eager", engine._replace(build=sees_a_corner))
     assert "engine 'eager' gives other logits than the model" in refusal(
         accelerate, model, SHAPE, "eager", any_size=True
     )
@@ -98,10 +97,13 @@ def test_an_engine_that_answers_larger_frames_wrongly_is_refused(monkeypatch):
 
 def test_torch_compile_is_for_one_size():
     message = (
-        "engine 'compile' takes a minute for each size of frames; allowed for any size: auto, openvino, onnxruntime, "
-        "eager"
+        "engine 'compile' takes a minute for each size of frames, and whole frames have many; allowed: auto, "
+        f"{', '.join(module.candidates(torch.device('cpu')))}; take one of them, or published or adaptive views"
     )
     assert refusal(accelerate, model_with_statistics(), SHAPE, "compile", any_size=True) == message
+    assert "allowed: auto, eager; take" in refusal(
+        module.require_choice, "compile", "float32", torch.device("cuda"), any_size=True
+    )
 
 
 def test_torch_compile_gives_the_models_logits():
@@ -311,8 +313,8 @@ def test_frames_of_any_size_are_no_smaller_than_clips():
     fast = accelerate(model_with_statistics(), SHAPE, "eager", any_size=True)
     for shape in ([2, 3, 4, 32, 48], [1, 3, 4, 33, 47], [3, 3, 4, 33, 48], [2, 3, 8, 33, 48]):
         assert refusal(fast, torch.rand(shape)) == (
-            f"clips are torch.float32 {shape}; allowed: torch.float32 [2, 3, 4, 33, 48] or fewer of them, or higher "
-            "and wider ones, as accelerate was asked for; call it again for another shape"
+            f"clips are torch.float32 {shape}; allowed: torch.float32 [2, 3, 4, 33, 48] or fewer of them, or of at "
+            "least that height and width, as accelerate was asked for; call it again for another shape"
         )
 
 
@@ -331,11 +333,9 @@ def test_an_absent_engine_is_refused(monkeypatch):
 
 
 def test_an_engine_of_the_cpu_is_refused_elsewhere():
-    clips = torch.empty(SHAPE, device="meta")
     expected = "engine 'openvino' runs on the CPU, the model is on meta; allowed there: eager, compile"
     need("openvino")
-    judge = SimpleNamespace(clips=clips)
-    assert refusal(module.build, module.Way("openvino", "float32"), torch.nn.Identity(), judge) == expected
+    assert refusal(module.require_choice, "openvino", "float32", torch.device("meta")) == expected
 
 
 def test_a_model_of_another_precision_is_refused():

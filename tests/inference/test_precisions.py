@@ -191,6 +191,19 @@ def test_a_precision_that_changes_too_much_is_left_out(model, samples, bfloat16,
     assert f"engine left out, onnxruntime in bfloat16: {expected}" in caplog.messages
 
 
+def test_a_precision_is_judged_by_wide_frames_where_those_are_answered(model, samples, bfloat16, monkeypatch):
+    """Each clip beside its mirror image: the run calls such frames dark if they are bright, and no other clip."""
+
+    def build(task):
+        return lambda clips: task.model(clips) * (-1 if clips.shape[4] > SHAPE[4] else 1)
+
+    wrong = ENGINES["eager"]._replace(build=build, precisions=("bfloat16",))
+    monkeypatch.setattr(module, "ENGINES", {"eager": wrong})
+    assert accelerate(model, SHAPE, "eager", "bfloat16", samples).loss.same_best == 1.0
+    message = refusal(accelerate, model, SHAPE, "eager", "bfloat16", samples, any_size=True)
+    assert message.startswith("precision 'bfloat16' of eager changes too much: the same best class in 0.0% of 20 views")
+
+
 def test_bfloat16_is_judged_by_its_logits_where_there_are_no_real_clips(model, bfloat16, monkeypatch):
     wrong = ENGINES["eager"]._replace(
         build=lambda task: lambda clips: 1.05 * task.model(clips), precisions=("bfloat16",)

@@ -9,6 +9,7 @@ import torch
 
 from helpers.jobs import run_job
 from helpers.predictions import rows
+from helpers.videos import moving_square
 from video_rs.data.dataset import VideoSource, ViewReader
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.evaluation import NetworkScorer
@@ -19,6 +20,7 @@ from video_rs.lists.records import VideoRecord, read_records
 from video_rs.runs import acceleration
 from video_rs.runs.acceleration import EngineChoice, accelerated_predictor, facts_of
 from video_rs.runtime.errors import InputError
+from video_rs.video.encoding import write_video
 
 pytestmark = pytest.mark.usefixtures("blank_charts")
 
@@ -108,7 +110,7 @@ def test_convolutions_are_checked_in_bfloat16_where_that_is_computed(checkpoint,
     checked = []
     fast = SimpleNamespace(engine="eager", precision=precision, loss=None)
     monkeypatch.setattr(acceleration, "accelerate", lambda *_: fast)
-    monkeypatch.setattr(acceleration, "require_precision", lambda *_: None)
+    monkeypatch.setattr(acceleration, "require_choice", lambda *_: None)
     monkeypatch.setattr(acceleration, "require_right_convolutions", lambda *asked: checked.append(asked))
     scorer = accelerated_predictor(predictor, EngineChoice("auto", precision), checkpoint).scorer
     assert scorer.run is fast
@@ -149,6 +151,46 @@ def test_what_the_first_process_cannot_have_is_refused_on_all(trained, tmp_path)
     job = run_job(tmp_path, 2, "test_net", "--checkpoint", trained, *options)
     assert job.codes == [2, 2]
     assert "engine 'onnxruntime' does not compute in int8; allowed with it: auto, float32" in job.err
+
+
+@pytest.mark.parametrize("options", [["--engine", "openvino"], ["--engine", "onnxruntime"], ["--precision", "int8"]])
+def test_whole_frames_by_an_engine(tool, trained, tmp_path, options):
+    """Landscape, portrait and square films in one call: frames of 32 x 96, 96 x 32 and 32 x 32."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for index, (height, width) in enumerate(((48, 120), (120, 48), (48, 48), (48, 120))):
+        frames = moving_square(index, light=index % 2 == 0, size=120)[:, :height, :width]
+        write_video(folder / f"{index}.mp4", frames, fps=10)
+    answers = tmp_path / "answers.json"
+    done = tool("predict", "--checkpoint", trained, "--views", "full", *options, folder, "--json", answers)
+    assert done.code == 0, done.err
+    predictor = Predictor.from_checkpoint(trained, views="full")
+    found = json.loads(answers.read_text())
+    assert len(found) == 4
+    for answer in found:
+        expected = dict(predictor.predict(answer["video"]).top)
+        tolerance = 0.03 if "int8" in options else 1e-5
+        assert {top["label"]: top["score"] for top in answer["top"]} == pytest.approx(expected, abs=tolerance)
+
+
+def test_refusals_come_before_videos_are_read(tool, trained, videos, tmp_path, monkeypatch):
+    def read(*_):
+        raise AssertionError("videos were read")
+
+    monkeypatch.setattr(acceleration, "sample_views", read)
+
+    def refused(*arguments):
+        done = tool(*arguments)
+        assert done.code == 2
+        return done.err.strip()
+
+    common = ["--checkpoint", trained, "--precision", "int8", "OUTPUT_DIR", tmp_path, "TEST.VIEWS"]
+    line = refused("test_net", "--engine", "onnxruntime", *common, "full")
+    assert line.endswith("engine 'onnxruntime' does not compute in int8; allowed with it: auto, float32")
+    assert "engine 'compile' takes a minute" in refused("test_net", "--engine", "compile", *common, "full")
+    assert "need a rule to stop by" in refused("test_net", *common, "adaptive")
+    options = ["--checkpoint", trained, "--precision", "int8", "--views", "adaptive"]
+    assert "need a rule to stop by" in refused("predict", *options, videos.parent / "val")
 
 
 # -- The clips

@@ -41,8 +41,8 @@ class Built(NamedTuple):
 class Accelerated:
     """Function from clips to logits, with the weights that the model had when this was made.
 
-    ``__call__``: float32 ``[b, C, T, H, W]`` of ``clip_shape``, or of fewer clips, or with ``any_size`` of higher and
-    wider ones -> float32 ``[b, num_classes]``, without gradients. In float32 these are the model's to
+    ``__call__``: float32 ``[b, C, T, H, W]`` of ``clip_shape``, or of fewer clips, or with ``any_size`` of at
+    least its height and width -> float32 ``[b, num_classes]``, without gradients. In float32 these are the model's to
     :data:`~video_rs.inference.judging.ROUNDING` of the largest logit (where PyTorch computes in TF32, to what that
     rounds); in another precision as near as ``loss`` says.
 
@@ -51,7 +51,7 @@ class Accelerated:
         engine: the engine that runs; where "auto" was asked for, the chosen one.
         precision: that it computes in, likewise.
         clip_shape: (B, C, T, H, W), of the largest batch.
-        any_size: whether clips may be higher and wider.
+        any_size: whether clips may be higher or wider.
         device: where clips must be and logits are.
         loss: what the precision changes on real clips; None in float32, and where there were no clips to judge by.
     """
@@ -67,7 +67,7 @@ class Accelerated:
 
     def __call__(self, clips: Tensor) -> Tensor:
         if not self._takes(clips.shape) or clips.dtype != torch.float32:
-            larger = ", or higher and wider ones" if self.any_size else ""
+            larger = ", or of at least that height and width" if self.any_size else ""
             raise InputError(
                 f"clips are {clips.dtype} {list(clips.shape)}; allowed: torch.float32 {list(self.clip_shape)} or fewer "
                 f"of them{larger}, as accelerate was asked for; call it again for another shape"
@@ -114,14 +114,13 @@ def accelerate(
         samples: real clips. Without them bfloat16 is judged by its logits for random ones
             (:data:`~video_rs.inference.precision.COARSE`), and "auto" leaves int8 out.
         any_size: whether higher and wider clips are answered, too, such as whole frames; by every engine but "compile".
+            A precision is then judged by clips beside their mirror images.
 
     Raises:
         InputError: an unknown or absent engine or precision, a shape that the model does not take, a model that does
             not answer with finite logits, an engine whose float32 logits differ from eager ones by more than
             :data:`~video_rs.inference.judging.ROUNDING`, or a precision, asked for by name, that changes too much.
     """
-    if engine != "auto" and engine not in ENGINES:
-        raise InputError(f"engine is {engine!r}; allowed: auto, {', '.join(ENGINES)}")
     clip_shape = tuple(clip_shape)
     if any(size < 1 for size in clip_shape):
         raise InputError(f"clip_shape is {list(clip_shape)}; allowed: (B, C, T, H, W) of sizes of at least 1")
@@ -129,7 +128,7 @@ def accelerate(
     if weight.dtype != torch.float32:
         raise InputError(f"the model is in {weight.dtype}; allowed: torch.float32; call model.float() first")
     device = weight.device
-    require_precision(precision, device)
+    require_choice(engine, precision, device, any_size)
     if precision == "int8":
         require_calibration(samples)
 
@@ -146,26 +145,68 @@ def accelerate(
     found = build_all(ways, model, judge)
     fastest = next(iter(found))
     if len(found) > 1:
-        fastest = min(found, key=lambda way: seconds(found[way].run, clips))
+        fastest = min(found, key=lambda way: seconds(found[way].run, judge.timed))
     return Accelerated(found[fastest], fastest, clip_shape, device, any_size)
+
+
+def require_choice(engine: str, precision: str, device: torch.device, any_size: bool = False) -> None:
+    """Raise InputError unless an engine and a precision, each possibly "auto", can be had on a device.
+
+    Whoever reads clips for :func:`accelerate` first asks this before.
+    """
+    if engine not in ("auto", *ENGINES):
+        raise InputError(f"engine is {engine!r}; allowed: auto, {', '.join(ENGINES)}")
+    require_precision(precision, device)
+    if engine != "auto":
+        _require_engine(engine, device, any_size)
+    names = _names(engine, device, any_size)
+    if precision != "auto" and not any(precision in ENGINES[name].precisions for name in names):
+        raise InputError(_no_engine(engine, precision))
+    if precision == "int8":
+        require_nncf()
+
+
+def _require_engine(engine: str, device: torch.device, any_size: bool) -> None:
+    """Raise InputError unless an engine is installed, runs on a device, and answers the sizes."""
+    packages = ENGINES[engine].packages
+    absent = missing(packages)
+    if absent:
+        raise InputError(
+            f"engine {engine!r} needs {', '.join(absent)}, which is not installed; pip install "
+            "'video_rs[accelerate]', or take another engine"
+        )
+    if packages and device.type != "cpu":
+        raise InputError(f"engine {engine!r} runs on the CPU, the model is on {device}; allowed there: eager, compile")
+    if any_size and not ENGINES[engine].takes_any_size:
+        able = ", ".join(_names("auto", device, any_size))
+        raise InputError(
+            f"engine {engine!r} takes a minute for each size of frames, and whole frames have many; allowed: auto, "
+            f"{able}; take one of them, or published or adaptive views"
+        )
+
+
+def _no_engine(engine: str, precision: str) -> str:
+    """Return why nothing computes in a precision."""
+    if engine != "auto":
+        able = ", ".join(ENGINES[engine].precisions)
+        return f"engine {engine!r} does not compute in {precision}; allowed with it: auto, {able}"
+    able = ", ".join(name for name, kind in ENGINES.items() if precision in kind.precisions)
+    return (
+        f"precision {precision!r} needs an engine that is not installed ({able}); pip install "
+        f"'video_rs[{'quantize' if precision == 'int8' else 'accelerate'}]', or take another precision"
+    )
+
+
+def _names(engine: str, device: torch.device, any_size: bool) -> list[str]:
+    """Return the engines that one, possibly "auto", stands for."""
+    names = candidates(device) if engine == "auto" else [engine]
+    return [name for name in names if ENGINES[name].takes_any_size or not any_size]
 
 
 def ways_for(
     engine: str, precision: str, device: torch.device, samples: Samples | None, any_size: bool = False
 ) -> list[Way]:
-    """Return the ways that an engine and a precision, each possibly "auto", leave open.
-
-    Raises:
-        InputError: none is left.
-    """
-    if any_size and engine != "auto" and not ENGINES[engine].takes_any_size:
-        able = ", ".join(name for name, kind in ENGINES.items() if kind.takes_any_size)
-        raise InputError(
-            f"engine {engine!r} takes a minute for each size of frames; allowed for any size: auto, {able}"
-        )
-    names = candidates(device) if engine == "auto" else [engine]
-    if any_size:
-        names = [name for name in names if ENGINES[name].takes_any_size]
+    """Return the ways that an engine and a precision, each possibly "auto", leave open; at least one."""
     precisions: Sequence[str] = (precision,)
     if precision == "auto":
         precisions = [kind for kind in precisions_of(device) if kind != "int8" or can_quantize(samples)]
@@ -173,18 +214,8 @@ def ways_for(
             logging.getLogger(__name__).warning(
                 "precision left out, int8: needs nncf and clips to calibrate on; pip install 'video_rs[quantize]'"
             )
-
-    ways = [Way(name, kind) for kind in precisions for name in names if kind in ENGINES[name].precisions]
-    if ways:
-        return ways
-    if engine != "auto":
-        able = ", ".join(ENGINES[engine].precisions)
-        raise InputError(f"engine {engine!r} does not compute in {precision}; allowed with it: auto, {able}")
-    able = ", ".join(name for name, kind in ENGINES.items() if precision in kind.precisions)
-    raise InputError(
-        f"precision {precision!r} needs an engine that is not installed ({able}); pip install "
-        f"'video_rs[{'quantize' if precision == 'int8' else 'accelerate'}]', or take another precision"
-    )
+    names = _names(engine, device, any_size)
+    return [Way(name, kind) for kind in precisions for name in names if kind in ENGINES[name].precisions]
 
 
 def candidates(device: torch.device) -> list[str]:
@@ -226,25 +257,10 @@ def build(way: Way, model: nn.Module, judge: Judge) -> Built:
         judge: of the model before.
 
     Raises:
-        InputError: the engine is not installed, runs elsewhere, gives other logits or changes too much.
+        InputError: the engine gives other logits or changes too much.
     """
-    engine = ENGINES[way.engine]
-    absent = missing(engine.packages)
-    if absent:
-        raise InputError(
-            f"engine {way.engine!r} needs {', '.join(absent)}, which is not installed; pip install "
-            "'video_rs[accelerate]', or take another engine"
-        )
-    if engine.packages and judge.clips.device.type != "cpu":
-        raise InputError(
-            f"engine {way.engine!r} runs on the CPU, the model is on {judge.clips.device}; allowed there: eager, "
-            "compile"
-        )
-    if way.precision == "int8":
-        require_nncf()
-
     with without_tf32():
-        run = engine.build(Task(model, judge.clips, way.precision, judge.samples, judge.any_size))
+        run = ENGINES[way.engine].build(Task(model, judge.clips, way.precision, judge.samples, judge.any_size))
         return Built(run, judge.require_right(way.engine, way.precision, run))
 
 

@@ -29,7 +29,7 @@ class Task(NamedTuple):
         clips: float32 ``[B, C, T, H, W]``, of the largest batch.
         precision: one of :data:`video_rs.inference.precision.PRECISIONS`.
         samples: that int8 is calibrated on.
-        any_size: whether clips may be higher and wider than these.
+        any_size: whether clips may be higher or wider than these.
     """
 
     model: nn.Module
@@ -46,7 +46,7 @@ class Engine(NamedTuple):
         build: makes a function from clips to float32 logits, for batches of up to that of the task's clips.
         packages: what it needs beside PyTorch.
         precisions: that it computes in.
-        takes_any_size: whether clips of other sizes than it was built for are answered as fast.
+        takes_any_size: whether clips of other sizes than it was built for are answered without being built again.
     """
 
     build: Callable[[Task], Run]

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from video_rs.inference.full_precision import without_tf32
 from video_rs.inference.precision import COARSE, Loss, Samples
@@ -15,8 +15,27 @@ Run = Callable[[Tensor], Tensor]
 
 # Largest difference from eager logits, over the largest logit: float32 sums in another order. More is a wrong result.
 ROUNDING = 1e-4
-# Pixels by which clips are higher, and twice as much wider, where an engine has to answer those, too.
-LARGER_BY = 32
+
+
+# Axes of clips [B, C, T, H, W].
+HEIGHT, WIDTH = 3, 4
+
+
+class Case(NamedTuple):
+    """Clips that every engine has to answer, and the model's own answer.
+
+    Attributes:
+        clips: float32 ``[b, C, T, h, w]``.
+        logits: ``[b, K]``.
+    """
+
+    clips: Tensor
+    logits: Tensor
+
+
+def mirrored(clips: Tensor, axis: int) -> Tensor:
+    """Return clips of twice the height or width: each beside its mirror image, so that real ones stay real."""
+    return torch.cat([clips, clips.flip(axis)], axis)
 
 
 class Judge:
@@ -39,10 +58,16 @@ class Judge:
         self.any_size = any_size
         logits = model_logits(model, clips)
         # A batch as it ends a list, too.
-        self.expected = [(clips, logits), (clips[:1], logits[:1])]
+        self.cases = [Case(clips, logits), Case(clips[:1], logits[:1])]
         if any_size:
-            larger = functional.pad(clips[:1], (0, 2 * LARGER_BY, 0, LARGER_BY, 0, 0), mode="replicate")
-            self.expected.append((larger, model_logits(model, larger)))
+            wide, high = mirrored(clips, WIDTH), mirrored(clips[:1], HEIGHT)
+            self.cases += [Case(larger, model_logits(model, larger)) for larger in (wide, high)]
+        self.largest = max(float(case.logits.abs().max()) for case in self.cases)
+
+    @property
+    def timed(self) -> Tensor:
+        """What engines are timed by: a batch of the clips, or of wide ones where they have to answer those."""
+        return self.cases[2].clips if self.any_size else self.clips
 
     def require_right(self, engine: str, precision: str, run: Run) -> Loss | None:
         """Return what a precision changes on real clips; None in float32, and where there are none.
@@ -64,7 +89,7 @@ class Judge:
 
     def _require_near(self, engine: str, run: Run, tolerance: float | None) -> None:
         """Raise InputError unless a run's logits are finite, and the model's to a part of the largest of those."""
-        for clips, expected in self.expected:
+        for clips, expected in self.cases:
             logits = run(clips)
             if logits.shape != expected.shape:
                 raise InputError(
@@ -79,12 +104,11 @@ class Judge:
             if tolerance is None:
                 continue
             difference = (logits - expected).abs().max()
-            largest = self.expected[0][1].abs().max()
             # Where all are 0 the engine's have to be; the form of the comparison refuses NaN.
-            if not difference <= tolerance * largest:
+            if not difference <= tolerance * self.largest:
                 raise InputError(
                     f"engine {engine!r} gives other logits than the model, by {difference:.1e} where the largest is "
-                    f"{largest:.1e}; allowed: {tolerance:.0e} of it; take another engine"
+                    f"{self.largest:.1e}; allowed: {tolerance:.0e} of it; take another engine"
                 )
 
     @torch.no_grad()
@@ -102,6 +126,8 @@ class Judge:
         """Yield a run's probabilities for the clips to check, in batches."""
         samples = self.samples
         for views in samples.check.split(len(self.clips)):
+            if self.any_size:
+                views = mirrored(views, WIDTH)
             yield samples.probabilities(run(samples.prepare(views)))
 
 

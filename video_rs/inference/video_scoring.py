@@ -24,8 +24,8 @@ def video_scorer(
     Raises:
         InputError: these views cannot be had.
     """
+    require_views(preprocessing, stopping, multi_label)
     if preprocessing.views == "adaptive":
-        refuse_several_labels(multi_label)
         return AdaptiveScorer(scorer, _rule(stopping, preprocessing).stop_at, batch)
     if preprocessing.views != "dense":
         return scorer
@@ -36,6 +36,13 @@ def video_scorer(
             "published, full, adaptive; give the --checkpoint, or choose other --views"
         )
     return DenseScorer(scorer, preprocessing.clip.num_frames)
+
+
+def require_views(preprocessing: Preprocessing, stopping: StoppingRule | None, multi_label: bool) -> None:
+    """Raise InputError unless the views can be had; arguments as for :func:`video_scorer`."""
+    if preprocessing.views == "adaptive":
+        refuse_several_labels(multi_label)
+        _rule(stopping, preprocessing)
 
 
 def refuse_several_labels(multi_label: bool) -> None:

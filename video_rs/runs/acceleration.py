@@ -11,11 +11,11 @@ from video_rs.config import config_from_text
 from video_rs.data.dataset import VideoSource, ViewReader
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.evaluation import NetworkScorer
-from video_rs.inference.accelerate import Accelerated, accelerate
-from video_rs.inference.precision import Samples, require_precision
+from video_rs.inference.accelerate import Accelerated, accelerate, require_choice
+from video_rs.inference.precision import Samples
 from video_rs.inference.predictor import Predictor
 from video_rs.inference.sample_views import sample_views
-from video_rs.inference.video_scoring import largest_clips, require_clips
+from video_rs.inference.video_scoring import largest_clips, require_clips, require_views
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
 from video_rs.models.fast import make_plain
@@ -70,14 +70,14 @@ def accelerated(
 
     require_clips(read.preprocessing)
     device = next(scorer.model.parameters()).device
+    any_size = read.preprocessing.views == "full"
     # Before minutes of reading.
-    require_precision(choice.precision, device)
+    require_choice(choice.engine, choice.precision, device, any_size)
     samples = _samples(choice, scorer, checkpoint, read)
 
     # What graphs are captured of is the plain network.
     model = make_plain(copy.deepcopy(scorer.model))
     clip_shape = read.preprocessing.clip_shape(batch)
-    any_size = read.preprocessing.views == "full"
 
     def make(engine: str, precision: str) -> Accelerated:
         return accelerate(model, clip_shape, engine, precision, samples, any_size)
@@ -126,6 +126,7 @@ def accelerated_predictor(predictor: Predictor, choice: EngineChoice, checkpoint
     """Return the predictor of a checkpoint, computed as asked for; see :func:`accelerated`."""
     if choice.is_plain and not choice.calibration:
         return predictor
+    require_views(predictor.preprocessing, predictor.stopping, predictor.answers.multi_label)
     checkpoint = load_checkpoint(checkpoint_path)
     handlers = handler_names(config_from_text(checkpoint["config"]).DATA.PATH_HANDLERS)
     read = ViewReader(predictor.preprocessing, VideoSource(predictor.decoder, path_handlers=handlers))

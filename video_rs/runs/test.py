@@ -16,7 +16,7 @@ from video_rs.data.dataset import ViewReader
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.metrics import probability_of_so_few
 from video_rs.inference.calibration import Calibration
-from video_rs.inference.video_scoring import largest_clips, video_scorer
+from video_rs.inference.video_scoring import largest_clips, require_views, video_scorer
 from video_rs.lists.checks import require_labels
 from video_rs.lists.records import RecordList, read_records
 from video_rs.models.convolution_check import require_right_convolutions
@@ -111,11 +111,12 @@ def run_test(
     folder = output_folder(Path(checkpoint_path), config, overrides, folder_name("test", split), list_path)
 
     preprocessing = build_preprocessing(config)
-    model = load_classifier(checkpoint, device)
-    require_right_convolutions(model, largest_clips(preprocessing, config.TEST.BATCH_SIZE))
     calibration = Calibration.of_checkpoint(checkpoint)
-    scorer = network_scorer(config, model, preprocessing, calibration.temperature)
+    require_views(preprocessing, calibration.stopping, config.DATA.MULTI_LABEL)
     batch = config.TEST.BATCH_SIZE
+    model = load_classifier(checkpoint, device)
+    require_right_convolutions(model, largest_clips(preprocessing, batch))
+    scorer = network_scorer(config, model, preprocessing, calibration.temperature)
     read = ViewReader(preprocessing, build_source(config))
     scorer = accelerated(scorer, choice, checkpoint, read, batch)
     of_videos = video_scorer(scorer, preprocessing, calibration.stopping, batch, config.DATA.MULTI_LABEL)
