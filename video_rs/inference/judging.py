@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from video_rs.inference.conversion import AXES
 from video_rs.inference.full_precision import without_tf32
 from video_rs.inference.precision import COARSE, Loss, Samples
 from video_rs.runtime.errors import InputError
@@ -17,25 +18,23 @@ Run = Callable[[Tensor], Tensor]
 ROUNDING = 1e-4
 
 
-# Axes of clips [B, C, T, H, W].
-HEIGHT, WIDTH = 3, 4
-
-
 class Case(NamedTuple):
     """Clips that every engine has to answer, and the model's own answer.
 
     Attributes:
         clips: float32 ``[b, C, T, h, w]``.
         logits: ``[b, K]``.
+        largest: of the logits of the whole batch, without its sign.
     """
 
     clips: Tensor
     logits: Tensor
+    largest: float
 
 
-def mirrored(clips: Tensor, axis: int) -> Tensor:
-    """Return clips of twice the height or width: each beside its mirror image, so that real ones stay real."""
-    return torch.cat([clips, clips.flip(axis)], axis)
+def mirrored(clips: Tensor, axis: str) -> Tensor:
+    """Return clips of twice the "height" or "width": each beside its mirror image, so that real ones stay real."""
+    return torch.cat([clips, clips.flip(AXES[axis])], AXES[axis])
 
 
 class Judge:
@@ -56,18 +55,19 @@ class Judge:
         self.clips = clips
         self.samples = samples
         self.any_size = any_size
-        logits = model_logits(model, clips)
+        whole = self._case(clips)
         # A batch as it ends a list, too.
-        self.cases = [Case(clips, logits), Case(clips[:1], logits[:1])]
+        self.cases = [whole, Case(clips[:1], whole.logits[:1], whole.largest)]
+        # What engines are timed by.
+        self.timed = clips
         if any_size:
-            wide, high = mirrored(clips, WIDTH), mirrored(clips[:1], HEIGHT)
-            self.cases += [Case(larger, model_logits(model, larger)) for larger in (wide, high)]
-        self.largest = max(float(case.logits.abs().max()) for case in self.cases)
+            self.timed = mirrored(clips, "width")
+            self.cases += [self._case(self.timed), self._case(mirrored(clips[:1], "height"))]
 
-    @property
-    def timed(self) -> Tensor:
-        """What engines are timed by: a batch of the clips, or of wide ones where they have to answer those."""
-        return self.cases[2].clips if self.any_size else self.clips
+    def _case(self, clips: Tensor) -> Case:
+        """Return clips with the model's own answer."""
+        logits = model_logits(self.model, clips)
+        return Case(clips, logits, float(logits.abs().max()))
 
     def require_right(self, engine: str, precision: str, run: Run) -> Loss | None:
         """Return what a precision changes on real clips; None in float32, and where there are none.
@@ -89,7 +89,7 @@ class Judge:
 
     def _require_near(self, engine: str, run: Run, tolerance: float | None) -> None:
         """Raise InputError unless a run's logits are finite, and the model's to a part of the largest of those."""
-        for clips, expected in self.cases:
+        for clips, expected, largest in self.cases:
             logits = run(clips)
             if logits.shape != expected.shape:
                 raise InputError(
@@ -105,10 +105,10 @@ class Judge:
                 continue
             difference = (logits - expected).abs().max()
             # Where all are 0 the engine's have to be; the form of the comparison refuses NaN.
-            if not difference <= tolerance * self.largest:
+            if not difference <= tolerance * largest:
                 raise InputError(
                     f"engine {engine!r} gives other logits than the model, by {difference:.1e} where the largest is "
-                    f"{self.largest:.1e}; allowed: {tolerance:.0e} of it; take another engine"
+                    f"{largest:.1e}; allowed: {tolerance:.0e} of it; take another engine"
                 )
 
     @torch.no_grad()
@@ -127,7 +127,7 @@ class Judge:
         samples = self.samples
         for views in samples.check.split(len(self.clips)):
             if self.any_size:
-                views = mirrored(views, WIDTH)
+                views = mirrored(views, "width")
             yield samples.probabilities(run(samples.prepare(views)))
 
 

@@ -126,23 +126,24 @@ def run_test(
     metrics = evaluation.metrics(checkpoint_path)
     metrics["list"] = absolute_path(records.source)
     metrics.update(facts_of(scorer))
-    doubt = "" if evaluation.multi_label else far_under_chance(metrics, names)
+    finish(folder, _outcome(evaluation, metrics, checkpoint_path, checkpoint["step"]))
+    return metrics
+
+
+def _outcome(evaluation: Evaluation, metrics: dict[str, Any], checkpoint_path: str, step: int) -> TestOutcome:
+    """Return what a test leaves, and print what is doubtful about it."""
+    doubt = "" if evaluation.multi_label else far_under_chance(metrics, evaluation.label_names)
     doubts = [doubt] if doubt else []
     print_notes(doubts)
-
-    views = evaluation.about(metrics, checkpoint["step"]).views_in_words
-    finish(
-        folder,
-        TestOutcome(
-            evaluation,
-            metrics,
-            checkpoint["step"],
-            title=f"Test of {checkpoint_path}",
-            description=views,
-            notes=[f"{views} per video, mean of their probabilities", *doubts],
-        ),
+    views = evaluation.about(metrics, step).views_in_words
+    return TestOutcome(
+        evaluation,
+        metrics,
+        step,
+        title=f"Test of {checkpoint_path}",
+        description=views,
+        notes=[f"{views} per video, mean of their probabilities", *doubts],
     )
-    return metrics
 
 
 def refuse_fixed_keys(overrides: Sequence[str], checkpoint_path: str, fixed: Sequence[str]) -> None:
