@@ -12,7 +12,7 @@ from helpers.predictions import rows
 from video_rs import Predictor
 from video_rs.engine.checkpoint import load_checkpoint, save_checkpoint
 from video_rs.inference.features.network import features_of_video
-from video_rs.runs.stopping import require_choice
+from video_rs.runs.stopping import require_views_to_spare
 
 pytestmark = pytest.mark.usefixtures("blank_charts")
 
@@ -212,7 +212,7 @@ def test_rules_that_cannot_be_made_are_refused(tool, trained, tmp_path, options,
 
 def test_rules_for_several_labels_are_refused(trained):
     preprocessing = Predictor.from_checkpoint(trained).preprocessing
-    assert refusal(require_choice, preprocessing, True) == (
+    assert refusal(require_views_to_spare, preprocessing, True) == (
         "adaptive views stop where the best class is decided, and with DATA.MULTI_LABEL each class is judged by "
         "itself; allowed: published, full, dense"
     )

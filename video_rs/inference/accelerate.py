@@ -118,8 +118,9 @@ def accelerate(
 
     Raises:
         InputError: an unknown or absent engine or precision, a shape that the model does not take, a model that does
-            not answer with finite logits, an engine whose float32 logits differ from eager ones by more than
-            :data:`~video_rs.inference.judging.ROUNDING`, or a precision, asked for by name, that changes too much.
+            not answer with finite logits, an engine, asked for by name, that cannot be built or whose float32 logits
+            differ from eager ones by more than :data:`~video_rs.inference.judging.ROUNDING`, or a precision, asked for
+            by name, that changes too much.
     """
     clip_shape = tuple(clip_shape)
     if any(size < 1 for size in clip_shape):
@@ -140,7 +141,7 @@ def accelerate(
 
     ways = ways_for(engine, precision, device, samples, any_size)
     if len(ways) == 1:
-        return Accelerated(build(ways[0], model, judge), ways[0], clip_shape, device, any_size)
+        return Accelerated(build_one(ways[0], model, judge), ways[0], clip_shape, device, any_size)
 
     found = build_all(ways, model, judge)
     fastest = next(iter(found))
@@ -246,6 +247,22 @@ def build_all(ways: Sequence[Way], model: nn.Module, judge: Judge) -> dict[Way, 
     if not found:
         raise InputError(f"no engine runs this model ({'; '.join(reasons)}); allowed: a model that one of them runs")
     return found
+
+
+def build_one(way: Way, model: nn.Module, judge: Judge) -> Built:
+    """Return what has been built of the only way there is.
+
+    Raises:
+        InputError: it cannot be built, gives other logits or changes too much.
+    """
+    try:
+        return build(way, model, judge)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{way} does not run this model ({first_sentence(error)}); allowed: one that it runs; take another engine"
+        ) from error
 
 
 def build(way: Way, model: nn.Module, judge: Judge) -> Built:

@@ -4,6 +4,7 @@ Optional packages are imported where they are used.
 """
 
 import contextlib
+import functools
 import importlib.util
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -128,6 +129,19 @@ def to_open_vino(program: ExportedProgram) -> "openvino.Model":
     return openvino.convert_model(program)
 
 
+@functools.cache
+def open_vino() -> "openvino.Core":
+    """Return OpenVINO's core, one for the whole process.
+
+    The part of a core that computes on the CPU gives the thread that makes it another stack for signal handlers, and
+    puts the one before back when it goes. Where the first of two cores goes first, what the second puts back is gone,
+    and the next signal ends the process: Ctrl-C, or that a worker of a DataLoader has ended.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 class OnnxRun:
     """An ONNX file, run by ONNX Runtime on the CPU with as many threads as PyTorch has.
 
@@ -160,14 +174,12 @@ class OpenVinoRun:
     """
 
     def __init__(self, model: "openvino.Model", precision: str = "float32"):
-        import openvino
-
         settings = {
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
-        network = openvino.Core().compile_model(model, "CPU", settings)
+        network = open_vino().compile_model(model, "CPU", settings)
         self.request = network.create_infer_request()
 
     def __call__(self, clips: Tensor) -> Tensor:

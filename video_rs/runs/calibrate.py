@@ -24,7 +24,7 @@ from video_rs.reports import plots
 from video_rs.reports.calibration_plot import reliability_plot
 from video_rs.reports.text_table import text_table
 from video_rs.runs.results import evaluate_records, network_scorer
-from video_rs.runs.stopping import require_choice, stopping_rule, stopping_sentences
+from video_rs.runs.stopping import require_views_to_spare, stopping_rule, stopping_sentences
 from video_rs.runs.test import FIXED, output_folder, records_to_test, refuse_fixed_keys
 from video_rs.runtime import distributed
 from video_rs.runtime.atomic import replace_bytes, write_json
@@ -86,7 +86,7 @@ def run_calibrate(
 
     preprocessing = build_preprocessing(config).published_views()
     if adaptive is not None:
-        require_choice(preprocessing, config.DATA.MULTI_LABEL)
+        require_views_to_spare(preprocessing, config.DATA.MULTI_LABEL)
     model = load_classifier(checkpoint, device)
     require_right_convolutions(model, preprocessing.clip_shape(config.TEST.BATCH_SIZE))
     videos = _scored(config, model, preprocessing, records, others, len(names))

@@ -17,7 +17,7 @@ from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
 
 
-def require_choice(preprocessing: Preprocessing, multi_label: bool) -> None:
+def require_views_to_spare(preprocessing: Preprocessing, multi_label: bool) -> None:
     """Raise InputError where there is nothing to stop early: of one view, or of classes that are judged apart."""
     refuse_several_labels(multi_label)
     if preprocessing.num_clips * preprocessing.transform.num_crops < 2:

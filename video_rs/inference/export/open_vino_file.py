@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from video_rs.engine.evaluation import Scorer
-from video_rs.inference.conversion import INPUT, OpenVinoRun, to_open_vino
+from video_rs.inference.conversion import INPUT, OpenVinoRun, open_vino, to_open_vino
 from video_rs.inference.export.description import NAMES, OUTPUT_CONTRACT, Description
 from video_rs.inference.export.graph import build_graph
 from video_rs.inference.export.network import TrainedNetwork
@@ -48,13 +48,11 @@ def _save(model: "openvino.Model", description: Description, path: Path) -> None
 
 def read_open_vino(path: Path, _device: str) -> tuple[Scorer, Description]:
     """Return a pair of files as a scorer by OpenVINO, and its description."""
-    import openvino
-
     weights = path.with_suffix(".bin")
     if not weights.is_file():
         raise InputError(f"{path} has its weights in {weights}, which is not there; copy both files")
 
-    model = openvino.Core().read_model(path, weights)
+    model = open_vino().read_model(path, weights)
     texts = {}
     # To ask for what is not there is an error.
     if model.has_rt_info([SECTION]):
