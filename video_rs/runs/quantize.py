@@ -58,8 +58,9 @@ def run_quantize(checkpoint_path: str, out: str, list_path: str = "") -> dict[st
     """
     path = Path(out)
     kind = format_for(path, "openvino")
-    kind.require_for_writing(path)
+    # Its extra brings the format's package, too.
     require_nncf()
+    kind.require_for_writing(path)
     checkpoint = load_checkpoint(find_checkpoint(checkpoint_path))
     config = config_from_text(checkpoint["config"])
     tested = records_to_test(config, list_path, checkpoint["label_names"], root_given=False)
