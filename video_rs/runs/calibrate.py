@@ -74,13 +74,8 @@ def run_calibrate(
     distributed.join_process_group(device)
 
     names = checkpoint["label_names"]
-    records = records_to_test(config, list_path, names, "DATA.ROOT" in overrides[::2])
-    print_notes(records.notes)
-    require_labels(records, config.DATA.MULTI_LABEL)
-    _require_classes(records, config.DATA.MULTI_LABEL)
-    others = None
-    if unknown:
-        others = _read_unknown(unknown, names)
+    records = _labelled(config, list_path, names, "DATA.ROOT" in overrides[::2])
+    others = _read_unknown(unknown, names) if unknown else None
     folder = output_folder(path, config, overrides, "calibration")
     require_own("OUTPUT_DIR", folder, FILES, FILES[0])
 
@@ -122,6 +117,15 @@ def _check(precision: float | None, unknown: str, adaptive: float | None) -> Non
         raise InputError(f"--precision is {precision:g}; allowed: above 0 and below 1, such as 0.95")
     if unknown and precision is None:
         raise InputError("--unknown is for the threshold, which --precision asks for; give both, or neither")
+
+
+def _labelled(config: Config, list_path: str, names: Sequence[str], root_given: bool) -> RecordList:
+    """Return the videos to calibrate on, of at least two classes, after the notes on their list."""
+    records = records_to_test(config, list_path, names, root_given)
+    print_notes(records.notes)
+    require_labels(records, config.DATA.MULTI_LABEL)
+    _require_classes(records, config.DATA.MULTI_LABEL)
+    return records
 
 
 def _require_classes(records: RecordList, multi_label: bool) -> None:
