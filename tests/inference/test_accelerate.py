@@ -5,6 +5,7 @@ import importlib.util
 import logging
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -217,6 +218,16 @@ def test_signals_are_taken_after_runs_have_gone():
     assert (done.returncode, done.stdout) == (0, "taken\n"), done.stderr
 
 
+def test_threads_take_turns_with_a_run():
+    need("openvino")
+    fast = accelerate(model_with_statistics(), SHAPE, "openvino")
+    clips = [torch.full(SHAPE, level / 8) for level in range(8)]
+    expected = [fast(each) for each in clips]
+    with ThreadPoolExecutor(4) as pool:
+        for found, wanted in zip(pool.map(fast, clips * 4), expected * 4, strict=True):
+            assert torch.equal(found, wanted)
+
+
 def only_float32(make):
     return module.ENGINES["eager"]._replace(build=make, precisions=("float32",))
 
@@ -243,6 +254,16 @@ def test_auto_says_why_if_no_engine_is_left(monkeypatch):
     why = "onnxruntime: RuntimeError: opset 99; eager: RuntimeError: opset 99"
     expected = f"no engine runs this model ({why}); allowed: a model that one of them runs"
     assert refusal(accelerate, model_with_statistics(), SHAPE) == expected
+
+
+def test_a_precision_that_no_engine_has_of_a_model_is_told_as_such(monkeypatch):
+    failing = module.ENGINES["eager"]._replace(build=fails, precisions=("bfloat16",))
+    monkeypatch.setattr(module, "ENGINES", {"onnxruntime": failing, "eager": failing})
+    monkeypatch.setattr(module, "require_choice", lambda *_: None)
+    assert refusal(accelerate, model_with_statistics(), SHAPE, precision="bfloat16") == (
+        "no engine answers in bfloat16 as this model does (onnxruntime in bfloat16: RuntimeError: opset 99; eager in "
+        "bfloat16: RuntimeError: opset 99); take another precision, or --precision auto"
+    )
 
 
 @pytest.mark.parametrize("names", ["older", "newer"])

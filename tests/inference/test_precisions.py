@@ -234,6 +234,11 @@ def test_auto_says_that_int8_is_left_out_without_its_extra(model, samples, monke
         "precision left out, int8: needs nncf and clips to calibrate on; pip install 'video_rs[quantize]'"
         in caplog.messages
     )
+    # An engine that would not compute in it with its extra either.
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        accelerate(model, SHAPE, "onnxruntime", "auto", samples)
+    assert not caplog.messages
 
 
 def test_a_loss_is_said_in_words():

@@ -27,7 +27,7 @@ from video_rs.inference.precision import PRECISIONS
 from video_rs.inference.prediction import Answers
 from video_rs.inference.video_scoring import largest_clips, video_scorer
 from video_rs.lists.records import VideoRecord
-from video_rs.models.temporal_reach import TemporalReach
+from video_rs.models.temporal_reach import TemporalReach, temporal_reach
 from video_rs.video.encoding import write_video
 from video_rs.video.readers.in_memory import InMemoryReader
 
@@ -237,9 +237,13 @@ def test_frames_by_time_are_those_on_the_screen():
 
 def test_the_largest_clips_are_those_of_whole_frames():
     """Whose convolutions a GPU is checked with."""
-    assert largest_clips(preprocessing("published"), 8) == (8, 3, 8, 32, 32)
-    assert largest_clips(preprocessing("full"), 8) == (8, 3, 8, 32, 64)
-    assert largest_clips(preprocessing("dense"), 8) == (1, 3, 32, 32, 64)
+    model = create_model("r3d_rs_50", 3, **NARROW)
+    assert largest_clips(model, preprocessing("published"), 8) == (8, 3, 8, 32, 32)
+    assert largest_clips(model, preprocessing("full"), 8) == (8, 3, 8, 32, 64)
+    # A cell of the last map sees more than a clip, and so parts are of four times that.
+    reach = temporal_reach(model.backbone.architecture)
+    assert reach.before + reach.after == 12
+    assert largest_clips(model, preprocessing("dense"), 8) == (1, 3, 48, 32, 64)
 
 
 # -- Until the answer is decided

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,7 @@ from helpers.jobs import run_job
 from helpers.predictions import rows
 from helpers.videos import moving_square
 from video_rs.data.dataset import VideoSource, ViewReader
+from video_rs.data.loader import Workers
 from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.engine.evaluation import NetworkScorer
 from video_rs.inference import Predictor
@@ -79,8 +82,14 @@ def test_clips_are_those_of_the_runs_own_training_rows(checkpoint, monkeypatch):
     asked = []
     monkeypatch.setattr(acceleration, "sample_views", lambda *found: asked.append(found[0]) or sample_views(*found))
     predictor = Predictor.from_checkpoint(checkpoint)
+    steps = []
+    read_list = acceleration.read_records
+    monkeypatch.setattr(acceleration, "register_handlers", lambda _: steps.append("handlers"))
+    monkeypatch.setattr(acceleration, "read_records", lambda *a, **k: steps.append("list") or read_list(*a, **k))
     fast = accelerated_predictor(predictor, EngineChoice("openvino", "auto"), checkpoint)
     assert {record.path.split("/")[-3] for record in asked[0]} == {"train"}
+    # The list may lie behind one of the run's handlers.
+    assert steps == ["handlers", "list"]
     assert len(asked[0]) == 8
     assert isinstance(fast.scorer, NetworkScorer)
     assert (fast.answers, fast.preprocessing, fast.batch) == (
@@ -250,6 +259,24 @@ def refused(tool, *arguments):
     assert done.code == 2
     (line,) = done.err.splitlines()
     return line
+
+
+class Deadly(ViewReader):
+    """Reads videos, of which some end the process that reads them."""
+
+    def __call__(self, record, index):
+        if record.group == "deadly":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(record, index)
+
+
+def test_a_video_that_ends_its_reader_is_passed_over(read, videos):
+    """Reading processes are lost, and not the command."""
+    deadly = Deadly(read.preprocessing, read.source)
+    records = read_records(str(videos), split="train").records
+    some = [dataclasses.replace(record, group="deadly") for record in records[:2]]
+    calibration, check = sample_views([*some, *records], "the list", deadly, Workers(2))
+    assert len(calibration) + len(check) == 8
 
 
 def test_a_list_without_readable_videos_is_refused(tool, trained, tmp_path):

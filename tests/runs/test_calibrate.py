@@ -97,6 +97,13 @@ def test_a_video_without_any_of_several_classes_has_its_part_in_the_fit():
     assert (judged.losses > 0).all()
 
 
+def test_a_calibration_says_which_views_it_is_not_of(tool, run, listed, tmp_path):
+    told = "note: fitted on clips and crops: it promises nothing of answers by views 'full'"
+    options = ("--checkpoint", run, "--list", listed, "OUTPUT_DIR", tmp_path / "out")
+    assert told in tool("calibrate", *options, "TEST.VIEWS", "full", *ONE_VIEW).out.splitlines()
+    assert "promises nothing" not in tool("calibrate", *options, *ONE_VIEW).out
+
+
 def test_a_checkpoint_is_calibrated_and_all_that_reads_it_acts_on_it(tool, run, listed, videos, tmp_path):
     plain = ("test_net", "--checkpoint", run, "--list", listed, "TEST.KEEP_VIEWS", "true", *ONE_VIEW)
     assert tool(*plain, "OUTPUT_DIR", tmp_path / "before").code == 0

@@ -5,8 +5,11 @@ import shutil
 
 import openvino
 import pytest
+import torch
+import yaml
 
 from video_rs import Predictor
+from video_rs.engine.checkpoint import load_checkpoint
 from video_rs.inference import precision, quantization
 from video_rs.inference.export import formats, load_program
 from video_rs.runs.quantize import run_quantize
@@ -66,7 +69,8 @@ def test_the_command_prints_before_and_after(tool, trained, videos, tmp_path):
     out = tmp_path / "small.xml"
     done = tool("quantize", "--checkpoint", trained, "--list", listed, "--out", out)
     assert done.code == 0, done.err
-    assert f"{listed} has no splits: some of the tested videos are calibrated on, too" in done.out
+    told = "12 of 12 tested videos of %s may be calibrated on, too: a list of both kinds needs a column split"
+    assert told % listed in done.out
     assert "int8 against float32: the same best class in 100.0% of 6 views (at least 99%), " in done.out
     table = [line.split() for line in done.out.splitlines() if line.startswith(("float32 ", "int8 "))]
     assert [row[0] for row in table[-2:]] == ["float32", "int8"]
@@ -84,6 +88,37 @@ def test_int8_that_changes_too_much_is_not_kept(trained, tmp_path, monkeypatch):
     assert message.endswith("(at most 0.0); nothing was kept; stay with float32")
     assert [path.name for path in tmp_path.iterdir()] == ["small.xml"]
     assert (tmp_path / "small.xml").read_text() == "what was there"
+
+
+def test_lists_of_their_own_are_told_apart(tool, trained, videos, tmp_path):
+    """Training and validation rows in two files without a column split; then one of the latter stands twice."""
+    header, *lines = videos.read_text().splitlines()
+    for name, split in (("train", ",train"), ("val", ",val")):
+        rows = [line.removesuffix(split) for line in lines if line.endswith(split)]
+        (videos.parent / f"own_{name}.csv").write_text("\n".join([header.removesuffix(",split"), *rows]) + "\n")
+    val = videos.parent / "own_val.csv"
+    config = {"TRAIN_LIST": videos.parent / "own_train.csv", "VAL_LIST": val}
+    own = with_lists(trained, tmp_path / "own", config)
+    done = tool("quantize", "--checkpoint", own, "--out", tmp_path / "small.xml")
+    assert done.code == 0, done.err
+    assert "calibrated on, too" not in done.out
+    assert "McNemar" in done.out
+
+    val.write_text(val.read_text() + val.read_text().splitlines()[-1] + "\n")
+    done = tool("quantize", "--checkpoint", own, "--out", tmp_path / "again.xml")
+    assert done.code == 0, done.err
+    assert f"note: rows of {val} stand twice, so that the two are not compared video by video" in done.out
+    assert (tmp_path / "again.json").exists()
+
+
+def with_lists(trained, folder, lists):
+    """Return the run's checkpoint as one that was trained from other lists."""
+    state = load_checkpoint(trained / "checkpoints" / "last.pth")
+    config = yaml.safe_load(state["config"])
+    config["DATA"] |= {key: str(path) for key, path in lists.items()}
+    (folder / "checkpoints").mkdir(parents=True)
+    torch.save({**state, "config": yaml.safe_dump(config)}, folder / "checkpoints" / "last.pth")
+    return folder
 
 
 # -- Refusals
@@ -122,6 +157,19 @@ def test_a_list_without_training_rows_is_refused(tool, trained, videos, tmp_path
     assert "validation.csv" in line
     assert "train" in line
     assert not list(tmp_path.iterdir())
+
+
+def test_broken_validation_videos_are_refused(tool, trained, videos, tmp_path):
+    folder = tmp_path / "videos"
+    shutil.copytree(videos.parent, folder)
+    for path in folder.glob("val/*/*.mp4"):
+        path.write_bytes(b"none")
+    line = refused(tool, "--checkpoint", trained, "--list", folder / "list.csv", "--out", tmp_path / "small.xml")
+    assert line.endswith(
+        f"none of 4 videos to test of {folder}/list.csv can be read; nothing was kept; correct the list, or give "
+        "another --list"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["videos"]
 
 
 def test_broken_training_videos_are_refused(tool, trained, videos, tmp_path):

@@ -1,8 +1,8 @@
 """Write a trained network in int8, for OpenVINO, and show what that does to accuracy, calibration and speed.
 
-Ranges are taken from training videos, none of which is tested. The file is kept only where int8 hardly changes the
-answers for videos of other groups; predict, timeline and demo_app take it as --model. Needs NNCF (pip install
-'video_rs[quantize]').
+Ranges are taken from training videos, and both networks are tested on the validation videos. The file is kept only
+where int8 hardly changes the answers for videos of other groups; predict and timeline take it as --model. Needs NNCF
+(pip install 'video_rs[quantize]').
 """
 
 import argparse

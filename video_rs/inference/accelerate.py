@@ -211,7 +211,8 @@ def ways_for(
     precisions: Sequence[str] = (precision,)
     if precision == "auto":
         precisions = [kind for kind in precisions_of(device) if kind != "int8" or can_quantize(samples)]
-        if samples is not None and device.type == "cpu" and "int8" not in precisions:
+        has_engine = any("int8" in ENGINES[name].precisions for name in _names(engine, device, any_size))
+        if samples is not None and device.type == "cpu" and has_engine and "int8" not in precisions:
             logging.getLogger(__name__).warning(
                 "precision left out, int8: needs nncf and clips to calibrate on; pip install 'video_rs[quantize]'"
             )
@@ -245,8 +246,18 @@ def build_all(ways: Sequence[Way], model: nn.Module, judge: Judge) -> dict[Way, 
             reasons.append(f"{way}: {why}")
             logging.getLogger(__name__).warning("engine left out, %s", reasons[-1])
     if not found:
-        raise InputError(f"no engine runs this model ({'; '.join(reasons)}); allowed: a model that one of them runs")
+        raise InputError(_none_left(ways, reasons))
     return found
+
+
+def _none_left(ways: Sequence[Way], reasons: Sequence[str]) -> str:
+    """Return that nothing is left of all ways, and why."""
+    why = "; ".join(reasons)
+    precisions = {way.precision for way in ways}
+    if precisions == {"float32"} or len(precisions) > 1:
+        return f"no engine runs this model ({why}); allowed: a model that one of them runs"
+    (precision,) = precisions
+    return f"no engine answers in {precision} as this model does ({why}); take another precision, or --precision auto"
 
 
 def build_one(way: Way, model: nn.Module, judge: Judge) -> Built:

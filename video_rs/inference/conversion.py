@@ -7,6 +7,7 @@ import contextlib
 import functools
 import importlib.util
 import logging
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -164,7 +165,7 @@ class OnnxRun:
 
 
 class OpenVinoRun:
-    """An OpenVINO model, run on the CPU with as many threads as PyTorch has.
+    """An OpenVINO model, run on the CPU with as many threads as PyTorch has. Threads may share it, and take turns.
 
     ``__call__``: clips of the model's dtype -> its only output, float32.
 
@@ -181,8 +182,10 @@ class OpenVinoRun:
         }
         network = open_vino().compile_model(model, "CPU", settings)
         self.request = network.create_infer_request()
+        self._turn = threading.Lock()
 
     def __call__(self, clips: Tensor) -> Tensor:
-        answer = self.request.infer([clips.contiguous().numpy()])[0]
-        # The request answers in its own memory each time.
-        return torch.from_numpy(answer.copy())
+        with self._turn:
+            answer = self.request.infer([clips.contiguous().numpy()])[0]
+            # The request answers in its own memory each time.
+            return torch.from_numpy(answer.copy())

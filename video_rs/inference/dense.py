@@ -69,12 +69,16 @@ class DenseScorer(VideoScorer):
             DecodeError: the video cannot be read.
         """
         model = self.network.model.eval()
-        seen = self.reach.before + self.reach.after
-        plan = parts_of(len(video.numbers), PART_CLIPS * max(self.clip_frames, seen), self.reach)
+        plan = parts_of(len(video.numbers), frames_of_a_part(self.clip_frames, self.reach), self.reach)
         bounds = [(part.first, part.last) for part in plan]
         for part, frames in zip(plan, video.parts(bounds), strict=True):
             features = model.forward_features(self.network.prepare(frames[None]))
             yield features.mean((3, 4))[0, :, part.begin : part.end]
+
+
+def frames_of_a_part(clip_frames: int, reach: TemporalReach) -> int:
+    """Return how many frames of a long video pass through a network together, at most."""
+    return PART_CLIPS * max(clip_frames, reach.before + reach.after)
 
 
 def parts_of(frames: int, part_frames: int, reach: TemporalReach) -> list[Part]:

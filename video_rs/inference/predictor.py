@@ -83,7 +83,8 @@ class Predictor:
             preprocessing = replace(preprocessing, views=views)
         calibration = Calibration.of_checkpoint(checkpoint)
         model = load_classifier(checkpoint, picked)
-        require_right_convolutions(model, largest_clips(preprocessing, BATCH), advice="take the CPU: --device cpu")
+        largest = largest_clips(model, preprocessing, BATCH)
+        require_right_convolutions(model, largest, advice="take the CPU: --device cpu")
 
         multi_label = checkpoint["multi_label"]
         probabilities = ClassProbabilities(multi_label, calibration.temperature)

@@ -4,11 +4,14 @@ import dataclasses
 import math
 import random
 from collections.abc import Sequence
+from contextlib import closing
 
 import torch
 from torch import Tensor
 
 from video_rs.data.dataset import ViewReader
+from video_rs.data.loader import ViewLoader, Workers
+from video_rs.data.order import Partition
 from video_rs.lists.records import VideoRecord
 from video_rs.runtime.errors import InputError
 
@@ -16,9 +19,12 @@ CALIBRATION_VIDEOS = 64
 CHECK_VIDEOS = 256
 VIEWS_BYTES = 2**29
 FEWEST_VIEWS = 32
+IN_THIS_PROCESS = Workers()
 
 
-def sample_views(records: Sequence[VideoRecord], source: str, read: ViewReader) -> tuple[Tensor, Tensor]:
+def sample_views(
+    records: Sequence[VideoRecord], source: str, read: ViewReader, workers: Workers = IN_THIS_PROCESS
+) -> tuple[Tensor, Tensor]:
     """Return views of videos to calibrate on, and of others to check a precision by.
 
     Both come from all over the list, the same with each call. No group of videos is on both sides: ranges that fit the
@@ -28,6 +34,7 @@ def sample_views(records: Sequence[VideoRecord], source: str, read: ViewReader) 
         records: of the list.
         source: the list, for messages.
         read: makes views; of each video the middle clip's middle crop is taken.
+        workers: who reads.
 
     Returns:
         uint8 ``[N, 3, T, h, w]`` of up to 64 videos, and of up to 256 others, of large clips fewer; one that cannot be
@@ -39,8 +46,8 @@ def sample_views(records: Sequence[VideoRecord], source: str, read: ViewReader) 
     middle = dataclasses.replace(read, preprocessing=read.preprocessing.single_view())
 
     to_calibrate, to_check = _two_sides(records)
-    calibration = _views(to_calibrate, CALIBRATION_VIDEOS, middle)
-    check = _views(to_check, CHECK_VIDEOS, middle)
+    calibration = _views(ViewLoader(to_calibrate, middle, Partition(), workers), CALIBRATION_VIDEOS)
+    check = _views(ViewLoader(to_check, middle, Partition(), workers), CHECK_VIDEOS)
     for views, purpose in ((calibration, "to calibrate on"), (check, "to check a precision by")):
         if not views:
             raise InputError(
@@ -65,19 +72,20 @@ def _two_sides(records: Sequence[VideoRecord]) -> tuple[list[VideoRecord], list[
     return sides
 
 
-def _views(records: Sequence[VideoRecord], most: int, read: ViewReader) -> list[Tensor]:
+def _views(loader: ViewLoader, most: int) -> list[Tensor]:
     """Return the views of the first ``most`` videos that can be read, each uint8 ``[3, T, h, w]``.
 
     Of large clips they are fewer: :data:`VIEWS_BYTES`, but :data:`FEWEST_VIEWS` at least.
     """
-    _, *shape = read.preprocessing.clip_shape(1)
+    _, *shape = loader.read.preprocessing.clip_shape(1)
     most = min(most, max(FEWEST_VIEWS, VIEWS_BYTES // math.prod(shape)))
     views = []
-    for index, record in enumerate(records):
-        if len(views) == most:
-            break
-        video = read(record, index)
-        if video.error is None:
-            (view,) = next(video.views(1))
-            views.append(view)
+    # The processes that read end with the loop.
+    with closing(iter(loader)) as videos:
+        for video in videos:
+            if video.error is None:
+                (view,) = next(video.views(1))
+                views.append(view)
+            if len(views) == most:
+                break
     return views

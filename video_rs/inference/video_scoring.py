@@ -1,10 +1,13 @@
 """How a video is answered: by the views, or the one pass, that a preprocessing asks for."""
 
+from torch import nn
+
 from video_rs.data.preprocessing import Preprocessing
 from video_rs.engine.evaluation import NetworkScorer, Scorer, VideoScorer
 from video_rs.inference.adaptive import AdaptiveScorer
 from video_rs.inference.calibration import StoppingRule
-from video_rs.inference.dense import PART_CLIPS, DenseScorer
+from video_rs.inference.dense import DenseScorer, frames_of_a_part
+from video_rs.models.temporal_reach import temporal_reach
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
 
@@ -63,7 +66,7 @@ def require_clips(preprocessing: Preprocessing) -> None:
         )
 
 
-def largest_clips(preprocessing: Preprocessing, batch: int) -> tuple[int, int, int, int, int]:
+def largest_clips(model: nn.Module, preprocessing: Preprocessing, batch: int) -> tuple[int, int, int, int, int]:
     """Return the shape of the most that the network gets at a time, [B, 3, T, h, w]; of whole frames those of 16:9."""
     shape = preprocessing.clip_shape(batch)
     if preprocessing.views not in ("full", "dense"):
@@ -72,7 +75,8 @@ def largest_clips(preprocessing: Preprocessing, batch: int) -> tuple[int, int, i
     size = preprocessing.transform.whole_size(short, short * 16 // 9)
     if preprocessing.views == "full":
         return *shape[:3], *size
-    return 1, 3, PART_CLIPS * shape[2], *size
+    reach = temporal_reach(model.backbone.architecture)
+    return 1, 3, frames_of_a_part(shape[2], reach), *size
 
 
 def _rule(stopping: StoppingRule | None, preprocessing: Preprocessing) -> StoppingRule:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from video_rs.builders import build_workers
 from video_rs.config import config_from_text
 from video_rs.data.dataset import VideoSource, ViewReader
 from video_rs.engine.checkpoint import load_checkpoint
@@ -22,7 +23,7 @@ from video_rs.models.fast import make_plain
 from video_rs.runtime import distributed
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.progress import print_line
-from video_rs.video.fetching import handler_names
+from video_rs.video.fetching import handler_names, register_handlers
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def accelerated(
     fast = _alike(make, choice)
     if fast.precision == "bfloat16":
         # A fault in a small part of large maps hardly moves the logits that a precision is judged by.
-        largest = largest_clips(read.preprocessing, batch)
+        largest = largest_clips(scorer.model, read.preprocessing, batch)
         require_right_convolutions(scorer.model, largest, torch.bfloat16, "take --precision float32")
     print_line(describe(fast))
     return replace(scorer, run=fast)
@@ -99,7 +100,8 @@ def _samples(
         _refuse_useless_calibration(choice)
         return None
     records = records_to_choose_by(choice.calibration, checkpoint, "--calibration")
-    calibration, check = sample_views(records.records, records.source, read)
+    workers = build_workers(config_from_text(checkpoint["config"]))
+    calibration, check = sample_views(records.records, records.source, read, workers)
     return Samples(calibration, check, scorer.prepare, scorer.probabilities)
 
 
@@ -129,6 +131,8 @@ def accelerated_predictor(predictor: Predictor, choice: EngineChoice, checkpoint
     require_views(predictor.preprocessing, predictor.stopping, predictor.answers.multi_label)
     checkpoint = load_checkpoint(checkpoint_path)
     handlers = handler_names(config_from_text(checkpoint["config"]).DATA.PATH_HANDLERS)
+    # The list of the videos to choose by may lie behind one, too.
+    register_handlers(handlers)
     read = ViewReader(predictor.preprocessing, VideoSource(predictor.decoder, path_handlers=handlers))
     scorer = accelerated(predictor.scorer, choice, checkpoint, read, predictor.batch)
     return Predictor(

@@ -79,7 +79,10 @@ def run_calibrate(
     folder = output_folder(path, config, overrides, "calibration")
     require_own("OUTPUT_DIR", folder, FILES, FILES[0])
 
-    preprocessing = build_preprocessing(config).published_views()
+    preprocessing = build_preprocessing(config)
+    if preprocessing.views not in ("published", "adaptive"):
+        print_notes([f"fitted on clips and crops: it promises nothing of answers by views {preprocessing.views!r}"])
+    preprocessing = preprocessing.published_views()
     if adaptive is not None:
         require_views_to_spare(preprocessing, config.DATA.MULTI_LABEL)
     model = load_classifier(checkpoint, device)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from video_rs.builders import build_source
+from video_rs.builders import build_source, build_workers
 from video_rs.config import Config, config_from_text
 from video_rs.data.dataset import ViewReader
 from video_rs.engine.checkpoint import load_checkpoint
@@ -22,7 +22,7 @@ from video_rs.inference.precision import Loss
 from video_rs.inference.predictions import Predictions
 from video_rs.inference.quantization import require_nncf
 from video_rs.inference.sample_views import sample_views
-from video_rs.lists.checks import require_labels
+from video_rs.lists.checks import require_labels, segments
 from video_rs.lists.records import RecordList
 from video_rs.reports.text_table import text_table
 from video_rs.runs.acceleration import records_to_choose_by
@@ -31,9 +31,10 @@ from video_rs.runs.export import format_for
 from video_rs.runs.results import Evaluation, evaluate_records
 from video_rs.runs.test import records_to_test
 from video_rs.runtime.atomic import write_json
-from video_rs.runtime.errors import CheckFailed
+from video_rs.runtime.errors import CheckFailed, InputError
 from video_rs.runtime.progress import print_line, print_notes
 from video_rs.runtime.torch_files import find_checkpoint
+from video_rs.runtime.wording import pluralize
 
 REPEATS = 9
 """Of the timed passes, of which the median counts."""
@@ -53,7 +54,7 @@ def run_quantize(checkpoint_path: str, out: str, list_path: str = "") -> dict[st
         What NAME.json holds.
 
     Raises:
-        InputError: bad input.
+        InputError: bad input, or no video to test could be read; nothing is kept.
         CheckFailed: int8 changes too much; nothing is kept.
     """
     path = Path(out)
@@ -66,13 +67,12 @@ def run_quantize(checkpoint_path: str, out: str, list_path: str = "") -> dict[st
     tested = records_to_test(config, list_path, checkpoint["label_names"], root_given=False)
     require_labels(tested, config.DATA.MULTI_LABEL)
     calibrated = records_to_choose_by(list_path, checkpoint, "--list")
-    print_notes([*tested.notes, *_doubts(tested)])
+    print_notes([*tested.notes, *_doubts(tested, calibrated)])
 
     network = read_network(checkpoint_path)
     preprocessing = network.description.preprocessing.published_views()
-    calibration, check = sample_views(
-        calibrated.records, calibrated.source, ViewReader(preprocessing, build_source(config))
-    )
+    read = ViewReader(preprocessing, build_source(config))
+    calibration, check = sample_views(calibrated.records, calibrated.source, read, build_workers(config))
     with folder_beside(path) as folder:
         written = folder / path.name
         write_quantized(network, written, calibration)
@@ -86,6 +86,7 @@ def run_quantize(checkpoint_path: str, out: str, list_path: str = "") -> dict[st
             _predictions(scorer, title, tested, config, network)
             for scorer, title in ((network.program, "float32"), (quantized, "int8"))
         )
+        sentences = _compared(before, after, tested)
         put_files_in_place(folder, path)
 
     seconds = _seconds(network.program, quantized, check[: config.TEST.BATCH_SIZE])
@@ -96,16 +97,22 @@ def run_quantize(checkpoint_path: str, out: str, list_path: str = "") -> dict[st
     found = {**rows, "against_float32": loss._asdict(), "calibrated_on": len(calibration)}
     write_json(path.with_suffix(".json"), found)
 
-    _print_comparison(rows, before, after)
+    _print_table(rows)
+    for sentence in sentences:
+        print_line(sentence)
     print_line(f"wrote {path}, {path.with_suffix('.bin').name} and {path.with_suffix('.json').name}")
     return found
 
 
-def _doubts(tested: RecordList) -> list[str]:
-    """Return a note where videos are calibrated on and tested as well."""
-    if tested.has_splits:
+def _doubts(tested: RecordList, calibrated: RecordList) -> list[str]:
+    """Return a note where videos may be calibrated on and are tested as well."""
+    both = len(segments(tested) & segments(calibrated))
+    if not both:
         return []
-    return [f"{tested.source} has no splits: some of the tested videos are calibrated on, too"]
+    return [
+        f"{both} of {pluralize(len(tested), 'tested video')} of {tested.source} may be calibrated on, too: a list of "
+        "both kinds needs a column split"
+    ]
 
 
 @torch.inference_mode()
@@ -151,8 +158,27 @@ def _seconds(program: Scorer, quantized: Scorer, views: Tensor) -> tuple[float, 
     return median(times[0][1:]), median(times[1][1:])
 
 
-def _print_comparison(rows: dict[str, dict[str, float]], before: Predictions, after: Predictions) -> None:
-    """Print accuracy, calibration and speed of both, and the difference with its interval."""
+def _compared(before: Predictions, after: Predictions, tested: RecordList) -> list[str]:
+    """Return the difference with its interval, where videos have one class.
+
+    Raises:
+        InputError: there is nothing to compare.
+    """
+    if not before.read_results:
+        raise InputError(
+            f"none of {pluralize(len(tested), 'video')} to test of {tested.source} can be read; nothing was kept; "
+            "correct the list, or give another --list"
+        )
+    if before.about.multi_label:
+        return []
+    names = {result.id or result.video for result in before.results}
+    if len(names) < len(before.results):
+        return [f"note: rows of {tested.source} stand twice, so that the two are not compared video by video"]
+    return against(after, before).sentences
+
+
+def _print_table(rows: dict[str, dict[str, float]]) -> None:
+    """Print accuracy, calibration and speed of both."""
     cells = [
         [
             name,
@@ -164,7 +190,3 @@ def _print_comparison(rows: dict[str, dict[str, float]], before: Predictions, af
         for name, row in rows.items()
     ]
     print_line(text_table(["", "top1", "cross-entropy", "calibration error", "a view"], cells))
-    if before.about.multi_label:
-        return
-    for sentence in against(after, before).sentences:
-        print_line(sentence)

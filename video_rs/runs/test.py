@@ -115,7 +115,7 @@ def run_test(
     require_views(preprocessing, calibration.stopping, config.DATA.MULTI_LABEL)
     batch = config.TEST.BATCH_SIZE
     model = load_classifier(checkpoint, device)
-    require_right_convolutions(model, largest_clips(preprocessing, batch))
+    require_right_convolutions(model, largest_clips(model, preprocessing, batch))
     scorer = network_scorer(config, model, preprocessing, calibration.temperature)
     read = ViewReader(preprocessing, build_source(config))
     scorer = accelerated(scorer, choice, checkpoint, read, batch)
