@@ -93,6 +93,21 @@ def test_a_rule_is_made_stored_and_used(tool, run, videos, tmp_path):
         assert [found[name] for name in ("dark", "light")] == pytest.approx(row["probabilities"], abs=1e-6)
 
 
+def test_prediction_takes_the_views_that_the_rule_was_made_with(tool, run, videos, tmp_path):
+    """Of a run that is tested with others."""
+    keys = ["TEST.NUM_ENSEMBLE_VIEWS", 3, "TEST.NUM_SPATIAL_CROPS", 1, "OUTPUT_DIR"]
+    done = tool("calibrate", "--checkpoint", run, "--adaptive", "0.6", *keys, tmp_path / "calibration")
+    assert done.code == 0, done.err
+    done = tool("test_net", "--checkpoint", run, "TEST.VIEWS", "adaptive", *keys, tmp_path / "test")
+    assert done.code == 0, done.err
+    for row in rows(tmp_path / "test"):
+        answer = tmp_path / "answer.json"
+        done = tool("predict", "--checkpoint", run, "--views", "adaptive", row["video"], "--json", answer)
+        assert done.code == 0, done.err
+        found = {top["label"]: top["score"] for top in json.loads(answer.read_text())[0]["top"]}
+        assert [found[name] for name in ("dark", "light")] == pytest.approx(row["probabilities"], abs=1e-6)
+
+
 def test_adaptive_views_by_an_engine(tool, run, tmp_path):
     tool("calibrate", "--checkpoint", run, "--adaptive", "0.6", "OUTPUT_DIR", tmp_path / "calibration")
     options = ["TEST.VIEWS", "adaptive", "OUTPUT_DIR"]
@@ -163,6 +178,8 @@ def test_what_is_of_clips_and_crops_stays_so(tool, other, trained, videos, tmp_p
         assert done.code == 0, done.err
         # How fast a timeline was made is another number each time.
         told = re.sub(r"[0-9.]+ s, [0-9.]+ times", "", done.out)
+        # And a calibration says that it is not of those views.
+        told = re.sub(r"note: fitted on clips and crops: .*\n", "", told)
         said.append(told.replace(str(copy), "RUN").replace(str(folder), "OUT"))
     assert said[0] == said[1]
 

@@ -82,6 +82,11 @@ class Predictor:
         if views:
             preprocessing = replace(preprocessing, views=views)
         calibration = Calibration.of_checkpoint(checkpoint)
+        if preprocessing.views == "adaptive" and calibration.stopping is not None:
+            # A rule holds for the views that it was made with, which need not be those of the run's tests.
+            _, clips, crops = calibration.stopping
+            transform = replace(preprocessing.transform, num_crops=crops)
+            preprocessing = replace(preprocessing, num_clips=clips, transform=transform)
         model = load_classifier(checkpoint, picked)
         largest = largest_clips(model, preprocessing, BATCH)
         require_right_convolutions(model, largest, advice="take the CPU: --device cpu")
