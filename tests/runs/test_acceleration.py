@@ -251,16 +251,6 @@ def test_unreadable_videos_are_passed_over(read, videos, tmp_path):
     assert len(calibration) + len(check) == 8
 
 
-# -- Refusals
-
-
-def refused(tool, *arguments):
-    done = tool(*arguments)
-    assert done.code == 2
-    (line,) = done.err.splitlines()
-    return line
-
-
 class Deadly(ViewReader):
     """Reads videos, of which some end the process that reads them."""
 
@@ -277,6 +267,16 @@ def test_a_video_that_ends_its_reader_is_passed_over(read, videos):
     some = [dataclasses.replace(record, group="deadly") for record in records[:2]]
     calibration, check = sample_views([*some, *records], "the list", deadly, Workers(2))
     assert len(calibration) + len(check) == 8
+
+
+# -- Refusals
+
+
+def refused(tool, *arguments):
+    done = tool(*arguments)
+    assert done.code == 2
+    (line,) = done.err.splitlines()
+    return line
 
 
 def test_a_list_without_readable_videos_is_refused(tool, trained, tmp_path):

@@ -159,26 +159,26 @@ def test_a_list_without_training_rows_is_refused(tool, trained, videos, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def test_broken_validation_videos_are_refused(tool, trained, videos, tmp_path):
+@pytest.mark.parametrize(
+    ("split", "why"),
+    [
+        (
+            "train",
+            "list.csv has no readable video to calibrate on; allowed: readable videos of at least two groups; give "
+            "another --calibration",
+        ),
+        (
+            "val",
+            "none of 4 videos to test of {folder}/list.csv can be read; nothing was kept; correct the list, or give "
+            "another --list",
+        ),
+    ],
+)
+def test_broken_videos_are_refused(tool, trained, videos, tmp_path, split, why):
     folder = tmp_path / "videos"
     shutil.copytree(videos.parent, folder)
-    for path in folder.glob("val/*/*.mp4"):
+    for path in folder.glob(f"{split}/*/*.mp4"):
         path.write_bytes(b"none")
     line = refused(tool, "--checkpoint", trained, "--list", folder / "list.csv", "--out", tmp_path / "small.xml")
-    assert line.endswith(
-        f"none of 4 videos to test of {folder}/list.csv can be read; nothing was kept; correct the list, or give "
-        "another --list"
-    )
+    assert line.endswith(why.format(folder=folder))
     assert [path.name for path in tmp_path.iterdir()] == ["videos"]
-
-
-def test_broken_training_videos_are_refused(tool, trained, videos, tmp_path):
-    folder = tmp_path / "videos"
-    shutil.copytree(videos.parent, folder)
-    for path in folder.glob("train/*/*.mp4"):
-        path.write_bytes(b"none")
-    line = refused(tool, "--checkpoint", trained, "--list", folder / "list.csv", "--out", tmp_path / "small.xml")
-    assert line.endswith(
-        "list.csv has no readable video to calibrate on; allowed: readable videos of at least two groups; give another "
-        "--calibration"
-    )

@@ -79,10 +79,7 @@ def run_calibrate(
     folder = output_folder(path, config, overrides, "calibration")
     require_own("OUTPUT_DIR", folder, FILES, FILES[0])
 
-    preprocessing = build_preprocessing(config)
-    if preprocessing.views not in ("published", "adaptive"):
-        print_notes([f"fitted on clips and crops: it promises nothing of answers by views {preprocessing.views!r}"])
-    preprocessing = preprocessing.published_views()
+    preprocessing = _clips_and_crops(config)
     if adaptive is not None:
         require_views_to_spare(preprocessing, config.DATA.MULTI_LABEL)
     model = load_classifier(checkpoint, device)
@@ -129,6 +126,14 @@ def _labelled(config: Config, list_path: str, names: Sequence[str], root_given: 
     require_labels(records, config.DATA.MULTI_LABEL)
     _require_classes(records, config.DATA.MULTI_LABEL)
     return records
+
+
+def _clips_and_crops(config: Config) -> Preprocessing:
+    """Return the preprocessing to fit on, after a note where answers are by views that it says nothing of."""
+    preprocessing = build_preprocessing(config)
+    if preprocessing.views not in ("published", "adaptive"):
+        print_notes([f"fitted on clips and crops: it promises nothing of answers by views {preprocessing.views!r}"])
+    return preprocessing.published_views()
 
 
 def _require_classes(records: RecordList, multi_label: bool) -> None:

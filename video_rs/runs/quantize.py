@@ -97,10 +97,9 @@ def run_quantize(checkpoint_path: str, out: str, list_path: str = "") -> dict[st
     found = {**rows, "against_float32": loss._asdict(), "calibrated_on": len(calibration)}
     write_json(path.with_suffix(".json"), found)
 
-    _print_table(rows)
-    for sentence in sentences:
-        print_line(sentence)
-    print_line(f"wrote {path}, {path.with_suffix('.bin').name} and {path.with_suffix('.json').name}")
+    wrote = f"wrote {path}, {path.with_suffix('.bin').name} and {path.with_suffix('.json').name}"
+    for line in (_table(rows), *sentences, wrote):
+        print_line(line)
     return found
 
 
@@ -177,8 +176,8 @@ def _compared(before: Predictions, after: Predictions, tested: RecordList) -> li
     return against(after, before).sentences
 
 
-def _print_table(rows: dict[str, dict[str, float]]) -> None:
-    """Print accuracy, calibration and speed of both."""
+def _table(rows: dict[str, dict[str, float]]) -> str:
+    """Return accuracy, calibration and speed of both."""
     cells = [
         [
             name,
@@ -189,4 +188,4 @@ def _print_table(rows: dict[str, dict[str, float]]) -> None:
         ]
         for name, row in rows.items()
     ]
-    print_line(text_table(["", "top1", "cross-entropy", "calibration error", "a view"], cells))
+    return text_table(["", "top1", "cross-entropy", "calibration error", "a view"], cells)
