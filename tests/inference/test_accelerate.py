@@ -15,6 +15,7 @@ from video_rs import create_backbone, create_model
 from video_rs.inference import accelerate
 from video_rs.inference import accelerate as accelerate_function
 from video_rs.inference.engines import Task
+from video_rs.inference.folding import fold_batch_norm
 from video_rs.models.convolution import Conv3d
 from video_rs.models.detection import SingleMap
 from video_rs.models.fast import FAST_CLASSES, speed_up
@@ -137,7 +138,7 @@ def test_pytorchs_own_engine_runs_the_sped_up_copy_of_a_plain_model():
     assert not any(type(part) in FAST_CLASSES.values() for part in model.modules())
     clips = torch.rand(SHAPE)
     sped_up = copy.deepcopy(model).eval()
-    module.fold_batch_norm(sped_up)
+    fold_batch_norm(sped_up)
     with torch.no_grad():
         expected = speed_up(sped_up).to(memory_format=torch.channels_last_3d)(clips)
     assert torch.equal(fast(clips), expected)
@@ -155,7 +156,7 @@ def test_later_training_does_not_reach_the_copy():
 
 def test_folding_leaves_no_batch_norm_behind_a_convolution(model):
     folded = copy.deepcopy(model).eval()
-    module.fold_batch_norm(folded)
+    fold_batch_norm(folded)
     assert not [m for m in folded.modules() if isinstance(m, torch.nn.BatchNorm3d)]
     assert all(m.bias is not None for m in folded.modules() if isinstance(m, Conv3d))
 
@@ -415,7 +416,7 @@ def test_an_engine_that_computes_something_else_is_refused(monkeypatch):
 def test_an_engine_leaves_the_model_as_the_next_engine_needs_it(engine):
     need(engine)
     model = create_model("r3d_rs_tiny", 3, width=0.125).eval().requires_grad_(False)
-    module.fold_batch_norm(model)
+    fold_batch_norm(model)
 
     def state():
         return [(type(part), [weight.stride() for weight in part.parameters(False)]) for part in model.modules()]

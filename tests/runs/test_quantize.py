@@ -90,6 +90,16 @@ def test_int8_that_changes_too_much_is_not_kept(trained, tmp_path, monkeypatch):
     assert (tmp_path / "small.xml").read_text() == "what was there"
 
 
+def test_network_and_numbers_are_kept_together_or_not_at_all(tool, trained, tmp_path):
+    (tmp_path / "small.xml").write_text("what was there")
+    (tmp_path / "small.json").mkdir()
+    done = tool("quantize", "--checkpoint", trained, "--out", tmp_path / "small.xml")
+    assert done.code == 2
+    assert done.err == (f"error: cannot write {tmp_path / 'small.json'}: a folder of that name is there; rename it\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.json", "small.xml"]
+    assert (tmp_path / "small.xml").read_text() == "what was there"
+
+
 def test_lists_of_their_own_are_told_apart(tool, trained, videos, tmp_path):
     """Training and validation rows in two files without a column split; then one of the latter stands twice."""
     header, *lines = videos.read_text().splitlines()

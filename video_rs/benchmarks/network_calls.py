@@ -10,8 +10,9 @@ from torch.nn import functional
 from video_rs.benchmarks.networks import CLASSES, make_network, trained_network
 from video_rs.benchmarks.subject import FORWARD, LAYERS, PRODUCT, TRAIN, Subject
 from video_rs.engine.optimizer import set_learning_rate, sgd
-from video_rs.inference.accelerate import accelerate, fold_batch_norm
+from video_rs.inference.accelerate import accelerate
 from video_rs.inference.engines import ENGINES, Task
+from video_rs.inference.folding import fold_batch_norm
 from video_rs.inference.precision import Samples
 from video_rs.models.fast import speed_up
 from video_rs.models.resnet3d import FEATURES

@@ -1,7 +1,6 @@
 """A fixed, faster copy of a model for inference: batch norm folded into the convolutions, run by the best engine."""
 
 import copy
-import itertools
 import logging
 import time
 from collections.abc import Sequence
@@ -9,10 +8,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from video_rs.inference.conversion import missing
 from video_rs.inference.engines import ENGINES, Run, Task
+from video_rs.inference.folding import fold_batch_norm
 from video_rs.inference.full_precision import without_tf32
 from video_rs.inference.judging import Judge
 from video_rs.inference.precision import Loss, Samples, precisions_of, require_precision
@@ -253,10 +252,9 @@ def build_all(ways: Sequence[Way], model: nn.Module, judge: Judge) -> dict[Way, 
 def _none_left(ways: Sequence[Way], reasons: Sequence[str]) -> str:
     """Return that nothing is left of all ways, and why."""
     why = "; ".join(reasons)
-    precisions = {way.precision for way in ways}
-    if precisions == {"float32"} or len(precisions) > 1:
+    precision, *others = {way.precision for way in ways}
+    if precision == "float32" or others:
         return f"no engine runs this model ({why}); allowed: a model that one of them runs"
-    (precision,) = precisions
     return f"no engine answers in {precision} as this model does ({why}); take another precision, or --precision auto"
 
 
@@ -300,14 +298,3 @@ def seconds(run: Run, clips: Tensor) -> float:
         run(clips).cpu()  # waits for a GPU
         times.append(time.perf_counter() - started)
     return min(times[1:])
-
-
-def fold_batch_norm(model: nn.Module) -> None:
-    """Replace, in every Sequential of ``model``, a convolution and the batch norm behind it by one convolution."""
-    sequences = [module for module in model.modules() if isinstance(module, nn.Sequential)]
-    for sequence in sequences:
-        children = list(sequence.named_children())
-        for (name, conv), (norm_name, norm) in itertools.pairwise(children):
-            if isinstance(conv, nn.Conv3d) and isinstance(norm, nn.BatchNorm3d):
-                sequence.set_submodule(name, fuse_conv_bn_eval(conv, norm))
-                sequence.set_submodule(norm_name, nn.Identity())

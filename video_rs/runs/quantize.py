@@ -87,15 +87,15 @@ def run_quantize(checkpoint_path: str, out: str, list_path: str = "") -> dict[st
             for scorer, title in ((network.program, "float32"), (quantized, "int8"))
         )
         sentences = _compared(before, after, tested)
+        seconds = _seconds(network.program, quantized, check[: config.TEST.BATCH_SIZE])
+        rows = {
+            name: {**_quality(predictions), "seconds_per_view": spent}
+            for name, predictions, spent in zip(("float32", "int8"), (before, after), seconds, strict=True)
+        }
+        found = {**rows, "against_float32": loss._asdict(), "calibrated_on": len(calibration)}
+        # All three together: old numbers beside a new network would be taken for its own.
+        write_json(written.with_suffix(".json"), found)
         put_files_in_place(folder, path)
-
-    seconds = _seconds(network.program, quantized, check[: config.TEST.BATCH_SIZE])
-    rows = {
-        name: {**_quality(predictions), "seconds_per_view": spent}
-        for name, predictions, spent in zip(("float32", "int8"), (before, after), seconds, strict=True)
-    }
-    found = {**rows, "against_float32": loss._asdict(), "calibrated_on": len(calibration)}
-    write_json(path.with_suffix(".json"), found)
 
     wrote = f"wrote {path}, {path.with_suffix('.bin').name} and {path.with_suffix('.json').name}"
     for line in (_table(rows), *sentences, wrote):

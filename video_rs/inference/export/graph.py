@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch.export import ExportedProgram
 
-from video_rs.inference.accelerate import fold_batch_norm
 from video_rs.inference.conversion import AXES, capture, smallest_sizes
 from video_rs.inference.export.description import Description
 from video_rs.inference.export.network import TrainedNetwork
+from video_rs.inference.folding import fold_batch_norm
 
 TRACED_SHAPE = (2, 3, 16, 64, 96)
 """Of the clips with which graphs are captured; no two open sizes are equal, and none is 1 in the deepest map."""
