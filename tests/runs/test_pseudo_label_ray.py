@@ -250,7 +250,7 @@ def test_a_cluster_for_the_command_alone_is_private_and_ends_with_ctrl_c(trained
     assert listening
 
     os.kill(job.pid, signal.SIGINT)
-    job.join(20)
+    job.join(60)
     assert job.exitcode == 130
     assert psutil.wait_procs(processes, timeout=20)[1] == []
     assert (tmp_path / "err.txt").read_text() == "interrupted\n"

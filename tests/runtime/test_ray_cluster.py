@@ -2,11 +2,16 @@
 
 import os
 import socket
+import subprocess
 import sys
+import tempfile
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from video_rs.runtime import ray_cluster as ray_cluster_module
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.ray_cluster import ActorShare, import_ray, ray_cluster, share_cluster
 
@@ -90,3 +95,98 @@ def said_of(address, monkeypatch):
     with pytest.raises(InputError) as caught, ray_cluster():
         pass
     return str(caught.value)
+
+
+# Writes a new file into a folder again and again, as a worker of Ray does that notices late that its cluster is gone: a
+# second after another file is there it renames that file, and ends.
+WORKER = """
+import itertools, pathlib, sys, time
+folder, over = map(pathlib.Path, sys.argv[1:])
+ends = None
+for number in itertools.count():
+    folder.mkdir(exist_ok=True)
+    (folder / str(number)).touch()
+    if ends is None and over.exists():
+        ends = time.monotonic() + 1
+    if ends is not None and time.monotonic() > ends:
+        over.rename(over.with_name("noticed"))
+        break
+"""
+
+
+class FakeRay:
+    """A cluster of one process, which is told of the shutdown and does not end with it."""
+
+    _private = SimpleNamespace()
+
+    def __init__(self, over, interrupted=False):
+        self._over = over
+        self._interrupted = interrupted
+
+    def is_initialized(self):
+        return False
+
+    def init(self, _, *, _temp_dir, **__):
+        self.folder = Path(_temp_dir)
+        self.worker = subprocess.Popen([sys.executable, "-c", WORKER, _temp_dir, str(self._over)])
+        while not (self.folder / "0").exists():
+            time.sleep(0.01)
+        if self._interrupted:
+            raise KeyboardInterrupt
+
+    def shutdown(self):
+        self._over.touch()
+
+
+@pytest.fixture
+def other():
+    """A process that was there before."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def fake_ray(tmp_path, monkeypatch, other):
+    """``fake_ray(interrupted)`` is the module of a cluster of one process."""
+    for name in ("RAY_ADDRESS", "RAY_USAGE_STATS_ENABLED", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"):
+        # Set first, so that it is put back to what it was.
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+    def make(interrupted=False):
+        fake = FakeRay(tmp_path / "over", interrupted)
+        monkeypatch.setitem(sys.modules, "ray", fake)
+        return fake
+
+    return make
+
+
+def test_a_cluster_of_the_commands_own_leaves_when_its_workers_have_left(fake_ray, tmp_path, other):
+    fake = fake_ray()
+    with ray_cluster():
+        assert fake.folder.is_dir()
+    assert (tmp_path / "noticed").exists()
+    assert fake.worker.poll() is not None
+    assert not fake.folder.exists()
+    assert other.poll() is None
+
+
+def test_workers_that_stay_are_killed(fake_ray, tmp_path, other, monkeypatch):
+    monkeypatch.setattr(ray_cluster_module, "FAREWELL", 0.2)
+    fake = fake_ray()
+    with ray_cluster():
+        pass
+    assert not (tmp_path / "noticed").exists()
+    assert fake.worker.poll() is not None
+    assert not fake.folder.exists()
+    assert other.poll() is None
+
+
+def test_a_cluster_that_is_interrupted_while_it_starts(fake_ray):
+    fake = fake_ray(interrupted=True)
+    with pytest.raises(KeyboardInterrupt), ray_cluster():
+        pass
+    assert fake.worker.poll() is not None
+    assert not fake.folder.exists()

@@ -5,9 +5,11 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import psutil
 
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.wording import pluralize
@@ -21,6 +23,7 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 ANSWER = 10  # seconds in which a cluster has to answer
+FAREWELL = 10  # seconds in which the processes of a cluster that was shut down have to end by themselves
 
 # Bytes of the folder for temporary files: the names of sockets within it have 107 at most, and Ray takes 75 of them.
 LONGEST_FOLDER = 30
@@ -58,21 +61,48 @@ def ray_cluster() -> Iterator[Any]:
         return
 
     _silence_messages(ray)
-    with contextlib.ExitStack() as stack:
-        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-        address = os.environ.get(ADDRESS)
-        if address:
-            _connect(ray, address, quiet)
-        else:
-            parent = tempfile.gettempdir()
-            if len(parent) > LONGEST_FOLDER:
-                parent = "/tmp"
-            folder = stack.enter_context(
-                tempfile.TemporaryDirectory(prefix="ray", dir=parent, ignore_cleanup_errors=True)
-            )
-            ray.init("local", include_dashboard=False, _temp_dir=folder, **quiet)
-        stack.callback(ray.shutdown)
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    address = os.environ.get(ADDRESS)
+    if not address:
+        with _cluster_of_its_own(ray, quiet):
+            yield ray
+        return
+
+    _connect(ray, address, quiet)
+    try:
         yield ray
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _cluster_of_its_own(ray: Any, quiet: Mapping[str, Any]) -> Iterator[None]:
+    """Start a cluster on this machine; at the end its processes are gone, and then the folder of their files."""
+    parent = tempfile.gettempdir()
+    if len(parent) > LONGEST_FOLDER:
+        parent = "/tmp"
+    with tempfile.TemporaryDirectory(prefix="ray", dir=parent, ignore_cleanup_errors=True) as folder:
+        this = psutil.Process()
+        others = set(this.children(recursive=True))
+        try:
+            ray.init("local", include_dashboard=False, _temp_dir=folder, **quiet)
+            yield
+        finally:
+            processes = set(this.children(recursive=True)) - others
+            ray.shutdown()
+            _see_off(processes)
+
+
+def _see_off(processes: Iterable[psutil.Process]) -> None:
+    """Wait until the processes of a cluster are gone, and kill those that stay.
+
+    Ray's shutdown leaves its workers behind, which end once they miss the cluster and write into its folder until then.
+    """
+    _, staying = psutil.wait_procs(processes, timeout=FAREWELL)
+    for process in staying:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(staying, timeout=FAREWELL)
 
 
 def _connect(ray: Any, address: str, quiet: Mapping[str, Any]) -> None:
