@@ -7,7 +7,7 @@ import os
 import pytest
 
 from video_rs.runtime.atomic import JsonArray, write_json
-from video_rs.runtime.unfinished import remove_unfinished_files, unfinished
+from video_rs.runtime.unfinished import remove_unfinished_files, temporary_folder, unfinished
 
 VALUES = [{"video": "ü.mp4", "top": [1, {"a": []}]}, {"video": "b\nc", "top": []}, [], "x"]
 
@@ -59,3 +59,16 @@ def test_a_folder_of_files_that_are_not_whole_goes_at_the_end_of_a_process(tmp_p
     with unfinished(folder):
         remove_unfinished_files()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_folder_goes_with_its_context_and_at_the_end_of_a_process(tmp_path):
+    with temporary_folder("of_", tmp_path) as folder:
+        assert folder.parent == tmp_path
+        assert folder.name.startswith("of_")
+        (folder / "file").write_text("for a time")
+    assert list(tmp_path.iterdir()) == []
+
+    with temporary_folder("of_", tmp_path) as folder:
+        (folder / "file").write_text("for a time")
+        remove_unfinished_files()
+        assert list(tmp_path.iterdir()) == []

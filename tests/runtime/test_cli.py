@@ -342,6 +342,28 @@ def test_what_was_begun_is_put_away():
     assert ended(process) == (130, "interrupted\n")
 
 
+def test_what_asked_for_patience_takes_longer_to_put_away():
+    code = """
+        import time
+        from video_rs.runtime import cli, signals
+        signals.GRACE = 0.1
+        def main():
+            with signals.interrupts.patience(1000):
+                try:
+                    print("ready", flush=True)
+                    time.sleep(60)
+                finally:
+                    time.sleep(1)
+                    print("put away", flush=True)
+        cli.run(main)
+    """
+    process = start(code)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "put away\n"
+    assert ended(process) == (130, "interrupted\n")
+
+
 def test_who_was_started_to_ignore_ctrl_c_ignores_it():
     code = """
         from video_rs.runtime import cli

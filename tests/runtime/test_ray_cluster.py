@@ -1,17 +1,17 @@
 """Ray without Ray: what it is told before it is imported, and how a cluster is shared out."""
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from video_rs.runtime import ray_cluster as ray_cluster_module
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.ray_cluster import ActorShare, import_ray, ray_cluster, share_cluster
 
@@ -97,30 +97,38 @@ def said_of(address, monkeypatch):
     return str(caught.value)
 
 
-# Writes a new file into a folder again and again, as a worker of Ray does that notices late that its cluster is gone: a
-# second after another file is there it renames that file, and ends.
+# A run of a study: it saves when it has lost the process that has started it.
+RUN = """
+import pathlib, sys, time
+sys.stdin.read()
+time.sleep(0.3)
+pathlib.Path(sys.argv[1]).touch()
+"""
+
+# A worker of Ray: it does not know yet that its cluster is gone, and writes into the folder as long as it lives.
 WORKER = """
-import itertools, pathlib, sys, time
-folder, over = map(pathlib.Path, sys.argv[1:])
-ends = None
+import itertools, os, pathlib, subprocess, sys
+folder, run, saved = sys.argv[1:]
+running = subprocess.Popen([sys.executable, "-c", run, saved], stdin=subprocess.PIPE)
 for number in itertools.count():
-    folder.mkdir(exist_ok=True)
-    (folder / str(number)).touch()
-    if ends is None and over.exists():
-        ends = time.monotonic() + 1
-    if ends is not None and time.monotonic() > ends:
-        over.rename(over.with_name("noticed"))
-        break
+    pathlib.Path(folder, str(number)).touch()
+"""
+
+# What ray.init starts: it ends at once when it is told to, and leaves its worker behind.
+NODE = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", *sys.argv[1:]])
+time.sleep(600)
 """
 
 
 class FakeRay:
-    """A cluster of one process, which is told of the shutdown and does not end with it."""
+    """A cluster of one node and one worker."""
 
     _private = SimpleNamespace()
 
-    def __init__(self, over, interrupted=False):
-        self._over = over
+    def __init__(self, saved, interrupted=False):
+        self._saved = saved
         self._interrupted = interrupted
 
     def is_initialized(self):
@@ -128,14 +136,16 @@ class FakeRay:
 
     def init(self, _, *, _temp_dir, **__):
         self.folder = Path(_temp_dir)
-        self.worker = subprocess.Popen([sys.executable, "-c", WORKER, _temp_dir, str(self._over)])
+        self._node = subprocess.Popen([sys.executable, "-c", NODE, WORKER, _temp_dir, RUN, str(self._saved)])
         while not (self.folder / "0").exists():
             time.sleep(0.01)
+        self.worker = psutil.Process(self._node.pid).children()[0]
         if self._interrupted:
             raise KeyboardInterrupt
 
     def shutdown(self):
-        self._over.touch()
+        self._node.kill()
+        self._node.wait()
 
 
 @pytest.fixture
@@ -147,46 +157,17 @@ def other():
     process.wait()
 
 
-@pytest.fixture
-def fake_ray(tmp_path, monkeypatch, other):
-    """``fake_ray(interrupted)`` is the module of a cluster of one process."""
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_cluster_of_the_commands_own_leaves_nothing_but_what_saves(interrupted, tmp_path, other, monkeypatch):
     for name in ("RAY_ADDRESS", "RAY_USAGE_STATS_ENABLED", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"):
-        # Set first, so that it is put back to what it was.
+        # Set, so that it is put back to what it was.
         monkeypatch.setenv(name, "")
-    monkeypatch.setattr(tempfile, "tempdir", None)
-
-    def make(interrupted=False):
-        fake = FakeRay(tmp_path / "over", interrupted)
-        monkeypatch.setitem(sys.modules, "ray", fake)
-        return fake
-
-    return make
-
-
-def test_a_cluster_of_the_commands_own_leaves_when_its_workers_have_left(fake_ray, tmp_path, other):
-    fake = fake_ray()
-    with ray_cluster():
-        assert fake.folder.is_dir()
-    assert (tmp_path / "noticed").exists()
-    assert fake.worker.poll() is not None
+    fake = FakeRay(tmp_path / "saved", interrupted)
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    with contextlib.suppress(KeyboardInterrupt), ray_cluster():
+        assert not interrupted
+    assert not fake.worker.is_running() or fake.worker.status() == psutil.STATUS_ZOMBIE
     assert not fake.folder.exists()
     assert other.poll() is None
-
-
-def test_workers_that_stay_are_killed(fake_ray, tmp_path, other, monkeypatch):
-    monkeypatch.setattr(ray_cluster_module, "FAREWELL", 0.2)
-    fake = fake_ray()
-    with ray_cluster():
-        pass
-    assert not (tmp_path / "noticed").exists()
-    assert fake.worker.poll() is not None
-    assert not fake.folder.exists()
-    assert other.poll() is None
-
-
-def test_a_cluster_that_is_interrupted_while_it_starts(fake_ray):
-    fake = fake_ray(interrupted=True)
-    with pytest.raises(KeyboardInterrupt), ray_cluster():
-        pass
-    assert fake.worker.poll() is not None
-    assert not fake.folder.exists()
+    while not (tmp_path / "saved").exists():
+        time.sleep(0.01)

@@ -15,7 +15,7 @@ ray = pytest.importorskip("ray")
 def cluster(monkeypatch):
     """A cluster of two cores, whose processes find the package where this one does."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 

@@ -21,6 +21,7 @@ from video_rs.benchmarks.memory import family_memory_mb
 from video_rs.benchmarks.process import bare_environment
 from video_rs.benchmarks.table import machine_line
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.unfinished import temporary_folder
 from video_rs.runtime.wording import pluralize
 
 PLAIN = "plain loop"
@@ -113,8 +114,8 @@ def measure_labelling(files: LabelledFiles, ways: Sequence[str], rounds: int, re
         for way, row in rows.items():
             report(f"round {number + 1} of {rounds}: {way}")
             # Each begins with nothing done.
-            with tempfile.TemporaryDirectory() as folder:
-                seconds, peak = _run(way, _command(way, files, Path(folder)))
+            with temporary_folder() as folder:
+                seconds, peak = _run(way, _command(way, files, folder))
             row.rates.append(files.count / seconds)
             if peak is not None:
                 row.peak_mb = max(peak, row.peak_mb or 0.0)

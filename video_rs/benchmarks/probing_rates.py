@@ -1,15 +1,14 @@
 """How fast a list's files are probed, and how that grows with processes."""
 
 import statistics
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from video_rs.benchmarks.measuring import Report, spread
 from video_rs.curation.doctor.probing import probe_all
 from video_rs.curation.file_workers import FileWorkers
+from video_rs.runtime.unfinished import temporary_folder
 from video_rs.video.probing.cache import ProbeCache
 
 PROCESSES = (1, 2, 4)
@@ -29,7 +28,7 @@ def probing_rates(videos: Sequence[str], rounds: int, report: Report) -> list[di
     for number in range(rounds):
         report(f"checking {len(videos)} files, round {number + 1} of {rounds}")
         for processes, measured in rates.items():
-            with tempfile.TemporaryDirectory() as folder, ProbeCache(Path(folder, "probes.sqlite")) as empty:
+            with temporary_folder() as folder, ProbeCache(folder / "probes.sqlite") as empty:
                 # What an earlier round has found must not be known.
                 started = time.perf_counter()
                 found = probe_all(videos, empty, "ends", FileWorkers(processes, TIME_LIMIT))

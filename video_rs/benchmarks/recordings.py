@@ -1,7 +1,6 @@
 """Videos made to be read, and random clips from a long one: does its container make the reader go too far?"""
 
 import statistics
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from video_rs.benchmarks.measuring import Report, spread
 from video_rs.benchmarks.published import published_clips, published_transform
 from video_rs.data.dataset import ClipReader, VideoSource
 from video_rs.lists.records import VideoRecord
+from video_rs.runtime.unfinished import temporary_folder
 from video_rs.video.encoding import write_video
 
 CONTAINERS = ("mp4", "ts")
@@ -36,8 +36,8 @@ def container_rates(minutes: float, frames: int, size: int, rounds: int, report:
         For each container ``container``, ``minutes``, ``open_s`` (the first time), ``clips_per_s`` (median of the
         rounds) and ``spread``; and ``ratio``, the median over the rounds of its speed over MP4's.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        paths = write_recordings(Path(folder), minutes)
+    with temporary_folder() as folder:
+        paths = write_recordings(folder, minutes)
         read = ClipReader(published_clips(frames), published_transform(size), VideoSource(), 0)
         records = {name: VideoRecord(str(path), (0,), None, None, name) for name, path in paths.items()}
         opening = {name: _seconds(read, record, range(1)) for name, record in records.items()}

@@ -4,9 +4,7 @@
 """
 
 import copy
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -17,6 +15,7 @@ from video_rs.inference.precision import Samples
 from video_rs.inference.quantization import quantize
 from video_rs.models.fast import speed_up
 from video_rs.runtime.devices import has_bfloat16
+from video_rs.runtime.unfinished import temporary_folder
 
 Run = Callable[[Tensor], Tensor]
 
@@ -71,8 +70,8 @@ def build_compiled(task: Task) -> Run:
 
 def build_onnx_runtime(task: Task) -> Run:
     """Return a run by ONNX Runtime on as many threads as PyTorch has."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
+    with temporary_folder() as folder:
+        path = folder / "model.onnx"
         to_onnx(capture(task.model, task.clips, _open_axes(task))).save(path)
         return OnnxRun(path)
 

@@ -5,13 +5,16 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.signals import interrupts
+from video_rs.runtime.unfinished import temporary_folder
 from video_rs.runtime.wording import pluralize
 
 ADDRESS = "RAY_ADDRESS"
@@ -23,7 +26,7 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 ANSWER = 10  # seconds in which a cluster has to answer
-FAREWELL = 10  # seconds in which the processes of a cluster that was shut down have to end by themselves
+ENDING = 30.0  # seconds in which a cluster ends, however busy the machine
 
 # Bytes of the folder for temporary files: the names of sockets within it have 107 at most, and Ray takes 75 of them.
 LONGEST_FOLDER = 30
@@ -81,28 +84,40 @@ def _cluster_of_its_own(ray: Any, quiet: Mapping[str, Any]) -> Iterator[None]:
     parent = tempfile.gettempdir()
     if len(parent) > LONGEST_FOLDER:
         parent = "/tmp"
-    with tempfile.TemporaryDirectory(prefix="ray", dir=parent, ignore_cleanup_errors=True) as folder:
-        this = psutil.Process()
-        others = set(this.children(recursive=True))
+    with temporary_folder("ray", Path(parent)) as folder, interrupts.patience(ENDING):
+        others = psutil.Process().children()
         try:
-            ray.init("local", include_dashboard=False, _temp_dir=folder, **quiet)
+            ray.init("local", include_dashboard=False, _temp_dir=str(folder), **quiet)
             yield
         finally:
-            processes = set(this.children(recursive=True)) - others
+            processes = _processes_since(others)
             ray.shutdown()
-            _see_off(processes)
+            _end(processes)
 
 
-def _see_off(processes: Iterable[psutil.Process]) -> None:
-    """Wait until the processes of a cluster are gone, and kill those that stay.
+def _processes_since(others: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Return the processes of a cluster: what was started beside ``others``, and the workers that these have started.
+
+    What workers have started is left out: it belongs to whoever uses the cluster, and may have something to save.
+    """
+    processes = []
+    for node in psutil.Process().children():
+        if node not in others:
+            processes.append(node)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                processes.extend(node.children())
+    return processes
+
+
+def _end(processes: Sequence[psutil.Process]) -> None:
+    """Kill the processes of a cluster and wait until they are gone.
 
     Ray's shutdown leaves its workers behind, which end once they miss the cluster and write into its folder until then.
     """
-    _, staying = psutil.wait_procs(processes, timeout=FAREWELL)
-    for process in staying:
+    for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(staying, timeout=FAREWELL)
+    psutil.wait_procs(processes, timeout=ENDING)
 
 
 def _connect(ray: Any, address: str, quiet: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import threading
+from collections.abc import Iterator
 from typing import NoReturn
 
 from video_rs.runtime.unfinished import remove_unfinished_files
@@ -95,8 +96,8 @@ class SignalNumbers:
 class Interrupts:
     """A Ctrl-C ends the process with one line, whatever it is doing: importing, waiting, ending.
 
-    A thread answers the signal. A job that is running gets a KeyboardInterrupt, and has :data:`GRACE` seconds, or
-    until the next Ctrl-C, to put away what it has begun.
+    A thread answers the signal. A job that is running gets a KeyboardInterrupt, and has :data:`GRACE` seconds, more
+    within :meth:`patience`, or until the next Ctrl-C, to put away what it has begun.
 
     Attributes:
         job_running: whether somebody catches a KeyboardInterrupt.
@@ -107,6 +108,7 @@ class Interrupts:
         self.job_running = False
         self.received = False
         self._started = False
+        self._patience = 0.0
         self._announced = threading.Event()
         self._announcing = threading.Lock()
 
@@ -119,6 +121,15 @@ class Interrupts:
         self._numbers = SignalNumbers()
         signal.signal(signal.SIGINT, self._handle)
         threading.Thread(target=self._answer, daemon=True, name="video_rs interrupts").start()
+
+    @contextlib.contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """Give a job that is interrupted within this context so many seconds more."""
+        self._patience += seconds
+        try:
+            yield
+        finally:
+            self._patience -= seconds
 
     def announce(self) -> None:
         """Write the line "interrupted", once, and nothing to stderr after it; return when the line is written."""
@@ -143,7 +154,7 @@ class Interrupts:
         self.received = True
         self.announce()
         if self.job_running:
-            self._wait(GRACE)
+            self._wait(GRACE + self._patience)
         remove_unfinished_files()
         os._exit(INTERRUPTED)
 

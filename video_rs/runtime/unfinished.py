@@ -1,7 +1,8 @@
-"""Files that are being written, and that a process which ends at once must not leave behind half done."""
+"""Files that a process which ends at once must not leave behind: those half done, and those of a temporary folder."""
 
 import contextlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +19,25 @@ def unfinished(path: Path) -> Iterator[None]:
         _unfinished.discard(path)
 
 
+@contextlib.contextmanager
+def temporary_folder(prefix: str = "tmp", parent: Path | None = None) -> Iterator[Path]:
+    """Give a new folder, which is removed at the end, also where the process ends at once.
+
+    Args:
+        prefix: of its name.
+        parent: where it is made; None: where the system keeps temporary files.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        with unfinished(folder):
+            yield folder
+
+
 def remove_unfinished_files() -> None:
-    """Remove the files that are not whole, from whatever thread; the process is about to end."""
+    """Remove what is not whole or was for a time only, from whatever thread; the process is about to end."""
     for path in list(_unfinished):
         with contextlib.suppress(OSError):
             if path.is_dir():

@@ -2,13 +2,13 @@
 
 import statistics
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 from video_rs.reports import read_log
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.unfinished import temporary_folder
 from video_rs.studies.run_process import environment, video_rs
 from video_rs.studies.study import Study, StudyRun
 
@@ -29,10 +29,10 @@ def probe(study: Study, run: StudyRun, jobs: int, processes: int) -> Speed:
     Raises:
         InputError: training refuses the run.
     """
-    with tempfile.TemporaryDirectory(prefix="video_rs_probe_") as folder:
+    with temporary_folder("video_rs_probe_") as folder:
         started = []
         for number in range(jobs):
-            path = Path(folder, str(number))
+            path = folder / str(number)
             config = study.config(
                 run,
                 OUTPUT_DIR=str(path),
@@ -54,7 +54,7 @@ def probe(study: Study, run: StudyRun, jobs: int, processes: int) -> Speed:
             if process.returncode:
                 last = (text.strip().splitlines() or ["it printed nothing"])[-1]
                 raise InputError(f"{run.name} does not train: {last.removeprefix('error: ')}")
-        clips_per_second = statistics.mean(_speed(Path(folder, str(number))) for number in range(jobs))
+        clips_per_second = statistics.mean(_speed(folder / str(number)) for number in range(jobs))
     clips = PROBE_STEPS * study.config(run).TRAIN.BATCH_SIZE
     return Speed(clips_per_second, max(0.0, passed - clips / clips_per_second))
 

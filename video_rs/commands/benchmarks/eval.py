@@ -7,7 +7,6 @@ faster than they play, and the memory. Leave the machine to it alone.
 
 import argparse
 import math
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from video_rs.commands.benchmarks.arguments import (
     publish,
 )
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.unfinished import temporary_folder
 
 EXAMPLES = (
     "--list list.csv --peers --json eval.json",
@@ -141,8 +141,8 @@ def _cold(args: argparse.Namespace, testing: dict[str, Any]) -> Any:
         return cold_prediction.measure_cold(args.checkpoint, *measured)
 
     views = published_views(args.frames, args.size, args.clips, args.crops)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{args.networks[0]}.pth"
+    with temporary_folder() as folder:
+        path = folder / f"{args.networks[0]}.pth"
         cold_prediction.write_fresh_checkpoint(path, args.networks[0], views)
         return cold_prediction.measure_cold(path, *measured)
 
@@ -155,6 +155,6 @@ def _timelines(args: argparse.Namespace) -> list[Any]:
     if args.checkpoint is not None:
         network = {"checkpoint": str(args.checkpoint)}
 
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         seconds = [60 * minutes for minutes in args.timelines]
-        return measure_timelines(seconds, Path(folder), print_progress, **network)
+        return measure_timelines(seconds, folder, print_progress, **network)

@@ -7,7 +7,6 @@ there is no time left, is named with the reason.
 
 import argparse
 import math
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from video_rs.commands.benchmarks.arguments import (
 )
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.outputs import check_outputs
+from video_rs.runtime.unfinished import temporary_folder
 
 EXAMPLES = (
     "--peers --json gpu.json",
@@ -74,8 +74,8 @@ def run(args: argparse.Namespace) -> None:
 
     # The time runs from here on: what was refused has taken none of it.
     time = Time(60 * args.minutes)
-    with tempfile.TemporaryDirectory() as folder:
-        _measure(args, device, precision, _videos(args.list, Path(folder)), time)
+    with temporary_folder() as folder:
+        _measure(args, device, precision, _videos(args.list, folder), time)
 
 
 def _check(args: argparse.Namespace) -> None:

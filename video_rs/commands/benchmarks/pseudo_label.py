@@ -4,7 +4,6 @@ Prints a table and ratios. Every way is a whole command, all of them in turn. Le
 """
 
 import argparse
-import tempfile
 from pathlib import Path
 
 from video_rs.commands.benchmarks.arguments import (
@@ -16,6 +15,7 @@ from video_rs.commands.benchmarks.arguments import (
     print_progress,
     publish,
 )
+from video_rs.runtime.unfinished import temporary_folder
 
 EXAMPLES = (
     "--teacher runs/mine --list list.csv --json pseudo_label.json",
@@ -55,8 +55,8 @@ def run(args: argparse.Namespace) -> None:
         import_ray()
         ways.append(labelling.RAY)
 
-    with tempfile.TemporaryDirectory() as folder:
-        files = labelling.make_files(args.teacher, paths_of(args.list), args.files, Path(folder))
+    with temporary_folder() as folder:
+        files = labelling.make_files(args.teacher, paths_of(args.list), args.files, folder)
         rows = labelling.measure_labelling(files, ways, args.rounds, print_progress)
     machine = describe_machine("cpu")
     ratios = labelling.labelling_ratios(rows)

@@ -1,16 +1,15 @@
 """Exported files: written aside, compared with the network, and only then put where they belong."""
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from video_rs.inference.export.formats import Format
 from video_rs.inference.export.network import TrainedNetwork
 from video_rs.inference.export.parity import Parity, compare, require_parity
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.unfinished import unfinished
+from video_rs.runtime.unfinished import temporary_folder
 
 Report = Callable[[list[Parity]], None]
 
@@ -50,13 +49,13 @@ def folder_beside(out: Path) -> Iterator[Path]:
     Raises:
         InputError: nothing can be written there.
     """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        aside = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-")
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror}; give another --out") from error
-    with aside as name, unfinished(Path(name)):
-        yield Path(name)
+    with ExitStack() as stack:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            aside = stack.enter_context(temporary_folder(f".{out.name}-", out.parent))
+        except OSError as error:
+            raise InputError(f"cannot write {out}: {error.strerror}; give another --out") from error
+        yield aside
 
 
 def put_files_in_place(folder: Path, out: Path) -> None:

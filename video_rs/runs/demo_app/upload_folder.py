@@ -1,14 +1,15 @@
 """The folder of what visitors send, which is gone when the page is closed."""
 
 import os
-import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
+
+from video_rs.runtime.unfinished import temporary_folder
 
 KEPT_SECONDS = 600.0  # after which a file is removed, while the page is open
 EXAMPLES = "examples"
@@ -33,15 +34,15 @@ class UploadFolder:
         self._closed = threading.Event()
 
     def __enter__(self) -> Self:
-        self._temporary = tempfile.TemporaryDirectory(prefix="video_rs_demo_", ignore_cleanup_errors=True)
-        self.path = Path(self._temporary.name).resolve()
+        self._stack = ExitStack()
+        self.path = self._stack.enter_context(temporary_folder("video_rs_demo_")).resolve()
         threading.Thread(target=self._remove_now_and_then, daemon=True).start()
 
         return self
 
     def __exit__(self, *exc_info) -> None:
         self._closed.set()
-        self._temporary.cleanup()
+        self._stack.close()
 
     def holds(self, path: str) -> bool:
         """Return whether a path is that of a regular file in this folder, and no link to another place."""
