@@ -1,4 +1,6 @@
-"""Finished runs of a study that nothing has trained."""
+"""Finished runs of a study that nothing has trained, and studies in processes of their own."""
+
+import time
 
 import torch
 
@@ -7,6 +9,25 @@ from video_rs.inference.predictions import About, Predictions
 from video_rs.lists.records import VideoRecord
 from video_rs.runtime.atomic import write_json
 from video_rs.studies.one_run import do_run
+
+# No steps are taken before the runs start, to see how fast they are.
+WITHOUT_PROBE = """
+import video_rs.studies.budget
+from video_rs.studies.probing import Speed
+video_rs.studies.budget.probe = lambda *_: Speed(10.0, 1.0)
+"""
+
+
+def steps_of(study, name):
+    """How many steps a run has logged."""
+    path = study.folder / "runs" / name / "log.jsonl"
+    return path.read_text().count('"train"') if path.exists() else 0
+
+
+def wait_for_steps(job, study, *names, steps):
+    """Wait until each of these runs has logged so many steps."""
+    while job.is_alive() and min(steps_of(study, name) for name in names) < steps:
+        time.sleep(0.01)
 
 
 def run_here(jobs, processes):

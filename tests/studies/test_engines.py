@@ -7,13 +7,12 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 
 import pytest
 
 from helpers.jobs import start_job
 from helpers.runs import assert_same_weights, weights
-from helpers.studies import run_here
+from helpers.studies import WITHOUT_PROBE, run_here, wait_for_steps
 from helpers.tools import ROOT
 from video_rs.runtime.errors import InputError
 from video_rs.studies import running
@@ -36,18 +35,6 @@ STEPS = {"SOLVER__MAX_STEPS": 24, "TRAIN__EVAL_PERIOD": 1000, "TRAIN__LOG_PERIOD
 
 def metrics(study, name):
     return json.loads((study.folder / "runs" / name / "test" / "metrics.json").read_text())
-
-
-def steps_of(study, name):
-    """How many steps a run has logged."""
-    path = study.folder / "runs" / name / "log.jsonl"
-    return path.read_text().count('"train"') if path.exists() else 0
-
-
-def wait_for_steps(job, study, *names, steps):
-    """Wait until each of these runs has logged so many steps."""
-    while job.is_alive() and min(steps_of(study, name) for name in names) < steps:
-        time.sleep(0.01)
 
 
 def test_a_killed_study_goes_on_and_ends_as_one_in_one_process_does(make_study, tmp_path, monkeypatch, capfd):
@@ -84,14 +71,6 @@ def test_a_killed_study_goes_on_and_ends_as_one_in_one_process_does(make_study, 
         assert ours.pop("checkpoint") != theirs.pop("checkpoint")
         assert ours == theirs
         assert_same_weights(weights(study.folder / "runs" / name), weights(alone.folder / "runs" / name))
-
-
-# No steps are taken before the runs start, to see how fast they are.
-WITHOUT_PROBE = """
-import video_rs.studies.budget
-from video_rs.studies.probing import Speed
-video_rs.studies.budget.probe = lambda *_: Speed(10.0, 1.0)
-"""
 
 
 def test_a_stopped_study_saves_its_runs(make_study, tmp_path):

@@ -5,6 +5,10 @@ import os
 import pytest
 
 from helpers import predictions
+from helpers.jobs import start_job
+from helpers.runs import weights
+from helpers.studies import WITHOUT_PROBE, wait_for_steps
+from video_rs.studies.locks import only_process
 from video_rs.studies.one_run import do_run
 from video_rs.studies.running import Resources, go_on
 
@@ -43,3 +47,19 @@ def test_a_lost_task_is_a_failed_run(make_study, monkeypatch, capfd):
     monkeypatch.setattr("video_rs.studies.engines.ray.do_in_process", lambda *_: os._exit(3))
     with pytest.raises(Exception, match=r"none of 1 run came to its end; a-seed0: its Ray task was lost: "):
         go_on(study, Resources("ray"))
+
+
+def test_runs_save_when_a_study_on_its_own_cluster_is_stopped(make_study, tmp_path):
+    # A checkpoint is only written where the run is told to stop.
+    seldom = {"TRAIN__EVAL_PERIOD": 10**4, "TRAIN__CHECKPOINT_STEPS": 10**4}
+    study = make_study("study", {"a": {}}, SOLVER__MAX_STEPS=10**4, TRAIN__LOG_PERIOD=1, **seldom)
+    job = start_job(tmp_path, "study", study.folder, "--engine", "ray", before=WITHOUT_PROBE)
+    wait_for_steps(job, study, "a-seed0", steps=3)
+    job.terminate()
+    job.join(60)
+    assert job.exitcode == 143, (tmp_path / "err.txt").read_text()
+    folder = study.folder / "runs" / "a-seed0"
+    # It may still be at it: a moment ago it lost the worker that had started it.
+    with only_process(folder / "lock"):
+        step = weights(folder)["step"]
+    assert (folder / "output.txt").read_text().endswith(f"\nstopped after step {step}; continue with --resume\n")

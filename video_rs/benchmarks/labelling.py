@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from video_rs.benchmarks.measuring import Report, spread
 from video_rs.benchmarks.memory import family_memory_mb
 from video_rs.benchmarks.process import bare_environment
 from video_rs.benchmarks.table import machine_line
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.families import end_family
 from video_rs.runtime.unfinished import temporary_folder
 from video_rs.runtime.wording import pluralize
 
@@ -115,7 +114,7 @@ def measure_labelling(files: LabelledFiles, ways: Sequence[str], rounds: int, re
             report(f"round {number + 1} of {rounds}: {way}")
             # Each begins with nothing done.
             with temporary_folder() as folder:
-                seconds, peak = _run(way, _command(way, files, folder))
+                seconds, peak = _run(way, _command(way, files, folder), folder)
             row.rates.append(files.count / seconds)
             if peak is not None:
                 row.peak_mb = max(peak, row.peak_mb or 0.0)
@@ -138,14 +137,17 @@ def _command(way: str, files: LabelledFiles, folder: Path) -> list[str]:
     return [*start, *command]
 
 
-def _run(way: str, command: Sequence[str]) -> tuple[float, float | None]:
-    """Return the seconds of a command, and the most memory of its processes together, in MiB."""
+def _run(way: str, command: Sequence[str], folder: Path) -> tuple[float, float | None]:
+    """Return the seconds of a command, and the most memory of its processes together, in MiB.
+
+    Its temporary files go with ``folder``: where this command is stopped, it has no time to remove them.
+    """
     own = family_memory_mb()
     peak = own
     started = time.perf_counter()
     # A file, not a pipe: nobody reads it while the command runs.
     with tempfile.TemporaryFile("w+", errors="replace") as said:
-        environment = {**bare_environment(), **ENVIRONMENT}
+        environment = {**bare_environment(), **ENVIRONMENT, "TMPDIR": str(folder)}
         process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
         try:
             while process.poll() is None:
@@ -153,7 +155,7 @@ def _run(way: str, command: Sequence[str]) -> tuple[float, float | None]:
                 if own is not None:
                     peak = max(peak, family_memory_mb())
         finally:
-            _end(process)
+            end_family(process)
         seconds = time.perf_counter() - started
 
         if process.returncode != 0:
@@ -170,17 +172,6 @@ def _wait(process: subprocess.Popen) -> None:
         process.wait(MEMORY_PERIOD)
     except subprocess.TimeoutExpired:
         return
-
-
-def _end(process: subprocess.Popen) -> None:
-    """Kill a process and all below it, where it has not ended by itself."""
-    family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-    for member in [*family, process]:
-        try:
-            member.kill()
-        except (psutil.NoSuchProcess, OSError):
-            continue
-    process.wait()
 
 
 def labelling_ratios(rows: Sequence[LabellingRow]) -> dict[str, float]:

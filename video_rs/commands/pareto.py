@@ -17,12 +17,12 @@ from video_rs.commands.benchmarks.arguments import (
     check_at_least_one,
     check_output,
     device_and_precision,
-    end_on_signals,
     print_progress,
 )
 from video_rs.runtime import start
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.outputs import require_own
+from video_rs.runtime.signals import end_on_signals
 
 EXAMPLES = (
     "--out studies/frontier --networks r3d_rs_50 slow_r50 x3d_m mvit_v2_s",

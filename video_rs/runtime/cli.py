@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 
 from video_rs.runtime.allocator import keep_large_blocks
 from video_rs.runtime.errors import CheckFailed, InputError, Stopped
-from video_rs.runtime.signals import exit_interrupted, interrupts, is_first_process
+from video_rs.runtime.signals import TERMINATED, exit_interrupted, interrupts, is_first_process
 
 FAILED = 1
 REFUSED = 2
 OUTPUT_CLOSED = 141
-TERMINATED = 143
 UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 """Numbers of errors that say of a path that nothing can be written, or read, there."""
 

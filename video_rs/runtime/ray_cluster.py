@@ -3,8 +3,11 @@
 import contextlib
 import logging
 import os
+import shutil
 import socket
+import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +16,7 @@ from typing import Any
 import psutil
 
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.signals import interrupts
+from video_rs.runtime.signals import TERMINATED, end_on_signals, interrupts
 from video_rs.runtime.unfinished import temporary_folder
 from video_rs.runtime.wording import pluralize
 
@@ -26,7 +29,7 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 ANSWER = 10  # seconds in which a cluster has to answer
-ENDING = 30.0  # seconds in which a cluster ends, however busy the machine
+ENDING = 30.0  # seconds in which a cluster is shut down, and then in which what is left of it goes, on a busy machine
 
 # Bytes of the folder for temporary files: the names of sockets within it have 107 at most, and Ray takes 75 of them.
 LONGEST_FOLDER = 30
@@ -55,6 +58,8 @@ def import_ray() -> Any:
 def ray_cluster() -> Iterator[Any]:
     """Give Ray's module, connected to a cluster; one that was started for this ends with it, and leaves no files.
 
+    Only a second Ctrl-C, while it ends, may leave some. SIGTERM and SIGHUP end the command with exit code 143.
+
     Raises:
         InputError: Ray is not installed, or no cluster answers at ``RAY_ADDRESS``.
     """
@@ -66,14 +71,23 @@ def ray_cluster() -> Iterator[Any]:
     _silence_messages(ray)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = os.environ.get(ADDRESS)
-    if not address:
-        with _cluster_of_its_own(ray, quiet):
+    cluster = _cluster_at(ray, address, quiet) if address else _cluster_of_its_own(ray, quiet)
+    with cluster:
+        # Ray has taken SIGTERM for itself.
+        end_on_signals()
+        try:
             yield ray
-        return
+        except SystemExit:
+            # Whatever the code was: where somebody waits for an answer, Ray makes it 1.
+            sys.exit(TERMINATED)
 
+
+@contextlib.contextmanager
+def _cluster_at(ray: Any, address: str, quiet: Mapping[str, Any]) -> Iterator[None]:
+    """Connect to a cluster that is there, and leave it at the end."""
     _connect(ray, address, quiet)
     try:
-        yield ray
+        yield
     finally:
         ray.shutdown()
 
@@ -84,40 +98,53 @@ def _cluster_of_its_own(ray: Any, quiet: Mapping[str, Any]) -> Iterator[None]:
     parent = tempfile.gettempdir()
     if len(parent) > LONGEST_FOLDER:
         parent = "/tmp"
-    with temporary_folder("ray", Path(parent)) as folder, interrupts.patience(ENDING):
+    with temporary_folder("ray", Path(parent)) as folder, interrupts.patience(2 * ENDING):
         others = psutil.Process().children()
+        nodes: list[psutil.Process] = []
         try:
-            ray.init("local", include_dashboard=False, _temp_dir=str(folder), **quiet)
+            try:
+                ray.init("local", include_dashboard=False, _temp_dir=str(folder), **quiet)
+            finally:
+                nodes += [process for process in psutil.Process().children() if process not in others]
             yield
         finally:
-            processes = _processes_since(others)
-            ray.shutdown()
-            _end(processes)
+            _end(ray, nodes, folder)
 
 
-def _processes_since(others: Sequence[psutil.Process]) -> list[psutil.Process]:
-    """Return the processes of a cluster: what was started beside ``others``, and the workers that these have started.
+def _end(ray: Any, nodes: Sequence[psutil.Process], folder: Path) -> None:
+    """Shut a cluster down, and return when its processes and their folder are gone.
 
-    What workers have started is left out: it belongs to whoever uses the cluster, and may have something to save.
+    Ray leaves its workers behind, which end once they miss the cluster and write into the folder until then. What
+    workers have started is left alone: a run of a study saves its state.
+
+    Args:
+        ray: Ray's module.
+        nodes: what ``ray.init`` has started, whose children are the workers.
+        folder: of Ray's files.
     """
-    processes = []
-    for node in psutil.Process().children():
-        if node not in others:
-            processes.append(node)
-            with contextlib.suppress(psutil.NoSuchProcess):
-                processes.extend(node.children())
-    return processes
-
-
-def _end(processes: Sequence[psutil.Process]) -> None:
-    """Kill the processes of a cluster and wait until they are gone.
-
-    Ray's shutdown leaves its workers behind, which end once they miss the cluster and write into its folder until then.
-    """
-    for process in processes:
+    processes = list(nodes)
+    for node in nodes:
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(processes, timeout=ENDING)
+            processes += node.children()
+    try:
+        ray.shutdown()
+    finally:
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        late = time.monotonic() + ENDING
+        # A worker that was started a moment ago may not be among them, and write for a second more.
+        while (any(map(_is_running, processes)) or folder.exists()) and time.monotonic() < late:
+            shutil.rmtree(folder, ignore_errors=True)
+            time.sleep(0.05)
+
+
+def _is_running(process: psutil.Process) -> bool:
+    """Return whether a process still does anything; in a container, nobody may ask a dead one for its exit code."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _connect(ray: Any, address: str, quiet: Mapping[str, Any]) -> None:

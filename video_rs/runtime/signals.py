@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from typing import NoReturn
@@ -14,6 +15,8 @@ from video_rs.runtime.unfinished import remove_unfinished_files
 
 INTERRUPTED = 130
 """Exit code after a Ctrl-C."""
+TERMINATED = 143
+"""Exit code after SIGTERM or SIGHUP."""
 HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none
 STOPPING = [signal.SIGTERM, signal.SIGINT]
 """The signals that ask a process to stop."""
@@ -59,6 +62,16 @@ def exit_interrupted() -> NoReturn:
     interrupts.announce()
     remove_unfinished_files()
     os._exit(INTERRUPTED)
+
+
+def end_on_signals() -> None:
+    """End the command on SIGTERM and SIGHUP as on an error: its processes are ended on the way out.
+
+    SIGHUP, which a terminal sends when it is closed, stays ignored where it is (``nohup``).
+    """
+    for kind in STOPPING:
+        if kind != signal.SIGINT and signal.getsignal(kind) is not signal.SIG_IGN:
+            signal.signal(kind, lambda *_: sys.exit(TERMINATED))
 
 
 class SignalNumbers:

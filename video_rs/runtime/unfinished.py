@@ -1,4 +1,4 @@
-"""Files that a process which ends at once must not leave behind: those half done, and those of a temporary folder."""
+"""Files that a process which Ctrl-C ends at once must not leave behind: half done, or there for a time only."""
 
 import contextlib
 import shutil
@@ -21,7 +21,7 @@ def unfinished(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def temporary_folder(prefix: str = "tmp", parent: Path | None = None) -> Iterator[Path]:
-    """Give a new folder, which is removed at the end, also where the process ends at once.
+    """Give a new folder, which is removed at the end, also where a Ctrl-C ends the process at once.
 
     Args:
         prefix: of its name.
@@ -30,10 +30,14 @@ def temporary_folder(prefix: str = "tmp", parent: Path | None = None) -> Iterato
     Raises:
         OSError: it cannot be made.
     """
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        with unfinished(folder):
-            yield folder
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    _unfinished.add(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        # Not reached where a Ctrl-C comes while the folder is removed: the rest goes at the end of the process.
+        _unfinished.discard(folder)
 
 
 def remove_unfinished_files() -> None:
@@ -41,6 +45,6 @@ def remove_unfinished_files() -> None:
     for path in list(_unfinished):
         with contextlib.suppress(OSError):
             if path.is_dir():
-                shutil.rmtree(path)
+                shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink()

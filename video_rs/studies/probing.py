@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from video_rs.reports import read_log
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.families import end_family
 from video_rs.runtime.unfinished import temporary_folder
 from video_rs.studies.run_process import environment, video_rs
 from video_rs.studies.study import Study, StudyRun
@@ -30,9 +31,8 @@ def probe(study: Study, run: StudyRun, jobs: int, processes: int) -> Speed:
         InputError: training refuses the run.
     """
     with temporary_folder("video_rs_probe_") as folder:
-        started = []
-        for number in range(jobs):
-            path = folder / str(number)
+        paths = [folder / str(number) for number in range(jobs)]
+        for path in paths:
             config = study.config(
                 run,
                 OUTPUT_DIR=str(path),
@@ -41,20 +41,22 @@ def probe(study: Study, run: StudyRun, jobs: int, processes: int) -> Speed:
                 DATA__VAL_LIST="",
             )
             path.with_suffix(".yaml").write_text(config.dump(), encoding="utf-8")
-            started.append(_start_probe(study, path, processes))
-        began = time.monotonic()
+        started = []
         try:
+            for path in paths:
+                started.append(_start_probe(study, path, processes))
+            began = time.monotonic()
             said = [process.communicate()[0] for process in started]
         finally:
-            # After a Ctrl-C, too, no process is left to itself.
+            # After a Ctrl-C, too, no process is left to itself, nor writes into a folder that is removed.
             for process in started:
-                process.kill()
+                end_family(process)
         passed = time.monotonic() - began
         for process, text in zip(started, said, strict=True):
             if process.returncode:
                 last = (text.strip().splitlines() or ["it printed nothing"])[-1]
                 raise InputError(f"{run.name} does not train: {last.removeprefix('error: ')}")
-        clips_per_second = statistics.mean(_speed(folder / str(number)) for number in range(jobs))
+        clips_per_second = statistics.mean(_speed(path) for path in paths)
     clips = PROBE_STEPS * study.config(run).TRAIN.BATCH_SIZE
     return Speed(clips_per_second, max(0.0, passed - clips / clips_per_second))
 

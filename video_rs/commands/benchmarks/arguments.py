@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -12,7 +11,6 @@ from typing import Any
 from video_rs.runtime.cli import TERMINATED
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.outputs import check_outputs
-from video_rs.runtime.signals import STOPPING
 
 BENCHMARK_CODES = {
     0: "measured",
@@ -88,13 +86,6 @@ def add_videos(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="a list file, or a folder of class folders, of a file each, no shards",
     )
-
-
-def end_on_signals() -> None:
-    """End the command on SIGTERM and SIGHUP as on an error: its processes are ended on the way out."""
-    for kind in STOPPING:
-        if kind != signal.SIGINT:
-            signal.signal(kind, lambda *_: sys.exit(TERMINATED))
 
 
 def clip_of(args: argparse.Namespace) -> dict[str, Any]:

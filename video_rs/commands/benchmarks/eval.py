@@ -18,11 +18,11 @@ from video_rs.commands.benchmarks.arguments import (
     check_at_least_one,
     check_json,
     checked_device,
-    end_on_signals,
     print_progress,
     publish,
 )
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.signals import end_on_signals
 from video_rs.runtime.unfinished import temporary_folder
 
 EXAMPLES = (

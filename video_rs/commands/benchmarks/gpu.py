@@ -17,11 +17,11 @@ from video_rs.commands.benchmarks.arguments import (
     check_at_least_one,
     check_json,
     device_and_precision,
-    end_on_signals,
     print_progress,
 )
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.outputs import check_outputs
+from video_rs.runtime.signals import end_on_signals
 from video_rs.runtime.unfinished import temporary_folder
 
 EXAMPLES = (

@@ -13,10 +13,10 @@ from video_rs.commands.benchmarks.arguments import (
     add_videos,
     check_json,
     clip_of,
-    end_on_signals,
     print_progress,
     publish,
 )
+from video_rs.runtime.signals import end_on_signals
 
 EXAMPLES = (
     "--list list.csv --peers --json loop.json",

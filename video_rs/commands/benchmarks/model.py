@@ -15,10 +15,10 @@ from video_rs.commands.benchmarks.arguments import (
     check_json,
     check_output,
     clip_of,
-    end_on_signals,
 )
 from video_rs.commands.benchmarks.networks import measure_networks
 from video_rs.runtime.errors import InputError
+from video_rs.runtime.signals import end_on_signals
 
 EXAMPLES = (
     "--peers --json model.json",

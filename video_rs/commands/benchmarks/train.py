@@ -14,9 +14,9 @@ from video_rs.commands.benchmarks.arguments import (
     check_json,
     check_output,
     clip_of,
-    end_on_signals,
 )
 from video_rs.commands.benchmarks.networks import measure_networks
+from video_rs.runtime.signals import end_on_signals
 
 EXAMPLES = (
     "--peers --json train.json --plot train.png",

@@ -14,6 +14,10 @@ from video_rs.studies.study import Study
 PAUSE = 1.0  # seconds between looks at the tasks
 
 
+# Else a worker of Ray kills what it has started when it ends: a run that would save its state.
+LEAVE_RUNS = {"RAY_kill_child_processes_on_worker_exit": "0"}
+
+
 @dataclass(frozen=True)
 class RayEngine:
     """Does each run as a task of a Ray cluster, all machines of which see the folder of the study.
@@ -62,9 +66,10 @@ class RayEngine:
 
     def _share(self, cluster: Mapping[str, float]) -> dict[str, Any]:
         """Return what a task takes of a cluster: GPUs where it has any, else its share of the CPUs."""
+        share = {"num_cpus": min(self.processes, int(cluster["CPU"]))}
         if cluster.get("GPU"):
-            return {"num_gpus": self.processes, "max_retries": 0}
-        return {"num_cpus": min(self.processes, int(cluster["CPU"])), "max_retries": 0}
+            share = {"num_gpus": self.processes}
+        return {**share, "max_retries": 0, "runtime_env": {"env_vars": LEAVE_RUNS}}
 
     def _reason(self, ray: Any, study: Study, name: str, reference: Any) -> str | None:
         """Return why a task has failed, or None."""
@@ -79,6 +84,14 @@ def do_in_process(words: Sequence[str], variables: Mapping[str, str], output: st
     path = Path(output)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
-        # The command holds the pipe, nothing is written to it, and it closes with this process.
-        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=file, stderr=file, env=dict(variables))
+        process = subprocess.Popen(
+            words,
+            # The command holds the pipe, nothing is written to it, and it closes with this process.
+            stdin=subprocess.PIPE,
+            stdout=file,
+            stderr=file,
+            env=dict(variables),
+            # Ray also kills the process group of a worker that has ended.
+            start_new_session=True,
+        )
         return process.wait()
