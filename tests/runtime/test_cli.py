@@ -429,3 +429,35 @@ def test_nohup_stays():
     process.send_signal(signal.SIGINT)
     assert process.stderr.readline() == f"{AGAIN}\n"
     process.kill()
+
+
+ENDING = """
+    import time
+    from video_rs.runtime import cli, signals
+    def main():
+        signals.end_on_signals()
+        try:
+            print("ready", flush=True)
+            time.sleep(60)
+        finally:
+            print("put away", flush=True)
+    cli.run(main)
+"""
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_without_a_state_to_save_puts_away_and_ends(kind):
+    process = start(ENDING)
+    process.send_signal(kind)
+    assert process.stdout.readline() == "put away\n"
+    assert ended(process) == (143, "")
+
+
+def test_a_command_under_nohup_outlives_its_terminal():
+    process = start(f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n{textwrap.dedent(ENDING)}")
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == "put away\n"
+    assert ended(process) == (143, "")
