@@ -4,6 +4,7 @@ import time
 
 import torch
 
+from helpers.jobs import SECONDS
 from video_rs.engine.metrics import VideoResult
 from video_rs.inference.predictions import About, Predictions
 from video_rs.lists.records import VideoRecord
@@ -25,8 +26,10 @@ def steps_of(study, name):
 
 
 def wait_for_steps(job, study, *names, steps):
-    """Wait until each of these runs has logged so many steps."""
+    """Wait until each of these runs has logged so many steps, or the job has ended."""
+    late = time.monotonic() + SECONDS
     while job.is_alive() and min(steps_of(study, name) for name in names) < steps:
+        assert time.monotonic() < late, "the runs do not get anywhere"
         time.sleep(0.01)
 
 

@@ -5,10 +5,9 @@ import os
 import pytest
 
 from helpers import predictions
-from helpers.jobs import start_job
+from helpers.jobs import SECONDS, start_job
 from helpers.runs import weights
 from helpers.studies import WITHOUT_PROBE, wait_for_steps
-from video_rs.studies.locks import only_process
 from video_rs.studies.one_run import do_run
 from video_rs.studies.running import Resources, go_on
 
@@ -54,12 +53,18 @@ def test_runs_save_when_a_study_on_its_own_cluster_is_stopped(make_study, tmp_pa
     seldom = {"TRAIN__EVAL_PERIOD": 10**4, "TRAIN__CHECKPOINT_STEPS": 10**4}
     study = make_study("study", {"a": {}}, SOLVER__MAX_STEPS=10**4, TRAIN__LOG_PERIOD=1, **seldom)
     job = start_job(tmp_path, "study", study.folder, "--engine", "ray", before=WITHOUT_PROBE)
-    wait_for_steps(job, study, "a-seed0", steps=3)
-    job.terminate()
-    job.join(60)
-    assert job.exitcode == 143, (tmp_path / "err.txt").read_text()
-    folder = study.folder / "runs" / "a-seed0"
-    # It may still be at it: a moment ago it lost the worker that had started it.
-    with only_process(folder / "lock"):
-        step = weights(folder)["step"]
-    assert (folder / "output.txt").read_text().endswith(f"\nstopped after step {step}; continue with --resume\n")
+    try:
+        wait_for_steps(job, study, "a-seed0", steps=3)
+        job.terminate()
+        job.join(SECONDS)
+    finally:
+        job.kill()
+    err = (tmp_path / "err.txt").read_text()
+    assert err.splitlines() == [
+        "stopping the runs after their steps and saving",
+        "stopped with the states of its runs saved; give the command again to go on",
+    ]
+    assert job.exitcode == 143
+    step = weights(study.folder / "runs" / "a-seed0")["step"]
+    said = (study.folder / "runs" / "a-seed0" / "output.txt").read_text().splitlines()
+    assert [line for line in said if line.startswith("step ")][-1].startswith(f"step {step}/")

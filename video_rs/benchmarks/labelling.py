@@ -140,7 +140,7 @@ def _command(way: str, files: LabelledFiles, folder: Path) -> list[str]:
 def _run(way: str, command: Sequence[str], folder: Path) -> tuple[float, float | None]:
     """Return the seconds of a command, and the most memory of its processes together, in MiB.
 
-    Its temporary files go with ``folder``: where this command is stopped, it has no time to remove them.
+    Its temporary files lie in ``folder`` and go with it: a command that is killed cannot remove them.
     """
     own = family_memory_mb()
     peak = own

@@ -20,7 +20,7 @@ EXAMPLES = (
 CODES = {
     0: "labelled; videos that could not be read have a row with the reason",
     2: "no video could be read, or the input was refused: one line says why",
-    143: "stopped by SIGTERM; finished shards are kept: give the command again",
+    143: "--engine ray was stopped by SIGTERM or SIGHUP; finished shards are kept: give the command again",
 }
 NUMBERS = (
     ("--clips", 0, "clips of each video, spread over it (default: as many as the teacher has, 4 of the hub's)"),

@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 
 from video_rs.runtime.errors import InputError
-from video_rs.runtime.signals import TERMINATED, end_on_signals, interrupts
+from video_rs.runtime.families import is_running
+from video_rs.runtime.signals import TERMINATED, end_on_signals, handlers_kept, interrupts
 from video_rs.runtime.unfinished import temporary_folder
 from video_rs.runtime.wording import pluralize
 
@@ -58,7 +59,7 @@ def import_ray() -> Any:
 def ray_cluster() -> Iterator[Any]:
     """Give Ray's module, connected to a cluster; one that was started for this ends with it, and leaves no files.
 
-    Only a second Ctrl-C, while it ends, may leave some. SIGTERM and SIGHUP end the command with exit code 143.
+    Only a second signal, while it ends, may leave some. SIGTERM and SIGHUP end the command with exit code 143.
 
     Raises:
         InputError: Ray is not installed, or no cluster answers at ``RAY_ADDRESS``.
@@ -72,11 +73,13 @@ def ray_cluster() -> Iterator[Any]:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = os.environ.get(ADDRESS)
     cluster = _cluster_at(ray, address, quiet) if address else _cluster_of_its_own(ray, quiet)
-    with cluster:
-        # Ray has taken SIGTERM for itself.
+    with handlers_kept():
         end_on_signals()
         try:
-            yield ray
+            with cluster:
+                # Ray has taken SIGTERM for itself.
+                end_on_signals()
+                yield ray
         except SystemExit:
             # Whatever the code was: where somebody waits for an answer, Ray makes it 1.
             sys.exit(TERMINATED)
@@ -134,17 +137,9 @@ def _end(ray: Any, nodes: Sequence[psutil.Process], folder: Path) -> None:
                 process.kill()
         late = time.monotonic() + ENDING
         # A worker that was started a moment ago may not be among them, and write for a second more.
-        while (any(map(_is_running, processes)) or folder.exists()) and time.monotonic() < late:
+        while (any(map(is_running, processes)) or folder.exists()) and time.monotonic() < late:
             shutil.rmtree(folder, ignore_errors=True)
             time.sleep(0.05)
-
-
-def _is_running(process: psutil.Process) -> bool:
-    """Return whether a process still does anything; in a container, nobody may ask a dead one for its exit code."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _connect(ray: Any, address: str, quiet: Mapping[str, Any]) -> None:

@@ -67,11 +67,26 @@ def exit_interrupted() -> NoReturn:
 def end_on_signals() -> None:
     """End the command on SIGTERM and SIGHUP as on an error: its processes are ended on the way out.
 
-    SIGHUP, which a terminal sends when it is closed, stays ignored where it is (``nohup``).
+    SIGHUP, which a terminal sends when it is closed, stays ignored where it is (``nohup``). Another thread than the
+    main one may not set handlers, and changes nothing.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return
     for kind in STOPPING:
         if kind != signal.SIGINT and signal.getsignal(kind) is not signal.SIG_IGN:
             signal.signal(kind, lambda *_: sys.exit(TERMINATED))
+
+
+@contextlib.contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Put the handlers of the signals that ask for a stop back at the end, where this is the main thread."""
+    handlers = {kind: signal.getsignal(kind) for kind in STOPPING}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for kind, handler in handlers.items():
+                signal.signal(kind, handler)
 
 
 class SignalNumbers:

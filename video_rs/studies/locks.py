@@ -14,6 +14,11 @@ LOCK_SECONDS = 30.0
 """For so long a run waits for a process of before, which is saving its state, to end."""
 
 
+def lock_file(folder: Path) -> Path:
+    """Return the file whose lock the process that is at a run holds."""
+    return folder / "lock"
+
+
 @contextmanager
 def only_process(path: Path, seconds: float | None = None) -> Iterator[None]:
     """Hold a lock on a file, which goes with the process, however that ends; ranks above 0 need none.

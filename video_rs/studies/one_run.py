@@ -15,7 +15,7 @@ from video_rs.runs.test import run_test
 from video_rs.runs.train import run_training
 from video_rs.runtime import distributed
 from video_rs.runtime.atomic import write_json
-from video_rs.studies.locks import only_process
+from video_rs.studies.locks import lock_file, only_process
 from video_rs.studies.seconds import Seconds
 from video_rs.studies.study import TRAINING, Study, StudyRun
 from video_rs.studies.transfer.feature_runs import fit_and_test, let_neighbours_vote
@@ -54,7 +54,7 @@ def do_run(study: Study, name: str) -> None:
     torch.set_num_threads(study.threads)
     folder = study.run_folder(run)
     folder.mkdir(parents=True, exist_ok=True)
-    with only_process(folder / "lock"):
+    with only_process(lock_file(folder)):
         resumed = (folder / "log.jsonl").exists()
         # A run that goes on has its weights already.
         if not RunFolder(folder).last.is_file():

@@ -6,19 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from video_rs.runtime.errors import Stopped
-from video_rs.runtime.signals import StopSignals
+from video_rs.studies.engines.stopping import StopRuns, stopped
 from video_rs.studies.progress import StudyProgress
 from video_rs.studies.run_process import command, environment, failure, output_file
 from video_rs.studies.study import Study
 
 PAUSE = 0.2  # seconds between looks at the processes
-
-
-class StopRuns(StopSignals):
-    """What stops a study: its runs save their states first."""
-
-    ANSWER = "stopping the runs after their steps and saving"
 
 
 @dataclass(frozen=True)
@@ -66,7 +59,7 @@ class LocalEngine:
             signals.close()
 
         if signals.asked:
-            raise Stopped("stopped with the states of its runs saved", next_step="give the command again to go on")
+            raise stopped()
         return failed
 
     def _start(self, study: Study, name: str) -> subprocess.Popen:
