@@ -323,37 +323,20 @@ def test_the_second_ctrl_c_ends_what_is_still_putting_away_in_one_line():
     assert ended(process) == (130, "interrupted\n")
 
 
-def test_what_was_begun_is_put_away():
-    code = """
-        import os, time
-        from video_rs.runtime import cli
-        def main():
-            try:
-                print("ready", flush=True)
-                time.sleep(60)
-            finally:
-                print("put away", flush=True)
-        cli.run(main)
-    """
-    process = start(code)
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    assert process.stdout.readline() == "put away\n"
-    assert ended(process) == (130, "interrupted\n")
-
-
-def test_what_asked_for_patience_takes_longer_to_put_away():
-    code = """
+# Seconds that are given to all, those asked for, and those needed.
+@pytest.mark.parametrize(("grace", "patience", "needed"), [(3, 0, 0), (0.1, 1000, 1)], ids=["at once", "with patience"])
+def test_what_was_begun_is_put_away(grace, patience, needed):
+    code = f"""
         import time
         from video_rs.runtime import cli, signals
-        signals.GRACE = 0.1
+        signals.GRACE = {grace}
         def main():
-            with signals.interrupts.patience(1000):
+            with signals.interrupts.patience({patience}):
                 try:
                     print("ready", flush=True)
                     time.sleep(60)
                 finally:
-                    time.sleep(1)
+                    time.sleep({needed})
                     print("put away", flush=True)
         cli.run(main)
     """
