@@ -95,7 +95,7 @@ def test_network_and_numbers_are_kept_together_or_not_at_all(tool, trained, tmp_
     (tmp_path / "small.json").mkdir()
     done = tool("quantize", "--checkpoint", trained, "--out", tmp_path / "small.xml")
     assert done.code == 2
-    assert done.err == (f"error: cannot write {tmp_path / 'small.json'}: a folder of that name is there; rename it\n")
+    assert done.err == f"error: cannot write {tmp_path / 'small.json'}: a folder of that name is there; rename it\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.json", "small.xml"]
     assert (tmp_path / "small.xml").read_text() == "what was there"
 

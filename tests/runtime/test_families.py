@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import psutil
 
@@ -42,7 +43,7 @@ def test_a_process_whose_code_nobody_has_asked_for_does_not_run():
     assert process.stdout.read() == b"bye\n"
     seen = psutil.Process(process.pid)
     while seen.status() != psutil.STATUS_ZOMBIE:
-        pass
+        time.sleep(0.01)
     assert not is_running(seen)
     process.wait()
     assert not is_running(seen)

@@ -55,8 +55,9 @@ def quantize(
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    # Its progress bars go to the standard output, which is for answers.
-    with quiet("nncf"), contextlib.redirect_stdout(io.StringIO()):
+    # Its progress bars go to the standard output, which is for answers. What it imports warns of CUDA's compiler where
+    # there is no GPU.
+    with quiet("nncf", "torch.utils.cpp_extension"), contextlib.redirect_stdout(io.StringIO()):
         return nncf.quantize(
             graph,
             nncf.Dataset(batches, lambda batch: prepare(batch).numpy()),

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from video_rs.runtime.cli import TERMINATED
 from video_rs.runtime.errors import InputError
 from video_rs.runtime.outputs import check_outputs
+from video_rs.runtime.signals import TERMINATED
 
 BENCHMARK_CODES = {
     0: "measured",

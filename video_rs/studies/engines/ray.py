@@ -16,7 +16,6 @@ from video_rs.studies.study import Study
 
 PAUSE = 1.0  # seconds between looks at the tasks
 
-
 # When a worker of Ray ends, it would kill the run that it has started, which has to save its state.
 LEAVE_RUNS = {"RAY_kill_child_processes_on_worker_exit": "0"}
 
